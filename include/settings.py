@@ -1,0 +1,132 @@
+"""The settings of the package: one frozen object, and the only reader of the environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder that holds `include/` and `dbt/`: the checkout, or `dags/` on MWAA."""
+
+PREFIX = "GAME_ANALYTICS_"
+AIRFLOW_PREFIX = "AIRFLOW__GAME_ANALYTICS__"
+
+
+class UserError(Exception):
+    """Something a user can cause and mend: one sentence that names the thing and the remedy."""
+
+
+class SettingError(UserError):
+    """A setting has a value that cannot work."""
+
+    def __init__(self, name: str, value: str, remedy: str) -> None:
+        super().__init__(f"{PREFIX}{name} is {value!r}: {remedy}")
+
+
+def _one_of(*choices: str) -> Callable[[str, str], str]:
+    def check(name: str, value: str) -> str:
+        if value not in choices:
+            raise SettingError(name, value, f"set it to one of {', '.join(choices)}.")
+        return value
+
+    return check
+
+
+def _matching(pattern: str, meaning: str) -> Callable[[str, str], str]:
+    def check(name: str, value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise SettingError(name, value, f"set it to {meaning}.")
+        return value
+
+    return check
+
+
+def _schedule(name: str, value: str) -> str:
+    if value != "none" and not value.startswith("@") and len(value.split()) != 5:
+        raise SettingError(
+            name, value, "set it to five cron fields, a preset such as @daily, or none."
+        )
+    return value
+
+
+def _lake(name: str, value: str) -> str:
+    if value.startswith("s3://"):
+        raise SettingError(name, value, "an S3 lake needs the Redshift target; set a local folder.")
+    return _absolute(name, value)
+
+
+def _absolute(name: str, value: str) -> str:
+    if not value:
+        raise SettingError(name, value, "set it to a path.")
+    return str((ROOT / Path(value).expanduser()).resolve())
+
+
+def _days(name: str, value: str) -> str:
+    if value and not re.fullmatch(r"[1-9][0-9]{0,4}", value):
+        raise SettingError(name, value, "set it to a number of days from 1, or leave it empty.")
+    return value
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One field per setting, by its name in lower case; `CHECKS` says what each may hold.
+
+    Paths are absolute. `late_days` is empty (the whole lake) or a number of days as text.
+    """
+
+    lake: str = "data/lake"
+    duckdb: str = "data/warehouse.duckdb"
+    target: str = "local"
+    execution: str = "local"
+    schedule: str = "30 4 * * *"
+    reporting_currency: str = "USD"
+    schema_prefix: str = ""
+    late_days: str = ""
+    dbt_executable: str = ".venv/dbt/bin/dbt"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read `GAME_ANALYTICS_<NAME>`, else `AIRFLOW__GAME_ANALYTICS__<NAME>`, else the default.
+
+        Raises SettingError for a value that cannot work, and for a name that no setting has.
+        """
+        names = {field.name.upper(): field for field in fields(cls)}
+        given: dict[str, str] = {}
+        for prefix in (AIRFLOW_PREFIX, PREFIX):
+            for variable, value in environ.items():
+                if variable.startswith(prefix):
+                    name = variable.removeprefix(prefix)
+                    if name not in names:
+                        raise SettingError(
+                            name, value, f"there is no such setting; there are {', '.join(names)}."
+                        )
+                    given[name] = value
+        return cls(
+            **{
+                field.name: CHECKS[name](name, given.get(name, str(field.default)).strip())
+                for name, field in names.items()
+            }
+        )
+
+    def as_environment(self) -> dict[str, str]:
+        """The settings as `GAME_ANALYTICS_*`, for a process of the other environment."""
+        return {
+            f"{PREFIX}{field.name.upper()}": getattr(self, field.name) for field in fields(self)
+        }
+
+
+CHECKS: dict[str, Callable[[str, str], str]] = {
+    "LAKE": _lake,
+    "DUCKDB": _absolute,
+    "TARGET": _one_of("local", "redshift"),
+    "EXECUTION": _one_of("local"),
+    "SCHEDULE": _schedule,
+    "REPORTING_CURRENCY": _matching("[A-Z]{3}", "an ISO 4217 code such as USD"),
+    "SCHEMA_PREFIX": _matching(
+        "(?:[a-z][a-z0-9_]{0,30})?", "lower-case letters, digits and underscores"
+    ),
+    "LATE_DAYS": _days,
+    "DBT_EXECUTABLE": _absolute,
+}
