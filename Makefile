@@ -61,3 +61,36 @@ endef
 .PHONY: install-dev lock
 install: .venv/airflow/.installed .venv/dbt/.installed ## Install both environments
 install-dev: .venv/airflow/.installed-dev .venv/dbt/.installed-dev
+
+# ARGS reaches the program as the shell reads it, so quotes in it are kept.
+export ARGS
+SAMPLE = --days "$(DAYS)" --players "$(PLAYERS)" --seed "$(SEED)" $(if $(END),--end "$(END)")
+
+.PHONY: help install manifest run up down build airflow land generate
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: install ## Run the DAG once through Airflow's scheduler and print the KPIs (lands a sample first if the lake is empty)
+	@$(AIRFLOW_PYTHON) -m include.laptop.run $(SAMPLE)
+
+up: install ## Start Airflow with its UI on 127.0.0.1:8080, in the background
+	@$(AIRFLOW_PYTHON) -m include.laptop.up up
+
+down: install ## Stop it again
+	@$(AIRFLOW_PYTHON) -m include.laptop.up down
+
+build: install ## Plain dbt build on the same lake and warehouse; ARGS="--select fct_sessions" passes through
+	@$(AIRFLOW_PYTHON) -m include.laptop.build
+
+airflow: install ## Airflow's command line: ARGS="tasks clear game_analytics --task-regex rpt_ltv --yes"
+	@$(AIRFLOW_PYTHON) -m include.laptop.command
+
+land: install ## Land event files into the lake: FILES="a.jsonl b.jsonl.gz"
+	@test -n "$(FILES)" || { echo 'error: no files given: make land FILES="a.jsonl b.jsonl.gz".' >&2; exit 1; }
+	@$(LAKE) land $(FILES)
+
+generate: install ## Write reproducible sample data into the lake: DAYS= PLAYERS= SEED= END=
+	@$(LAKE) generate $(SAMPLE)
+
+manifest: install ## Make dbt's manifest, from which the DAG takes its tasks
+	@$(DBT_PYTHON) -m include.manifest

@@ -110,6 +110,11 @@ class Settings:
             }
         )
 
+    @property
+    def duckdb_path(self) -> Path:
+        """The warehouse file of target `local`."""
+        return Path(self.duckdb)
+
     def as_environment(self) -> dict[str, str]:
         """The settings as `GAME_ANALYTICS_*`, for a process of the other environment."""
         return {

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -14,6 +18,103 @@ from include.settings import Settings, UserError
 @click.pass_context
 def lake(context: click.Context) -> None:
     context.obj = Settings.from_env(os.environ)
+
+
+class ArrivalTime(click.ParamType[int]):
+    """Epoch seconds, or an ISO 8601 time in UTC."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        text = str(value)
+        try:
+            if re.fullmatch("[0-9]{1,12}", text):
+                seconds = int(text)
+            else:
+                moment = datetime.fromisoformat(text)
+                seconds = int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
+        except (ValueError, OverflowError):
+            seconds = 0
+        if not 0 < seconds < 253_402_300_800:
+            self.fail(
+                f"{text!r} is no time: give epoch seconds or, say, 2026-09-01T04:30:00Z.",
+                param,
+                ctx,
+            )
+        return seconds
+
+
+@lake.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--arrived-at", type=ArrivalTime(), help="Arrival time instead of now, in UTC.")
+@click.pass_obj
+def land(settings: Settings, files: tuple[str, ...], arrived_at: int | None) -> None:
+    """Land event files (*.jsonl, *.jsonl.gz), those of folders, or standard input (-)."""
+    from include.lake.landing import land_files
+
+    land_files(Path(settings.lake), files, arrived_at)
+
+
+@lake.command()
+@click.option("--days", type=click.IntRange(1, 3650), required=True, help="Days of events.")
+@click.option("--players", type=click.IntRange(1, 1_000_000), required=True, help="Players.")
+@click.option("--seed", type=int, required=True, help="The same seed makes the same data.")
+@click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: yesterday, UTC.")
+@click.option("--missing-rate", is_flag=True, help="Leave a gap in the exchange rates.")
+@click.pass_obj
+def generate(settings: Settings, /, end: datetime | None, **options: int) -> None:
+    """Write reproducible sample events, bets and costs into the lake."""
+    from include.lake.sample import Sample, write_sample, yesterday
+
+    last = end.date() if end else yesterday()
+    write_sample(Path(settings.lake), Sample(end=last, **options))
+
+
+@lake.command()
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day to rebuild.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day to rebuild.")
+@click.pass_obj
+def partitions(settings: Settings, first: datetime | None, last: datetime | None) -> None:
+    """Find the days that arrived since the last build (or take those asked for); make the views."""
+    from include.duckdb_file import connect
+    from include.lake.landing import finish_landings
+    from include.lake.partitions import find_run_days
+    from include.manifest import Manifest
+
+    if (first is None) != (last is None):
+        raise UserError("--from and --to go together: give both, or neither.")
+    if first and last and first > last:
+        raise UserError(f"--from {first.date()} lies after --to {last.date()}: swap them.")
+    asked = (first.date(), last.date()) if first and last else None
+    finish_landings(Path(settings.lake))
+    with connect(settings.duckdb_path, patience=30) as connection:
+        print(find_run_days(connection, settings, Manifest.read(), asked))
+
+
+@lake.command()
+@click.option("--full-refresh", is_flag=True, help="The build was one with --full-refresh.")
+@click.pass_obj
+def record(settings: Settings, full_refresh: bool) -> None:
+    """Record, after a build in which every node succeeded, that the run's days are built."""
+    from include.duckdb_file import connect
+    from include.lake.partitions import record_build
+    from include.manifest import Manifest
+
+    with connect(settings.duckdb_path, patience=30) as connection:
+        count = record_build(connection, settings, Manifest.read(), full_refresh=full_refresh)
+    print(f"recorded {count} partition{'s' if count != 1 else ''} as built")
+
+
+@lake.command()
+@click.pass_obj
+def freshness(settings: Settings) -> None:
+    """Print the sources that are stale, as JSON."""
+    from include.lake.freshness import stale_sources
+    from include.manifest import Manifest
+
+    print(json.dumps({"stale": stale_sources(settings, Manifest.read())}))
 
 
 def main() -> int:

@@ -1,0 +1,146 @@
+{#
+    An event's day needs the days beside it, for a player may be known there alone: a touched day
+    changes its neighbours, and those read one day further.
+#}
+with valid_events as (
+    select
+        event_id,
+        event_type,
+        event_name,
+        event_version,
+        event_timestamp,
+        event_at,
+        event_date,
+        app_version,
+        application_id,
+        player_id,
+        session_id,
+        device_id,
+        platform,
+        country_id,
+        acquisition_channel,
+        campaign_id,
+        amount,
+        event_data,
+        arrival_timestamp
+    from {{ ref('stg_game_events') }}
+    where
+        is_valid
+        and {{ on_event_partitions(before=2, after=2) }}
+),
+
+event_types as (
+    select
+        event_type,
+        counts_as_activity
+    from {{ ref('event_types') }}
+),
+
+numbered as (
+    select
+        *,
+        row_number() over (
+            partition by application_id, event_id, event_date
+            order by
+                arrival_timestamp,
+                event_timestamp,
+                md5(coalesce(event_data, '')),
+                event_type,
+                coalesce(event_name, ''),
+                coalesce(app_version, ''),
+                coalesce(event_version, '')
+        ) as arrival_number
+    from valid_events
+),
+
+events as (
+    select *
+    from numbered
+    where arrival_number = 1
+),
+
+players_of_sessions as (
+    select
+        application_id,
+        session_id,
+        event_date,
+        player_id,
+        event_timestamp,
+        event_id,
+        row_number() over (
+            partition by application_id, session_id, event_date
+            order by event_timestamp, event_id
+        ) as event_number
+    from events
+    where player_id is not null and session_id is not null
+),
+
+sessions_without_player as (
+    select distinct
+        application_id,
+        session_id,
+        event_date
+    from events
+    where player_id is null and session_id is not null
+),
+
+nearby_players as (
+    select
+        sessions_without_player.application_id,
+        sessions_without_player.session_id,
+        sessions_without_player.event_date,
+        players_of_sessions.player_id,
+        row_number() over (
+            partition by
+                sessions_without_player.application_id,
+                sessions_without_player.session_id,
+                sessions_without_player.event_date
+            order by players_of_sessions.event_timestamp, players_of_sessions.event_id
+        ) as player_number
+    from sessions_without_player
+    inner join players_of_sessions
+        on
+            sessions_without_player.application_id = players_of_sessions.application_id
+            and sessions_without_player.session_id = players_of_sessions.session_id
+            and players_of_sessions.event_date
+            between sessions_without_player.event_date - 1
+            and sessions_without_player.event_date + 1
+    where players_of_sessions.event_number = 1
+),
+
+final as (
+    select
+        events.application_id,
+        events.event_id,
+        events.event_date,
+        events.event_at,
+        events.event_timestamp,
+        events.event_type,
+        events.event_name,
+        events.event_version,
+        events.app_version,
+        coalesce(events.player_id, nearby_players.player_id) as player_id,
+        events.session_id,
+        events.device_id,
+        events.platform,
+        events.country_id,
+        events.acquisition_channel,
+        events.campaign_id,
+        events.amount,
+        coalesce(event_types.counts_as_activity, true) as counts_as_activity,
+        event_types.event_type is not null as is_known_type,
+        {{ epoch_to_timestamp('events.arrival_timestamp') }} as arrived_at,
+        events.event_data
+    from events
+    left join event_types
+        on events.event_type = event_types.event_type
+    left join nearby_players
+        on
+            events.application_id = nearby_players.application_id
+            and events.session_id = nearby_players.session_id
+            and events.event_date = nearby_players.event_date
+            and nearby_players.player_number = 1
+)
+
+select * from final
+where {{ on_replaced_days() }}

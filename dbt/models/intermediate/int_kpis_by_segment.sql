@@ -1,0 +1,285 @@
+{#
+    The KPIs of every day, application and segment value, once; segment `all` holds all players. A
+    trailing distinct count needs no look at the whole window: each active day of a player covers the
+    days from it to the player's next one, or to the window's end, and no day is covered twice.
+#}
+with player_days as (
+    select
+        application_id,
+        player_id,
+        activity_date,
+        is_active,
+        session_count,
+        playtime_seconds,
+        is_payer,
+        is_first_time_payer,
+        iap_revenue,
+        ad_revenue,
+        refunds,
+        revenue
+    from {{ ref('fct_player_days') }}
+),
+
+day_attributes as (
+    select
+        application_id,
+        player_id,
+        activity_date,
+        platform,
+        country_id,
+        app_version
+    from {{ ref('int_player_days') }}
+),
+
+players as (
+    select
+        application_id,
+        player_id,
+        first_seen_date,
+        first_platform,
+        first_country_id,
+        first_app_version,
+        acquisition_channel
+    from {{ ref('dim_players') }}
+),
+
+application_days as (
+    select
+        application_id,
+        activity_date,
+        as_of_date
+    from {{ ref('int_application_days') }}
+),
+
+described as (
+    select
+        player_days.*,
+        players.first_seen_date,
+        coalesce(day_attributes.platform, players.first_platform, 'Unknown') as platform,
+        coalesce(day_attributes.country_id, players.first_country_id, 'Unknown') as country,
+        coalesce(day_attributes.app_version, players.first_app_version, 'Unknown') as app_version,
+        coalesce(players.acquisition_channel, 'Unknown') as acquisition_channel
+    from player_days
+    inner join application_days
+        on
+            player_days.application_id = application_days.application_id
+            and player_days.activity_date = application_days.activity_date
+    left join players
+        on
+            player_days.application_id = players.application_id
+            and player_days.player_id = players.player_id
+    left join day_attributes
+        on
+            player_days.application_id = day_attributes.application_id
+            and player_days.player_id = day_attributes.player_id
+            and player_days.activity_date = day_attributes.activity_date
+),
+
+segmented as (
+    select
+        *,
+        'all' as segment_name,
+        'all' as segment_value
+    from described
+    {% for segment in ['platform', 'country', 'app_version', 'acquisition_channel'] -%}
+        union all
+        select
+            *,
+            '{{ segment }}' as segment_name,
+            {{ segment }} as segment_value
+        from described
+    {% endfor %}
+),
+
+day_sums as (
+    select
+        application_id,
+        segment_name,
+        segment_value,
+        activity_date,
+        sum(case when is_active then 1 else 0 end) as dau,
+        sum(case when is_active and activity_date = first_seen_date then 1 else 0 end)
+            as new_players,
+        sum(session_count) as session_count,
+        sum(playtime_seconds) as playtime_seconds,
+        sum(iap_revenue) as iap_revenue,
+        sum(ad_revenue) as ad_revenue,
+        sum(refunds) as refunds,
+        sum(revenue) as revenue,
+        sum(case when is_payer then 1 else 0 end) as payers,
+        sum(case when is_first_time_payer then 1 else 0 end) as first_time_payers
+    from segmented
+    group by 1, 2, 3, 4
+),
+
+active_days as (
+    select
+        application_id,
+        segment_name,
+        segment_value,
+        activity_date,
+        lead(activity_date) over (
+            partition by application_id, segment_name, segment_value, player_id
+            order by activity_date
+        ) as next_date
+    from segmented
+    where is_active
+),
+
+changes as (
+    select
+        application_id,
+        segment_name,
+        segment_value,
+        activity_date,
+        1 as wau_change,
+        1 as mau_change
+    from active_days
+    union all
+    select
+        application_id,
+        segment_name,
+        segment_value,
+        least(activity_date + 7, coalesce(next_date, activity_date + 7)) as activity_date,
+        -1 as wau_change,
+        0 as mau_change
+    from active_days
+    union all
+    select
+        application_id,
+        segment_name,
+        segment_value,
+        least(activity_date + 30, coalesce(next_date, activity_date + 30)) as activity_date,
+        0 as wau_change,
+        -1 as mau_change
+    from active_days
+),
+
+day_changes as (
+    select
+        application_id,
+        segment_name,
+        segment_value,
+        activity_date,
+        sum(wau_change) as wau_change,
+        sum(mau_change) as mau_change
+    from changes
+    group by 1, 2, 3, 4
+),
+
+segment_values as (
+    select
+        application_id,
+        segment_name,
+        segment_value,
+        min(activity_date) as first_date
+    from segmented
+    group by 1, 2, 3
+    union
+    select
+        application_id,
+        'all' as segment_name,
+        'all' as segment_value,
+        min(activity_date) as first_date
+    from application_days
+    group by 1
+),
+
+first_dates as (
+    select
+        application_id,
+        segment_name,
+        segment_value,
+        min(first_date) as first_date
+    from segment_values
+    group by 1, 2, 3
+),
+
+segment_days as (
+    select
+        application_days.application_id,
+        first_dates.segment_name,
+        first_dates.segment_value,
+        application_days.activity_date
+    from application_days
+    inner join first_dates
+        on
+            application_days.application_id = first_dates.application_id
+            and application_days.activity_date >= first_dates.first_date
+),
+
+counted as (
+    select
+        segment_days.application_id,
+        segment_days.segment_name,
+        segment_days.segment_value,
+        segment_days.activity_date as kpi_date,
+        cast(coalesce(day_sums.dau, 0) as bigint) as dau,
+        cast(sum(coalesce(day_changes.wau_change, 0)) over (
+            partition by
+                segment_days.application_id,
+                segment_days.segment_name,
+                segment_days.segment_value
+            order by segment_days.activity_date
+            rows between unbounded preceding and current row
+        ) as bigint) as wau,
+        cast(sum(coalesce(day_changes.mau_change, 0)) over (
+            partition by
+                segment_days.application_id,
+                segment_days.segment_name,
+                segment_days.segment_value
+            order by segment_days.activity_date
+            rows between unbounded preceding and current row
+        ) as bigint) as mau,
+        cast(coalesce(day_sums.new_players, 0) as bigint) as new_players,
+        cast(coalesce(day_sums.session_count, 0) as bigint) as session_count,
+        cast(coalesce(day_sums.playtime_seconds, 0) as bigint) as playtime_seconds,
+        cast(coalesce(day_sums.iap_revenue, 0) as decimal(18, 4)) as iap_revenue,
+        cast(coalesce(day_sums.ad_revenue, 0) as decimal(18, 4)) as ad_revenue,
+        cast(coalesce(day_sums.refunds, 0) as decimal(18, 4)) as refunds,
+        cast(coalesce(day_sums.revenue, 0) as decimal(18, 4)) as revenue,
+        cast(coalesce(day_sums.payers, 0) as bigint) as payers,
+        cast(coalesce(day_sums.first_time_payers, 0) as bigint) as first_time_payers
+    from segment_days
+    left join day_sums
+        on
+            segment_days.application_id = day_sums.application_id
+            and segment_days.segment_name = day_sums.segment_name
+            and segment_days.segment_value = day_sums.segment_value
+            and segment_days.activity_date = day_sums.activity_date
+    left join day_changes
+        on
+            segment_days.application_id = day_changes.application_id
+            and segment_days.segment_name = day_changes.segment_name
+            and segment_days.segment_value = day_changes.segment_value
+            and segment_days.activity_date = day_changes.activity_date
+),
+
+final as (
+    select
+        application_id,
+        segment_name,
+        segment_value,
+        kpi_date,
+        dau,
+        wau,
+        mau,
+        {{ ratio('dau', 'mau') }} as stickiness,
+        new_players,
+        dau - new_players as returning_players,
+        session_count,
+        {{ ratio('session_count', 'dau') }} as sessions_per_dau,
+        playtime_seconds,
+        iap_revenue,
+        ad_revenue,
+        refunds,
+        revenue,
+        payers,
+        first_time_payers,
+        {{ ratio('payers', 'dau') }} as payer_conversion,
+        cast({{ divided_exactly('revenue', 'dau', 4) }} as decimal(18, 4)) as arpdau,
+        cast({{ divided_exactly('iap_revenue', 'payers', 4) }} as decimal(18, 4)) as arppu
+    from counted
+)
+
+select * from final

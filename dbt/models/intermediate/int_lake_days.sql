@@ -1,0 +1,64 @@
+{# A day's row counts of every source are replaced together, whichever of them was touched. #}
+{% set sources = ['raw_events', 'rejected_events', 'game_transactions'] %}
+
+with events as (
+    select
+        partition_date,
+        is_valid
+    from {{ ref('stg_game_events') }}
+    where {{ on_event_partitions(sources) }}
+),
+
+rejected_lines as (
+    select partition_date
+    from {{ ref('stg_game_events__rejected_lines') }}
+    where {{ on_event_partitions(sources) }}
+),
+
+transactions as (
+    select
+        bet_date,
+        is_valid
+    from {{ ref('stg_ledger__transactions') }}
+    where {{ on_date_partitions('partition_day', sources) }}
+),
+
+counted as (
+    select
+        'raw_events' as source_name,
+        partition_date as lake_date,
+        1 as landed_count,
+        case when is_valid then 0 else 1 end as mismatch_count,
+        0 as rejected_count
+    from events
+    union all
+    select
+        'raw_events' as source_name,
+        partition_date as lake_date,
+        0 as landed_count,
+        0 as mismatch_count,
+        1 as rejected_count
+    from rejected_lines
+    union all
+    select
+        'game_transactions' as source_name,
+        bet_date as lake_date,
+        1 as landed_count,
+        case when is_valid then 0 else 1 end as mismatch_count,
+        0 as rejected_count
+    from transactions
+),
+
+final as (
+    select
+        source_name,
+        lake_date,
+        cast(sum(landed_count) as bigint) as landed_count,
+        cast(sum(mismatch_count) as bigint) as mismatch_count,
+        cast(sum(rejected_count) as bigint) as rejected_count
+    from counted
+    where lake_date is not null
+    group by 1, 2
+)
+
+select * from final

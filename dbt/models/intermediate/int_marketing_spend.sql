@@ -1,0 +1,46 @@
+with spend as (
+    select
+        spend_date,
+        acquisition_channel,
+        currency,
+        amount
+    from {{ ref('stg_marketing__spend') }}
+    where spend_date is not null and amount is not null
+),
+
+exchange_rates as (
+    select
+        rate_date,
+        currency,
+        rate
+    from {{ ref('int_exchange_rates') }}
+),
+
+final as (
+    select
+        spend.spend_date,
+        spend.acquisition_channel,
+        cast(
+            sum({{ converted('spend.amount', 'spend.currency', 'exchange_rates.rate') }})
+            as decimal(18, 4)
+        ) as amount,
+        cast(
+            sum(
+                case
+                    when
+                        spend.currency <> {{ reporting_currency() }}
+                        and exchange_rates.rate is null
+                        then 1
+                    else 0
+                end
+            ) as bigint
+        ) as missing_rate_count
+    from spend
+    left join exchange_rates
+        on
+            spend.currency = exchange_rates.currency
+            and spend.spend_date = exchange_rates.rate_date
+    group by 1, 2
+)
+
+select * from final

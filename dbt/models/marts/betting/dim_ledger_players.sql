@@ -1,0 +1,54 @@
+with players as (
+    select
+        player_id,
+        country,
+        birth_date,
+        gender,
+        player_state,
+        is_vip,
+        is_verified,
+        wants_newsletter,
+        updated_date
+    from {{ ref('snap_ledger_players') }}
+    where dbt_valid_to is null
+),
+
+aged as (
+    select
+        *,
+        cast(extract(year from {{ today_utc() }}) as integer)
+        - cast(extract(year from birth_date) as integer)
+        - case
+            when
+                extract(month from {{ today_utc() }}) * 100 + extract(day from {{ today_utc() }})
+                < extract(month from birth_date) * 100 + extract(day from birth_date)
+                then 1
+            else 0
+        end as age_years
+    from players
+),
+
+final as (
+    select
+        player_id,
+        coalesce(country, 'Unknown') as country,
+        case
+            when age_years < 18 then 'under 18'
+            when age_years <= 24 then '18-24'
+            when age_years <= 34 then '25-34'
+            when age_years <= 44 then '35-44'
+            when age_years <= 54 then '45-54'
+            when age_years <= 64 then '55-64'
+            when age_years >= 65 then '65 and over'
+            else 'Unknown'
+        end as age_band,
+        coalesce(gender, 'Unknown') as gender,
+        coalesce(player_state, 'Unknown') as player_state,
+        is_vip,
+        is_verified,
+        wants_newsletter,
+        updated_date
+    from aged
+)
+
+select * from final

@@ -1,0 +1,93 @@
+with bets as (
+    select
+        bet_date,
+        game_id,
+        player_id,
+        bet_count,
+        turnover,
+        winnings,
+        cash_result,
+        gross_result
+    from {{ ref('fct_bets') }}
+),
+
+bet_sides as (
+    select
+        bet_id,
+        bet_date,
+        game_id,
+        is_wager,
+        transaction_count
+    from {{ ref('int_bets') }}
+),
+
+sides_of_bets as (
+    select
+        bet_id,
+        bool_or(is_wager) as has_wager,
+        bool_or(not is_wager) as has_result
+    from bet_sides
+    group by 1
+),
+
+open_ends as (
+    select
+        bet_sides.bet_date,
+        bet_sides.game_id,
+        sum(
+            case
+                when bet_sides.is_wager and not sides_of_bets.has_result
+                    then bet_sides.transaction_count
+                else 0
+            end
+        ) as unsettled_wager_count,
+        sum(
+            case
+                when not bet_sides.is_wager and not sides_of_bets.has_wager
+                    then bet_sides.transaction_count
+                else 0
+            end
+        ) as wins_without_wager_count
+    from bet_sides
+    inner join sides_of_bets
+        on bet_sides.bet_id = sides_of_bets.bet_id
+    group by 1, 2
+),
+
+summed as (
+    select
+        bet_date,
+        game_id,
+        sum(bet_count) as bet_count,
+        sum(case when bet_count > 0 then 1 else 0 end) as players,
+        sum(turnover) as turnover,
+        sum(winnings) as winnings,
+        sum(gross_result) as ggr,
+        sum(cash_result) as ngr
+    from bets
+    group by 1, 2
+),
+
+final as (
+    select
+        summed.bet_date,
+        summed.game_id,
+        cast(summed.bet_count as bigint) as bet_count,
+        cast(summed.players as bigint) as players,
+        cast(summed.turnover as decimal(18, 4)) as turnover,
+        cast(summed.winnings as decimal(18, 4)) as winnings,
+        cast(summed.ggr as decimal(18, 4)) as ggr,
+        cast(summed.ngr as decimal(18, 4)) as ngr,
+        {{ ratio('summed.winnings', 'summed.turnover') }} as rtp,
+        {{ ratio('summed.ggr', 'summed.turnover') }} as hold,
+        cast(coalesce(open_ends.unsettled_wager_count, 0) as bigint) as unsettled_wager_count,
+        cast(coalesce(open_ends.wins_without_wager_count, 0) as bigint)
+            as wins_without_wager_count
+    from summed
+    left join open_ends
+        on
+            summed.bet_date = open_ends.bet_date
+            and summed.game_id = open_ends.game_id
+)
+
+select * from final

@@ -1,0 +1,30 @@
+with mismatched_events as (
+    select
+        partition_date,
+        application_id,
+        event_id,
+        event_type,
+        event_timestamp,
+        arrival_timestamp,
+        mismatch_reason,
+        event_data
+    from {{ ref('stg_game_events') }}
+    where
+        not is_valid
+        and {{ on_event_partitions() }}
+),
+
+final as (
+    select
+        partition_date,
+        application_id,
+        event_id,
+        event_type,
+        event_timestamp,
+        {{ epoch_to_timestamp('arrival_timestamp') }} as arrived_at,
+        mismatch_reason as reason,
+        left({{ masked('event_data') }}, 1000) as payload
+    from mismatched_events
+)
+
+select * from final

@@ -1,0 +1,61 @@
+with lake_days as (
+    select
+        source_name,
+        lake_date,
+        landed_count,
+        mismatch_count,
+        rejected_count
+    from {{ ref('int_lake_days') }}
+),
+
+event_days as (
+    select
+        event_date,
+        sum(event_count) as event_count,
+        sum(null_player_count) as null_player_count,
+        sum(unknown_type_count) as unknown_type_count,
+        sum(late_1_day_count) as late_1_day_count,
+        sum(late_2_to_7_days_count) as late_2_to_7_days_count,
+        sum(late_over_7_days_count) as late_over_7_days_count,
+        sum(repeated_across_days_count) as repeated_across_days_count
+    from {{ ref('int_event_days') }}
+    group by 1
+),
+
+final as (
+    select
+        lake_days.source_name,
+        lake_days.lake_date as health_date,
+        lake_days.landed_count,
+        lake_days.rejected_count,
+        lake_days.mismatch_count as schema_mismatch_count,
+        case
+            when lake_days.source_name = 'raw_events'
+                then cast(
+                    lake_days.landed_count - lake_days.mismatch_count
+                    - coalesce(event_days.event_count, 0) as bigint
+                )
+            else 0
+        end as duplicate_count,
+        cast(coalesce(event_days.late_1_day_count, 0) as bigint) as late_1_day_count,
+        cast(coalesce(event_days.late_2_to_7_days_count, 0) as bigint) as late_2_to_7_days_count,
+        cast(coalesce(event_days.late_over_7_days_count, 0) as bigint) as late_over_7_days_count,
+        cast(coalesce(event_days.repeated_across_days_count, 0) as bigint)
+            as repeated_across_days_count,
+        cast(coalesce(event_days.unknown_type_count, 0) as bigint) as unknown_type_count,
+        cast(coalesce(event_days.null_player_count, 0) as bigint) as null_player_count,
+        last_week.landed_count as landed_count_a_week_before,
+        {{ ratio('lake_days.landed_count', 'last_week.landed_count') }}
+            as volume_against_a_week_before
+    from lake_days
+    left join event_days
+        on
+            lake_days.source_name = 'raw_events'
+            and lake_days.lake_date = event_days.event_date
+    left join lake_days as last_week
+        on
+            lake_days.source_name = last_week.source_name
+            and lake_days.lake_date - 7 = last_week.lake_date
+)
+
+select * from final

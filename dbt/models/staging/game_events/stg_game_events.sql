@@ -1,0 +1,116 @@
+with raw_events as (
+    select
+        event_id,
+        event_type,
+        event_name,
+        event_version,
+        event_timestamp,
+        app_version,
+        application_id,
+        year,
+        month,
+        day,
+        {{ json_object('event_data') }} as event_data,
+        {{ json_object('metadata') }} as metadata
+    from {{ source('game_events', 'raw_events') }}
+),
+
+extracted as (
+    select
+        year,
+        month,
+        day,
+        event_name,
+        event_version,
+        event_timestamp,
+        app_version,
+        event_data,
+        nullif(trim(event_id), '') as event_id,
+        nullif(trim(event_type), '') as event_type,
+        nullif(trim(application_id), '') as application_id,
+        {{ parsed_date("year || '-' || month || '-' || day") }} as partition_date,
+        {{ json_text_at('metadata', ['processing_result', 'status']) }} as processing_status,
+        {{ json_text('metadata', 'raw_event_timestamp') }} as raw_event_timestamp,
+        cast({{ parsed_amount(json_text('metadata', 'processing_timestamp')) }} as bigint)
+            as arrival_timestamp,
+        coalesce(
+            {{ json_text('event_data', 'user_id') }},
+            {{ json_text('event_data', 'player_id') }}
+        ) as player_id,
+        {{ json_text('event_data', 'session_id') }} as session_id,
+        {{ json_text('event_data', 'device_id') }} as device_id,
+        {{ json_text('event_data', 'platform') }} as platform,
+        {{ json_text('event_data', 'country_id') }} as country_id,
+        {{ json_text('event_data', 'acquisition_channel') }} as acquisition_channel,
+        {{ json_text('event_data', 'campaign_id') }} as campaign_id,
+        case
+            when event_type in ('iap_transaction', 'ad_impression')
+                then {{ json_text('event_data', 'currency_amount') }}
+            when event_type = 'currency_flow' then {{ json_text('event_data', 'amount') }}
+        end as amount_text
+    from raw_events
+),
+
+dated as (
+    select
+        *,
+        case
+            when event_timestamp between 1 and 253402300799
+                then {{ epoch_to_timestamp('event_timestamp') }}
+        end as event_at,
+        {{ parsed_amount('amount_text') }} as amount
+    from extracted
+),
+
+judged as (
+    select
+        *,
+        cast(event_at as date) as event_date,
+        case
+            when processing_status = 'schema_mismatch' then 'producer_schema_mismatch'
+            when event_id is null then 'missing_event_id'
+            when event_type is null then 'missing_event_type'
+            when application_id is null then 'missing_application_id'
+            when event_timestamp is null and coalesce(raw_event_timestamp, 'null') = 'null'
+                then 'missing_timestamp'
+            when event_timestamp is null then 'timestamp_not_numeric'
+            when event_timestamp <= 0 then 'timestamp_not_positive'
+            when event_at is null or event_timestamp > arrival_timestamp + 86400
+                then 'timestamp_in_future'
+            when cast(event_at as date) <> partition_date then 'wrong_partition'
+            when amount_text is not null and amount is null then 'amount_not_valid'
+        end as mismatch_reason
+    from dated
+),
+
+final as (
+    select
+        event_id,
+        event_type,
+        event_name,
+        event_version,
+        event_timestamp,
+        event_at,
+        event_date,
+        app_version,
+        application_id,
+        player_id,
+        session_id,
+        device_id,
+        platform,
+        country_id,
+        acquisition_channel,
+        campaign_id,
+        amount,
+        event_data,
+        arrival_timestamp,
+        mismatch_reason,
+        mismatch_reason is null as is_valid,
+        partition_date,
+        year,
+        month,
+        day
+    from judged
+)
+
+select * from final

@@ -1,0 +1,18 @@
+with game_categories as (
+    select
+        game_id,
+        game_category
+    from {{ source('ledger', 'game_categories') }}
+),
+
+{# A game in two categories counts in one, else its bets would count twice. #}
+final as (
+    select
+        trim(game_id) as game_id,
+        min(nullif(trim(game_category), '')) as game_category
+    from game_categories
+    where nullif(trim(game_id), '') is not null
+    group by 1
+)
+
+select * from final

@@ -1,0 +1,17 @@
+with game_providers as (
+    select
+        id,
+        game_provider_name
+    from {{ source('ledger', 'game_providers') }}
+),
+
+final as (
+    select
+        trim(id) as game_provider_id,
+        max(nullif(trim(game_provider_name), '')) as game_provider_name
+    from game_providers
+    where nullif(trim(id), '') is not null
+    group by 1
+)
+
+select * from final

@@ -1,0 +1,67 @@
+with players as (
+    select
+        playerid,
+        country,
+        birthdate,
+        gender,
+        playerstate,
+        vip,
+        kyc,
+        wantsnewsletter,
+        latestupdate
+    from {{ source('ledger', 'players') }}
+),
+
+parsed as (
+    select
+        trim(playerid) as player_id,
+        nullif(upper(trim(country)), '') as country,
+        {{ parsed_date('birthdate') }} as birth_date,
+        nullif(trim(gender), '') as gender,
+        nullif(trim(playerstate), '') as player_state,
+        coalesce(lower(trim(vip)) in ('1', 'true', 't', 'y', 'yes'), false) as is_vip,
+        coalesce(lower(trim(kyc)) in ('1', 'true', 't', 'y', 'yes'), false) as is_verified,
+        coalesce(lower(trim(wantsnewsletter)) in ('1', 'true', 't', 'y', 'yes'), false)
+            as wants_newsletter,
+        {{ parsed_date('latestupdate') }} as updated_date,
+        trim(latestupdate) as updated_text
+    from players
+    where nullif(trim(playerid), '') is not null
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by player_id
+            order by
+                case when updated_date is null then 1 else 0 end,
+                updated_date desc,
+                updated_text desc,
+                coalesce(country, ''),
+                coalesce(cast(birth_date as varchar(10)), ''),
+                coalesce(gender, ''),
+                coalesce(player_state, ''),
+                is_vip,
+                is_verified,
+                wants_newsletter
+        ) as recency
+    from parsed
+),
+
+final as (
+    select
+        player_id,
+        country,
+        birth_date,
+        gender,
+        player_state,
+        is_vip,
+        is_verified,
+        wants_newsletter,
+        updated_date
+    from ranked
+    where recency = 1
+)
+
+select * from final

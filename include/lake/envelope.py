@@ -1,0 +1,269 @@
+"""Event lines in, columns out: what can be parsed, and under which day it lies.
+
+Two paths lead to the same columns. A line that has only the envelope's own fields, with their
+usual types, is decoded straight into a struct. Every other line is decoded in full, field by field.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from itertools import accumulate
+from typing import Annotated, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_TYPES: dict[str, pa.DataType] = {
+    "event_id": pa.string(),
+    "event_type": pa.string(),
+    "event_name": pa.string(),
+    "event_version": pa.string(),
+    "event_timestamp": pa.int64(),
+    "app_version": pa.string(),
+    "application_id": pa.string(),
+    "application_name": pa.string(),
+    "event_data": pa.string(),
+    "metadata": pa.string(),
+}
+SCHEMA = pa.schema(_TYPES)
+"""The columns of `raw_events/`, in their order at rest."""
+
+DAY = 86_400
+LAST_SECOND = 253_402_300_799
+"""The last second of the year 9999: a later timestamp names no day."""
+
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+_NULL = msgspec.Raw(b"null")
+_PLAIN_INTEGER = re.compile(r"-?[0-9]+")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+# What msgspec skips over unread in a raw value, though a full decode refuses it: a number beyond
+# a double. It needs an exponent of three digits or very many digits in a row.
+_DARING_NUMBER = r"[:\[,\s][-0-9.]+[eE][+-]?[0-9]{3}|[0-9]{200}"
+
+
+class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    event_timestamp: Annotated[int, msgspec.Meta(ge=_LOWEST, le=_HIGHEST)]
+    event_id: str | None = None
+    event_type: str | None = None
+    event_name: str | None = None
+    event_version: str | None = None
+    app_version: str | None = None
+    event_data: msgspec.Raw = _NULL
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    event: _Event
+    application_id: str | None = None
+    application_name: str | None = None
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_ANYTHING = msgspec.json.Decoder()
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_EVENT_FIELDS = frozenset(_Event.__struct_fields__)
+_ENVELOPE_FIELDS = frozenset(_Envelope.__struct_fields__)
+
+
+class RejectedLineError(Exception):
+    """A line that cannot be landed; its text is the reason."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Parsed lines: `events` in the columns of SCHEMA, `rejected` as (index of the line, reason).
+
+    `events.num_rows + len(rejected)` is the number of lines. Rows are in no particular order.
+    """
+
+    events: pa.Table
+    rejected: list[tuple[int, str]]
+
+
+def parse_lines(lines: Sequence[bytes], arrived_at: int) -> Batch:
+    """Parse lines without their newlines; `arrived_at` in epoch seconds goes into the metadata."""
+    fast: list[_Envelope] = []
+    slow: list[int] = []
+    # A raw value's bytes are not decoded, so lines that are not UTF-8 must not go this way.
+    ascii_only = all(map(bytes.isascii, lines))
+    remaining = iter(lines if ascii_only else [x if _is_utf8(x) else b"" for x in lines])
+    while True:
+        try:
+            # `extend` keeps what came before the line that fails: the loop runs in C.
+            fast.extend(map(_ENVELOPE.decode, remaining))
+            break
+        except (msgspec.MsgspecError, RecursionError):
+            slow.append(len(fast) + len(slow))
+
+    events = _columns(fast, arrived_at)
+    rejected: list[tuple[int, str]] = []
+    daring = pc.match_substring_regex(events["event_data"], _DARING_NUMBER)
+    if pc.any(daring).as_py():
+        events = events.filter(_refuse(daring, events["event_data"], lines, slow, rejected))
+    rows: list[dict[str, str | int | None]] = []
+    for index in slow:
+        try:
+            rows.append(parse_line(lines[index], arrived_at))
+        except RejectedLineError as error:
+            rejected.append((index, str(error)))
+    if rows:
+        events = pa.concat_tables([events, pa.Table.from_pylist(rows, schema=SCHEMA)])
+    return Batch(events, rejected)
+
+
+def parse_line(line: bytes, arrived_at: int) -> dict[str, str | int | None]:
+    """Parse any line into one row of SCHEMA, or raise RejectedLineError with the reason.
+
+    Text stays text, numbers become their text, objects and arrays their JSON text, null and missing
+    null. A key that occurs twice counts with its last value.
+    """
+    value = _validated(line)
+    if not isinstance(value, dict):
+        raise RejectedLineError("not a JSON object")
+    if not isinstance(value.get("event"), dict):
+        raise RejectedLineError("no event object")
+    envelope = _FIELDS.decode(line)
+    event = _FIELDS.decode(envelope["event"])
+    metadata: dict[str, Any] = {"processing_timestamp": arrived_at}
+    timestamp = None
+    if "event_timestamp" in event:
+        raw = bytes(event["event_timestamp"]).decode()
+        timestamp = _epoch_seconds(raw)
+        if timestamp is None or not _PLAIN_INTEGER.fullmatch(raw):
+            metadata["raw_event_timestamp"] = raw
+    unknown = {
+        "event": {name: raw for name, raw in event.items() if name not in _EVENT_FIELDS},
+        "envelope": {name: raw for name, raw in envelope.items() if name not in _ENVELOPE_FIELDS},
+    }
+    if any(unknown.values()):
+        metadata["unknown_fields"] = {part: fields for part, fields in unknown.items() if fields}
+    data = bytes(event.get("event_data", _NULL)).decode()
+    return {
+        "event_id": _text(event.get("event_id")),
+        "event_type": _text(event.get("event_type")),
+        "event_name": _text(event.get("event_name")),
+        "event_version": _text(event.get("event_version")),
+        "event_timestamp": timestamp,
+        "app_version": _text(event.get("app_version")),
+        "application_id": _text(envelope.get("application_id")),
+        "application_name": _text(envelope.get("application_name")),
+        "event_data": None if data == "null" else data,
+        "metadata": msgspec.json.encode(metadata).decode(),
+    }
+
+
+def partition_days(events: pa.Table, arrived_at: int) -> pa.Array[Any]:
+    """The day (whole days since 1970, int64) under which each row lies."""
+    timestamp = events["event_timestamp"].combine_chunks()
+    names_a_day = pc.and_(
+        pc.greater(timestamp, pa.scalar(0)), pc.less_equal(timestamp, pa.scalar(LAST_SECOND))
+    )
+    days: pa.Array[Any] = pc.if_else(
+        pc.coalesce(names_a_day, pa.scalar(False)),
+        pc.divide(timestamp, pa.scalar(DAY)),
+        pa.scalar(arrived_at // DAY, pa.int64()),
+    )
+    return days
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _columns(rows: list[_Envelope], arrived_at: int) -> pa.Table:
+    events = [row.event for row in rows]
+    metadata = msgspec.json.encode({"processing_timestamp": arrived_at}).decode()
+    return pa.table(
+        [
+            pa.array([event.event_id for event in events], pa.string()),
+            pa.array([event.event_type for event in events], pa.string()),
+            pa.array([event.event_name for event in events], pa.string()),
+            pa.array([event.event_version for event in events], pa.string()),
+            pa.array([event.event_timestamp for event in events], pa.int64()),
+            pa.array([event.app_version for event in events], pa.string()),
+            pa.array([row.application_id for row in rows], pa.string()),
+            pa.array([row.application_name for row in rows], pa.string()),
+            _json_text([event.event_data for event in events]),
+            pa.repeat(metadata, len(rows)),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def _json_text(values: list[msgspec.Raw]) -> pa.Array[Any]:
+    """A text column made of the raw values' own bytes: one copy, no Python text per row."""
+    offsets = array("i", accumulate((memoryview(value).nbytes for value in values), initial=0))
+    text = pa.StringArray.from_buffers(
+        len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(values))
+    )
+    absent = pc.equal(text, pa.scalar("null"))
+    return pc.if_else(absent, None, text) if pc.any(absent).as_py() else text
+
+
+def _refuse(
+    daring: pa.BooleanArray,
+    event_data: pa.ChunkedArray[Any],
+    lines: Sequence[bytes],
+    slow: list[int],
+    rejected: list[tuple[int, str]],
+) -> pa.Array[Any]:
+    """Which rows of the fast path stay, after a full decode of those with daring numbers."""
+    not_fast = set(slow)
+    index_of_row = [index for index in range(len(lines)) if index not in not_fast]
+    keep = [True] * len(index_of_row)
+    for scalar in pc.indices_nonzero(daring):
+        row = scalar.as_py()
+        try:
+            _validated(event_data[row].as_py().encode())
+        except RejectedLineError as error:
+            keep[row] = False
+            rejected.append((index_of_row[row], str(error)))
+    return pa.array(keep, pa.bool_())
+
+
+def _validated(line: bytes) -> object:
+    """The value of a strict JSON text, or RejectedLineError."""
+    if not line.strip():
+        raise RejectedLineError("blank line")
+    try:
+        value: object = _ANYTHING.decode(line.decode())
+    except UnicodeDecodeError as error:
+        raise RejectedLineError(f"not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise RejectedLineError("nested too deeply") from None
+    except msgspec.MsgspecError as error:
+        raise RejectedLineError(str(error)) from None
+    return value
+
+
+def _text(raw: msgspec.Raw | None) -> str | None:
+    if raw is None:
+        return None
+    value = bytes(raw)
+    if value == b"null":
+        return None
+    return str(_ANYTHING.decode(value)) if value.startswith(b'"') else value.decode()
+
+
+def _epoch_seconds(raw: str) -> int | None:
+    """Floor of a JSON number, or of one in a JSON string; None for all else and beyond 64 bits."""
+    text = str(_ANYTHING.decode(raw)).strip() if raw.startswith('"') else raw
+    if not _NUMBER.fullmatch(text):
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    # Checked before the floor is taken: an exponent of a million would build a million digits.
+    if number.adjusted() > 18 and number != 0:
+        return None
+    seconds = int(number.to_integral_value(ROUND_FLOOR))
+    return seconds if _LOWEST <= seconds <= _HIGHEST else None

@@ -1,0 +1,57 @@
+"""Which sources are stale, by `dbt source freshness` on the lake's listing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from include.duckdb_file import connect
+from include.lake.listing import sources
+from include.manifest import PROJECT, Manifest
+from include.settings import Settings, UserError
+
+
+def stale_sources(settings: Settings, manifest: Manifest) -> list[str]:
+    """The unique ids of the sources that are past their `error_after`.
+
+    A source without files is no error and has no freshness: dbt would call it infinitely stale, so
+    it is not asked about. Raises UserError if dbt could not tell.
+    """
+    schema = f"{settings.schema_prefix}operations"
+    with connect(settings.duckdb_path, patience=30) as connection:
+        rows = connection.execute(f"select distinct source from {schema}.listed_partitions")
+        present = {source for (source,) in rows.fetchall()}
+    selectors = [
+        unique_id.replace(f".{manifest.content['metadata']['project_name']}.", ":", 1)
+        for unique_id in (
+            source.unique_id for source in sources(manifest) if source.name in present
+        )
+        if manifest.content["sources"][unique_id]["freshness"]
+    ]
+    if not selectors:
+        return []
+    results = PROJECT / "target" / "sources.json"
+    results.unlink(missing_ok=True)
+    # Exit code 1 also means "stale": the results tell the difference.
+    subprocess.run(
+        [settings.dbt_executable, "source", "freshness", "--select", *selectors],
+        env={
+            **os.environ,
+            **settings.as_environment(),
+            "DBT_PROJECT_DIR": str(PROJECT),
+            "DBT_PROFILES_DIR": str(PROJECT),
+        },
+        stdout=sys.stderr,
+        check=False,
+    )
+    if not results.exists():
+        raise UserError("dbt could not tell the freshness of the sources; its error stands above.")
+    found = json.loads(results.read_bytes())["results"]
+    broken = [result["unique_id"] for result in found if result["status"] == "runtime error"]
+    if broken:
+        raise UserError(
+            f"dbt could not tell the freshness of {', '.join(broken)}; its error stands above."
+        )
+    return sorted(result["unique_id"] for result in found if result["status"] == "error")

@@ -1,0 +1,63 @@
+"""`make build`: plain `dbt build` on the same lake and warehouse, without Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+
+from include import manifest
+from include.laptop import lock
+from include.laptop.processes import Stopped, in_dbt_environment, run_here, stop_on_signals
+from include.settings import Settings, UserError
+
+RUN_RESULTS = manifest.PROJECT / "target" / "run_results.json"
+
+
+def build(settings: Settings, arguments: list[str]) -> int:
+    """Partitions, `dbt build`, and the fingerprints if every node was built; the exit code."""
+    with lock.hold("make build"):
+        manifest.make(settings)
+        in_dbt_environment(settings, "include.preflight")
+        in_dbt_environment(settings, "include.lake", "partitions")
+        RUN_RESULTS.unlink(missing_ok=True)
+        run_here(
+            settings,
+            [settings.dbt_executable, "build", "--exclude-resource-type", "unit_test"]
+            + ["--project-dir", str(manifest.PROJECT), "--profiles-dir", str(manifest.PROJECT)]
+            + ["--target", settings.target, *arguments],
+        )
+        if missing := not_built():
+            print(f"Not recorded as built: {missing} of the nodes were not part of this build.")
+        else:
+            in_dbt_environment(settings, "include.lake", "record")
+    return 0
+
+
+def not_built() -> int:
+    """How many nodes the last `dbt build` did not build from the whole of their input."""
+    nodes = manifest.Manifest.read().built
+    results = json.loads(RUN_RESULTS.read_bytes())
+    if results["args"].get("empty") or results["args"].get("sample"):
+        return len(nodes)
+    return len(
+        nodes - {entry["unique_id"] for entry in results["results"] if entry["status"] == "success"}
+    )
+
+
+def main() -> int:
+    """Build; what a user can cause is one sentence and exit code 1."""
+    stop_on_signals()
+    try:
+        return build(Settings.from_env(os.environ), shlex.split(os.environ.get("ARGS", "")))
+    except UserError as error:
+        if str(error):
+            print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Stopped as stopped:
+        return 128 + int(stopped.args[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""`python -m include.laptop.kpis`: the last 14 days' KPIs and the retention line (dbt's environment)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from include.settings import Settings
+
+DAYS = 14
+LOCK_SECONDS = 20
+COLUMNS = (
+    ("kpi_date", "day", "{}"),
+    ("dau", "DAU", "{:,}"),
+    ("wau", "WAU", "{:,}"),
+    ("mau", "MAU", "{:,}"),
+    ("stickiness", "DAU/MAU", "{:.3f}"),
+    ("new_players", "new", "{:,}"),
+    ("session_count", "sessions", "{:,}"),
+    ("payers", "payers", "{:,}"),
+    ("revenue", "revenue", "{:,.2f}"),
+    ("arpdau", "ARPDAU", "{:.4f}"),
+)
+"""Of `rpt_daily_kpis`: column, heading and format."""
+
+
+def opened(path: Path) -> duckdb.DuckDBPyConnection:
+    """The warehouse, read-only; waits for a writer that is about to end."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=True)
+        except duckdb.IOException:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
+def summary(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> list[str]:
+    """The lines of the table and of the retention, for each application."""
+    marts = f'"{settings.schema_prefix}marts"'
+    names = ", ".join(column for column, _, _ in COLUMNS)
+    rows = warehouse.execute(
+        f"select application_id, {names} from {marts}.rpt_daily_kpis"  # noqa: S608
+        " qualify row_number() over (partition by application_id order by kpi_date desc) <= ?"
+        " order by 1, kpi_date",
+        [DAYS],
+    ).fetchall()
+    lines: list[str] = []
+    for application in sorted({row[0] for row in rows}):
+        lines += ["", f"{application} (revenue in {settings.reporting_currency})"]
+        lines += table([row[1:] for row in rows if row[0] == application])
+        lines.append(_retention(warehouse, marts, application))
+    return lines or ["No KPIs yet: no day with events has ended."]
+
+
+def table(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Rows in the order of COLUMNS, as lines of equal length; a null is a dash."""
+    cells = [[heading for _, heading, _ in COLUMNS]]
+    for row in rows:
+        formats = (form for _, _, form in COLUMNS)
+        cells.append(
+            [
+                "-" if value is None else form.format(value)
+                for form, value in zip(formats, row, strict=True)
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
+
+
+def _retention(warehouse: duckdb.DuckDBPyConnection, marts: str, application: str) -> str:
+    days = warehouse.execute(
+        "select day_n, classic_players / cohort_size"
+        f" from {marts}.rpt_retention_overall"  # noqa: S608
+        " where application_id = ? and cohort_size > 0 order by 1",
+        [application],
+    ).fetchall()
+    shown = "  ".join(f"D{day} {rate:.1%}" for day, rate in days)
+    return f"Retention (classic, mature cohorts): {shown or 'no cohort is mature yet'}"
+
+
+def main() -> int:
+    """Print the summary; a warehouse without KPIs is no error, the run's own state says why."""
+    settings = Settings.from_env(os.environ)
+    if settings.target != "local":
+        print(f"The KPIs are in {settings.schema_prefix}marts.rpt_daily_kpis of the warehouse.")
+        return 0
+    path = Path(settings.duckdb)
+    try:
+        with opened(path) as warehouse:
+            print("\n".join(summary(warehouse, settings)))
+    except duckdb.CatalogException:
+        print(f"No KPIs yet: rpt_daily_kpis is not in {path}.")
+    except duckdb.IOException as error:
+        print(f"No KPIs: {path} cannot be read ({str(error).splitlines()[0]}).")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

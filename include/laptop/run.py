@@ -1,0 +1,195 @@
+"""`make run`: one run of the DAG through the real scheduler, followed in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from include import manifest
+from include.laptop import lock
+from include.laptop.airflow import Airflow, Client, clean_temporary
+from include.laptop.processes import (
+    Stopped,
+    ignore_signals,
+    in_dbt_environment,
+    stop_on_signals,
+    stop_session,
+)
+from include.settings import Settings, UserError
+
+POLL_SECONDS = 0.5
+FINAL = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+
+
+class Progress:
+    """One line per task as it ends (or waits for a retry), and on a terminal what runs now."""
+
+    def __init__(self, client: Client, run_id: str) -> None:
+        self.client = client
+        self.run_id = run_id
+        self.began = time.monotonic()
+        self.seen: dict[str, tuple[str, int]] = {}
+        self.tasks: list[dict[str, Any]] = []
+
+    def update(self) -> None:
+        """Ask for the tasks and print those whose state changed."""
+        self.tasks = self.client.tasks(self.run_id)
+        for task in sorted(self.tasks, key=lambda task: task["end_date"] or "9"):
+            now = (task["state"] or "none", task["try_number"])
+            if self.seen.get(task["task_id"]) != now:
+                self.seen[task["task_id"]] = now
+                self._print(task)
+        if sys.stdout.isatty():
+            running = [task["task_id"] for task in self.tasks if task["state"] == "running"]
+            done = sum(task["state"] in FINAL for task in self.tasks)
+            line = f"{self._elapsed()}  {done}/{len(self.tasks)} done, now {', '.join(running)}"
+            print(f"\r\x1b[2K{line[:100]}", end="", flush=True)
+
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self.began:7.1f} s"
+
+    def _print(self, task: dict[str, Any]) -> None:
+        state = task["state"]
+        if state not in FINAL | {"up_for_retry"}:
+            return
+        clear = "\r\x1b[2K" if sys.stdout.isatty() else ""
+        took = f"{task['duration']:.1f} s" if task["duration"] is not None else ""
+        print(f"{clear}{self._elapsed()}  {task['task_id']:<40} {state:<16} {took:>8}", flush=True)
+        if state in {"failed", "up_for_retry"}:
+            error = self.client.error(self.run_id, task["task_id"], task["try_number"])
+            for line in (error or "no message: see its log").splitlines():
+                print(f"             {line}", flush=True)
+
+
+def needs_sample(lake: Path) -> bool:
+    """Whether no event has been landed in the lake."""
+    return not any(
+        not any(part.startswith((".", "_")) for part in path.relative_to(lake).parts)
+        for path in (lake / "raw_events").rglob("*.parquet")
+    )
+
+
+def follow(airflow: Airflow, client: Client, run_id: str) -> list[dict[str, Any]]:
+    """Print the run's progress until it has ended; returns its task instances."""
+    progress = Progress(client, run_id)
+    for _ in _ticks():
+        airflow.check()
+        try:
+            ended = client.run_state(run_id) in {"success", "failed"}
+            progress.update()
+        except httpx.TransportError:
+            # Either a hiccup, or a process has ended: the next check says which.
+            continue
+        if ended:
+            if sys.stdout.isatty():
+                print("\r\x1b[2K", end="")
+            return progress.tasks
+    raise AssertionError
+
+
+def _ticks() -> Iterator[None]:
+    while True:
+        yield
+        time.sleep(POLL_SECONDS)
+
+
+def run(settings: Settings, sample: list[str]) -> int:
+    """Do all of `make run` that needs no installing; returns its exit code."""
+    began = time.monotonic()
+    # What the schedule would start must not run beside what we follow.
+    airflow = Airflow(replace(settings, schedule="none"))
+    with lock.hold("make run", airflow.session) as before:
+        if before and before.session:
+            stop_session(before.session)
+        clean_temporary()
+        if manifest.make(settings):
+            print("Made dbt/target/manifest.json")
+        if needs_sample(Path(settings.lake)):
+            in_dbt_environment(settings, "include.lake", "generate", *sample)
+        in_dbt_environment(settings, "include.preflight")
+        client = None
+        try:
+            airflow.start()
+            client = airflow.wait()
+            client.unpause()
+            for run_id in client.give_up():
+                print(f"Gave up the unfinished run {run_id}")
+            run_id = f"make_run__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
+            client.trigger(run_id)
+            print(f"Airflow is up after {time.monotonic() - began:.1f} s; run {run_id}")
+            tasks = follow(airflow, client, run_id)
+        finally:
+            ignore_signals()
+            _stop(airflow, client)
+    return report(settings, tasks, time.monotonic() - began)
+
+
+def _stop(airflow: Airflow, client: Client | None) -> None:
+    try:
+        if client:
+            # Or the next start would take the run up again.
+            client.http.timeout = 3
+            client.give_up()
+            # The API server waits for open connections before it ends.
+            client.http.close()
+    except httpx.HTTPError:
+        pass
+    finally:
+        airflow.stop()
+        clean_temporary()
+
+
+def report(settings: Settings, tasks: list[dict[str, Any]], seconds: float) -> int:
+    """Print how the run ended, the KPI table and where everything is; returns the exit code."""
+    others = sorted(
+        f"{task['task_id']} ({task['state']})" for task in tasks if task["state"] != "success"
+    )
+    print()
+    in_dbt_environment(settings, "include.laptop.kpis")
+    print(f"\nwarehouse  {settings.duckdb}")
+    print(f"lake       {settings.lake}")
+    print(f"logs       {lock.HOME / 'logs'}")
+    if others:
+        print(
+            f"\n{len(others)} of {len(tasks)} tasks did not succeed: {', '.join(others)}.",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"\n{len(tasks)} tasks succeeded in {seconds:.0f} s.")
+    return 0
+
+
+def main() -> int:
+    """Run it; what a user can cause is one sentence and an exit code that is not 0."""
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    for name in ("days", "players", "seed", "end"):
+        parser.add_argument(f"--{name}", default="", help="of the sample")
+    sample = [
+        part
+        for name, value in vars(parser.parse_args()).items()
+        if value
+        for part in (f"--{name}", value)
+    ]
+    stop_on_signals()
+    try:
+        return run(Settings.from_env(os.environ), sample)
+    except UserError as error:
+        if str(error):
+            print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Stopped as stopped:
+        print("\nStopped, with everything that was started.", file=sys.stderr)
+        return 128 + int(stopped.args[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

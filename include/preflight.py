@@ -1,0 +1,126 @@
+"""`python -m include.preflight`: what a run needs, checked before it starts (dbt's environment).
+
+Each check raises UserError: one sentence that names the thing and the remedy.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import duckdb
+
+from include import manifest
+from include.settings import Settings, UserError
+
+WAIT = "Close it, or wait until it is done, and run again."
+
+
+def check_dbt(settings: Settings, lock: Path = manifest.LOCK) -> str:
+    """dbt and its adapter are there, in the versions of the lock."""
+    if not os.access(settings.dbt_executable, os.X_OK):
+        raise UserError(f"{settings.dbt_executable} is no program: run `make install`.")
+    adapter = {"local": "dbt-duckdb", "redshift": "dbt-redshift"}[settings.target]
+    locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
+    found = []
+    for package in ("dbt-core", adapter):
+        try:
+            version = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            raise UserError(f"{package} is not installed: run `make install`.") from None
+        if version != locked.get(package, version):
+            raise UserError(
+                f"{package} is {version}, {lock.name} says {locked[package]}: run `make install`."
+            )
+        found.append(f"{package} {version}")
+    return ", ".join(found)
+
+
+def check_manifest() -> str:
+    """The manifest is there and was made from the project's files as they are now."""
+    nodes = len(manifest.Manifest.read().built)
+    if not manifest.is_current():
+        raise UserError(
+            "dbt/target/manifest.json was not made from the project's files as they are now. "
+            + manifest.MAKE_MANIFEST
+        )
+    return f"manifest of {nodes} nodes"
+
+
+def check_lake(settings: Settings) -> str:
+    """The lake is a folder that can be read."""
+    lake = Path(settings.lake)
+    if lake.exists() and not lake.is_dir():
+        raise UserError(
+            f"the lake {lake} is a file: set GAME_ANALYTICS_LAKE to a folder, or move the file."
+        )
+    try:
+        # A folder whose names can be listed may still refuse to be entered.
+        next((path.stat() for path in lake.iterdir()), None)
+    except FileNotFoundError:
+        raise UserError(
+            f"the lake {lake} does not exist: land events with `make land FILES=…`, "
+            "or make sample data with `make generate`."
+        ) from None
+    except PermissionError:
+        raise UserError(f"the lake {lake} cannot be read: give this user access to it.") from None
+    return f"lake {lake}"
+
+
+def check_duckdb(path: Path) -> str:
+    """The warehouse file can be opened for writing, or can be made."""
+    if path.is_dir():
+        raise UserError(
+            f"the warehouse {path} is a folder: set GAME_ANALYTICS_DUCKDB to a file in it."
+        )
+    existing = path.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        duckdb.connect(str(path)).close()
+    except (duckdb.Error, OSError) as error:
+        raise UserError(_explain_duckdb(path, str(error))) from None
+    return f"warehouse {path}{'' if existing else ' (new)'}"
+
+
+def _explain_duckdb(path: Path, said: str) -> str:
+    """DuckDB's error on opening a file, as one sentence with a remedy."""
+    if "Could not set lock" in said or "already open" in said:
+        holder = re.search(r"held in (.+?) \(PID (\d+)\)", said)
+        by = f" by {holder[1]} (process {holder[2]})" if holder else " by another process"
+        return f"the warehouse {path} is open{by}. {WAIT}"
+    if "version number" in said or "newer" in said:
+        return (
+            f"the warehouse {path} was written by another DuckDB than {duckdb.__version__}, the one "
+            "in .venv/dbt: open it with that one, export it, or move it away and run again."
+        )
+    if "not a valid DuckDB" in said or "Corrupt" in said or "checksum" in said.lower():
+        return (
+            f"the warehouse {path} is damaged or no DuckDB file: restore it, "
+            "or move it away and run again, which builds it anew from the lake."
+        )
+    if "No space left" in said:
+        return f"the disk of the warehouse {path} is full: make room and run again."
+    first = said.splitlines()[0].rstrip(".")
+    return f"the warehouse {path} cannot be opened for writing ({first}): give this user access."
+
+
+def main() -> int:
+    """Run all checks; the first that fails is one sentence on stderr and exit code 1."""
+    try:
+        settings = Settings.from_env(os.environ)
+        print(check_dbt(settings))
+        print(check_manifest())
+        print(check_lake(settings))
+        if settings.target == "local":
+            print(check_duckdb(Path(settings.duckdb)))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Says in readable lines how two tables differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+Row = Mapping[str, object]
+
+
+def _named(key: Sequence[str], values: tuple[object, ...]) -> str:
+    """A row by its key, as a person writes it."""
+    return ", ".join(f"{name}={value}" for name, value in zip(key, values, strict=True))
+
+
+def _by_key(
+    side: str, rows: Iterable[Row], key: Sequence[str]
+) -> tuple[dict[tuple[object, ...], Row], list[str]]:
+    """The rows by their key, and a line for each row whose key was there before."""
+    found: dict[tuple[object, ...], Row] = {}
+    repeated = []
+    for row in rows:
+        values = tuple(row[name] for name in key)
+        if values in found:
+            repeated.append(f"repeated in {side}: {_named(key, values)}")
+        found[values] = row
+    return found, repeated
+
+
+def _same(actual: object, expected: object, tolerance: float) -> bool:
+    """Equal in value, and not money in a float nor a flag in a number."""
+    if isinstance(actual, bool) != isinstance(expected, bool):
+        return False
+    if isinstance(expected, Decimal) and isinstance(actual, float):
+        return False
+    if isinstance(expected, float) and isinstance(actual, float | int | Decimal) and tolerance:
+        return math.isclose(actual, expected, rel_tol=0.0, abs_tol=tolerance)
+    return actual == expected
+
+
+def difference(
+    actual: Iterable[Row],
+    expected: Iterable[Row],
+    key: Sequence[str],
+    tolerance: float = 0.0,
+) -> list[str]:
+    """One line per missing, surplus or repeated row and per differing column; empty if equal.
+
+    Rows are matched by `key`, in any order. The columns compared are those of the expected row,
+    so that a mart may carry more than is checked here. Everything is compared exactly, except
+    that an expected float may be off by the absolute `tolerance`. Raises KeyError for a row
+    without one of the key columns.
+    """
+    actual_rows, lines = _by_key("actual", actual, key)
+    expected_rows, repeated = _by_key("expected", expected, key)
+    lines += repeated
+    for values, wanted in expected_rows.items():
+        found = actual_rows.get(values)
+        if found is None:
+            lines.append(f"missing: {_named(key, values)}")
+            continue
+        for column, value in wanted.items():
+            if column not in found:
+                lines.append(f"differs: {_named(key, values)}: there is no column {column}")
+            elif not _same(found[column], value, tolerance):
+                lines.append(
+                    f"differs: {_named(key, values)}: "
+                    f"{column} is {found[column]!r}, expected {value!r}"
+                )
+    lines += [
+        f"surplus: {_named(key, values)}" for values in actual_rows if values not in expected_rows
+    ]
+    return lines

@@ -1,0 +1,87 @@
+"""What the marts must hold, computed from the lake's files in plain Python.
+
+Written from the contract alone, without a look at the models, so that the two can be compared:
+no SQL, no warehouse. Obvious rather than fast, and it holds everything in memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime
+from decimal import localcontext
+from pathlib import Path
+
+from tests.pipeline.oracle import betting, events, money, players, reports
+from tests.pipeline.oracle.events import Event, Refused, Table
+from tests.pipeline.oracle.lake import partitions, table
+from tests.pipeline.oracle.values import EXACT
+
+__all__ = ["compute"]
+
+
+def compute(
+    lake: Path,
+    reporting_currency: str = "USD",
+    today: date | None = None,
+    as_of: date | None = None,
+) -> dict[str, Table]:
+    """The rows of every mart, by its name, in no particular order.
+
+    Money is Decimal with four decimals, rates are float or None, times are UTC without a zone.
+    `today` (now, if not given) is the UTC day that has not ended; `as_of` overrides the as-of day.
+    """
+    today = today or datetime.now(UTC).date()
+    with localcontext(EXACT):
+        rates = money.Rates(table(lake, "currency_exchange"), reporting_currency)
+        marts = _games(lake, rates, today, as_of)
+        ledger = _ledger(lake, rates)
+        health = marts.pop("rpt_data_health") + ledger.pop("rpt_data_health")
+        return {**marts, **ledger, "rpt_data_health": health}
+
+
+def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> dict[str, Table]:
+    staged = [events.staged(placed) for placed in partitions(lake, "raw_events")]
+    refused = [row for row in staged if isinstance(row, Refused)]
+    valid = [row for row in staged if isinstance(row, Event)]
+    landed = [row.day for row in refused] + [event.event_date for event in valid]
+    kept = events.with_players(events.deduplicated(valid))
+    sessions = events.sessions(kept)
+    purchases = money.purchases(kept, rates)
+    days = players.player_days(kept, sessions, purchases, money.ad_revenue(kept, rates))
+    totals = players.totals(days)
+    reported = reports.spans(kept, today, as_of)
+    spend = money.marketing_spend(table(lake, "marketing_spend"), rates)
+    retention, retention_overall = reports.retention(days, reported, totals)
+    ltv, ltv_overall = reports.lifetime_value(days, reported, totals, spend)
+    rejected = [placed.day for placed in partitions(lake, "rejected_events")]
+    return {
+        "int_events": events.int_events(kept),
+        "fct_sessions": events.fct_sessions(sessions),
+        "fct_player_days": players.fct_player_days(days),
+        "fct_purchases": money.fct_purchases(purchases),
+        "dim_players": players.dim_players(totals),
+        "rpt_daily_kpis": reports.rpt_daily_kpis(days, reported, totals),
+        "rpt_daily_kpis_by_segment": reports.rpt_daily_kpis_by_segment(days, reported, totals),
+        "rpt_retention": retention,
+        "rpt_retention_overall": retention_overall,
+        "rpt_ltv": ltv,
+        "rpt_ltv_overall": ltv_overall,
+        "rpt_data_health": events.event_health(landed, rejected, refused, valid, kept),
+        "fct_quarantined_events": events.fct_quarantined_events(refused),
+    }
+
+
+def _ledger(lake: Path, rates: money.Rates) -> dict[str, Table]:
+    landed: Counter[date] = Counter()
+    transactions = []
+    for placed in partitions(lake, "game_transactions"):
+        landed[placed.day] += 1
+        transaction = betting.transaction(placed, rates.reporting)
+        if transaction is not None:
+            transactions.append(transaction)
+    bets = betting.fct_bets(transactions, rates)
+    return {
+        "fct_bets": bets,
+        "rpt_betting": betting.rpt_betting(bets, transactions),
+        "rpt_data_health": betting.ledger_health(landed, transactions),
+    }

@@ -1,0 +1,306 @@
+"""From raw rows to events: valid or not, duplicates, the player, sessions, health."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from hashlib import md5
+from typing import NamedTuple
+
+from tests.pipeline.oracle.lake import Placed, Row
+from tests.pipeline.oracle.values import (
+    amount,
+    json_object,
+    known,
+    number,
+    text,
+    utc_day,
+    utc_time,
+)
+
+DAY = timedelta(days=1)
+GAP_SECONDS = 1800
+NOT_ACTIVITY = {"iap_refund", "experiment_exposure"}
+_AMOUNTS = {
+    "iap_transaction": "currency_amount",
+    "ad_impression": "currency_amount",
+    "currency_flow": "amount",
+}
+
+Table = list[dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A valid event; `player_id` is its own until `with_players` has looked at its session."""
+
+    application_id: str
+    event_id: str
+    event_date: date
+    event_timestamp: int
+    event_type: str
+    player_id: str | None
+    session_id: str | None
+    app_version: str | None
+    data: Mapping[str, object]
+    arrival: int | None
+    payload_hash: str
+
+    def value(self, key: str) -> str | None:
+        """A value of `event_data` as text, None if it is missing or blank."""
+        return known(self.data.get(key))
+
+    @property
+    def is_activity(self) -> bool:
+        """Whether the event makes its player active that day; unknown types do."""
+        return self.event_type not in NOT_ACTIVITY
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """What "earliest" and "first" mean between events."""
+        return self.event_timestamp, self.event_id
+
+
+class Refused(NamedTuple):
+    """A row that never reaches a mart."""
+
+    day: date
+    reason: str
+
+
+def _arrival(metadata: Mapping[str, object]) -> int | None:
+    seconds = number(known(metadata.get("processing_timestamp")))
+    return None if seconds is None or not seconds.is_finite() else int(seconds // 1)
+
+
+def _timestamp_refusal(seconds: object, day: date, metadata: Row) -> str | None:
+    """Why a timestamp is not valid in the partition of that day."""
+    if not isinstance(seconds, int):
+        raw = metadata.get("raw_event_timestamp")
+        return "missing_timestamp" if raw in (None, "null") else "timestamp_not_numeric"
+    if seconds <= 0:
+        return "timestamp_not_positive"
+    arrival = _arrival(metadata)
+    if arrival is not None and seconds > arrival + 86400:
+        return "timestamp_in_future"
+    return None if utc_day(seconds) == day else "wrong_partition"
+
+
+def refusal(placed: Placed, metadata: Row, data: Row) -> str | None:
+    """Why a row is not valid, the first reason in the contract's order; None if it is."""
+    row = placed.row
+    result = metadata.get("processing_result")
+    if isinstance(result, dict) and result.get("status") == "schema_mismatch":
+        return "producer_schema_mismatch"
+    for column in ("event_id", "event_type", "application_id"):
+        if known(row.get(column)) is None:
+            return f"missing_{column}"
+    reason = _timestamp_refusal(row.get("event_timestamp"), placed.day, metadata)
+    if reason is not None:
+        return reason
+    given = known(data.get(_AMOUNTS.get(str(row.get("event_type")), "")))
+    if given is not None and amount(given) is None:
+        return "amount_not_valid"
+    return None
+
+
+def staged(placed: Placed) -> Event | Refused:
+    """One raw row as an event, or the reason why it is none."""
+    row = placed.row
+    payload = text(row.get("event_data"))
+    metadata, data = json_object(text(row.get("metadata"))), json_object(payload)
+    reason = refusal(placed, metadata, data)
+    if reason is not None:
+        return Refused(placed.day, reason)
+    seconds = row.get("event_timestamp")
+    if not isinstance(seconds, int):
+        raise TypeError("a valid row has a timestamp")
+    return Event(
+        application_id=str(row["application_id"]),
+        event_id=str(row["event_id"]),
+        event_date=placed.day,
+        event_timestamp=seconds,
+        event_type=str(row["event_type"]),
+        player_id=known(data.get("user_id")) or known(data.get("player_id")),
+        session_id=known(data.get("session_id")),
+        app_version=known(row.get("app_version")),
+        data=data,
+        arrival=_arrival(metadata),
+        payload_hash=md5((payload or "").encode(), usedforsecurity=False).hexdigest(),
+    )
+
+
+def _arrival_order(event: Event) -> tuple[bool, int, int, str]:
+    """Earliest arrival, then timestamp, then payload hash; unknown arrivals last."""
+    return event.arrival is None, event.arrival or 0, event.event_timestamp, event.payload_hash
+
+
+def deduplicated(events: Iterable[Event]) -> list[Event]:
+    """One event per application, event id and day: the one that arrived first."""
+    kept: dict[tuple[str, str, date], Event] = {}
+    for event in events:
+        key = event.application_id, event.event_id, event.event_date
+        if key not in kept or _arrival_order(event) < _arrival_order(kept[key]):
+            kept[key] = event
+    return list(kept.values())
+
+
+def with_players(events: Collection[Event]) -> list[Event]:
+    """Gives an event without a player the earliest one of its session on days -1 to +1."""
+    named: dict[tuple[str, str, date], Event] = {}
+    for event in events:
+        if event.player_id and event.session_id:
+            key = event.application_id, event.session_id, event.event_date
+            if key not in named or event.order < named[key].order:
+                named[key] = event
+
+    def resolved(event: Event) -> Event:
+        if event.player_id or not event.session_id:
+            return event
+        days = (event.event_date - DAY, event.event_date, event.event_date + DAY)
+        keys = [(event.application_id, event.session_id, day) for day in days]
+        found = [named[key] for key in keys if key in named]
+        if not found:
+            return event
+        return replace(event, player_id=min(found, key=lambda other: other.order).player_id)
+
+    return [resolved(event) for event in events]
+
+
+def int_events(events: Iterable[Event]) -> Table:
+    """The deduplicated events with their players."""
+    return [
+        {
+            "application_id": event.application_id,
+            "event_id": event.event_id,
+            "event_date": event.event_date,
+            "event_timestamp": event.event_timestamp,
+            "event_type": event.event_type,
+            "player_id": event.player_id,
+            "session_id": event.session_id,
+        }
+        for event in events
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One session; the timestamps are those of all its events, in order."""
+
+    application_id: str
+    player_id: str
+    session_id: str
+    session_date: date
+    timestamps: tuple[int, ...]
+    is_explicit: bool
+
+    @property
+    def seconds(self) -> int:
+        """From the first event to the last."""
+        return self.timestamps[-1] - self.timestamps[0]
+
+
+def _start_day(day: date, days: Collection[date]) -> date:
+    """The day on which the session of a day's events began: a session joins two days at most."""
+    joins = day - DAY in days and day - 2 * DAY not in days
+    return day - DAY if joins else day
+
+
+def _by_start_day(timestamps: Iterable[int]) -> dict[date, list[int]]:
+    """The timestamps of one id or one chain, in order, under the day their session starts on."""
+    by_day: dict[date, list[int]] = defaultdict(list)
+    for seconds in sorted(timestamps):
+        day = utc_day(seconds)
+        if day is None:
+            raise ValueError("a valid event has a day")
+        by_day[day].append(seconds)
+    starts: dict[date, list[int]] = defaultdict(list)
+    for day, of_day in by_day.items():
+        starts[_start_day(day, by_day)] += of_day
+    return dict(starts)
+
+
+def _chains(timestamps: Iterable[int]) -> list[list[int]]:
+    """Cuts a player's timestamps where more than the gap lies between two of them."""
+    chains: list[list[int]] = []
+    for seconds in sorted(timestamps):
+        if chains and seconds - chains[-1][-1] <= GAP_SECONDS:
+            chains[-1].append(seconds)
+        else:
+            chains.append([seconds])
+    return chains
+
+
+def sessions(events: Iterable[Event]) -> list[Session]:
+    """The sessions of all events that have a player."""
+    explicit: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    without: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for event in events:
+        if event.player_id and event.session_id:
+            key = event.application_id, event.player_id, event.session_id
+            explicit[key].append(event.event_timestamp)
+        elif event.player_id:
+            without[event.application_id, event.player_id].append(event.event_timestamp)
+    found = []
+    for (application, player, plain_id), timestamps in explicit.items():
+        starts = _by_start_day(timestamps)
+        days = {utc_day(seconds) for seconds in timestamps}
+        for day, members in starts.items():
+            session_id = f"{plain_id}:{day}" if day - DAY in days else plain_id
+            found.append(Session(application, player, session_id, day, tuple(members), True))
+    for (application, player), timestamps in without.items():
+        for chain in _chains(timestamps):
+            for day, members in _by_start_day(chain).items():
+                session_id = f"gap:{members[0]}"
+                found.append(Session(application, player, session_id, day, tuple(members), False))
+    return found
+
+
+def fct_sessions(found: Iterable[Session]) -> Table:
+    """One row per application, player, session and the day it starts on."""
+    return [
+        {
+            "application_id": session.application_id,
+            "player_id": session.player_id,
+            "session_id": session.session_id,
+            "session_date": session.session_date,
+            "started_at": utc_time(session.timestamps[0]),
+            "ended_at": utc_time(session.timestamps[-1]),
+            "duration_seconds": session.seconds,
+            "event_count": len(session.timestamps),
+            "is_explicit": session.is_explicit,
+        }
+        for session in found
+    ]
+
+
+def event_health(
+    landed: Iterable[date],
+    rejected: Iterable[date],
+    refused: Iterable[Refused],
+    valid: Iterable[Event],
+    kept: Iterable[Event],
+) -> Table:
+    """What happened to the rows of each partition day, and to the lines rejected that day."""
+    counts = {
+        "landed_count": Counter(landed),
+        "rejected_count": Counter(rejected),
+        "schema_mismatch_count": Counter(row.day for row in refused),
+        "duplicate_count": Counter(event.event_date for event in valid),
+    }
+    counts["duplicate_count"].subtract(event.event_date for event in kept)
+    days = sorted({day for counter in counts.values() for day in counter})
+    return [
+        {"source": "raw_events", "date": day, **{name: counts[name][day] for name in counts}}
+        for day in days
+    ]
+
+
+def fct_quarantined_events(refused: Iterable[Refused]) -> Table:
+    """How many rows each reason kept out of each partition day."""
+    return [
+        {"partition_date": day, "reason": reason, "row_count": count}
+        for (day, reason), count in Counter(refused).items()
+    ]

@@ -1,0 +1,127 @@
+"""The smallest readings: text, JSON, days and exact money."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import NoReturn
+
+EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
+"""Wide enough that no product or sum of the lake's amounts is ever rounded on the way."""
+
+_LENIENT = Context(prec=100, traps=[])
+"""Reads a number with an absurd exponent as infinity instead of failing."""
+
+LAST_SECOND = 253402300799
+"""The last second of the year 9999."""
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_EIGHT = Decimal("0.00000001")
+_FOUR = Decimal("0.0001")
+_TOO_LARGE = Decimal(10) ** 10
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_CURRENCIES = {"YEN": "JPY", "RMB": "CNY"}
+
+
+def text(value: object) -> str | None:
+    """Any value of a file as text: numbers plainly, booleans and objects as JSON writes them."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def known(value: object) -> str | None:
+    """The text of a value as it stands; None if there is nothing but blanks in it."""
+    found = text(value)
+    return found if found is not None and found.strip() else None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def json_object(document: str | None) -> Mapping[str, object]:
+    """The object in a JSON text, with its numbers as the text they were written in.
+
+    A JSON string is parsed once more; what is no object after that is an empty one.
+    """
+    value: object = document
+    for _ in range(2):
+        if isinstance(value, str):
+            try:
+                value = json.loads(
+                    value, parse_int=str, parse_float=str, parse_constant=_no_constant
+                )
+            except (ValueError, RecursionError):
+                return {}
+    return value if isinstance(value, dict) else {}
+
+
+def number(value: str | None) -> Decimal | None:
+    """The number that a text is, with a decimal point; None if it is none."""
+    if value is None or not _NUMBER.fullmatch(value.strip()):
+        return None
+    return _LENIENT.create_decimal(value.strip())
+
+
+def amount(value: str | None) -> Decimal | None:
+    """A number as decimal(18,8); None if the text is no number or reaches 10^10."""
+    found = number(value)
+    if found is None or found.copy_abs() >= _TOO_LARGE:
+        return None
+    found = found.quantize(_EIGHT, context=EXACT)
+    return found if found.copy_abs() < _TOO_LARGE else None
+
+
+def comma_amount(value: str | None) -> Decimal | None:
+    """Like `amount`, where the decimal sign may also be a comma."""
+    return None if value is None else amount(value.replace(",", "."))
+
+
+def money(value: Decimal) -> Decimal:
+    """Four decimals, half away from zero."""
+    return value.quantize(_FOUR, context=EXACT)
+
+
+def quotient(numerator: Decimal, denominator: Decimal) -> Decimal:
+    """A quotient with eight decimals, half away from zero."""
+    return EXACT.divide(numerator, denominator).quantize(_EIGHT, context=EXACT)
+
+
+def ratio(numerator: Decimal | int, denominator: Decimal | int) -> float | None:
+    """A published rate; None over zero."""
+    return float(numerator) / float(denominator) if denominator else None
+
+
+def currency(value: object, default: str | None) -> str | None:
+    """An ISO code from what a source calls a currency."""
+    name = known(value)
+    if name is None:
+        return default
+    code = name.strip().upper()
+    return _CURRENCIES.get(code, code)
+
+
+def utc_day(seconds: int) -> date | None:
+    """The UTC day of an epoch second; None for what names no day."""
+    if not 0 < seconds <= LAST_SECOND:
+        return None
+    return date.fromordinal(_EPOCH + seconds // 86400)
+
+
+def utc_time(seconds: int) -> datetime:
+    """The UTC time of an epoch second, without a zone, as a warehouse's timestamp comes."""
+    return datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None)
+
+
+def iso_day(value: object) -> date | None:
+    """The day in a date, a timestamp or an ISO text."""
+    try:
+        return date.fromisoformat((text(value) or "").strip()[:10])
+    except ValueError:
+        return None

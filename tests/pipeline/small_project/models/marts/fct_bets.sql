@@ -1,0 +1,1 @@
+select bet_id, amount from {{ ref('stg_bets') }}

@@ -1,0 +1,1 @@
+select bet_id, cast(amount as integer) as amount from {{ source('ledger', 'bets') }}

@@ -1,0 +1,1 @@
+select event_id, event_type from {{ source('lake', 'events') }}
