@@ -83,7 +83,7 @@ build: install ## Plain dbt build on the same lake and warehouse; ARGS="--select
 	@$(AIRFLOW_PYTHON) -m include.laptop.build
 
 airflow: install ## Airflow's command line: ARGS="tasks clear game_analytics --task-regex rpt_ltv --yes"
-	@$(AIRFLOW_PYTHON) -m include.laptop.command
+	@AIRFLOW_HOME="$(CURDIR)/.airflow" $(AIRFLOW_PYTHON) -m airflow $(ARGS)
 
 land: install ## Land event files into the lake: FILES="a.jsonl b.jsonl.gz"
 	@test -n "$(FILES)" || { echo 'error: no files given: make land FILES="a.jsonl b.jsonl.gz".' >&2; exit 1; }

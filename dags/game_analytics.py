@@ -21,7 +21,6 @@ A node is skipped, and all after it, if a source that it needs is stale (the log
 import os
 from functools import partial
 
-from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
 from include import alerts, transform
@@ -52,10 +51,10 @@ with DAG(
     tests = transform.cross_model_tests(settings, manifest)
     record = step(task_id="record_partitions", command=["include.lake", "record"])
     kpis = step(task_id="kpi_summary", command=["include.laptop.kpis"], trigger_rule="all_done")
-    done = EmptyOperator(task_id="done")
+    done = transform.DoneOperator(task_id="done", manifest=manifest)
 
     preflight >> partitions >> freshness >> nodes >> tests
-    # A skipped node was not built: its days stay unrecorded, hence an edge from the nodes too.
+    # The nodes again: the tests run without skipped ones, the days of which stay unrecorded.
     [nodes, tests] >> record
     [nodes, tests, record] >> kpis
-    [record, kpis] >> done
+    [nodes, tests, record, kpis] >> done

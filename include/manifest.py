@@ -1,4 +1,4 @@
-"""`python -m include.manifest`: dbt's manifest, made ahead so that nobody runs dbt to read the graph.
+"""`python -m include.manifest`: dbt's manifest, made ahead so that no DAG runs dbt.
 
 Beside the manifest lies a fingerprint of the project's files. A manifest that belongs to other
 files would run yesterday's graph on today's models, so `preflight` compares the two.

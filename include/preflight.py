@@ -11,12 +11,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import duckdb
-
 from include import manifest
+from include.duckdb_file import connect
 from include.settings import Settings, UserError
-
-WAIT = "Close it, or wait until it is done, and run again."
 
 
 def check_dbt(settings: Settings, lock: Path = manifest.LOCK) -> str:
@@ -72,39 +69,9 @@ def check_lake(settings: Settings) -> str:
 
 def check_duckdb(path: Path) -> str:
     """The warehouse file can be opened for writing, or can be made."""
-    if path.is_dir():
-        raise UserError(
-            f"the warehouse {path} is a folder: set GAME_ANALYTICS_DUCKDB to a file in it."
-        )
-    existing = path.exists()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        duckdb.connect(str(path)).close()
-    except (duckdb.Error, OSError) as error:
-        raise UserError(_explain_duckdb(path, str(error))) from None
-    return f"warehouse {path}{'' if existing else ' (new)'}"
-
-
-def _explain_duckdb(path: Path, said: str) -> str:
-    """DuckDB's error on opening a file, as one sentence with a remedy."""
-    if "Could not set lock" in said or "already open" in said:
-        holder = re.search(r"held in (.+?) \(PID (\d+)\)", said)
-        by = f" by {holder[1]} (process {holder[2]})" if holder else " by another process"
-        return f"the warehouse {path} is open{by}. {WAIT}"
-    if "version number" in said or "newer" in said:
-        return (
-            f"the warehouse {path} was written by another DuckDB than {duckdb.__version__}, the one "
-            "in .venv/dbt: open it with that one, export it, or move it away and run again."
-        )
-    if "not a valid DuckDB" in said or "Corrupt" in said or "checksum" in said.lower():
-        return (
-            f"the warehouse {path} is damaged or no DuckDB file: restore it, "
-            "or move it away and run again, which builds it anew from the lake."
-        )
-    if "No space left" in said:
-        return f"the disk of the warehouse {path} is full: make room and run again."
-    first = said.splitlines()[0].rstrip(".")
-    return f"the warehouse {path} cannot be opened for writing ({first}): give this user access."
+    new = "" if path.exists() else " (new)"
+    connect(path).close()
+    return f"warehouse {path}{new}"
 
 
 def main() -> int:

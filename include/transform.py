@@ -30,13 +30,13 @@ from cosmos.hooks.subprocess import FullOutputSubprocessResult
 from cosmos.operators.local import DbtBuildLocalOperator, DbtTestLocalOperator
 
 from include import warehouse
-from include.manifest import MANIFEST, PROJECT, Manifest
+from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest
 from include.settings import ROOT, Settings
 
 FRESHNESS = "freshness"
 """The task whose XCom holds `{"stale": [source ids]}`."""
 MAX_ACTIVE_TASKS = {"local": 2, "redshift": 8}
-"""Per target. DuckDB takes one writer at a time, so more than two tasks only wait for each other."""
+"""Per target. DuckDB takes one writer at a time, so more tasks would only wait for each other."""
 ARTIFACTS = Path(AIRFLOW_HOME) / "artifacts"
 """`<run>/<task>/`: dbt's run_results.json and the compiled SQL of what the last try ran."""
 
@@ -123,8 +123,7 @@ class ExplainedDbtOperator:
 
     def fresh(self, context: Any) -> list[str]:
         """What is left to select without stale sources; raises AirflowSkipException if nothing."""
-        result = context["ti"].xcom_pull(task_ids=FRESHNESS) or {"stale": []}
-        stale = frozenset(result["stale"])
+        stale = _stale(context)
         fresh = [name for name, needed in self.sources.items() if not needed & stale]
         if not fresh:
             needed = stale & frozenset().union(*self.sources.values())
@@ -167,6 +166,24 @@ class ExplainedDbtOperator:
         return "\n".join(lines)
 
 
+class DoneOperator(BaseOperator):
+    """The last task: green only if no source that a node needs was stale.
+
+    A skipped node skips what hangs on it, and a run whose last task is skipped would count as a
+    success. Failed nodes never get here: the trigger rule sees them, whatever was skipped.
+    """
+
+    def __init__(self, *, manifest: Manifest, **kwargs: Any) -> None:
+        super().__init__(trigger_rule="none_failed", retries=0, **kwargs)
+        self.sources = frozenset().union(*map(manifest.sources, manifest.built))
+
+    def execute(self, context: Any) -> None:
+        """Raise AirflowFailException with the stale sources, if there are any."""
+        if stale := _stale(context) & self.sources:
+            message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
+            raise AirflowFailException(message)
+
+
 class DbtNodeOperator(ExplainedDbtOperator, DbtBuildLocalOperator):  # type: ignore[misc]
     """Builds one node and runs the data tests that need only this node, as `dbt build` does."""
 
@@ -200,14 +217,14 @@ class CrossModelTestsOperator(ExplainedDbtOperator, DbtTestLocalOperator):  # ty
         self.sources = sources
         self.files = files
 
-    def execute(self, context: Any) -> None:
+    def execute(self, context: Any, **kwargs: Any) -> None:
         """Run `dbt test` for what is left; skipped if that is nothing."""
         if not self.sources:
             self.log.info("The project has no test that spans nodes.")
             return
         self.select = " ".join(self.fresh(context))
         self.artifacts = artifacts_of(context)
-        super().execute(context)
+        super().execute(context, **kwargs)
 
 
 def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
@@ -257,11 +274,7 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
             load_method=LoadMode.DBT_MANIFEST,
             test_behavior=TestBehavior.BUILD,
             emit_datasets=False,
-            node_converters={
-                DbtResourceType.MODEL: convert,
-                DbtResourceType.SEED: convert,
-                DbtResourceType.SNAPSHOT: convert,
-            },
+            node_converters={DbtResourceType(kind): convert for kind in sorted(BUILT_TYPES)},
         ),
     )
 
@@ -283,6 +296,12 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
         sources={test.split(".")[2]: manifest.sources(test) for test in tests},
         files=_files(manifest, tests),
     )
+
+
+def _stale(context: Any) -> frozenset[str]:
+    """The ids of the stale sources, as the run's freshness task found them."""
+    result = context["ti"].xcom_pull(task_ids=FRESHNESS) or {"stale": ()}
+    return frozenset(result["stale"])
 
 
 def _assets(node: DbtNode) -> list[Asset]:

@@ -29,6 +29,15 @@ from include.settings import ROOT, Settings, UserError
 
 DAG = "game_analytics"
 START_SECONDS = 120
+COMPONENTS: dict[str, tuple[str, ...]] = {
+    "api-server": (),
+    # The UI reads the logs from the disk; a server for other hosts would listen on all addresses.
+    "scheduler": ("--skip-serve-logs",),
+    "dag-processor": (),
+    "triggerer": ("--skip-serve-logs",),
+}
+NO_TRIGGERER = tuple(component for component in COMPONENTS if component != "triggerer")
+"""Nothing of ours is deferred yet, and a run starts sooner without it."""
 HOST = "127.0.0.1"
 
 
@@ -37,7 +46,7 @@ class Airflow:
     """Airflow's processes in one home; `port` 0 takes a free one."""
 
     settings: Settings
-    components: tuple[str, ...] = ("api-server", "scheduler", "dag-processor")
+    components: tuple[str, ...] = tuple(COMPONENTS)
     port: int = 0
     session: str = field(default_factory=lambda: secrets.token_hex(8))
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -61,7 +70,7 @@ class Airflow:
         for component in self.components:
             with self.log(component).open("wb") as output:
                 self.processes[component] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", component],
+                    [sys.executable, "-m", "airflow", component, *COMPONENTS[component]],
                     cwd=HOME,
                     env=self._environment(),
                     stdin=subprocess.DEVNULL,
@@ -147,8 +156,6 @@ class Airflow:
                 "database": {"sql_alchemy_conn": f"sqlite:///{HOME / 'airflow.db'}"},
                 "logging": {
                     "base_log_folder": HOME / "logs",
-                    "worker_log_server_port": free_port(),
-                    "trigger_log_server_port": free_port(),
                 },
                 "api": {
                     "host": HOST,
@@ -254,7 +261,8 @@ class Client:
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run."""
-        path, found = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances", []
+        path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances"
+        found: list[dict[str, Any]] = []
         while True:
             page = self.get(path, limit=100, offset=len(found))
             found.extend(page["task_instances"])

@@ -9,7 +9,7 @@ import sys
 
 from include import manifest
 from include.laptop import lock
-from include.laptop.processes import Stopped, in_dbt_environment, run_here, stop_on_signals
+from include.laptop.processes import StopError, in_dbt_environment, run_here, stop_on_signals
 from include.settings import Settings, UserError
 
 RUN_RESULTS = manifest.PROJECT / "target" / "run_results.json"
@@ -24,9 +24,13 @@ def build(settings: Settings, arguments: list[str]) -> int:
         RUN_RESULTS.unlink(missing_ok=True)
         run_here(
             settings,
-            [settings.dbt_executable, "build", "--exclude-resource-type", "unit_test"]
-            + ["--project-dir", str(manifest.PROJECT), "--profiles-dir", str(manifest.PROJECT)]
-            + ["--target", settings.target, *arguments],
+            [
+                *(settings.dbt_executable, "build", "--exclude-resource-type", "unit_test"),
+                *("--project-dir", str(manifest.PROJECT)),
+                *("--profiles-dir", str(manifest.PROJECT)),
+                *("--target", settings.target),
+                *arguments,
+            ],
         )
         if missing := not_built():
             print(f"Not recorded as built: {missing} of the nodes were not part of this build.")
@@ -55,7 +59,7 @@ def main() -> int:
         if str(error):
             print(f"error: {error}", file=sys.stderr)
         return 1
-    except Stopped as stopped:
+    except StopError as stopped:
         return 128 + int(stopped.args[0])
 
 

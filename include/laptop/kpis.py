@@ -1,4 +1,4 @@
-"""`python -m include.laptop.kpis`: the last 14 days' KPIs and the retention line (dbt's environment)."""
+"""`python -m include.laptop.kpis`: the last days' KPIs and the retention (dbt's environment)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def summary(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> list[st
     marts = f'"{settings.schema_prefix}marts"'
     names = ", ".join(column for column, _, _ in COLUMNS)
     rows = warehouse.execute(
-        f"select application_id, {names} from {marts}.rpt_daily_kpis"  # noqa: S608
+        f"select application_id, {names} from {marts}.rpt_daily_kpis"
         " qualify row_number() over (partition by application_id order by kpi_date desc) <= ?"
         " order by 1, kpi_date",
         [DAYS],
@@ -78,7 +78,7 @@ def table(rows: Sequence[Sequence[Any]]) -> list[str]:
 def _retention(warehouse: duckdb.DuckDBPyConnection, marts: str, application: str) -> str:
     days = warehouse.execute(
         "select day_n, classic_players / cohort_size"
-        f" from {marts}.rpt_retention_overall"  # noqa: S608
+        f" from {marts}.rpt_retention_overall"
         " where application_id = ? and cohort_size > 0 order by 1",
         [application],
     ).fetchall()

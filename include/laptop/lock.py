@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from include.laptop.processes import stop_session
 from include.settings import ROOT, UserError
 
 HOME = ROOT / ".airflow"
@@ -48,10 +49,11 @@ def _last(home: Path) -> Holder | None:
 
 
 @contextmanager
-def hold(command: str, session: str = "", home: Path = HOME) -> Iterator[Holder | None]:
-    """Hold the lock; yields who held it before. Raises UserError if somebody holds it now.
+def hold(command: str, session: str = "", home: Path = HOME) -> Iterator[None]:
+    """Hold the lock. Raises UserError if somebody holds it now.
 
-    The kernel frees it when the process ends, however it ends.
+    The kernel frees it when its holder ends, however it ends. What a killed one left running is
+    ended here.
     """
     home.mkdir(exist_ok=True)
     # Never truncated on opening: who holds it must stay readable.
@@ -65,7 +67,9 @@ def hold(command: str, session: str = "", home: Path = HOME) -> Iterator[Holder 
                 f"`{other.command}` (process {other.pid}) is using this checkout: {remedy}."
             ) from None
         before = _last(home)
+        if before and before.session:
+            stop_session(before.session)
         file.truncate(0)
         file.write(json.dumps(Holder(os.getpid(), command, session).__dict__))
         file.flush()
-        yield before
+        yield

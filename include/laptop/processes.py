@@ -19,15 +19,15 @@ a session of its own, so no process group holds them all."""
 STOP_SECONDS = 8
 
 
-class Stopped(Exception):
+class StopError(Exception):
     """A signal asked us to end; `args[0]` is its number."""
 
 
 def stop_on_signals() -> None:
-    """Raise Stopped in the main thread for each signal that asks us to end."""
+    """Raise StopError in the main thread for each signal that asks us to end."""
 
     def stop(number: int, _: object) -> None:
-        raise Stopped(number)
+        raise StopError(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)

@@ -16,13 +16,12 @@ import httpx
 
 from include import manifest
 from include.laptop import lock
-from include.laptop.airflow import Airflow, Client, clean_temporary
+from include.laptop.airflow import NO_TRIGGERER, Airflow, Client, clean_temporary
 from include.laptop.processes import (
-    Stopped,
+    StopError,
     ignore_signals,
     in_dbt_environment,
     stop_on_signals,
-    stop_session,
 )
 from include.settings import Settings, UserError
 
@@ -66,7 +65,9 @@ class Progress:
         print(f"{clear}{self._elapsed()}  {task['task_id']:<40} {state:<16} {took:>8}", flush=True)
         if state in {"failed", "up_for_retry"}:
             error = self.client.error(self.run_id, task["task_id"], task["try_number"])
-            for line in (error or "no message: see its log").splitlines():
+            lines = (error or "no message: see its log").splitlines()
+            # What fails again is told in full when it has failed for good.
+            for line in lines if state == "failed" else lines[:1]:
                 print(f"             {line}", flush=True)
 
 
@@ -106,10 +107,8 @@ def run(settings: Settings, sample: list[str]) -> int:
     """Do all of `make run` that needs no installing; returns its exit code."""
     began = time.monotonic()
     # What the schedule would start must not run beside what we follow.
-    airflow = Airflow(replace(settings, schedule="none"))
-    with lock.hold("make run", airflow.session) as before:
-        if before and before.session:
-            stop_session(before.session)
+    airflow = Airflow(replace(settings, schedule="none"), NO_TRIGGERER)
+    with lock.hold("make run", airflow.session):
         clean_temporary()
         if manifest.make(settings):
             print("Made dbt/target/manifest.json")
@@ -186,7 +185,7 @@ def main() -> int:
         if str(error):
             print(f"error: {error}", file=sys.stderr)
         return 1
-    except Stopped as stopped:
+    except StopError as stopped:
         print("\nStopped, with everything that was started.", file=sys.stderr)
         return 128 + int(stopped.args[0])
 

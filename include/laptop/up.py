@@ -13,7 +13,7 @@ from include.laptop import lock
 from include.laptop.airflow import HOST, START_SECONDS, Airflow, clean_temporary, is_free
 from include.laptop.processes import (
     STOP_SECONDS,
-    Stopped,
+    StopError,
     ignore_signals,
     is_running,
     stop_on_signals,
@@ -28,11 +28,8 @@ LOG = lock.HOME / "logs" / "up.log"
 
 def serve(settings: Settings, port: int) -> int:
     """Start Airflow, say so in a file, and stay until a signal or the end of a process."""
-    components = ("api-server", "scheduler", "dag-processor", "triggerer")
-    airflow = Airflow(settings, components, port)
-    with lock.hold("make up", airflow.session) as before:
-        if before and before.session:
-            stop_session(before.session)
+    airflow = Airflow(settings, port=port)
+    with lock.hold("make up", airflow.session):
         clean_temporary()
         try:
             airflow.start()
@@ -43,7 +40,7 @@ def serve(settings: Settings, port: int) -> int:
             while True:
                 airflow.check()
                 time.sleep(0.5)
-        except Stopped:
+        except StopError:
             return 0
         finally:
             ignore_signals()
@@ -85,7 +82,8 @@ def down() -> int:
     """Stop what `make up` started; fine if there is nothing."""
     holder = lock.holder()
     if holder is None:
-        print("Airflow is not running.")
+        with lock.hold("make down"):
+            print("Airflow is not running.")
         return 0
     if holder.command != "make up":
         raise UserError(f"`{holder.command}` (process {holder.pid}) runs, not `make up`.")
@@ -120,7 +118,7 @@ def main() -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except Stopped as stopped:
+    except StopError as stopped:
         return 128 + int(stopped.args[0])
 
 

@@ -1,7 +1,7 @@
-"""Stands in for `python -m include.lake` in the fault tests: the same commands, a lake of two tables.
+"""Stands in for `python -m include.lake` in the fault tests: the same commands, two tables.
 
-`data/lake/bets.csv` are the bets; `data/lake/stale.json`, if there, is what freshness prints;
-`data/lake/recorded` counts how often fingerprints were recorded.
+`data/lake/{events,bets}.csv` are the tables; `data/lake/stale.json`, if there, is what freshness
+prints; `data/lake/recorded` gets a line whenever fingerprints are recorded.
 """
 
 from __future__ import annotations
@@ -23,19 +23,17 @@ def main(command: str) -> int:
     if command == "generate":
         (lake / "raw_events").mkdir(parents=True)
         (lake / "raw_events" / "sample.parquet").touch()
+        (lake / "events.csv").write_text("event_id,event_type\n1,login\n2,logout\n")
         (lake / "bets.csv").write_text("bet_id,amount\n1,10\n2,20\n")
         print("sample landed")
     elif command == "partitions":
         with duckdb.connect(settings.duckdb) as warehouse:
             warehouse.execute("create schema if not exists spectrum")
-            warehouse.execute(
-                "create or replace table spectrum.events as from (values (1, 'login'),"
-                " (2, 'logout')) as events (event_id, event_type)"
-            )
-            warehouse.execute(
-                "create or replace table spectrum.bets as"
-                f" from read_csv('{lake}/bets.csv', types={{'amount': 'varchar'}})"
-            )
+            for table in ("events", "bets"):
+                warehouse.execute(
+                    f"create or replace table spectrum.{table}"
+                    f" as from read_csv('{lake}/{table}.csv')"
+                )
     elif command == "freshness":
         stale = lake / "stale.json"
         print(stale.read_text().strip() if stale.exists() else json.dumps({"stale": []}))

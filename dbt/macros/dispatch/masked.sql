@@ -1,29 +1,33 @@
 {#
-    JSON text in which the value of each key that can identify a person is replaced by ***. The value is
-    a string with its escapes, or a number.
+    JSON text in which the value of each key that can identify a person is replaced by ***: a string with
+    its escapes, or a number.
 #}
 {% macro masked(json) -%}
     {{ adapter.dispatch('masked')(json) }}
 {%- endmacro %}
 
 {% macro personal_keys() -%}
-    user_id|player_id|device_id|session_id|email|name|ip|ip_address|advertising_id
+    {{ return([
+        'user_id', 'player_id', 'device_id', 'session_id', 'advertising_id', 'email', 'name', 'ip',
+        'ip_address'
+    ]) }}
 {%- endmacro %}
 
 {% macro duckdb__masked(json) -%}
-    regexp_replace(
-        {{ json }},
-        '"({{ personal_keys() }})"\s*:\s*("([^"\\]|\\.)*"|[-+.0-9eE]+)',
-        '"\1":"***"',
-        'g'
-    )
+    {%- set text = namespace(sql=json) -%}
+    {%- for key in personal_keys() -%}
+        {%- set text.sql = "regexp_replace(" ~ text.sql ~ ", '\"" ~ key
+            ~ "\"\\s*:\\s*(\"([^\"\\\\]|\\\\.)*\"|[-+.0-9eE]+)', '\"" ~ key ~ "\":\"***\"', 'g')" -%}
+    {%- endfor -%}
+    {{ text.sql }}
 {%- endmacro %}
 
-{# A backslash inside a literal is itself escaped on Redshift. #}
+{# A backslash inside a literal is itself escaped on Redshift; every match is replaced. #}
 {% macro redshift__masked(json) -%}
-    regexp_replace(
-        {{ json }},
-        '"({{ personal_keys() }})"\\s*:\\s*("([^"\\\\]|\\\\.)*"|[-+.0-9eE]+)',
-        '"$1":"***"'
-    )
+    {%- set text = namespace(sql=json) -%}
+    {%- for key in personal_keys() -%}
+        {%- set text.sql = "regexp_replace(" ~ text.sql ~ ", '\"" ~ key
+            ~ "\"[ ]*:[ ]*(\"([^\"\\\\\\\\]|\\\\\\\\.)*\"|[-+.0-9eE]+)', '\"" ~ key ~ "\":\"***\"')" -%}
+    {%- endfor -%}
+    {{ text.sql }}
 {%- endmacro %}

@@ -50,7 +50,7 @@ final as (
         extracted.transaction_id,
         extracted.item_id,
         {{ to_currency_code('extracted.currency_type', 'currency_aliases.currency') }} as currency,
-        coalesce(extracted.amount, 0) as amount
+        cast(coalesce(extracted.amount, 0) as decimal(18, 8)) as amount
     from extracted
     left join currency_aliases
         on upper(trim(extracted.currency_type)) = currency_aliases.alias

@@ -29,7 +29,7 @@ extracted as (
         nullif(trim(event_type), '') as event_type,
         nullif(trim(application_id), '') as application_id,
         {{ parsed_date("year || '-' || month || '-' || day") }} as partition_date,
-        {{ json_text_at('metadata', ['processing_result', 'status']) }} as processing_status,
+        {{ json_text(json_text('metadata', 'processing_result'), 'status') }} as processing_status,
         {{ json_text('metadata', 'raw_event_timestamp') }} as raw_event_timestamp,
         cast({{ parsed_amount(json_text('metadata', 'processing_timestamp')) }} as bigint)
             as arrival_timestamp,

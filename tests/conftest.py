@@ -1,0 +1,18 @@
+"""What every test shares: no test sees the user's settings or writes into a home of Airflow's."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+HOME = tempfile.mkdtemp(prefix="airflow-home-")
+
+# Airflow reads these when it is imported, which is before any fixture.
+for name in [name for name in os.environ if "GAME_ANALYTICS_" in name or "AIRFLOW__" in name]:
+    del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": HOME,
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
+    "AIRFLOW__COSMOS__CACHE_DIR": f"{HOME}/cosmos",
+}

@@ -1,0 +1,154 @@
+"""Builds a warehouse from a lake in this process, where `make build` starts three, and reads it.
+
+A dbt process costs 6 to 8 seconds, of which the build of a small lake is one: here dbt parses once
+per process, and every build gets the parsed project.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest as DbtManifest
+
+from include.duckdb_file import connect
+from include.lake.partitions import find_run_days, record_build
+from include.manifest import Manifest
+from include.settings import ROOT, Settings
+
+Row = dict[str, object]
+
+SCHEMAS = ("intermediate", "marts")
+"""The schemas whose tables a build makes."""
+
+FILE = "warehouse.duckdb"
+"""DuckDB names a database after its file, and the parsed project names the database."""
+
+WITHOUT_TESTS = ("--exclude-resource-type", "test", "unit_test")
+"""For a build that only makes the tables, in a sixth of the time."""
+
+
+@contextmanager
+def environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """The environment of a dbt process within this one: the settings, and files apart per process.
+
+    dbt writes compiled SQL and a parse cache to its target folder, so two processes that share one
+    would read each other's halves.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("GAME_ANALYTICS_", "DBT_"))]:
+            patch.delenv(name)
+        folder = _scratch()
+        patch.setenv("DBT_PROJECT_DIR", str(ROOT / "dbt"))
+        patch.setenv("DBT_PROFILES_DIR", str(ROOT / "dbt"))
+        patch.setenv("DBT_TARGET_PATH", str(folder / "target"))
+        patch.setenv("DBT_LOG_PATH", str(folder / "logs"))
+        patch.setenv("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        yield
+
+
+@cache
+def _scratch() -> Path:
+    return Path(tempfile.mkdtemp(prefix="game_analytics_dbt_"))
+
+
+@cache
+def _parsed(settings: tuple[tuple[str, str], ...]) -> tuple[DbtManifest, Manifest]:
+    """The project as dbt and as the lake's commands want it, parsed once per combination."""
+    with environment(dict(settings)):
+        result = dbtRunner().invoke(["--quiet", "parse", "--no-partial-parse"])
+        if not isinstance(result.result, DbtManifest):
+            raise AssertionError(f"the dbt project does not parse: {result.exception}")
+        return result.result, Manifest.read(_scratch() / "target" / "manifest.json")
+
+
+class Warehouse:
+    """A DuckDB file over a lake; `settings` are further settings by their names, in lower case."""
+
+    def __init__(self, lake: Path, folder: Path, **settings: str) -> None:
+        """The first build makes the file `FILE` in the folder."""
+        given = {"lake": str(lake), "duckdb": str(folder / FILE), **settings}
+        self.settings = Settings.from_env(
+            {f"GAME_ANALYTICS_{name.upper()}": value for name, value in given.items()}
+        )
+
+    @property
+    def _parsed(self) -> tuple[DbtManifest, Manifest]:
+        # Paths are read by each build anew; every other setting may be rendered while dbt parses.
+        given = self.settings.as_environment() | {
+            "GAME_ANALYTICS_LAKE": str(_scratch()),
+            "GAME_ANALYTICS_DUCKDB": str(_scratch() / FILE),
+        }
+        return _parsed(tuple(sorted(given.items())))
+
+    def find(self) -> Mapping[str, list[str]]:
+        """The first step of a run; returns the days it found touched, by source."""
+        with connect(self.settings.duckdb_path) as connection:
+            return find_run_days(connection, self.settings, self._parsed[1]).days
+
+    def dbt(self, *arguments: str) -> dict[str, str]:
+        """One `dbt build`; returns the message (or the status) of each node that failed, by name."""
+        with environment(self.settings.as_environment()):
+            try:
+                result = dbtRunner(manifest=self._parsed[0]).invoke(
+                    ["--quiet", "build", *arguments]
+                )
+            finally:
+                # The adapter holds the file open until the process ends.
+                DuckDBConnectionManager.close_all_connections()
+        if result.exception:
+            raise result.exception
+        return {
+            entry.node.name: str(entry.message or entry.status)
+            for entry in _entries(result.result)
+            if str(entry.status) in {"error", "fail", "runtime error", "partial success"}
+        }
+
+    def record(self, *, full_refresh: bool = False) -> None:
+        """The last step of a run that succeeded."""
+        with connect(self.settings.duckdb_path) as connection:
+            record_build(
+                connection, self.settings, self._parsed[1], full_refresh=full_refresh
+            )
+
+    def build(self, *arguments: str) -> Mapping[str, list[str]]:
+        """A whole run, which must succeed; returns the days that it found touched, by source."""
+        days = self.find()
+        failed = self.dbt(*arguments)
+        assert not failed, failed
+        self.record(full_refresh="--full-refresh" in arguments)
+        return days
+
+    def query(self, sql: str, *values: object) -> list[Row]:
+        """The rows of a query."""
+        with duckdb.connect(str(self.settings.duckdb_path)) as connection:
+            cursor = connection.execute(sql, values or None)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def rows(self, table: str) -> list[Row]:
+        """All rows of a table, `marts.fct_sessions` say."""
+        return self.query(f"select * from {self.settings.schema_prefix}{table}")
+
+    def tables(self, schemas: Sequence[str] = SCHEMAS) -> list[str]:
+        """The tables of the schemas, by name."""
+        found = self.query(
+            "select table_schema || '.' || table_name as name from information_schema.tables "
+            "where table_type = 'BASE TABLE' and table_schema in (select unnest(?)) order by 1",
+            [f"{self.settings.schema_prefix}{schema}" for schema in schemas],
+        )
+        return [str(row["name"]) for row in found]
+
+
+def _entries(result: object) -> Sequence[object]:
+    return getattr(result, "results", ())
