@@ -51,6 +51,7 @@ def environment(settings: Mapping[str, str]) -> Iterator[None]:
         patch.setenv("DBT_PROFILES_DIR", str(ROOT / "dbt"))
         patch.setenv("DBT_TARGET_PATH", str(folder / "target"))
         patch.setenv("DBT_LOG_PATH", str(folder / "logs"))
+        patch.setenv("DBT_LOG_LEVEL_FILE", "none")
         patch.setenv("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
         for name, value in settings.items():
             patch.setenv(name, value)

@@ -1,0 +1,96 @@
+"""The lake's listing: what counts as a partition of a source, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from include.lake.listing import Source, list_lake
+from include.settings import UserError
+
+EVENTS = Source("source.p.e.raw_events", "raw_events", ("year", "month", "day"), {})
+BETS = Source("source.p.l.game_transactions", "game_transactions", ("date",), {})
+GAMES = Source("source.p.l.games", "games", (), {})
+SOURCES = [EVENTS, BETS, GAMES]
+
+
+def write(path: Path, content: str = "x", changed: int = 1_780_000_000) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    os.utime(path, (changed, changed))
+
+
+def days(lake: Path, since: date | None = None) -> dict[tuple[str, str], tuple[int, int]]:
+    return {
+        (partition.source, partition.day): (partition.object_count, partition.byte_count)
+        for partition in list_lake(lake, SOURCES, since)
+    }
+
+
+def test_partitions_of_each_kind_of_source(tmp_path: Path) -> None:
+    write(tmp_path / "raw_events/year=2026/month=09/day=01/a.parquet", "12345")
+    write(tmp_path / "raw_events/year=2026/month=09/day=01/b.parquet", "1")
+    write(tmp_path / "game_transactions/date=2026-09-02/a.csv", "12")
+    write(tmp_path / "games/deep/down/g.jsonl.gz", "123")
+    assert days(tmp_path) == {
+        ("raw_events", "2026-09-01"): (2, 6),
+        ("game_transactions", "2026-09-02"): (1, 2),
+        ("games", ""): (1, 3),
+    }
+
+
+def test_the_newest_change_counts(tmp_path: Path) -> None:
+    write(tmp_path / "games/a.csv", changed=1_780_000_000)
+    write(tmp_path / "games/b.csv", changed=1_790_000_000)
+    (games,) = list_lake(tmp_path, SOURCES, None)
+    assert games.changed_at == datetime.fromtimestamp(1_790_000_000, UTC)
+
+
+def test_hidden_and_foreign_files_do_not_count(tmp_path: Path) -> None:
+    for name in ("_SUCCESS", ".a.parquet", "_tmp/a.parquet", "notes.txt"):
+        write(tmp_path / "raw_events/year=2026/month=09/day=01" / name)
+    write(tmp_path / "_landing/x/raw_events/a.parquet")
+    # Events are Parquet; a CSV file among them is not read, so it is not counted.
+    write(tmp_path / "raw_events/year=2026/month=09/day=01/a.csv")
+    assert days(tmp_path) == {}
+
+
+def test_a_bound_leaves_out_earlier_days_but_no_unpartitioned_source(tmp_path: Path) -> None:
+    write(tmp_path / "game_transactions/date=2026-09-01/a.csv")
+    write(tmp_path / "game_transactions/date=2026-09-02/a.csv")
+    write(tmp_path / "games/g.csv")
+    found = days(tmp_path, since=date(2026, 9, 2))
+    assert set(found) == {("game_transactions", "2026-09-02"), ("games", "")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "raw_events/a.parquet",
+        "raw_events/year=2026/month=09/a.parquet",
+        "raw_events/year=2026/month=02/day=30/a.parquet",
+        "raw_events/year=2026/month=09/day=01/more/a.parquet",
+        "game_transactions/date=yesterday/a.csv",
+        "game_transactions/date=__HIVE_DEFAULT_PARTITION__/a.csv",
+    ],
+)
+def test_a_file_outside_the_partitions_is_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name)
+    with pytest.raises(UserError) as caught:
+        list_lake(tmp_path, SOURCES, None)
+    assert name in str(caught.value)
+    assert "move or remove it" in str(caught.value)
+
+
+def test_an_empty_and_a_missing_lake_have_no_partitions(tmp_path: Path) -> None:
+    assert list_lake(tmp_path, SOURCES, None) == []
+    assert list_lake(tmp_path / "missing", SOURCES, None) == []
+
+
+def test_a_lake_that_is_a_file(tmp_path: Path) -> None:
+    write(tmp_path / "lake")
+    with pytest.raises(UserError, match=r"is a file: set GAME_ANALYTICS_LAKE"):
+        list_lake(tmp_path / "lake", SOURCES, None)

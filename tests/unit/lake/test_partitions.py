@@ -1,0 +1,225 @@
+"""What the first and the last step of a build write to the warehouse."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+duckdb = pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+from include.lake.partitions import find_run_days, logic_checksums, record_build
+from include.manifest import Manifest
+from include.settings import Settings, UserError
+
+TEXT = {"data_type": "varchar(64)"}
+
+
+def source(name: str, *partition_columns: str) -> dict[str, Any]:
+    columns = ["value", *partition_columns]
+    return {
+        "name": name,
+        "config": {"meta": {"partition_columns": list(partition_columns)}},
+        "columns": {column: TEXT for column in columns},
+    }
+
+
+def node(kind: str, checksum: str, *parents: str, **config: Any) -> dict[str, Any]:
+    return {
+        "resource_type": kind,
+        "package_name": "p",
+        "checksum": {"checksum": checksum},
+        "depends_on": {"nodes": list(parents), "macros": ["macro.p.rule"]},
+        "config": {"materialized": "view", **config},
+    }
+
+
+def manifest(seed: str = "s1", view: str = "v1", model: str = "m1", macro: str = "1") -> Manifest:
+    """Events and their days; an incremental model that reads them through a view and a seed."""
+    replaced = {"column": "day", "sources": ["raw_events"], "before": 0, "after": 0}
+    return Manifest(
+        {
+            "sources": {
+                "source.p.e.raw_events": source("raw_events", "year", "month", "day"),
+                "source.p.l.game_transactions": source("game_transactions", "date"),
+                "source.p.l.games": source("games"),
+            },
+            "macros": {
+                "macro.p.rule": {
+                    "package_name": "p",
+                    "macro_sql": macro,
+                    "depends_on": {"macros": []},
+                }
+            },
+            "nodes": {
+                "seed.p.types": node("seed", seed, materialized="seed"),
+                "model.p.stg": node("model", view, "source.p.e.raw_events"),
+                "model.p.int_events": node(
+                    "model",
+                    model,
+                    "model.p.stg",
+                    "seed.p.types",
+                    materialized="incremental",
+                    meta={"replaced_days": replaced},
+                ),
+            },
+        }
+    )
+
+
+def event_file(lake: Path, day: str, name: str = "a", rows: int = 1) -> Path:
+    year, month, of_month = day.split("-")
+    path = lake / f"raw_events/year={year}/month={month}/day={of_month}/{name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    duckdb.sql(f"copy (select 'x' as value from range({rows})) to '{path}' (format parquet)")
+    return path
+
+
+class Build:
+    """A lake and a warehouse, and the two steps around a build."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.lake = folder / "lake"
+        self.settings = Settings(lake=str(self.lake), **settings)
+        self.connection = duckdb.connect()
+
+    def touched(
+        self, of: Manifest | None = None, asked: tuple[date, date] | None = None
+    ) -> list[str]:
+        found = find_run_days(self.connection, self.settings, of or manifest(), asked)
+        self.warnings = found.warnings
+        written = self.connection.execute(
+            "select day from operations.run_days where source = 'raw_events' order by 1"
+        ).fetchall()
+        assert [day for (day,) in written] == found.days["raw_events"]
+        return found.days["raw_events"]
+
+    def record(self, of: Manifest | None = None, *, full_refresh: bool = False) -> int:
+        return record_build(
+            self.connection, self.settings, of or manifest(), full_refresh=full_refresh
+        )
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Iterator[Build]:
+    build = Build(tmp_path)
+    yield build
+    build.connection.close()
+
+
+def test_only_what_changed_since_the_last_build_is_touched(build: Build) -> None:
+    event_file(build.lake, "2026-09-01")
+    second = event_file(build.lake, "2026-09-02")
+    assert build.touched() == ["2026-09-01", "2026-09-02"]
+    build.record()
+    assert build.touched() == []
+    event_file(build.lake, "2026-09-02", "late")
+    event_file(build.lake, "2026-09-03")
+    assert build.touched() == ["2026-09-02", "2026-09-03"]
+    build.record()
+    # The same number of files and bytes, but another change.
+    os.utime(second, (2_000_000_000, 2_000_000_000))
+    assert build.touched() == ["2026-09-02"]
+
+
+def test_a_build_that_is_not_recorded_is_found_again(build: Build) -> None:
+    event_file(build.lake, "2026-09-01")
+    assert build.touched() == build.touched() == ["2026-09-01"]
+
+
+def test_a_day_that_became_empty_is_touched(build: Build) -> None:
+    path = event_file(build.lake, "2026-09-01")
+    build.touched()
+    build.record()
+    path.unlink()
+    assert build.touched() == ["2026-09-01"]
+    build.record()
+    assert build.touched() == []
+
+
+def test_what_arrives_during_a_build_is_found_by_the_next(build: Build) -> None:
+    event_file(build.lake, "2026-09-01")
+    build.touched()
+    event_file(build.lake, "2026-09-01", "meanwhile")
+    event_file(build.lake, "2026-09-02")
+    build.record()
+    assert build.touched() == ["2026-09-01", "2026-09-02"]
+
+
+def test_days_that_are_asked_for_and_no_others_are_recorded(build: Build) -> None:
+    for day in ("2026-09-01", "2026-09-02", "2026-09-03"):
+        event_file(build.lake, day)
+    assert build.touched(asked=(date(2026, 9, 2), date(2026, 9, 9))) == ["2026-09-02", "2026-09-03"]
+    build.record()
+    assert build.touched() == ["2026-09-01"]
+
+
+def test_a_bound_on_late_days(tmp_path: Path) -> None:
+    build = Build(tmp_path, late_days="10")
+    today = datetime.now(UTC).date()
+    recent, old = (str(today - timedelta(days=days)) for days in (3, 20))
+    event_file(build.lake, recent)
+    forgotten = event_file(build.lake, old)
+    assert build.touched() == [recent]
+    build.record()
+    forgotten.unlink()
+    assert build.touched() == []
+
+
+def test_a_changed_seed_touches_every_day_once(build: Build) -> None:
+    event_file(build.lake, "2026-09-01")
+    build.touched()
+    build.record()
+    assert build.touched(manifest(seed="s2")) == ["2026-09-01"]
+    build.record(manifest(seed="s2"))
+    assert build.touched(manifest(seed="s2")) == []
+
+
+@pytest.mark.parametrize("change", [{"model": "m2"}, {"view": "v2"}, {"macro": "2"}])
+def test_changed_sql_is_reported_until_a_full_refresh(build: Build, change: dict[str, str]) -> None:
+    event_file(build.lake, "2026-09-01")
+    build.touched()
+    build.record()
+    changed = manifest(**change)
+    assert build.touched(changed) == []
+    assert "int_events changed" in build.warnings[0]
+    assert "--full-refresh" in build.warnings[0]
+    build.record(changed)
+    build.touched(changed)
+    assert build.warnings
+    build.record(changed, full_refresh=True)
+    build.touched(changed)
+    assert build.warnings == []
+
+
+def test_a_node_that_is_gone_is_forgotten(build: Build) -> None:
+    build.touched()
+    build.record()
+    without = Manifest({**manifest().content, "nodes": {}})
+    build.record(without)
+    left = build.connection.execute("select count(*) from operations.built_logic").fetchall()
+    assert left == [(0,)]
+    assert logic_checksums(without) == {}
+
+
+def test_a_damaged_file_of_a_touched_day_is_named(build: Build) -> None:
+    event_file(build.lake, "2026-09-01")
+    damaged = event_file(build.lake, "2026-09-02", rows=1000)
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    with pytest.raises(UserError) as caught:
+        build.touched()
+    assert str(damaged) in str(caught.value)
+    assert "replace it or move it out" in str(caught.value)
+
+
+def test_the_prefix_is_in_every_schema(tmp_path: Path) -> None:
+    build = Build(tmp_path, schema_prefix="ann_")
+    find_run_days(build.connection, build.settings, manifest())
+    schemas = build.connection.execute(
+        "select distinct table_schema from information_schema.tables order by 1"
+    ).fetchall()
+    assert schemas == [("ann_operations",), ("ann_spectrum",)]

@@ -1,0 +1,57 @@
+"""Settings: where they come from, and what each refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from include.settings import CHECKS, ROOT, SettingError, Settings, fields
+
+
+def test_defaults_are_usable_as_they_are() -> None:
+    settings = Settings.from_env({})
+    assert settings.lake == str(ROOT / "data" / "lake")
+    assert settings.reporting_currency == "USD"
+    assert settings.target == "local"
+
+
+def test_every_setting_has_a_check() -> None:
+    assert set(CHECKS) == {field.name.upper() for field in fields(Settings)}
+
+
+def test_the_package_s_own_name_wins_over_airflow_s() -> None:
+    airflow = {"AIRFLOW__GAME_ANALYTICS__REPORTING_CURRENCY": "EUR"}
+    assert Settings.from_env(airflow).reporting_currency == "EUR"
+    both = airflow | {"GAME_ANALYTICS_REPORTING_CURRENCY": "JPY"}
+    assert Settings.from_env(both).reporting_currency == "JPY"
+
+
+def test_settings_survive_the_way_to_another_process() -> None:
+    settings = Settings.from_env({"GAME_ANALYTICS_SCHEMA_PREFIX": "ann_"})
+    assert Settings.from_env(settings.as_environment()) == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LAKE", "s3://bucket/lake"),
+        ("LAKE", ""),
+        ("DUCKDB", ""),
+        ("TARGET", "snowflake"),
+        ("EXECUTION", "kubernetes"),
+        ("SCHEDULE", "every day"),
+        ("REPORTING_CURRENCY", "usd"),
+        ("REPORTING_CURRENCY", "US'; drop"),
+        ("SCHEMA_PREFIX", "Ann-"),
+        ("LATE_DAYS", "-1"),
+        ("LATE_DAYS", "0"),
+        ("LATE_DAYS", "many"),
+        ("DBT_EXECUTABLE", ""),
+        ("LAKES", "data"),
+    ],
+)
+def test_a_wrong_value_names_the_setting_and_the_remedy(name: str, value: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.from_env({f"GAME_ANALYTICS_{name}": value})
+    assert f"GAME_ANALYTICS_{name}" in str(caught.value)
+    assert repr(value) in str(caught.value)
+    assert str(caught.value).endswith(".")
