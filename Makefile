@@ -94,3 +94,17 @@ generate: install ## Write reproducible sample data into the lake: DAYS= PLAYERS
 
 manifest: install ## Make dbt's manifest, from which the DAG takes its tasks
 	@$(DBT_PYTHON) -m include.manifest
+
+.PHONY: test lock
+# dbt's environment and Airflow's cannot be one: each runs the tests that it can import.
+test: install-dev manifest ## Run every test
+	@$(DBT_PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS) tests
+	@$(AIRFLOW_PYTHON) -m pytest $(ARGS) tests
+
+# The constraints are those of MWAA's image for Airflow 3.3.1 (its constraints-3.12.txt): CONSTRAINTS=file.
+lock: .venv/uv/.installed ## Resolve both environments anew: CONSTRAINTS=MWAA's constraint file
+	@test -f "$(CONSTRAINTS)" || { echo "error: give MWAA's constraint file: make lock CONSTRAINTS=constraints-3.12.txt." >&2; exit 1; }
+	@cd $(LOCKS) && for name in uv airflow dbt airflow-dev dbt-dev; do \
+		"$(CURDIR)/$(UV)" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+			$$(test $$name = airflow && echo --constraint "$(abspath $(CONSTRAINTS))") $$name.in --output-file $$name.txt; \
+	done
