@@ -12,10 +12,9 @@ it, then clear that task with its downstream.
 | `partitions`, `freshness` | the lake cannot be read | mend the file that the error names |
 | a node | error: retried twice before it is red; failed test: never retried | call its owner |
 | `cross_model_tests` | marts disagree with each other | run the SQL that the error names |
-| `record_partitions` | the marts are good; the next run repeats their days | clear it |
+| `record_partitions`, `kpi_summary` | the marts are good; days may be built again | clear it |
 
-A node is skipped, and all after it, if a source that it needs is stale (the log of `freshness`).
-`done` is green only if every task is.
+A node is skipped, with all after it, if a source that it needs is stale; then `done` is red.
 """
 
 import os

@@ -250,7 +250,8 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
             **place,
             **task_args,
             select=f"fqn:{'.'.join(node.fqn or [node.name])}",
-            exclude="resource_type:unit_test",
+            # Not `--exclude resource_type:unit_test`: an error in a project that has none.
+            dbt_cmd_flags=["--exclude-resource-type", "unit_test"],
             # Tests with another parent wait for cross_model_tests.
             indirect_selection=TestIndirectSelection.CAUTIOUS.value,
             sources={node.unique_id: manifest.sources(node.unique_id)},
@@ -273,6 +274,8 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
             test_behavior=TestBehavior.BUILD,
+            # Exposures are no tasks; Cosmos would warn of each at every parse.
+            exclude=["resource_type:exposure"],
             emit_datasets=False,
             node_converters={DbtResourceType(kind): convert for kind in sorted(BUILT_TYPES)},
         ),

@@ -36,8 +36,8 @@ def opened(path: Path) -> duckdb.DuckDBPyConnection:
     while True:
         try:
             return duckdb.connect(str(path), read_only=True)
-        except duckdb.IOException:
-            if time.monotonic() > until:
+        except duckdb.IOException as error:
+            if "lock" not in str(error) or time.monotonic() > until:
                 raise
             time.sleep(0.2)
 

@@ -149,19 +149,20 @@ def _stop(airflow: Airflow, client: Client | None) -> None:
 
 def report(settings: Settings, tasks: list[dict[str, Any]], seconds: float) -> int:
     """Print how the run ended, the KPI table and where everything is; returns the exit code."""
-    others = sorted(
-        f"{task['task_id']} ({task['state']})" for task in tasks if task["state"] != "success"
-    )
+    others: dict[str, list[str]] = {}
+    for task in sorted(tasks, key=lambda task: str(task["task_id"])):
+        if task["state"] != "success":
+            others.setdefault(task["state"] or "none", []).append(task["task_id"])
     print()
     in_dbt_environment(settings, "include.laptop.kpis")
     print(f"\nwarehouse  {settings.duckdb}")
     print(f"lake       {settings.lake}")
     print(f"logs       {lock.HOME / 'logs'}")
     if others:
-        print(
-            f"\n{len(others)} of {len(tasks)} tasks did not succeed: {', '.join(others)}.",
-            file=sys.stderr,
-        )
+        count = sum(map(len, others.values()))
+        print(f"\n{count} of {len(tasks)} tasks did not succeed:", file=sys.stderr)
+        for state, names in others.items():
+            print(f"  {state}: {', '.join(names)}", file=sys.stderr)
         return 1
     print(f"\n{len(tasks)} tasks succeeded in {seconds:.0f} s.")
     return 0

@@ -10,14 +10,17 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from functools import cache
 from pathlib import Path
 
 import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.artifacts.schemas.run import RunExecutionResult, RunResult
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest as DbtManifest
+from dbt.contracts.graph.nodes import ModelNode
 
 from include.duckdb_file import connect
 from include.lake.partitions import find_run_days, record_build
@@ -51,7 +54,9 @@ def environment(settings: Mapping[str, str]) -> Iterator[None]:
         patch.setenv("DBT_PROFILES_DIR", str(ROOT / "dbt"))
         patch.setenv("DBT_TARGET_PATH", str(folder / "target"))
         patch.setenv("DBT_LOG_PATH", str(folder / "logs"))
+        # A log file and the artifacts that nobody reads here are half of a small build's time.
         patch.setenv("DBT_LOG_LEVEL_FILE", "none")
+        patch.setenv("DBT_WRITE_JSON", "false")
         patch.setenv("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
         for name, value in settings.items():
             patch.setenv(name, value)
@@ -59,22 +64,30 @@ def environment(settings: Mapping[str, str]) -> Iterator[None]:
 
 
 @cache
+def _scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="game_analytics_dbt_")
+
+
 def _scratch() -> Path:
-    return Path(tempfile.mkdtemp(prefix="game_analytics_dbt_"))
+    """A folder for this process's own files, which goes when the process ends."""
+    return Path(_scratch_folder().name)
 
 
 @cache
 def _parsed(settings: tuple[tuple[str, str], ...]) -> tuple[DbtManifest, Manifest]:
     """The project as dbt and as the lake's commands want it, parsed once per combination."""
     with environment(dict(settings)):
-        result = dbtRunner().invoke(["--quiet", "parse", "--no-partial-parse"])
+        result = dbtRunner().invoke(["--quiet", "--write-json", "parse", "--no-partial-parse"])
         if not isinstance(result.result, DbtManifest):
             raise AssertionError(f"the dbt project does not parse: {result.exception}")
         return result.result, Manifest.read(_scratch() / "target" / "manifest.json")
 
 
 class Warehouse:
-    """A DuckDB file over a lake; `settings` are further settings by their names, in lower case."""
+    """A DuckDB file over a lake; `settings` are further settings by their names, in lower case.
+
+    `compiled` is the SQL of each model of the last build, in the order in which they were built.
+    """
 
     def __init__(self, lake: Path, folder: Path, **settings: str) -> None:
         """The first build makes the file `FILE` in the folder."""
@@ -82,6 +95,12 @@ class Warehouse:
         self.settings = Settings.from_env(
             {f"GAME_ANALYTICS_{name.upper()}": value for name, value in given.items()}
         )
+        self.compiled: dict[str, str] = {}
+
+    @property
+    def lake(self) -> Path:
+        """The folder that it is built from."""
+        return Path(self.settings.lake)
 
     @property
     def _parsed(self) -> tuple[DbtManifest, Manifest]:
@@ -92,13 +111,13 @@ class Warehouse:
         }
         return _parsed(tuple(sorted(given.items())))
 
-    def find(self) -> Mapping[str, list[str]]:
-        """The first step of a run; returns the days it found touched, by source."""
+    def find(self, asked: tuple[date, date] | None = None) -> Mapping[str, list[str]]:
+        """The first step of a run; returns the days it found touched (or asked for), by source."""
         with connect(self.settings.duckdb_path) as connection:
-            return find_run_days(connection, self.settings, self._parsed[1]).days
+            return find_run_days(connection, self.settings, self._parsed[1], asked).days
 
     def dbt(self, *arguments: str) -> dict[str, str]:
-        """One `dbt build`; returns the message (or the status) of each node that failed, by name."""
+        """One `dbt build`; returns what dbt says of each node that failed, by name."""
         with environment(self.settings.as_environment()):
             try:
                 result = dbtRunner(manifest=self._parsed[0]).invoke(
@@ -106,9 +125,14 @@ class Warehouse:
                 )
             finally:
                 # The adapter holds the file open until the process ends.
-                DuckDBConnectionManager.close_all_connections()
+                DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
         if result.exception:
             raise result.exception
+        self.compiled = {
+            f"{entry.node.schema}.{entry.node.name}": entry.node.compiled_code
+            for entry in _entries(result.result)
+            if isinstance(entry.node, ModelNode) and entry.node.compiled_code
+        }
         return {
             entry.node.name: str(entry.message or entry.status)
             for entry in _entries(result.result)
@@ -118,9 +142,7 @@ class Warehouse:
     def record(self, *, full_refresh: bool = False) -> None:
         """The last step of a run that succeeded."""
         with connect(self.settings.duckdb_path) as connection:
-            record_build(
-                connection, self.settings, self._parsed[1], full_refresh=full_refresh
-            )
+            record_build(connection, self.settings, self._parsed[1], full_refresh=full_refresh)
 
     def build(self, *arguments: str) -> Mapping[str, list[str]]:
         """A whole run, which must succeed; returns the days that it found touched, by source."""
@@ -151,5 +173,5 @@ class Warehouse:
         return [str(row["name"]) for row in found]
 
 
-def _entries(result: object) -> Sequence[object]:
-    return getattr(result, "results", ())
+def _entries(result: object) -> Sequence[RunResult]:
+    return result.results if isinstance(result, RunExecutionResult) else ()

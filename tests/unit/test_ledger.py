@@ -50,4 +50,4 @@ def test_it_holds_what_it_promises(tmp_path: Path) -> None:
     marts = compute(tmp_path)
     assert sum(int(str(row["schema_mismatch_count"])) for row in marts["rpt_data_health"]) > 100
     assert any(row["unsettled_wager_count"] for row in marts["rpt_betting"])
-    assert any(row["win_without_wager_count"] for row in marts["rpt_betting"])
+    assert any(row["wins_without_wager_count"] for row in marts["rpt_betting"])

@@ -3,11 +3,13 @@
     {{ adapter.dispatch('parsed_date')(text) }}
 {%- endmacro %}
 
+{# Without the pattern DuckDB alone would take 1990/1/31, epoch and infinity too. #}
 {% macro duckdb__parsed_date(text) -%}
     case
         when regexp_matches(trim({{ text }}), '^[1-9][0-9]{0,5}([.]0+)?$')
             then date '1899-12-30' + cast(split_part(trim({{ text }}), '.', 1) as integer)
-        else try_cast(left(trim({{ text }}), 10) as date)
+        when regexp_matches(trim({{ text }}), '^[0-9]{4}-[0-9]{2}-[0-9]{2}')
+            then try_cast(left(trim({{ text }}), 10) as date)
     end
 {%- endmacro %}
 

@@ -6,12 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
+from itertools import product
 from typing import NamedTuple
 
 from tests.pipeline.oracle.events import Table
 from tests.pipeline.oracle.lake import Placed
 from tests.pipeline.oracle.money import ZERO, Rates
 from tests.pipeline.oracle.values import comma_amount, currency, known, money, ratio
+
+_KINDS = ("cash", "bonus")
 
 
 class Transaction(NamedTuple):
@@ -25,11 +28,6 @@ class Transaction(NamedTuple):
     currency: str
     cash: Decimal
     bonus: Decimal
-
-    @property
-    def bet(self) -> tuple[str, str, str]:
-        """What a wager and its result have in common."""
-        return self.player_id, self.game_id, self.bet_id
 
 
 def transaction(placed: Placed, reporting: str) -> Transaction | None:
@@ -50,73 +48,90 @@ def transaction(placed: Placed, reporting: str) -> Transaction | None:
 
 
 def fct_bets(transactions: Iterable[Transaction], rates: Rates) -> Table:
-    """One row per day, player and game; amounts without a rate add nothing."""
-    sums: dict[tuple[date, str, str], dict[tuple[bool, str], Decimal]] = {}
+    """One row per day, player and game; a sum with a part that has no rate is None."""
+    sums: dict[tuple[date, str, str], dict[tuple[bool, str], Decimal | None]] = {}
+    bet_counts: Counter[tuple[date, str, str]] = Counter()
     for entry in transactions:
         key = entry.bet_date, entry.player_id, entry.game_id
-        own = sums.setdefault(key, defaultdict(Decimal))
+        own = sums.setdefault(key, dict.fromkeys(product((True, False), _KINDS), ZERO))
+        bet_counts[key] += entry.is_wager
         rate = rates.rate(entry.bet_date, entry.currency)
-        if rate is not None:
-            own[entry.is_wager, "cash"] += entry.cash * rate
-            own[entry.is_wager, "bonus"] += entry.bonus * rate
+        for kind, amount in zip(_KINDS, (entry.cash, entry.bonus), strict=True):
+            converted = None if rate is None else amount * rate
+            own[entry.is_wager, kind] = _plus(own[entry.is_wager, kind], converted)
     rows: Table = []
     for (bet_date, player_id, game_id), own in sums.items():
-        cash_turnover, bonus_turnover = money(own[True, "cash"]), money(own[True, "bonus"])
-        cash_winnings, bonus_winnings = money(own[False, "cash"]), money(own[False, "bonus"])
+        cash_turnover, bonus_turnover, cash_winnings, bonus_winnings = (
+            None if (value := own[place]) is None else money(value)
+            for place in product((True, False), _KINDS)
+        )
+        turnover = _plus(cash_turnover, bonus_turnover)
+        winnings = _plus(cash_winnings, bonus_winnings)
         rows.append(
             {
                 "bet_date": bet_date,
                 "player_id": player_id,
                 "game_id": game_id,
+                "bet_count": bet_counts[bet_date, player_id, game_id],
                 "cash_turnover": cash_turnover,
                 "bonus_turnover": bonus_turnover,
                 "cash_winnings": cash_winnings,
                 "bonus_winnings": bonus_winnings,
-                "turnover": cash_turnover + bonus_turnover,
-                "winnings": cash_winnings + bonus_winnings,
-                "cash_result": cash_turnover - cash_winnings,
-                "bonus_result": bonus_turnover - bonus_winnings,
-                "gross_result": cash_turnover + bonus_turnover - cash_winnings - bonus_winnings,
+                "turnover": turnover,
+                "winnings": winnings,
+                "cash_result": _minus(cash_turnover, cash_winnings),
+                "bonus_result": _minus(bonus_turnover, bonus_winnings),
+                "gross_result": _minus(turnover, winnings),
             }
         )
     return rows
 
 
-def _total(rows: Table, column: str) -> Decimal:
-    return sum((Decimal(str(row[column])) for row in rows), ZERO)
+def _plus(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return None if one is None or other is None else one + other
+
+
+def _minus(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return None if one is None or other is None else one - other
+
+
+def _total(rows: Table, column: str) -> Decimal | None:
+    """The sum of the known values, as SQL sums; None if none is known."""
+    known_values = [value for row in rows if isinstance(value := row[column], Decimal)]
+    return sum(known_values, ZERO) if known_values else None
 
 
 def rpt_betting(bets: Table, transactions: list[Transaction]) -> Table:
     """One row per day and game; a bet's other half may lie on any day of the ledger."""
-    wagers = {entry.bet for entry in transactions if entry.is_wager}
-    results = {entry.bet for entry in transactions if not entry.is_wager}
+    wagers = {entry.bet_id for entry in transactions if entry.is_wager}
+    results = {entry.bet_id for entry in transactions if not entry.is_wager}
     counts: dict[tuple[object, object], Counter[str]] = defaultdict(Counter)
     for entry in transactions:
         own = counts[entry.bet_date, entry.game_id]
         own["bets"] += entry.is_wager
-        own["unsettled"] += entry.is_wager and entry.bet not in results
-        is_win = not entry.is_wager and entry.cash + entry.bonus > 0
-        own["without_wager"] += is_win and entry.bet not in wagers
+        own["unsettled"] += entry.is_wager and entry.bet_id not in results
+        own["without_wager"] += not entry.is_wager and entry.bet_id not in wagers
     groups: dict[tuple[object, object], Table] = defaultdict(list)
     for bet in bets:
         groups[bet["bet_date"], bet["game_id"]].append(bet)
     rows: Table = []
     for (bet_date, game_id), own_bets in groups.items():
         turnover, winnings = _total(own_bets, "turnover"), _total(own_bets, "winnings")
+        ggr = _total(own_bets, "gross_result")
         rows.append(
             {
                 "bet_date": bet_date,
                 "game_id": game_id,
                 "bet_count": counts[bet_date, game_id]["bets"],
-                "players": len({bet["player_id"] for bet in own_bets}),
+                "players": sum(bet["bet_count"] != 0 for bet in own_bets),
                 "turnover": turnover,
                 "winnings": winnings,
-                "ggr": turnover - winnings,
+                "ggr": ggr,
                 "ngr": _total(own_bets, "cash_result"),
                 "rtp": ratio(winnings, turnover),
-                "hold": ratio(turnover - winnings, turnover),
+                "hold": ratio(ggr, turnover),
                 "unsettled_wager_count": counts[bet_date, game_id]["unsettled"],
-                "win_without_wager_count": counts[bet_date, game_id]["without_wager"],
+                "wins_without_wager_count": counts[bet_date, game_id]["without_wager"],
             }
         )
     return rows
@@ -127,8 +142,8 @@ def ledger_health(landed: Mapping[date, int], transactions: Iterable[Transaction
     valid = Counter(entry.bet_date for entry in transactions)
     return [
         {
-            "source": "game_transactions",
-            "date": day,
+            "source_name": "game_transactions",
+            "health_date": day,
             "landed_count": count,
             "rejected_count": 0,
             "schema_mismatch_count": count - valid[day],

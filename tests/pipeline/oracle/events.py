@@ -293,7 +293,11 @@ def event_health(
     counts["duplicate_count"].subtract(event.event_date for event in kept)
     days = sorted({day for counter in counts.values() for day in counter})
     return [
-        {"source": "raw_events", "date": day, **{name: counts[name][day] for name in counts}}
+        {
+            "source_name": "raw_events",
+            "health_date": day,
+            **{name: counts[name][day] for name in counts},
+        }
         for day in days
     ]
 

@@ -130,7 +130,7 @@ def firsts(found: Iterable[Purchase]) -> dict[tuple[str, str], Purchase]:
 
 def fct_purchases(found: list[Purchase]) -> Table:
     """One row per application and transaction."""
-    first = firsts(found)
+    first = firsts(purchase for purchase in found if purchase.is_paid)
     return [
         {
             "application_id": purchase.event.application_id,
@@ -143,7 +143,8 @@ def fct_purchases(found: list[Purchase]) -> Table:
             "original_currency": purchase.original_currency,
             "revenue": purchase.revenue,
             "refunded_at": purchase.refund and utc_time(purchase.refund.event_timestamp),
-            "is_first_purchase": purchase.player is not None and first[purchase.player] is purchase,
+            "is_first_purchase": purchase.player is not None
+            and first.get(purchase.player) is purchase,
         }
         for purchase in found
     ]
@@ -162,19 +163,21 @@ def ad_revenue(events: Iterable[Event], rates: Rates) -> dict[tuple[str, str, da
 
 
 def marketing_spend(rows: Iterable[Row], rates: Rates) -> dict[tuple[date, str], Decimal]:
-    """Spend by day and acquisition channel at full precision."""
+    """Spend by day and acquisition channel with four decimals, where any of it is known."""
     sums: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     for row in rows:
         day, original = iso_day(row.get("date")), comma_amount(known(row.get("amount")))
         if day and original is not None:
             code = currency(row.get("currency"), None) or rates.reporting
             channel = known(row.get("acquisition_channel")) or UNKNOWN
-            sums[day, channel] += rates.converted(original, code, day) or ZERO
-    return dict(sums)
+            converted = rates.converted(original, code, day)
+            if converted is not None:
+                sums[day, channel] += converted
+    return {key: money(value) for key, value in sums.items()}
 
 
 def share_of_spend(
     spend: Mapping[tuple[date, str], Decimal], key: tuple[date, str], installs: int, of: int
-) -> Decimal:
+) -> Decimal | None:
     """The part of a day's and channel's spend that falls to `installs` out of `of` installs."""
-    return money(spend.get(key, ZERO) * installs / of)
+    return money(spend[key] * installs / of) if key in spend else None

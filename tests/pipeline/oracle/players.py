@@ -155,7 +155,7 @@ def dim_players(players: Mapping[Player, PlayerTotals]) -> Table:
             "first_seen_date": player.first_seen_date,
             "last_seen_date": player.last_seen_date,
             "first_platform": player.values.get("platform"),
-            "first_country": player.values.get("country"),
+            "first_country_id": player.values.get("country"),
             "first_app_version": player.values.get("app_version"),
             "acquisition_channel": player.values.get("acquisition_channel"),
             "is_payer": player.is_payer,

@@ -17,7 +17,7 @@ from tests.pipeline.oracle.players import (
     PlayerTotals,
     segment_value,
 )
-from tests.pipeline.oracle.values import ratio
+from tests.pipeline.oracle.values import money_per, ratio
 
 RETENTION_DAYS = (1, 3, 7, 14, 30, 60, 90)
 AGE_DAYS = (0, 1, 3, 7, 14, 30, 60, 90, 180)
@@ -89,8 +89,8 @@ def _kpis(
             "payers": payers,
             "first_time_payers": sum(day.is_first_time_payer for day in own),
             "payer_conversion": ratio(payers, dau),
-            "arpdau": ratio(revenue, dau),
-            "arppu": ratio(iap_revenue, payers),
+            "arpdau": money_per(revenue, dau),
+            "arppu": money_per(iap_revenue, payers),
         }
 
 
@@ -108,7 +108,7 @@ def rpt_daily_kpis(
 def rpt_daily_kpis_by_segment(
     days: list[PlayerDay], reported: Mapping[str, Span], players: Mapping[Player, PlayerTotals]
 ) -> Table:
-    """One row per application, segment, value that occurs up to the as-of day, and day."""
+    """One row per application, segment, value, and day from the value's first to the as-of day."""
     groups: dict[tuple[str, str, str], list[PlayerDay]] = defaultdict(list)
     for day in days:
         span = reported.get(day.application_id)
@@ -124,8 +124,12 @@ def rpt_daily_kpis_by_segment(
             **row,
         }
         for (application, segment, value), own in groups.items()
-        for row in _kpis(own, reported[application], players)
+        for row in _kpis(own, _since_first(own, reported[application]), players)
     ]
+
+
+def _since_first(days: Iterable[PlayerDay], span: Span) -> Span:
+    return Span(min(day.activity_date for day in days), span.as_of)
 
 
 def _kept(offsets: set[int], n: int) -> tuple[bool, bool, bool, bool]:
@@ -196,20 +200,22 @@ class _Value(NamedTuple):
 
     cohort_size: int
     cumulative_revenue: Decimal
-    spend: Decimal
+    spend: Decimal | None
 
     def plus(self, other: _Value) -> _Value:
         """Both together."""
         return _Value(
             self.cohort_size + other.cohort_size,
             self.cumulative_revenue + other.cumulative_revenue,
-            self.spend + other.spend,
+            sum((spend for spend in (self.spend, other.spend) if spend is not None), ZERO)
+            if (self.spend, other.spend) != (None, None)
+            else None,
         )
 
     def columns(self, mature: bool) -> dict[str, object]:
         """The published columns; rates only where the cohort had the days for them."""
         return self._asdict() | {
-            "ltv": ratio(self.cumulative_revenue, self.cohort_size) if mature else None,
+            "ltv": money_per(self.cumulative_revenue, self.cohort_size) if mature else None,
             "roas": ratio(self.cumulative_revenue, self.spend) if mature else None,
         }
 
@@ -243,7 +249,7 @@ def lifetime_value(
     for application, span in reported.items():
         own = [key for key in installs if key[0] == application and key[1] <= span.as_of]
         for age in AGE_DAYS if own else ():
-            total = _Value(0, ZERO, ZERO)
+            total = _Value(0, ZERO, None)
             for key in own:
                 _, cohort_date, channel = key
                 day_and_channel = cohort_date, channel

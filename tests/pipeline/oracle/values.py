@@ -93,9 +93,16 @@ def quotient(numerator: Decimal, denominator: Decimal) -> Decimal:
     return EXACT.divide(numerator, denominator).quantize(_EIGHT, context=EXACT)
 
 
-def ratio(numerator: Decimal | int, denominator: Decimal | int) -> float | None:
-    """A published rate; None over zero."""
-    return float(numerator) / float(denominator) if denominator else None
+def ratio(numerator: Decimal | int | None, denominator: Decimal | int | None) -> float | None:
+    """A published rate; None over zero, and where a part is unknown."""
+    if numerator is None or not denominator:
+        return None
+    return float(numerator) / float(denominator)
+
+
+def money_per(total: Decimal, heads: int) -> Decimal | None:
+    """Money by head with four decimals, half away from zero; None over zero."""
+    return money(EXACT.divide(total, heads)) if heads else None
 
 
 def currency(value: object, default: str | None) -> str | None:

@@ -73,6 +73,8 @@ revenue_days as (
         on
             players.application_id = player_days.application_id
             and players.player_id = player_days.player_id
+            {# A refund is no activity and may lie before a cohort: day 0 is the first that counts. #}
+            and players.cohort_date <= player_days.activity_date
     group by 1, 2, 3, 4
 ),
 

@@ -1,0 +1,29 @@
+-- What the games won is what the players lost, day by day.
+with by_game as (
+    select
+        bet_date,
+        sum(ggr) as ggr,
+        sum(bet_count) as bet_count
+    from {{ ref('rpt_betting') }}
+    group by 1
+),
+
+by_player as (
+    select
+        bet_date,
+        sum(gross_result) as ggr,
+        sum(bet_count) as bet_count
+    from {{ ref('fct_bets') }}
+    group by 1
+)
+
+select
+    by_player.bet_date,
+    by_game.ggr as ggr_by_game,
+    by_player.ggr as ggr_by_player
+from by_player
+full outer join by_game
+    on by_player.bet_date = by_game.bet_date
+where
+    coalesce(by_game.ggr, 0) <> coalesce(by_player.ggr, 0)
+    or coalesce(by_game.bet_count, -1) <> coalesce(by_player.bet_count, -1)

@@ -1,0 +1,140 @@
+"""`make bench`: what this package costs, beside what the same costs without it.
+
+| part    | file              | measures |
+|---------|-------------------|----------|
+| landing | `landing.py`      | events landed per second, beside the raw JSON parser's lines |
+| build   | `against_hand.py` | plain `dbt build` against `by_hand.sql`, on the sample |
+| large   | `against_hand.py` | the same on about three million events, where SQL is most of it |
+| day     | `touched_day.py`  | one touched day on 90 days of history over one on 10 days |
+| dag     | `dag_run.py`      | a run of the DAG through Airflow over a plain build |
+
+Runs that are compared take turns, and medians are told, so that a busy machine slows both alike.
+`by_hand.sql` makes the same marts in one hand-written script; a build whose marts are not equal to
+its marts, row by row, is an error here. Nothing in this folder is a test of seconds.
+
+`make bench ARGS="landing day"` measures these parts alone, `ARGS="--rounds 5"` takes more turns.
+The figures go to `data/benchmarks/<UTC time>.json` too; the generated lakes stay there for the next
+time, and `rm -r data/benchmarks` is safe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import duckdb
+
+from include.settings import UserError
+from tests.benchmarks import against_hand, builds, dag_run, landing, touched_day
+from tests.benchmarks.measure import FOLDER, Figure, Skipped, progress
+
+PARTS: dict[str, Callable[[int], Sequence[Figure | Skipped]]] = {
+    landing.PART: landing.measure,
+    against_hand.PART: against_hand.measure,
+    against_hand.LARGE: against_hand.measure_large,
+    touched_day.PART: touched_day.measure,
+    dag_run.PART: dag_run.measure,
+}
+
+
+def shown(results: Sequence[Figure | Skipped]) -> str:
+    """The table for the terminal."""
+    lines = [f"\n{'part':<8} {'':<46} {'median':>12}      {'goal':>12}   {'':<14} range"]
+    part = ""
+    for result in results:
+        if result.part != part:
+            part = result.part
+            lines.append("-" * 118)
+        if isinstance(result, Skipped):
+            lines.append(f"{result.part:<8} skipped: {result.reason}")
+            continue
+        goal = ""
+        if result.goal is not None:
+            goal = f"{'<=' if result.at_most else '>='} {_number(result.goal)}"
+        spread = ""
+        if len(result.samples) > 1:
+            spread = f"{_number(min(result.samples))} to {_number(max(result.samples))}"
+        lines.append(
+            f"{result.part:<8} {result.name:<46} {_number(result.value):>12} {result.unit:<8}"
+            f"{goal:>9}   {result.verdict:<14} {spread}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"
+
+
+def save(results: Sequence[Figure | Skipped], seconds: float) -> str:
+    """Write the figures and the machine as JSON; returns the file's name."""
+    now = datetime.now(UTC)
+    path = FOLDER / f"{now:%Y-%m-%dT%H-%M-%SZ}.json"
+    content = {
+        "at": now.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "machine": {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "load": os.getloadavg(),
+            "python": platform.python_version(),
+            "duckdb": duckdb.__version__,
+        },
+        "figures": [
+            asdict(result) | {"verdict": result.verdict}
+            for result in results
+            if isinstance(result, Figure)
+        ],
+        "skipped": [asdict(result) for result in results if isinstance(result, Skipped)],
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    return str(path)
+
+
+def main() -> int:
+    """Measure the parts; an error ends with what it was, after the figures that there are."""
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each comparison")
+    given = parser.parse_args()
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if given.rounds < 1:
+        parser.error("--rounds: at least one")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    results: list[Figure | Skipped] = []
+    failures: list[str] = []
+    chosen = [name for name in PARTS if name in (given.parts or PARTS)]
+    try:
+        if chosen != [landing.PART]:
+            builds.prepare()
+        for name in chosen:
+            try:
+                results += PARTS[name](given.rounds)
+            except UserError as error:
+                failures.append(f"{name}: {error}")
+                results.append(Skipped(name, "it failed, see below"))
+    except KeyboardInterrupt:
+        failures.append("stopped")
+    except UserError as error:
+        failures.append(str(error))
+    print(shown(results))
+    progress(f"written to {save(results, time.monotonic() - began)}")
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

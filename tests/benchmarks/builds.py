@@ -1,0 +1,209 @@
+"""Lakes, warehouses, and the builds whose seconds are compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from include.manifest import MANIFEST, PROJECT
+from include.settings import ROOT, UserError
+from tests.benchmarks.measure import FOLDER, progress, seconds_of
+
+SEED = 7
+END = date(2026, 9, 30)
+"""The last day of every lake here: the same lake on every day, so it is kept."""
+
+CURRENT = FOLDER / "current"
+"""A link to the lake under test: dbt parses anew for each warehouse path, so all have this one."""
+
+TARGET = FOLDER / "target"
+DBT = Path(sys.executable).with_name("dbt")
+GENERATOR = ("sample.py", "sample_events.py", "sample_ledger.py", "landing.py", "envelope.py")
+
+
+@dataclass(frozen=True)
+class DbtTimes:
+    """Where the seconds of one `dbt build` went; `models` and `tests` are sums over two threads."""
+
+    total: float
+    start: float
+    parse: float
+    nodes: float
+    models: float
+    tests: float
+    by_node: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Build:
+    """The three steps of a plain build."""
+
+    partitions: float
+    dbt: DbtTimes
+    record: float
+
+    @property
+    def total(self) -> float:
+        """What a user waits for."""
+        return self.partitions + self.dbt.total + self.record
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A folder with a lake and, beside it, the warehouses built from it."""
+
+    folder: Path
+
+    @property
+    def lake(self) -> Path:
+        """The lake itself."""
+        return self.folder / "lake"
+
+    @property
+    def warehouse(self) -> Path:
+        """What dbt builds."""
+        return self.folder / "warehouse.duckdb"
+
+    @property
+    def by_hand(self) -> Path:
+        """What the hand-written script builds."""
+        return self.folder / "by_hand.duckdb"
+
+    def settings(self) -> dict[str, str]:
+        """The environment of a build of this lake; makes it the current one."""
+        CURRENT.unlink(missing_ok=True)
+        CURRENT.symlink_to(self.folder)
+        return {
+            "GAME_ANALYTICS_LAKE": str(CURRENT / "lake"),
+            "GAME_ANALYTICS_DUCKDB": str(CURRENT / "warehouse.duckdb"),
+            "DBT_PROJECT_DIR": str(PROJECT),
+            "DBT_PROFILES_DIR": str(PROJECT),
+            "DBT_TARGET_PATH": str(TARGET),
+            "DBT_LOG_PATH": str(FOLDER / "logs"),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def command(self, *arguments: str) -> float:
+        """Seconds of one of the lake's commands."""
+        return seconds_of([sys.executable, "-m", "include.lake", *arguments], self.settings())
+
+    def event_count(self) -> int:
+        """Rows of `raw_events`."""
+        import duckdb
+
+        pattern = str(self.lake / "raw_events" / "**" / "[!_.]*.parquet")
+        row = duckdb.sql(f"select count(*) from read_parquet('{pattern}')").fetchone()
+        return int(row[0]) if row else 0
+
+    def build(self) -> Build:
+        """As a user's `make build`: partitions, `dbt build`, record."""
+        partitions = self.command("partitions")
+        command = [str(DBT), "build", "--exclude-resource-type", "unit_test"]
+        total = seconds_of(command, self.settings())
+        return Build(partitions, _times(total), self.command("record"))
+
+    def build_anew(self) -> Build:
+        """The same from an empty warehouse."""
+        _remove(self.warehouse)
+        return self.build()
+
+    def build_by_hand(self) -> float:
+        """Seconds of the hand-written script, as a program, from an empty warehouse."""
+        _remove(self.by_hand)
+        module = "tests.benchmarks.by_hand"
+        command = [sys.executable, "-m", module, str(self.lake), str(self.by_hand), str(MANIFEST)]
+        return seconds_of(command, {})
+
+
+def generated(days: int, players: int) -> Lake:
+    """A generated lake; one that an earlier run of the same generator made is taken as it is."""
+    digest = hashlib.sha256()
+    for name in GENERATOR:
+        digest.update((ROOT / "include" / "lake" / name).read_bytes())
+    folder = FOLDER / "lakes" / f"{days}x{players}-{digest.hexdigest()[:8]}"
+    lake = Lake(folder)
+    done = folder / "done"
+    if not done.exists():
+        for old in folder.parent.glob(f"{days}x{players}*"):
+            shutil.rmtree(old)
+        folder.mkdir(parents=True)
+        progress(f"generating {days} days, {players:,} players")
+        sample = {"--days": days, "--players": players, "--seed": SEED, "--end": END}
+        lake.command("generate", *(str(word) for pair in sample.items() for word in pair))
+        done.touch()
+    return lake
+
+
+def last_days_of(lake: Lake, days: int) -> Lake:
+    """A lake with the last days of another, whose every day is the same to the byte."""
+    other = Lake(lake.folder.with_name(f"{lake.folder.name}-last-{days}"))
+    shutil.rmtree(other.folder, ignore_errors=True)
+    first = END - timedelta(days=days - 1)
+
+    def older(folder: str, names: list[str]) -> Iterable[str]:
+        if "_landing" in folder:
+            return names
+        return [name for name in names if _is_before(Path(folder) / name, first)]
+
+    shutil.copytree(lake.lake, other.lake, ignore=older)
+    return other
+
+
+def _is_before(path: Path, first: date) -> bool:
+    """Whether a file lies in the partition of an earlier day."""
+    keys = dict(part.split("=", 1) for part in path.parts if "=" in part)
+    if path.is_dir() or not keys:
+        return False
+    day = keys.get("date") or f"{keys['year']}-{keys['month']}-{keys['day']}"
+    return date.fromisoformat(day) < first
+
+
+def prepare() -> None:
+    """Make the manifest and parse the project once, as any build before has done for a user."""
+    progress("parsing the dbt project")
+    seconds_of([sys.executable, "-m", "include.manifest"], {})
+    shutil.rmtree(TARGET, ignore_errors=True)
+    seconds_of([str(DBT), "parse"], Lake(FOLDER).settings())
+
+
+def _times(total: float) -> DbtTimes:
+    """Take apart the seconds of the last `dbt build` by what dbt wrote about it."""
+    results = json.loads((TARGET / "run_results.json").read_bytes())
+    parse = json.loads((TARGET / "perf_info.json").read_bytes())["load_all_elapsed"]
+    by_node = {entry["unique_id"]: entry["execution_time"] for entry in results["results"]}
+    tests = sum(seconds for node, seconds in by_node.items() if node.startswith("test."))
+    failed = [
+        entry["unique_id"]
+        for entry in results["results"]
+        if entry["status"] not in {"success", "pass", "no-op"}
+    ]
+    if failed:
+        raise UserError(f"`dbt build` did not build all: {', '.join(failed)}.")
+    started = [
+        datetime.fromisoformat(entry["timing"][0]["started_at"])
+        for entry in results["results"]
+        if entry["timing"]
+    ]
+    ended = datetime.fromisoformat(results["metadata"]["generated_at"])
+    nodes = (ended - min(started)).total_seconds()
+    return DbtTimes(
+        total=total,
+        start=total - parse - nodes,
+        parse=parse,
+        nodes=nodes,
+        models=sum(by_node.values()) - tests,
+        tests=tests,
+        by_node=by_node,
+    )
+
+
+def _remove(warehouse: Path) -> None:
+    for path in (warehouse, warehouse.with_name(f"{warehouse.name}.wal")):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""The hand-written script as a program of its own, and the comparison of its marts with dbt's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from include.lake.external_tables import create_views
+from include.lake.listing import sources
+from include.manifest import Manifest
+from include.settings import ROOT
+
+SCRIPT = Path(__file__).with_suffix(".sql")
+SEEDS = ROOT / "dbt" / "seeds"
+MARTS = (
+    *("dim_games", "dim_ledger_players", "dim_players"),
+    *("fct_bets", "fct_player_days", "fct_purchases", "fct_quarantined_events", "fct_sessions"),
+    *("rpt_betting", "rpt_daily_kpis", "rpt_daily_kpis_by_segment", "rpt_data_health"),
+    *("rpt_ltv", "rpt_ltv_overall", "rpt_retention", "rpt_retention_overall"),
+)
+
+
+def build(lake: Path, warehouse: Path, manifest: Path, currency: str = "USD") -> None:
+    """Make all marts of a lake in a DuckDB file, by the script alone.
+
+    The manifest only names the sources' columns, so that both read the lake through equal views.
+    """
+    with duckdb.connect(str(warehouse)) as connection:
+        create_views(connection, lake, "spectrum", sources(Manifest.read(manifest)))
+        connection.execute("set preserve_insertion_order = false")
+        connection.execute("set variable seeds = $1", [str(SEEDS)])
+        connection.execute("set variable reporting_currency = $1", [currency])
+        connection.execute(SCRIPT.read_text())
+
+
+def differences(
+    by_dbt: Path, by_hand: Path, tables: Sequence[str] = MARTS, examples: int = 3
+) -> list[str]:
+    """A line per mart that is not the same set of rows in both files, with a few rows of each side.
+
+    Columns are matched by name; those of dbt's mart must be the script's, and of the same types.
+    Doubles are compared to twelve significant digits: sums may be added in any order.
+    """
+    lines: list[str] = []
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{by_dbt}' as dbt (read_only)")
+        connection.execute(f"attach '{by_hand}' as hand (read_only)")
+        for table in tables:
+            dbt_columns = _columns(connection, f"dbt.marts.{table}")
+            hand_columns = _columns(connection, f"hand.marts.{table}")
+            if dbt_columns != hand_columns:
+                odd = dict(dbt_columns.items() ^ hand_columns.items())
+                lines.append(f"{table}: the columns {', '.join(sorted(odd))} differ")
+                continue
+            columns = ", ".join(
+                f"cast(printf('%.12e', {name}) as double) as {name}" if kind == "DOUBLE" else name
+                for name, kind in sorted(dbt_columns.items())
+            )
+            for one, other in (("dbt", "hand"), ("hand", "dbt")):
+                rows = (
+                    f"select {columns} from {one}.marts.{table} "
+                    f"except all select {columns} from {other}.marts.{table}"
+                )
+                found = connection.execute(f"select count(*) from ({rows})").fetchone()
+                if not found or not found[0]:
+                    continue
+                lines.append(f"{table}: {found[0]:,} rows are in {one}'s alone")
+                cursor = connection.execute(f"{rows} order by all limit {examples}")
+                names = [column[0] for column in cursor.description or ()]
+                lines.extend(f"  {dict(zip(names, row, strict=True))}" for row in cursor.fetchall())
+    return lines
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    return {row[0]: row[1] for row in connection.execute(f"describe {table}").fetchall()}
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))

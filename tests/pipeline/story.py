@@ -1,0 +1,191 @@
+"""Seeded random events of two small games, made to be hard to build day by day.
+
+What happens on a day reaches into others here: sessions over many midnights, some of them shared
+by two players; events that take their player from the next day; chains without a session id; ids
+that come again on later days; purchases and refunds days apart.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+FIRST = date(2026, 9, 1)
+DAYS = 10
+DAY = 86400
+_START = int(datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=UTC).timestamp())
+CURRENCIES = ("USD", "EUR", "GBP", "YEN", None)
+
+
+class Story:
+    """All events that will have happened, as the lines of a file, by the day they lie on."""
+
+    def __init__(self, rng: random.Random, days: int = DAYS) -> None:
+        """The same state of `rng` tells the same story."""
+        self._rng = rng
+        self._days = days
+        self._count = 0
+        self.lines: dict[int, list[bytes]] = {day: [] for day in range(days)}
+        for application in ("a", "b"):
+            for number in range(4):
+                self._player(application, f"p{number}")
+            for number in range(3):
+                self._shared_session(application, f"shared{number}")
+        self._long_chain("a", "walker")
+
+    @property
+    def events(self) -> Iterator[bytes]:
+        """All lines."""
+        for lines in self.lines.values():
+            yield from lines
+
+    def _add(
+        self, application: str, seconds: int, kind: str = "level_started", /, **data: object
+    ) -> None:
+        """An event at a second of the story; it lies on the story's last day at the latest."""
+        self._count += 1
+        event_id = data.pop("event_id", None) or f"e{self._count}"
+        seconds = max(0, min(seconds, self._days * DAY - 1))
+        event = {
+            "event_id": event_id,
+            "event_type": kind,
+            "event_name": kind,
+            "event_timestamp": _START + seconds,
+            "app_version": self._rng.choice(("1.0", "1.1", None)),
+            "event_data": {name: value for name, value in data.items() if value is not None},
+        }
+        line = json.dumps({"event": event, "application_id": application}).encode()
+        self.lines[seconds // DAY].append(line)
+        # The same id on a later day is another event, and is counted as a repeat there.
+        if self._rng.random() < 0.06:
+            again = seconds + self._rng.choice((1, 2, 2, 3)) * DAY
+            if again < self._days * DAY:
+                event["event_timestamp"] = _START + again
+                line = json.dumps({"event": event, "application_id": application}).encode()
+                self.lines[again // DAY].append(line)
+
+    def _player(self, application: str, player: str) -> None:
+        rng = self._rng
+        about = {
+            "platform": rng.choice(("ios", "android", None)),
+            "country_id": rng.choice(("SE", "JP", None)),
+            "acquisition_channel": rng.choice(("ads", "friends", None)),
+        }
+        for number in range(rng.randint(2, 4)):
+            session = f"{player}-s{rng.randrange(3) if rng.random() < 0.3 else number}"
+            first, length = rng.randrange(self._days), rng.choice((1, 1, 2, 2, 3, 4))
+            for day in range(first, min(first + length, self._days)):
+                for _ in range(rng.randint(1, 2)):
+                    named = player if rng.random() < 0.5 else None
+                    self._add(
+                        application,
+                        day * DAY + self._second(),
+                        rng.choice(("login", "level_started", "made_up", "experiment_exposure")),
+                        user_id=named,
+                        session_id=session,
+                        **(about if rng.random() < 0.5 else {}),
+                    )
+            self._money(application, player, session, first)
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(1, self._days) * DAY - rng.randrange(4000)
+            for _ in range(rng.randint(2, 5)):
+                self._add(application, at, "client_latency", player_id=player)
+                at += rng.choice((600, 1799, 1800, 1801, 2400))
+
+    def _shared_session(self, application: str, session: str) -> None:
+        """A session of many days: one player names itself on some days, another one on others."""
+        rng = self._rng
+        first = rng.randrange(self._days - 4)
+        for day in range(first, min(first + rng.randint(4, 7), self._days)):
+            player = rng.choice((f"{session}-x", f"{session}-y", None, None))
+            for _ in range(rng.randint(1, 2)):
+                self._add(
+                    application, day * DAY + self._second(), user_id=player, session_id=session
+                )
+            if rng.random() < 0.5:
+                self._add(
+                    application,
+                    day * DAY + self._second(),
+                    "iap_transaction",
+                    session_id=session,
+                    currency_type="USD",
+                    currency_amount=rng.randint(1, 9),
+                )
+
+    def _long_chain(self, application: str, player: str) -> None:
+        """Events without a session id, none far from the one before, over three days or four."""
+        at = self._rng.randrange(1, self._days - 3) * DAY - 3000
+        for _ in range(self._rng.randint(60, 110)):
+            self._add(application, at, "client_latency", user_id=player)
+            at += 1700
+
+    def _money(self, application: str, player: str, session: str, day: int) -> None:
+        rng = self._rng
+        named = player if rng.random() < 0.6 else None
+        price = {
+            "currency_type": rng.choice(CURRENCIES),
+            "currency_amount": rng.choice((0, 0.99, "4.99", 20)),
+        }
+        transaction = f"{player}-t{rng.randrange(5)}"
+        self._add(
+            application,
+            day * DAY + self._second(),
+            "iap_transaction",
+            user_id=named,
+            session_id=session,
+            transaction_id=transaction,
+            item_id="gem",
+            **price,
+        )
+        if rng.random() < 0.6:
+            refunded = rng.randrange(self._days) * DAY + self._second()
+            self._add(
+                application, refunded, "iap_refund", user_id=player, transaction_id=transaction
+            )
+        paid = {"currency_type": rng.choice(CURRENCIES), "currency_amount": 0.0375}
+        self._add(
+            application,
+            day * DAY + self._second(),
+            "ad_impression",
+            user_id=named,
+            session_id=session,
+            **paid,
+        )
+
+    def _second(self) -> int:
+        """A second of a day, often close to midnight."""
+        near = self._rng.randrange(1200)
+        return self._rng.choice((near, DAY - 1 - near, self._rng.randrange(DAY)))
+
+
+def invalid_lines(rng: random.Random, day: int) -> list[bytes]:
+    """Lines of which one is no event at all, and the others none that counts."""
+    seconds = _START + day * DAY + rng.randrange(DAY)
+    event = {"event_id": f"bad{rng.random()}", "event_type": "login", "event_timestamp": seconds}
+    bad = [
+        event | {"event_type": None},
+        event | {"event_timestamp": None},
+        event | {"event_timestamp": seconds * 1000},
+        event | {"event_type": "iap_transaction", "event_data": {"currency_amount": "ten"}},
+    ]
+    lines = [json.dumps({"event": it, "application_id": "a"}).encode() for it in bad]
+    return [*rng.sample(lines, 2), b'{"event":']
+
+
+def with_other_payload(rng: random.Random, line: bytes) -> bytes:
+    """The same event once more, with something else in it, maybe even a player or a session."""
+    envelope = json.loads(line)
+    data = envelope["event"]["event_data"]
+    data["copy"] = rng.randrange(9)
+    if rng.random() < 0.5:
+        data["user_id"] = rng.choice(("p0", "p1"))
+    if rng.random() < 0.3:
+        data.pop("session_id", None)
+    return json.dumps(envelope).encode()
+
+
+def day_of(number: int) -> date:
+    """The date of a day of the story."""
+    return FIRST + timedelta(days=number)

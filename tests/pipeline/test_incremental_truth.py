@@ -1,0 +1,271 @@
+"""Whatever arrives, in whatever order: building the touched days ends in what a full build makes.
+
+Each seed tells a story (`story.py`), lets it arrive in pieces, does to the lake what happens to
+lakes, and builds after each step. After each step every incremental table must equal the one of a
+new warehouse over the same lake; after the last one every table must, and the oracle agrees.
+
+`INCREMENTAL_SEEDS=20` runs the seeds 0 to 19, `INCREMENTAL_SEEDS=17-17` one of them; a failure
+names its seed and the steps so far.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("dbt", reason="runs in dbt's environment")
+
+from include.lake.landing import LandingZone
+from tests.pipeline.story import DAYS, Story, day_of, invalid_lines, with_other_payload
+from tests.pipeline.truth import differences, shown
+from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
+
+STEPS = 7
+INCREMENTAL = ("--select", "config.materialized:incremental")
+
+
+def seeds() -> list[int]:
+    """The seeds to run: a few that are always the same, or those asked for."""
+    first, dash, last = os.environ.get("INCREMENTAL_SEEDS", "3").rpartition("-")
+    return list(range(int(first), int(last) + 1)) if dash else list(range(int(last)))
+
+
+class Lake:
+    """A lake to which things happen; `steps` is what has happened so far."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        """An empty lake, and the story that will arrive in it."""
+        self.root = root
+        self.rng = random.Random(seed)  # noqa: S311 - reproducible on purpose, nothing secret
+        self.steps: list[str] = []
+        self.landed: list[bytes] = []
+        self.to_come = Story(self.rng).lines
+        self._last_batch: tuple[int, bytes] | None = None
+        self._rates: list[tuple[str, str, str]] = []
+
+    def begin(self) -> None:
+        """About half of everything, and the ledger as it is on the first day."""
+        self.steps.append("begin")
+        self._land([line for day in self.to_come for line in self._taken(day, 0.55)])
+        for day in self.rng.sample(range(DAYS), 5):
+            self._ledger_day(day)
+        for day in range(0, DAYS, 4):
+            self._rate(day)
+        self._write_costs()
+
+    def happen(self) -> None:
+        """One thing, by chance."""
+        things: list[tuple[int, Callable[[], str]]] = [
+            (6, self._late_day),
+            (2, self._duplicates),
+            (1, self._same_file_again),
+            (2, self._day_vanishes),
+            (2, self._half_a_day_vanishes),
+            (1, self._invalid_rows),
+            (1, self._ledger_changes),
+        ]
+        weights, choices = zip(*things, strict=True)
+        (thing,) = self.rng.choices(choices, weights)
+        self.steps.append(thing())
+
+    def _late_day(self) -> str:
+        """What is still to come of one day, all or some of it; rarely of two days."""
+        waiting = [day for day, lines in self.to_come.items() if lines]
+        chosen = self.rng.sample(waiting, min(len(waiting), self.rng.choice((1, 1, 1, 2))))
+        lines = [line for day in chosen for line in self._taken(day, self.rng.choice((0.5, 1)))]
+        self._land(lines)
+        return f"{len(lines)} late events of days {chosen}"
+
+    def _duplicates(self) -> str:
+        """Events of one day again, with another payload, said to have arrived before or after."""
+        day = self.rng.randrange(DAYS)
+        of_day = [line for line in self.landed if _day(line) == day_of(day)]
+        chosen = self.rng.sample(of_day, min(len(of_day), 6))
+        self._land([with_other_payload(self.rng, line) for line in chosen])
+        return f"{len(chosen)} duplicates on day {day}"
+
+    def _same_file_again(self) -> str:
+        if self._last_batch:
+            arrived_at, content = self._last_batch
+            self._land_file(content, arrived_at + self.rng.randrange(DAYS))
+        return "the same file again"
+
+    def _day_vanishes(self) -> str:
+        folders = self._folders()
+        folder = self.rng.choice(folders)
+        shutil.rmtree(folder)
+        return f"{folder.relative_to(self.root)} vanishes"
+
+    def _half_a_day_vanishes(self) -> str:
+        folder = self.rng.choice(self._folders())
+        file = self.rng.choice(sorted(folder.iterdir()))
+        file.unlink()
+        return f"{file.relative_to(self.root)} vanishes"
+
+    def _invalid_rows(self) -> str:
+        day = self.rng.randrange(DAYS)
+        self._land(invalid_lines(self.rng, day))
+        return f"invalid rows on day {day}"
+
+    def _ledger_changes(self) -> str:
+        day = self.rng.randrange(DAYS)
+        self._ledger_day(day)
+        self._rate(self.rng.randrange(DAYS))
+        return f"ledger day {day} and a rate"
+
+    def _taken(self, day: int, share: float) -> list[bytes]:
+        """Takes that share of the day's lines out of what is to come."""
+        lines = self.to_come[day]
+        taken = [line for line in lines if self.rng.random() < share]
+        self.to_come[day] = [line for line in lines if line not in taken]
+        return taken
+
+    def _folders(self) -> list[Path]:
+        return sorted(path.parent for path in (self.root / "raw_events").rglob("*.parquet"))
+
+    def _land(self, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        end = datetime.combine(day_of(DAYS), time(), UTC)
+        arrived_at = int(end.timestamp()) + self.rng.randrange(9 * 86400) - 86400
+        self.landed += lines
+        content = b"".join(line + b"\n" for line in lines)
+        self._last_batch = arrived_at, content
+        self._land_file(content, arrived_at)
+
+    def _land_file(self, content: bytes, arrived_at: int) -> None:
+        with LandingZone(self.root) as zone:
+            zone.land("story.jsonl", io.BytesIO(content), arrived_at)
+
+    def _ledger_day(self, day: int) -> None:
+        rows = [
+            {
+                "realamount": self.rng.choice(("1.5", "2,25", "0", "x", 3)),
+                "bonusamount": self.rng.choice(("", "0.1")),
+                "txcurrency": self.rng.choice(("USD", "EUR", "GBP", "yen")),
+                "gameid": self.rng.choice(("g1", "g2")),
+                "txtype": self.rng.choice(("WAGER", "RESULT")),
+                "betid": f"b{self.rng.randrange(12)}",
+                "playerid": self.rng.choice(("l1", "l2")),
+            }
+            for _ in range(6)
+        ]
+        self._write(f"game_transactions/date={day_of(day)}/{self.rng.randrange(2)}.jsonl", rows)
+
+    def _rate(self, day: int) -> None:
+        for currency, rate in (("USD", 0.9), ("GBP", 1.2), ("JPY", 0.006)):
+            given = f"{rate * self.rng.uniform(0.9, 1.1):.6f}"
+            self._rates.append((str(day_of(day)), currency, given))
+        names = ("date", "currency", "baserateeuro")
+        self._write(
+            "currency_exchange/rates.jsonl",
+            [dict(zip(names, row, strict=True)) for row in self._rates],
+        )
+
+    def _write_costs(self) -> None:
+        rows = [
+            {"date": str(day_of(day)), "acquisition_channel": "ads", "currency": "EUR", "amount": 7}
+            for day in range(DAYS)
+        ]
+        self._write("marketing_spend/costs.jsonl", rows)
+        self._write("games/games.jsonl", [{"id": "g1", "game_name": "One", "gameproviderid": "1"}])
+
+    def _write(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _day(line: bytes) -> date | None:
+    try:
+        seconds = json.loads(line)["event"]["event_timestamp"]
+        return datetime.fromtimestamp(seconds, UTC).date()
+    except (ValueError, TypeError):
+        return None
+
+
+class Whole:
+    """What a full build makes: dbt's own SQL of a build of all days, run again whenever asked."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        """Builds the warehouse, which is new, and keeps the SQL of its incremental models."""
+        self.warehouse = warehouse
+        warehouse.build(*WITHOUT_TESTS, "--select", "+config.materialized:incremental")
+        self._models = {
+            name: sql for name, sql in warehouse.compiled.items() if not name.startswith("staging.")
+        }
+
+    def rebuild(self) -> None:
+        """Makes every incremental table anew; an invocation of dbt would take ten times as long."""
+        self.warehouse.find()
+        for name, sql in self._models.items():
+            self.warehouse.query(f"create or replace table {name} as {sql}")
+
+
+def assert_equal(built: Warehouse, whole: Warehouse, lake: Lake) -> None:
+    """Every table of the whole build has the same rows, as often, in the one built day by day."""
+    tables = whole.tables()
+    assert tables
+    assert set(tables) <= set(built.tables())
+    for table in tables:
+        found, wanted = (
+            Counter(tuple(sorted(row.items())) for row in warehouse.rows(table))
+            for warehouse in (built, whole)
+        )
+        if found != wanted:
+            steps = "\n  ".join(lake.steps)
+            pytest.fail(
+                f"{table} differs after these steps:\n  {steps}\n"
+                f"surplus: {list((found - wanted).elements())[:4]}\n"
+                f"missing: {list((wanted - found).elements())[:4]}"
+            )
+
+
+def step(warehouse: Warehouse, lake: Lake) -> None:
+    """Something happens to the lake, and a run follows; or one that dies, or one of asked days."""
+    lake.happen()
+    fate = lake.rng.random()
+    if fate < 0.2:
+        lake.steps.append("a build that is not recorded")
+        warehouse.find()
+        assert not warehouse.dbt(*WITHOUT_TESTS, *INCREMENTAL)
+        lake.happen()
+    elif fate < 0.35:
+        first = day_of(lake.rng.randrange(DAYS))
+        lake.steps.append(f"only {first} and the day after are asked for")
+        warehouse.find((first, first + timedelta(days=1)))
+        assert not warehouse.dbt(*WITHOUT_TESTS, *INCREMENTAL)
+        warehouse.record()
+    warehouse.build(*WITHOUT_TESTS, *INCREMENTAL)
+    if fate > 0.9:
+        lake.steps.append("built twice")
+        days = warehouse.build(*WITHOUT_TESTS, *INCREMENTAL)
+        assert not any(days.values()), "nothing changed, so there are no days to build"
+
+
+@pytest.mark.parametrize("seed", seeds())
+def test_any_order_of_arrival_ends_in_a_full_rebuild(seed: int, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake", seed)
+    built = Warehouse(lake.root, tmp_path / "built")
+    lake.begin()
+    built.build(*WITHOUT_TESTS)
+    whole = Whole(Warehouse(lake.root, tmp_path / "whole"))
+    for _ in range(STEPS):
+        step(built, lake)
+        whole.rebuild()
+        assert_equal(built, whole.warehouse, lake)
+    built.build(*WITHOUT_TESTS)
+    anew = Warehouse(lake.root, tmp_path / "anew")
+    anew.build(*WITHOUT_TESTS)
+    assert_equal(built, anew, lake)
+    found = differences(built)
+    assert not found, f"{lake.steps}\n{shown(found)}"

@@ -1,0 +1,63 @@
+"""kill -9 of dbt in the middle of a build: the next run ends in the marts of an undisturbed one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
+
+from include.lake.sample import Sample, write_sample
+from include.settings import ROOT
+from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse, environment
+
+END = date(2026, 9, 10)
+
+
+def contents(warehouse: Warehouse) -> dict[str, Counter[str]]:
+    """Every table as a multiset of rows."""
+    return {table: Counter(map(repr, warehouse.rows(table))) for table in warehouse.tables()}
+
+
+def kill_dbt_at(warehouse: Warehouse, model: str) -> None:
+    """Start `dbt build` in a process of its own and kill it when it starts a model."""
+    with environment(warehouse.settings.as_environment()):
+        command = [str(Path(sys.executable).with_name("dbt")), "build", *WITHOUT_TESTS]
+        with subprocess.Popen(
+            command, cwd=ROOT, env=os.environ.copy(), stdout=subprocess.PIPE, text=True
+        ) as dbt:
+            assert dbt.stdout
+            for line in dbt.stdout:
+                if "START" in line and f".{model} " in line:
+                    dbt.send_signal(signal.SIGKILL)
+                    break
+            else:
+                raise AssertionError(f"dbt ended without starting {model}")
+    assert dbt.returncode == -signal.SIGKILL
+
+
+def test_a_killed_build_is_made_up_for_by_the_next(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    write_sample(lake, Sample(days=5, players=20, seed=3, end=END))
+    (tmp_path / "killed").mkdir()
+    killed = Warehouse(lake, tmp_path / "killed")
+    killed.build(*WITHOUT_TESTS)
+    # More players in the same days: every day is touched again.
+    write_sample(lake, Sample(days=6, players=25, seed=4, end=END))
+    touched = killed.find()
+    for model in ("int_events", "fct_player_days", "rpt_retention"):
+        kill_dbt_at(killed, model)
+        assert killed.find() == touched
+    assert killed.build(*WITHOUT_TESTS) == touched
+
+    undisturbed = Warehouse(lake, tmp_path / "undisturbed")
+    undisturbed.build(*WITHOUT_TESTS)
+    assert contents(killed) == contents(undisturbed)
+    assert contents(killed)["marts.rpt_daily_kpis"]

@@ -1,0 +1,285 @@
+"""The marts equal figures that were computed without them: reference files and the oracle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("dbt", reason="runs in dbt's environment")
+
+from include.lake.landing import Landing, land_files
+from include.lake.sample import Sample, write_sample
+from tests.pipeline.compare import difference
+from tests.pipeline.ledger import write_ledger
+from tests.pipeline.oracle import compute
+from tests.pipeline.truth import KEYS, differences, shown
+from tests.pipeline.warehouse import WITHOUT_TESTS, Row, Warehouse
+
+ARRIVED_AT = int(datetime(2026, 9, 14, tzinfo=UTC).timestamp())
+
+
+def by_day(rows: list[Row], column: str, day: str = "kpi_date") -> dict[str, object]:
+    """A column by ISO day."""
+    return {str(row[day]): row[column] for row in rows}
+
+
+# The workshop's events
+
+
+@pytest.fixture(scope="module")
+def workshop(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """A warehouse of the workshop's events, which also passes all of its own tests."""
+    folder = tmp_path_factory.mktemp("workshop")
+    land_files(folder / "lake", [str(shared_data / "ggap_workshop.jsonl.gz")], ARRIVED_AT)
+    warehouse = Warehouse(folder / "lake", folder)
+    warehouse.build()
+    return warehouse
+
+
+def test_every_figure_of_the_workshop(workshop: Warehouse, shared_data: Path) -> None:
+    wanted = json.loads((shared_data / "ggap_workshop.ref.json").read_text())
+    kpis = workshop.rows("marts.rpt_daily_kpis")
+    sessions = workshop.rows("marts.fct_sessions")
+    events = workshop.query(
+        "select application_id, event_type, player_id is null as is_without_player,"
+        " count(*) as event_count from intermediate.int_events group by all"
+    )
+
+    def events_by(column: str) -> dict[object, int]:
+        counts: Counter[object] = Counter()
+        for row in events:
+            counts[row[column]] += int(str(row["event_count"]))
+        return dict(counts)
+
+    found = {
+        "events": sum(events_by("event_type").values()),
+        "applications": events_by("application_id"),
+        "events_without_player": events_by("is_without_player").get(True, 0),
+        "players": len(workshop.rows("marts.dim_players")),
+        "dau": by_day(kpis, "dau"),
+        "new_players": by_day(kpis, "new_players"),
+        "wau_on_last_day": max(kpis, key=lambda row: str(row["kpi_date"]))["wau"],
+        "sessions": len(sessions),
+        "sessions_by_start_day": dict(Counter(str(row["session_date"]) for row in sessions)),
+        "session_seconds_total": sum(int(str(row["duration_seconds"])) for row in sessions),
+        "retention_classic": {
+            f"d{row['day_n']}": [
+                row["classic_players"],
+                row["cohort_size"],
+                pytest.approx(row["classic_rate"], abs=5e-9),
+            ]
+            for row in workshop.rows("marts.rpt_retention_overall")
+            if row["cohort_size"]
+        },
+        "event_types": events_by("event_type"),
+        "store_purchases": events_by("event_type")["store_purchase"],
+    }
+    wanted.pop("definitions")
+    assert found == wanted
+
+
+# Lines that a producer should not have sent
+
+REASONS = {
+    "id_missing": "missing_event_id",
+    "type_missing": "missing_event_type",
+    "ts_missing": "missing_timestamp",
+    "ts_null": "missing_timestamp",
+    "ts_iso_string": "timestamp_not_numeric",
+    "ts_epoch_zero": "timestamp_not_positive",
+    "ts_negative": "timestamp_not_positive",
+    "ts_millis": "timestamp_in_future",
+    "ts_micros": "timestamp_in_future",
+    "ts_year_2038_future": "timestamp_in_future",
+}
+"""What keeps a semantic category of the manifests out of the marts."""
+
+VALID = {
+    *("ts_float", "ts_numeric_string", "extra_top_level_field", "unknown_type"),
+    *("event_data_null", "event_data_string"),
+}
+
+
+@dataclass(frozen=True)
+class BadLines:
+    """A file of bad lines with the category of each, what landing said, and its warehouse."""
+
+    lines: list[tuple[str, bytes]]
+    landing: Landing
+    warehouse: Warehouse
+
+    def of(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        """The lines of some categories, with the category's name alone."""
+        for category, line in self.lines:
+            name = category.removeprefix("semantic:")
+            if wanted(name):
+                yield name, line
+
+
+@pytest.fixture(scope="module", params=["bytes", "utf8"])
+def bad_lines(
+    request: pytest.FixtureRequest, shared_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> BadLines:
+    """The two files of bad lines, each landed and built."""
+    folder = tmp_path_factory.mktemp("bad_lines")
+    file = shared_data / f"bad_lines_{request.param}.jsonl"
+    categories = json.loads(file.with_suffix(".manifest.json").read_text())["line_categories"]
+    content = file.read_bytes().removesuffix(b"\n").split(b"\n")
+    (landing,) = land_files(folder / "lake", [str(file)], ARRIVED_AT)
+    warehouse = Warehouse(folder / "lake", folder)
+    warehouse.build(*WITHOUT_TESTS)
+    return BadLines(list(zip(categories, content, strict=True)), landing, warehouse)
+
+
+def test_every_bad_line_is_landed_or_rejected(bad_lines: BadLines) -> None:
+    landing = bad_lines.landing
+    assert landing.lines == len(bad_lines.lines) == landing.landed + landing.rejected
+    rejected = Counter(line for name, line in bad_lines.lines if name.startswith("jsontestsuite:"))
+    assert landing.rejected == rejected.total()
+    stored = bad_lines.warehouse.query("select line, line_number from spectrum.rejected_events")
+    assert Counter(row["line"] for row in stored) == rejected
+    for row in stored:
+        assert bad_lines.lines[int(str(row["line_number"])) - 1][1] == row["line"]
+    health = bad_lines.warehouse.rows("marts.rpt_data_health")
+    for column, count in {
+        "landed_count": landing.landed,
+        "rejected_count": landing.rejected,
+        "schema_mismatch_count": sum(1 for _ in bad_lines.of(REASONS.__contains__)),
+    }.items():
+        assert sum(int(str(row[column])) for row in health) == count, column
+
+
+def test_the_good_lines_reach_int_events_once_each(bad_lines: BadLines) -> None:
+    """A valid line is either the one of its id and day that is kept, or counted as a duplicate."""
+    valid = [
+        (event["event_id"], datetime.fromtimestamp(int(float(event["event_timestamp"])), UTC))
+        for _, line in bad_lines.of(lambda name: name in VALID | {"good", "exact_duplicate"})
+        for event in [json.loads(line)["event"]]
+    ]
+    events = bad_lines.warehouse.rows("intermediate.int_events")
+    kept = Counter((row["event_id"], row["event_date"]) for row in events)
+    assert kept == Counter({(event_id, at.date()) for event_id, at in valid})
+    health = bad_lines.warehouse.rows("marts.rpt_data_health")
+    duplicates = sum(int(str(row["duplicate_count"])) for row in health)
+    assert duplicates == len(valid) - kept.total()
+    assert duplicates >= sum(1 for _ in bad_lines.of("exact_duplicate".__eq__)) == 50
+
+
+def test_semantic_faults_are_quarantined_with_their_reason(bad_lines: BadLines) -> None:
+    wanted = Counter(
+        (json.loads(line)["event"].get("event_id"), REASONS[name])
+        for name, line in bad_lines.of(REASONS.__contains__)
+    )
+    quarantined = bad_lines.warehouse.rows("marts.fct_quarantined_events")
+    assert Counter((row["event_id"], row["reason"]) for row in quarantined) == wanted
+
+
+def test_odd_but_valid_lines_are_events(bad_lines: BadLines, tmp_path: Path) -> None:
+    """Landed without the good lines, whose ids they repeat."""
+    odd = list(bad_lines.of(VALID.__contains__))
+    assert Counter(name for name, _ in odd) == dict.fromkeys(VALID, 3)
+    (tmp_path / "odd.jsonl").write_bytes(b"".join(line + b"\n" for _, line in odd))
+    land_files(tmp_path / "lake", [str(tmp_path / "odd.jsonl")], ARRIVED_AT)
+    warehouse = Warehouse(tmp_path / "lake", tmp_path)
+    warehouse.build(*WITHOUT_TESTS, "--select", "+int_events")
+    events = {row["event_id"]: row for row in warehouse.rows("intermediate.int_events")}
+    for name, line in odd:
+        event = json.loads(line)["event"]
+        row, data = events[event["event_id"]], event["event_data"]
+        assert row["event_timestamp"] == int(float(event["event_timestamp"])), name
+        data = json.loads(data) if isinstance(data, str) else data or {}
+        assert row["session_id"] == data.get("session_id"), name
+        assert row["is_known_type"] == (name != "unknown_type"), name
+        assert row["counts_as_activity"], name
+
+
+# The generated sample
+
+SAMPLE = Sample(days=12, players=60, seed=3, end=date(2026, 10, 20))
+RATE_TESTS = {
+    *("assert_purchases_have_rates", "assert_ad_impressions_have_rates"),
+    *("assert_bets_have_rates", "assert_marketing_spend_has_rates"),
+}
+
+
+def built_sample(folder: Path, sample: Sample, *arguments: str) -> Warehouse:
+    """A warehouse of a generated sample."""
+    write_sample(folder / "lake", sample, report=lambda _: None)
+    warehouse = Warehouse(folder / "lake", folder)
+    warehouse.build(*arguments)
+    return warehouse
+
+
+def test_every_mart_of_the_sample_equals_the_oracle(tmp_path: Path) -> None:
+    """With the project's own tests, none of which may fail."""
+    warehouse = built_sample(tmp_path, SAMPLE)
+    empty = [table for table in warehouse.tables() if not warehouse.rows(table)]
+    assert not empty
+    found = differences(warehouse)
+    assert not found, shown(found)
+
+
+def test_a_missing_rate_fails_the_tests_that_are_there_for_it(tmp_path: Path) -> None:
+    sample = Sample(**{**SAMPLE.__dict__, "missing_rate": True})
+    warehouse = built_sample(tmp_path, sample, *WITHOUT_TESTS)
+    failed = set(warehouse.dbt("--resource-type", "test"))
+    assert "assert_bets_have_rates" in failed
+    assert failed <= RATE_TESTS
+    assert any(row["gross_result"] is None for row in warehouse.rows("marts.fct_bets"))
+    found = differences(warehouse)
+    assert not found, shown(found)
+
+    # Of the sample's sources only ads come in one currency; now they don't, and there are no rates.
+    ad = {"currency_type": "EUR", "currency_amount": 0.01, "user_id": "p"}
+    envelope = {
+        "event": {
+            "event_id": "ad",
+            "event_type": "ad_impression",
+            "event_timestamp": ARRIVED_AT,
+            "event_data": ad,
+        },
+        "application_id": "a",
+    }
+    (tmp_path / "ad.jsonl").write_text(json.dumps(envelope))
+    land_files(warehouse.lake, [str(tmp_path / "ad.jsonl")], ARRIVED_AT)
+    shutil.rmtree(warehouse.lake / "currency_exchange")
+    warehouse.build(*WITHOUT_TESTS)
+    assert set(warehouse.dbt("--resource-type", "test")) == RATE_TESTS
+    found = differences(warehouse)
+    assert not found, shown(found)
+
+
+# A large ledger
+
+TRANSACTIONS = 1_000_000
+
+
+def test_a_million_transactions_to_the_cent(tmp_path: Path) -> None:
+    write_ledger(tmp_path / "lake", TRANSACTIONS)
+    warehouse = Warehouse(tmp_path / "lake", tmp_path)
+    warehouse.build(*WITHOUT_TESTS, "--select", "+rpt_betting", "+int_lake_days")
+    expected = compute(tmp_path / "lake")
+    landed = warehouse.query("select sum(landed_count) as n from intermediate.int_lake_days")
+    assert landed == [{"n": TRANSACTIONS}]
+    bets = warehouse.rows("marts.fct_bets")
+    lines = difference(bets, expected["fct_bets"], KEYS["fct_bets"])
+    assert not lines, "\n".join(lines[:20])
+    report = warehouse.rows("marts.rpt_betting")
+    lines = difference(report, expected["rpt_betting"], KEYS["rpt_betting"], 1e-12)
+    assert not lines, "\n".join(lines[:20])
+
+    by_player: dict[object, Decimal] = defaultdict(Decimal)
+    by_game: dict[object, Decimal] = defaultdict(Decimal)
+    for row in bets:
+        by_player[row["player_id"]] += Decimal(str(row["gross_result"]))
+    for row in report:
+        by_game[row["game_id"]] += Decimal(str(row["ggr"]))
+    assert sum(by_player.values()) == sum(by_game.values()) != 0

@@ -1,0 +1,66 @@
+"""Compares a warehouse with the oracle, mart by mart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date
+
+from tests.pipeline.compare import difference
+from tests.pipeline.oracle import compute
+from tests.pipeline.warehouse import Row, Warehouse
+
+KEYS = {
+    "int_events": ("application_id", "event_id", "event_date"),
+    "fct_sessions": ("application_id", "player_id", "session_id", "session_date"),
+    "fct_player_days": ("application_id", "player_id", "activity_date"),
+    "fct_purchases": ("application_id", "transaction_id"),
+    "dim_players": ("application_id", "player_id"),
+    "rpt_daily_kpis": ("application_id", "kpi_date"),
+    "rpt_daily_kpis_by_segment": ("application_id", "segment_name", "segment_value", "kpi_date"),
+    "rpt_retention": ("application_id", "cohort_date", "day_n"),
+    "rpt_retention_overall": ("application_id", "day_n"),
+    "rpt_ltv": ("application_id", "cohort_date", "acquisition_channel", "age_days"),
+    "rpt_ltv_overall": ("application_id", "age_days"),
+    "fct_bets": ("bet_date", "player_id", "game_id"),
+    "rpt_betting": ("bet_date", "game_id"),
+    "rpt_data_health": ("source_name", "health_date"),
+    "fct_quarantined_events": ("partition_date", "reason"),
+}
+"""The key of each table that the oracle computes."""
+
+RATE_TOLERANCE = 1e-12
+"""What two divisions of the same doubles may differ by; everything else is compared exactly."""
+
+
+def differences(warehouse: Warehouse, today: date | None = None) -> Mapping[str, list[str]]:
+    """How the tables differ from the oracle, by table, those that do."""
+    settings = warehouse.settings
+    expected = compute(warehouse.lake, settings.reporting_currency, today=today)
+    assert set(expected) == set(KEYS), "the oracle computes tables that have no key here"
+    found = {}
+    for table, key in KEYS.items():
+        lines = difference(_actual(warehouse, table), expected[table], key, RATE_TOLERANCE)
+        if lines:
+            found[table] = lines
+    return found
+
+
+def shown(found: Mapping[str, list[str]], most: int = 8) -> str:
+    """The differences for a person, the first few of each table."""
+    return "\n".join(
+        f"{table}: {len(lines)} differences\n  " + "\n  ".join(lines[:most])
+        for table, lines in found.items()
+    )
+
+
+def _actual(warehouse: Warehouse, table: str) -> list[Row]:
+    if table == "fct_quarantined_events":
+        counts = Counter(
+            (row["partition_date"], row["reason"]) for row in warehouse.rows(f"marts.{table}")
+        )
+        return [
+            {"partition_date": day, "reason": reason, "row_count": count}
+            for (day, reason), count in counts.items()
+        ]
+    return warehouse.rows(f"{'intermediate' if table.startswith('int_') else 'marts'}.{table}")

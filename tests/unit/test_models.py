@@ -1,0 +1,68 @@
+"""The unit tests of the dbt project (`*.unit_tests.yml` beside each model), on an empty warehouse."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("dbt.adapters.duckdb", reason="runs in the dbt environment")
+
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.artifacts.schemas.run import RunExecutionResult
+from dbt.cli.main import dbtRunner
+
+from include.settings import ROOT
+from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse, environment
+
+MODELS = ROOT / "dbt" / "models"
+
+ARITHMETIC = re.compile(r"\b(?:avg|case|coalesce|count|lag|lead|max|min|over|sum|union)\b|[-+/|]")
+"""What a model must have a unit test for; a cast, a trim or a join alone needs none."""
+
+TEMPLATE = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
+
+
+def written() -> dict[str, set[str]]:
+    """The names of the unit tests, by model."""
+    tests: dict[str, set[str]] = {}
+    for path in MODELS.rglob("*.unit_tests.yml"):
+        for test in yaml.safe_load(path.read_text())["unit_tests"]:
+            assert path.name == f"{test['model']}.unit_tests.yml"
+            tests.setdefault(test["model"], set()).add(test["name"])
+    return tests
+
+
+def test_every_unit_test_of_dbt_passes(tmp_path: Path) -> None:
+    # dbt takes the types of a unit test's rows from the tables, so each must be there, empty.
+    (tmp_path / "lake").mkdir()
+    warehouse = Warehouse(tmp_path / "lake", tmp_path)
+    warehouse.find()
+    assert warehouse.dbt("--empty", *WITHOUT_TESTS) == {}
+
+    # `dbt build` runs a unit test only with its model, and skips what is below one that fails.
+    command = ["--quiet", "--no-use-colors", "test", "--select", "resource_type:unit_test"]
+    try:
+        with environment(warehouse.settings.as_environment()):
+            tested = dbtRunner().invoke(command)
+    finally:
+        DuckDBConnectionManager.close_all_connections()
+    assert isinstance(tested.result, RunExecutionResult), tested.exception
+    results = tested.result.results
+    failed = [f"{entry.node.name}: {entry.message}" for entry in results if entry.status != "pass"]
+    assert not failed, "\n".join(failed)
+    assert {entry.node.unique_id.split(".", 2)[2] for entry in results} == {
+        f"{model}.{name}" for model, names in written().items() for name in names
+    }
+
+
+def test_every_model_that_calculates_has_unit_tests() -> None:
+    calculating = {
+        path.stem
+        for path in MODELS.rglob("*.sql")
+        if ARITHMETIC.search(TEMPLATE.sub("", path.read_text()))
+    }
+    assert len(calculating) > 20
+    assert calculating - set(written()) == set()
