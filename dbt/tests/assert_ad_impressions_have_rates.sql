@@ -1,4 +1,6 @@
 -- Every ad impression that pays has an exchange rate: without one it counts in no ad revenue.
+{# The rows are kept, so the reports are built first: no test that has one for a parent stops it. #}
+-- depends_on: {{ ref('rpt_ltv_overall') }}
 with ad_impressions as (
     select
         event_date,

@@ -1,4 +1,6 @@
 -- Every bet has an exchange rate: without one the result of its player, game and day is not known.
+{# The rows are kept, so the report is built first: no test that has it for a parent stops it. #}
+-- depends_on: {{ ref('rpt_betting') }}
 select
     bet_date,
     player_id,

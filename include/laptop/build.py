@@ -6,6 +6,8 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from include import manifest
 from include.laptop import lock
@@ -32,17 +34,18 @@ def build(settings: Settings, arguments: list[str]) -> int:
                 *arguments,
             ],
         )
-        if missing := not_built():
+        results = json.loads(RUN_RESULTS.read_bytes())
+        if missing := not_built(results):
             print(f"Not recorded as built: {missing} of the nodes were not part of this build.")
         else:
-            in_dbt_environment(settings, "include.lake", "record")
+            flags = ["--full-refresh"] if results["args"].get("full_refresh") else []
+            in_dbt_environment(settings, "include.lake", "record", *flags)
     return 0
 
 
-def not_built() -> int:
-    """How many nodes the last `dbt build` did not build from the whole of their input."""
+def not_built(results: Mapping[str, Any]) -> int:
+    """How many nodes a `dbt build` with these run results did not build from their whole input."""
     nodes = manifest.Manifest.read().built
-    results = json.loads(RUN_RESULTS.read_bytes())
     if results["args"].get("empty") or results["args"].get("sample"):
         return len(nodes)
     return len(

@@ -33,9 +33,11 @@ import duckdb
 
 from include.settings import UserError
 from tests.benchmarks import against_hand, builds, dag_run, landing, touched_day
-from tests.benchmarks.measure import FOLDER, Figure, Skipped, progress
+from tests.benchmarks.measure import FOLDER, Failed, Figure, Skipped, progress
 
-PARTS: dict[str, Callable[[int], Sequence[Figure | Skipped]]] = {
+Line = Figure | Skipped | Failed
+
+PARTS: dict[str, Callable[[int], Sequence[Line]]] = {
     landing.PART: landing.measure,
     against_hand.PART: against_hand.measure,
     against_hand.LARGE: against_hand.measure_large,
@@ -44,7 +46,7 @@ PARTS: dict[str, Callable[[int], Sequence[Figure | Skipped]]] = {
 }
 
 
-def shown(results: Sequence[Figure | Skipped]) -> str:
+def shown(results: Sequence[Line]) -> str:
     """The table for the terminal."""
     lines = [f"\n{'part':<8} {'':<46} {'median':>12}      {'goal':>12}   {'':<14} range"]
     part = ""
@@ -52,8 +54,8 @@ def shown(results: Sequence[Figure | Skipped]) -> str:
         if result.part != part:
             part = result.part
             lines.append("-" * 118)
-        if isinstance(result, Skipped):
-            lines.append(f"{result.part:<8} skipped: {result.reason}")
+        if not isinstance(result, Figure):
+            lines.append(f"{result.part:<8} {type(result).__name__.lower()}: {result.reason}")
             continue
         goal = ""
         if result.goal is not None:
@@ -72,7 +74,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"
 
 
-def save(results: Sequence[Figure | Skipped], seconds: float) -> str:
+def save(results: Sequence[Line], seconds: float) -> str:
     """Write the figures and the machine as JSON; returns the file's name."""
     now = datetime.now(UTC)
     path = FOLDER / f"{now:%Y-%m-%dT%H-%M-%SZ}.json"
@@ -92,6 +94,7 @@ def save(results: Sequence[Figure | Skipped], seconds: float) -> str:
             if isinstance(result, Figure)
         ],
         "skipped": [asdict(result) for result in results if isinstance(result, Skipped)],
+        "failed": [asdict(result) for result in results if isinstance(result, Failed)],
     }
     path.write_text(json.dumps(content, indent=1) + "\n")
     return str(path)
@@ -113,8 +116,7 @@ def main() -> int:
         parser.error("--rounds: at least one")
     FOLDER.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    results: list[Figure | Skipped] = []
-    failures: list[str] = []
+    results: list[Line] = []
     chosen = [name for name in PARTS if name in (given.parts or PARTS)]
     try:
         if chosen != [landing.PART]:
@@ -123,17 +125,14 @@ def main() -> int:
             try:
                 results += PARTS[name](given.rounds)
             except UserError as error:
-                failures.append(f"{name}: {error}")
-                results.append(Skipped(name, "it failed, see below"))
+                results.append(Failed(name, str(error)))
     except KeyboardInterrupt:
-        failures.append("stopped")
+        results.append(Failed("all", "stopped"))
     except UserError as error:
-        failures.append(str(error))
+        results.append(Failed("all", str(error)))
     print(shown(results))
     progress(f"written to {save(results, time.monotonic() - began)}")
-    for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    return 1 if any(isinstance(result, Failed) for result in results) else 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from include.manifest import MANIFEST, PROJECT
+from include.manifest import PROJECT
 from include.settings import ROOT, UserError
 from tests.benchmarks.measure import FOLDER, progress, seconds_of
 
@@ -118,7 +118,7 @@ class Lake:
         """Seconds of the hand-written script, as a program, from an empty warehouse."""
         _remove(self.by_hand)
         module = "tests.benchmarks.by_hand"
-        command = [sys.executable, "-m", module, str(self.lake), str(self.by_hand), str(MANIFEST)]
+        command = [sys.executable, "-m", module, str(self.warehouse), str(self.by_hand)]
         return seconds_of(command, {})
 
 

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import duckdb
 
-from include.lake.external_tables import create_views
-from include.lake.listing import sources
-from include.manifest import Manifest
 from include.settings import ROOT
 
 SCRIPT = Path(__file__).with_suffix(".sql")
@@ -23,13 +20,19 @@ MARTS = (
 )
 
 
-def build(lake: Path, warehouse: Path, manifest: Path, currency: str = "USD") -> None:
-    """Make all marts of a lake in a DuckDB file, by the script alone.
+def build(by_dbt: Path, by_hand: Path, currency: str = "USD") -> None:
+    """Make all marts in a new DuckDB file, by the script alone.
 
-    The manifest only names the sources' columns, so that both read the lake through equal views.
+    It reads the lake through the same views as dbt: their text is taken from dbt's warehouse.
     """
-    with duckdb.connect(str(warehouse)) as connection:
-        create_views(connection, lake, "spectrum", sources(Manifest.read(manifest)))
+    with duckdb.connect(str(by_dbt), read_only=True) as connection:
+        views = connection.execute(
+            "select sql from duckdb_views() where schema_name = 'spectrum'"
+        ).fetchall()
+    with duckdb.connect(str(by_hand)) as connection:
+        connection.execute("create schema spectrum")
+        for (view,) in views:
+            connection.execute(view)
         connection.execute("set preserve_insertion_order = false")
         connection.execute("set variable seeds = $1", [str(SEEDS)])
         connection.execute("set variable reporting_currency = $1", [currency])
@@ -79,4 +82,4 @@ def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    build(Path(sys.argv[1]), Path(sys.argv[2]))

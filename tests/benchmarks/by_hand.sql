@@ -198,9 +198,24 @@ select
 from staged
 where reason is not null;
 
+-- Only what is repeated needs sorting, and that is little.
 create or replace temp table unique_events as
+with repeated as (
+    select application_id, event_id, event_date
+    from staged
+    where reason is null
+    group by all
+    having count(*) > 1
+)
+
 select *
 from staged
+anti join repeated using (application_id, event_id, event_date)
+where reason is null
+union all by name
+select staged.*
+from staged
+inner join repeated using (application_id, event_id, event_date)
 where reason is null
 qualify row_number() over (
     partition by application_id, event_id, event_date

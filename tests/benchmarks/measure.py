@@ -53,6 +53,14 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class Failed:
+    """What must hold and did not; the benchmark then ends with 1."""
+
+    part: str
+    reason: str
+
+
 def progress(text: str) -> None:
     """One line on the terminal, with the seconds since the start."""
     print(f"{time.monotonic() - _BEGAN:6.0f} s  {text}", flush=True)

@@ -31,7 +31,7 @@ class Story:
         for application in ("a", "b"):
             for number in range(4):
                 self._player(application, f"p{number}")
-            for number in range(3):
+            for number in range(9):
                 self._shared_session(application, f"shared{number}")
         self._long_chain("a", "walker")
 

@@ -207,19 +207,19 @@ class Whole:
     def rebuild(self) -> None:
         """Makes every incremental table anew; an invocation of dbt would take ten times as long."""
         self.warehouse.find()
-        for name, sql in self._models.items():
-            self.warehouse.query(f"create or replace table {name} as {sql}")
+        self.warehouse.execute(
+            f"create or replace table {name} as {sql}" for name, sql in self._models.items()
+        )
 
 
 def assert_equal(built: Warehouse, whole: Warehouse, lake: Lake) -> None:
     """Every table of the whole build has the same rows, as often, in the one built day by day."""
-    tables = whole.tables()
-    assert tables
-    assert set(tables) <= set(built.tables())
-    for table in tables:
+    tables, tables_of_whole = built.tables(), whole.tables()
+    assert tables_of_whole
+    assert set(tables_of_whole) <= set(tables)
+    for table, rows in tables_of_whole.items():
         found, wanted = (
-            Counter(tuple(sorted(row.items())) for row in warehouse.rows(table))
-            for warehouse in (built, whole)
+            Counter(tuple(sorted(row.items())) for row in side) for side in (tables[table], rows)
         )
         if found != wanted:
             steps = "\n  ".join(lake.steps)

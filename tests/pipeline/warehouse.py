@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import cache
@@ -155,22 +155,32 @@ class Warehouse:
     def query(self, sql: str, *values: object) -> list[Row]:
         """The rows of a query."""
         with duckdb.connect(str(self.settings.duckdb_path)) as connection:
-            cursor = connection.execute(sql, values or None)
-            names = [column[0] for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            return _rows(connection.execute(sql, values or None))
+
+    def execute(self, statements: Iterable[str]) -> None:
+        """Runs statements that return nothing."""
+        with duckdb.connect(str(self.settings.duckdb_path)) as connection:
+            for statement in statements:
+                connection.execute(statement)
 
     def rows(self, table: str) -> list[Row]:
         """All rows of a table, `marts.fct_sessions` say."""
         return self.query(f"select * from {self.settings.schema_prefix}{table}")
 
-    def tables(self, schemas: Sequence[str] = SCHEMAS) -> list[str]:
-        """The tables of the schemas, by name."""
-        found = self.query(
-            "select table_schema || '.' || table_name as name from information_schema.tables "
-            "where table_type = 'BASE TABLE' and table_schema in (select unnest(?)) order by 1",
-            [f"{self.settings.schema_prefix}{schema}" for schema in schemas],
-        )
-        return [str(row["name"]) for row in found]
+    def tables(self) -> dict[str, list[Row]]:
+        """All rows of all tables that a build makes, by the tables' names."""
+        with duckdb.connect(str(self.settings.duckdb_path)) as connection:
+            found = connection.execute(
+                "select table_schema || '.' || table_name from information_schema.tables "
+                "where table_type = 'BASE TABLE' and table_schema in (select unnest(?)) order by 1",
+                [[f"{self.settings.schema_prefix}{schema}" for schema in SCHEMAS]],
+            ).fetchall()
+            return {name: _rows(connection.execute(f"select * from {name}")) for (name,) in found}
+
+
+def _rows(cursor: duckdb.DuckDBPyConnection) -> list[Row]:
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _entries(result: object) -> Sequence[RunResult]:

@@ -53,8 +53,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     kept = {name: value for name, value in os.environ.items() if "GAME_ANALYTICS_" not in name}
     compiled = subprocess.run(
         [
-            *(str(Path(sys.executable).parent / "dbt"), "--quiet", "compile", "--target", "redshift"),
-            *("--no-introspect", "--no-populate-cache", "--full-refresh", "--no-use-colors"),
+            str(Path(sys.executable).parent / "dbt"),
+            *("--quiet", "--no-use-colors", "compile", "--target", "redshift"),
+            *("--no-introspect", "--no-populate-cache", "--full-refresh"),
             *("--project-dir", str(ROOT / "dbt"), "--profiles-dir", str(ROOT / "dbt")),
         ],
         env=kept
@@ -104,7 +105,7 @@ def test_sqlfluff_parses_all_of_it_as_redshift(project: Project) -> None:
     assert not unparsable, "\n".join(unparsable)
 
 
-def _is_real(node: exp.Expression) -> bool:
+def _is_real(node: exp.Expr) -> bool:
     """Whether an operand cannot be a whole number, as far as its own text says."""
     node = node.unnest()
     if isinstance(node, exp.Nullif | exp.Round | exp.Abs):
@@ -114,7 +115,7 @@ def _is_real(node: exp.Expression) -> bool:
     return isinstance(node, exp.Literal) and not node.is_string and "." in node.name
 
 
-def aggregates_ordered_without_frame(tree: exp.Expression) -> Iterator[exp.Expression]:
+def aggregates_ordered_without_frame(tree: exp.Expr) -> Iterator[exp.Expr]:
     """Redshift refuses an aggregate over an ordered window that has no frame clause."""
     for window in tree.find_all(exp.Window):
         function = window.this.this if isinstance(window.this, exp.IgnoreNulls) else window.this
@@ -127,19 +128,19 @@ def aggregates_ordered_without_frame(tree: exp.Expression) -> Iterator[exp.Expre
             yield window
 
 
-def averages_of_whole_numbers(tree: exp.Expression) -> Iterator[exp.Expression]:
+def averages_of_whole_numbers(tree: exp.Expr) -> Iterator[exp.Expr]:
     """avg() over integers is an integer on Redshift: its argument must be cast."""
     return (average for average in tree.find_all(exp.Avg) if not _is_real(average.this))
 
 
-def divisions_of_whole_numbers(tree: exp.Expression) -> Iterator[exp.Expression]:
+def divisions_of_whole_numbers(tree: exp.Expr) -> Iterator[exp.Expr]:
     """7 / 2 is 3 on Redshift and 3.5 on DuckDB: one operand must be cast."""
     for division in tree.find_all(exp.Div, exp.IntDiv):
         if not _is_real(division.left) and not _is_real(division.right):
             yield division
 
 
-def syntax_that_redshift_lacks(tree: exp.Expression) -> Iterator[exp.Expression]:
+def syntax_that_redshift_lacks(tree: exp.Expr) -> Iterator[exp.Expr]:
     """DISTINCT ON, FILTER and LATERAL; QUALIFY where all columns are asked for."""
     yield from tree.find_all(exp.Filter, exp.Lateral, exp.Unnest)
     yield from (found for found in tree.find_all(exp.Distinct) if found.args.get("on"))
@@ -150,7 +151,7 @@ def syntax_that_redshift_lacks(tree: exp.Expression) -> Iterator[exp.Expression]
     )
 
 
-RULES: tuple[Callable[[exp.Expression], Iterator[exp.Expression]], ...] = (
+RULES: tuple[Callable[[exp.Expr], Iterator[exp.Expr]], ...] = (
     aggregates_ordered_without_frame,
     averages_of_whole_numbers,
     divisions_of_whole_numbers,
@@ -160,7 +161,7 @@ RULES: tuple[Callable[[exp.Expression], Iterator[exp.Expression]], ...] = (
 
 @pytest.mark.parametrize("rule", RULES)
 def test_no_query_breaks_a_rule_of_redshift(
-    project: Project, rule: Callable[[exp.Expression], Iterator[exp.Expression]]
+    project: Project, rule: Callable[[exp.Expr], Iterator[exp.Expr]]
 ) -> None:
     broken = [
         f"{name}: {found.sql('redshift')}"
@@ -201,7 +202,7 @@ def test_no_query_breaks_a_rule_of_redshift(
     ],
 )
 def test_each_rule_finds_what_it_is_for(
-    rule: Callable[[exp.Expression], Iterator[exp.Expression]],
+    rule: Callable[[exp.Expr], Iterator[exp.Expr]],
     refused: list[str],
     accepted: list[str],
 ) -> None:
@@ -268,7 +269,7 @@ def unfiltered(project: Project) -> list[str]:
     return faults
 
 
-def _tree(sql: str) -> exp.Expression:
+def _tree(sql: str) -> exp.Expr:
     return sqlglot.parse_one(sql, dialect="redshift")
 
 

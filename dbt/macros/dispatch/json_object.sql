@@ -1,4 +1,7 @@
-{# A JSON object's text; one that came as a JSON string is unwrapped, what is no JSON is null. #}
+{#
+    A JSON object's text; one that came as a JSON string is unwrapped, what is no JSON is null.
+    A string is known by its quote: DuckDB's json_type() would read the text once more.
+#}
 {% macro json_object(json) -%}
     {{ adapter.dispatch('json_object')(json) }}
 {%- endmacro %}
@@ -6,7 +9,7 @@
 {% macro duckdb__json_object(json) -%}
     case
         when not json_valid({{ json }}) then null
-        when json_type({{ json }}) = 'VARCHAR'
+        when left(ltrim({{ json }}, e' \t\n\r'), 1) = '"'
             then case
                 when json_valid(json_extract_string({{ json }}, '$'))
                     then json_extract_string({{ json }}, '$')

@@ -1,4 +1,7 @@
-{# Repeats are looked for on two earlier days: a touched day changes its neighbours' players and two days after. #}
+{#
+    Repeats are looked for on two earlier days: a touched day changes its neighbours' players and the
+    two days after it.
+#}
 with events as (
     select
         application_id,

@@ -18,10 +18,7 @@ daily_rates as (
 ),
 
 ages as (
-    select 0 as age union all
-    select 1 as age union all
-    select 2 as age union all
-    select 3 as age
+    {{ values_as_rows([0, 1, 2, 3], 'age') }}
 ),
 
 candidates as (

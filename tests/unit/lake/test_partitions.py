@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,14 @@ def test_changed_sql_is_reported_until_a_full_refresh(build: Build, change: dict
     assert build.warnings == []
 
 
+def test_another_reporting_currency_is_reported_as_changed_sql(build: Build) -> None:
+    build.touched()
+    build.record()
+    build.settings = replace(build.settings, reporting_currency="EUR")
+    build.touched()
+    assert "int_events changed" in build.warnings[0]
+
+
 def test_a_node_that_is_gone_is_forgotten(build: Build) -> None:
     build.touched()
     build.record()
@@ -203,7 +212,7 @@ def test_a_node_that_is_gone_is_forgotten(build: Build) -> None:
     build.record(without)
     left = build.connection.execute("select count(*) from operations.built_logic").fetchall()
     assert left == [(0,)]
-    assert logic_checksums(without) == {}
+    assert logic_checksums(without, build.settings) == {}
 
 
 def test_a_damaged_file_of_a_touched_day_is_named(build: Build) -> None:

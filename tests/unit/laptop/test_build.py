@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,12 +28,8 @@ def test_not_built(
     statuses: dict[str, str],
     arguments: dict[str, Any],
     missing: int,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = tmp_path / "run_results.json"
     results = [{"unique_id": name, "status": status} for name, status in statuses.items()]
-    path.write_text(json.dumps({"results": results, "args": arguments}))
-    monkeypatch.setattr(build, "RUN_RESULTS", path)
     monkeypatch.setattr(Manifest, "read", classmethod(lambda cls: cls({"nodes": NODES})))
-    assert build.not_built() == missing
+    assert build.not_built({"results": results, "args": arguments}) == missing

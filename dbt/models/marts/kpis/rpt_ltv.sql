@@ -73,12 +73,12 @@ revenue_days as (
         on
             players.application_id = player_days.application_id
             and players.player_id = player_days.player_id
-            {# A refund is no activity and may lie before a cohort: day 0 is the first that counts. #}
+            {# A refund is no activity and may lie before a cohort: day 0 is the first to count. #}
             and players.cohort_date <= player_days.activity_date
     group by 1, 2, 3, 4
 ),
 
-{# Marketing spend names no application: its cohorts of that day and channel share it by installs. #}
+{# Marketing spend names no application: cohorts of that day and channel share it by installs. #}
 cohort_spend as (
     select
         cohorts.application_id,

@@ -68,10 +68,10 @@ spans as (
         player_id,
         min(age_days) as first_age,
         max(age_days) as last_age,
+        {% for day_n in retention_days() -%}
+            max(case when age_days = {{ day_n }} then 1 else 0 end) as is_active_on_{{ day_n }},
+        {% endfor -%}
         sum(case when age_days = day_order then 1 else 0 end) as days_in_a_row
-        {%- for day_n in retention_days() %},
-        max(case when age_days = {{ day_n }} then 1 else 0 end) as is_active_on_{{ day_n }}
-        {%- endfor %}
     from later_days
     group by 1, 2
 ),
@@ -85,9 +85,9 @@ counted as (
         count(*) as cohort_size,
         sum(
             case day_numbers.day_n
-                {%- for day_n in retention_days() %}
-                when {{ day_n }} then coalesce(spans.is_active_on_{{ day_n }}, 0)
-                {%- endfor %}
+                {% for day_n in retention_days() -%}
+                    when {{ day_n }} then coalesce(spans.is_active_on_{{ day_n }}, 0)
+                {% endfor %}
             end
         ) as classic_players,
         sum(case when spans.last_age >= day_numbers.day_n then 1 else 0 end) as rolling_players,

@@ -1,3 +1,9 @@
+{%- set event_keys = [
+    'user_id', 'player_id', 'session_id', 'device_id', 'platform', 'country_id',
+    'acquisition_channel', 'campaign_id', 'currency_amount', 'amount'
+] -%}
+{%- set metadata_keys = ['processing_result', 'raw_event_timestamp', 'processing_timestamp'] -%}
+
 with raw_events as (
     select
         event_id,
@@ -15,6 +21,14 @@ with raw_events as (
     from {{ source('game_events', 'raw_events') }}
 ),
 
+json_read as (
+    select
+        *,
+        {{ json_texts('event_data', event_keys) }} as event_texts,
+        {{ json_texts('metadata', metadata_keys) }} as metadata_texts
+    from raw_events
+),
+
 extracted as (
     select
         year,
@@ -29,26 +43,32 @@ extracted as (
         nullif(trim(event_type), '') as event_type,
         nullif(trim(application_id), '') as application_id,
         {{ parsed_date("year || '-' || month || '-' || day") }} as partition_date,
-        {{ json_text(json_text('metadata', 'processing_result'), 'status') }} as processing_status,
-        {{ json_text('metadata', 'raw_event_timestamp') }} as raw_event_timestamp,
-        cast({{ parsed_amount(json_text('metadata', 'processing_timestamp')) }} as bigint)
-            as arrival_timestamp,
+        {{ json_text(text_of('metadata_texts', metadata_keys, 'processing_result'), 'status') }}
+            as processing_status,
+        {{ text_of('metadata_texts', metadata_keys, 'raw_event_timestamp') }}
+            as raw_event_timestamp,
+        cast(
+            {{ parsed_amount(text_of('metadata_texts', metadata_keys, 'processing_timestamp')) }}
+            as bigint
+        ) as arrival_timestamp,
         coalesce(
-            {{ json_text('event_data', 'user_id') }},
-            {{ json_text('event_data', 'player_id') }}
+            {{ text_of('event_texts', event_keys, 'user_id') }},
+            {{ text_of('event_texts', event_keys, 'player_id') }}
         ) as player_id,
-        {{ json_text('event_data', 'session_id') }} as session_id,
-        {{ json_text('event_data', 'device_id') }} as device_id,
-        {{ json_text('event_data', 'platform') }} as platform,
-        {{ json_text('event_data', 'country_id') }} as country_id,
-        {{ json_text('event_data', 'acquisition_channel') }} as acquisition_channel,
-        {{ json_text('event_data', 'campaign_id') }} as campaign_id,
+        {{ text_of('event_texts', event_keys, 'session_id') }} as session_id,
+        {{ text_of('event_texts', event_keys, 'device_id') }} as device_id,
+        {{ text_of('event_texts', event_keys, 'platform') }} as platform,
+        {{ text_of('event_texts', event_keys, 'country_id') }} as country_id,
+        {{ text_of('event_texts', event_keys, 'acquisition_channel') }}
+            as acquisition_channel,
+        {{ text_of('event_texts', event_keys, 'campaign_id') }} as campaign_id,
         case
             when event_type in ('iap_transaction', 'ad_impression')
-                then {{ json_text('event_data', 'currency_amount') }}
-            when event_type = 'currency_flow' then {{ json_text('event_data', 'amount') }}
+                then {{ text_of('event_texts', event_keys, 'currency_amount') }}
+            when event_type = 'currency_flow'
+                then {{ text_of('event_texts', event_keys, 'amount') }}
         end as amount_text
-    from raw_events
+    from json_read
 ),
 
 dated as (

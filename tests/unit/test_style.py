@@ -1,0 +1,161 @@
+"""The linters, each as one test that fails with the linter's own words.
+
+A linter runs in the environment that has it: ruff, mypy and yamllint in Airflow's, sqlfluff in dbt's.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.settings import ROOT
+
+FOLDERS = ("dags", "include", "plugins", "tests")
+INSIDE_AIRFLOW = (Path(sys.executable).parent / "yamllint").exists()
+
+needs_airflow_environment = pytest.mark.skipif(
+    not INSIDE_AIRFLOW, reason="the tool is in the Airflow environment"
+)
+
+
+def _run(*command: str | Path) -> None:
+    """Run a tool of this environment on the checkout; its output is the failure."""
+    tool, *arguments = map(str, command)
+    ran = subprocess.run(
+        [str(Path(sys.executable).parent / tool), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        pytest.fail(ran.stdout + ran.stderr, pytrace=False)
+
+
+@needs_airflow_environment
+def test_ruff() -> None:
+    _run("ruff", "check", ".")
+
+
+@needs_airflow_environment
+def test_ruff_formats() -> None:
+    _run("ruff", "format", "--diff", ".")
+
+
+@needs_airflow_environment
+def test_yaml() -> None:
+    _run("yamllint", "--strict", ".")
+
+
+@needs_airflow_environment
+@pytest.mark.parametrize("environment", ["airflow", "dbt"])
+def test_types(environment: str) -> None:
+    # A file belongs to every environment that has all that it imports, directly or not.
+    _run("mypy", "--python-executable", _python(environment), *_files_of(environment))
+
+
+@needs_airflow_environment
+def test_every_file_belongs_to_an_environment() -> None:
+    assert set(_imports()) == set(_files_of("airflow")) | set(_files_of("dbt"))
+
+
+def _python(environment: str) -> Path:
+    return ROOT / ".venv" / environment / "bin" / "python"
+
+
+@cache
+def _imports() -> Mapping[Path, frozenset[str]]:
+    """The packages of others that a file needs, by file."""
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    direct = {path: {_module(path), *_named(path)} for path in paths}
+    modules = {_module(path): path for path in paths}
+
+    def needed(path: Path, seen: set[Path]) -> set[str]:
+        seen.add(path)
+        found: set[str] = set()
+        for name in direct[path]:
+            found.add(name.split(".")[0])
+            # A module's packages are imported before it.
+            parts = name.split(".")
+            for length in range(1, len(parts) + 1):
+                own = modules.get(".".join(parts[:length]))
+                if own is not None and own not in seen:
+                    found |= needed(own, seen)
+        return found - set(sys.stdlib_module_names) - {*FOLDERS, "__future__"}
+
+    return {path: frozenset(needed(path, set())) for path in paths}
+
+
+def _named(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def _files_of(environment: str) -> list[Path]:
+    needed = sorted(frozenset().union(*_imports().values()))
+    program = (
+        "import importlib.util as u, json, sys;"
+        "print(json.dumps([n for n in sys.argv[1:] if u.find_spec(n) is None]))"
+    )
+    asked = subprocess.run(
+        [str(_python(environment)), "-c", program, *needed],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    missing = set(json.loads(asked.stdout))
+    return [path for path, packages in _imports().items() if not packages & missing]
+
+
+def test_sql() -> None:
+    pytest.importorskip("sqlfluff", reason="the tool is in the dbt environment")
+    from sqlfluff.core import FluffConfig, Linter
+    from sqlfluff.core.config import load_config_up_to_path
+
+    # The rules are in pyproject.toml. dbt's own templater would parse the project and ask for a
+    # warehouse; here a macro stands for one value, or for a query where it makes one.
+    stubs = dict(_stubs())
+    stubs["values_as_rows"] = stubs["values_as_rows"].replace("a_value", "select 1 as a_value")
+    settings: dict[str, Any] = load_config_up_to_path(str(ROOT))
+    settings["templater"]["jinja"]["macros"] = stubs
+    linter = Linter(config=FluffConfig(settings))
+    paths = [
+        path
+        for folder in ("models", "snapshots", "tests")
+        for path in sorted((ROOT / "dbt" / folder).rglob("*.sql"))
+    ]
+    assert len(paths) > 30
+    faults = [
+        f"{path.relative_to(ROOT)}:{fault.line_no} {fault.rule_code()} {fault.desc()}"
+        for path in paths
+        for fault in linter.lint_string(path.read_text(), fname=str(path)).get_violations()
+    ]
+    if faults:
+        pytest.fail("\n".join(faults), pytrace=False)
+
+
+def _stubs() -> Iterator[tuple[str, str]]:
+    """Each macro of the project with its arguments, and nothing of what it does."""
+    for path in sorted((ROOT / "dbt" / "macros").rglob("*.sql")):
+        for name, arguments in re.findall(
+            r"\{%-?\s*macro\s+(\w+)\s*\((.*?)\)\s*-?%\}", path.read_text(), re.DOTALL
+        ):
+            yield name, f"{{% macro {name}({arguments}) %}}a_value{{% endmacro %}}"
