@@ -15,6 +15,8 @@ ARGS ?=
 # Nothing is written outside the checkout, caches included.
 export UV_CACHE_DIR := $(CURDIR)/.venv/cache
 export UV_PYTHON_DOWNLOADS := never
+# As pip does: a company's own certificate authority is in the system's store.
+export UV_SYSTEM_CERTS := true
 export PIP_NO_CACHE_DIR := 1
 export PYTHONPATH := $(CURDIR)
 export DO_NOT_TRACK := 1

@@ -20,6 +20,7 @@ time, and `rm -r data/benchmarks` is safe.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import platform
@@ -115,15 +116,24 @@ def main() -> int:
     if given.rounds < 1:
         parser.error("--rounds: at least one")
     FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            parser.error("another benchmark runs in this checkout: wait until it ends")
+        return _measure(given.parts, given.rounds)
+
+
+def _measure(parts: Sequence[str], rounds: int) -> int:
     began = time.monotonic()
     results: list[Line] = []
-    chosen = [name for name in PARTS if name in (given.parts or PARTS)]
+    chosen = [name for name in PARTS if name in (parts or PARTS)]
     try:
         if chosen != [landing.PART]:
             builds.prepare()
         for name in chosen:
             try:
-                results += PARTS[name](given.rounds)
+                results += PARTS[name](rounds)
             except UserError as error:
                 results.append(Failed(name, str(error)))
     except KeyboardInterrupt:

@@ -68,7 +68,7 @@ def measure(rounds: int) -> list[Figure]:
             "lines/s",
             samples=raw_processor,
         ),
-        # On one core the two differ by what other processes took of it, and by waiting for the disk.
+        # On one core the two differ by what others took of it, and by waiting for the disk.
         _speed("landing, per processor second", landed_processor),
         Figure(PART, "landing / raw JSON parser", share, "x", samples=shares),
     ]

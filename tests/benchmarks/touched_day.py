@@ -32,6 +32,9 @@ def measure(rounds: int) -> list[Figure]:
         "the models' own seconds": {
             name: [b.dbt.models for b in own] for name, own in builds.items()
         },
+        "the data tests' own seconds": {
+            name: [b.dbt.tests for b in own] for name, own in builds.items()
+        },
     }.items():
         of_long, of_short = seconds.values()
         ratio, ratios = ratio_of_turns(of_long, of_short)

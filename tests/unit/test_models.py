@@ -1,4 +1,4 @@
-"""The unit tests of the dbt project (`*.unit_tests.yml` beside each model), on an empty warehouse."""
+"""The unit tests of the dbt project (`*.unit_tests.yml` beside each model)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_every_unit_test_of_dbt_passes(tmp_path: Path) -> None:
         with environment(warehouse.settings.as_environment()):
             tested = dbtRunner().invoke(command)
     finally:
-        DuckDBConnectionManager.close_all_connections()
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     assert isinstance(tested.result, RunExecutionResult), tested.exception
     results = tested.result.results
     failed = [f"{entry.node.name}: {entry.message}" for entry in results if entry.status != "pass"]

@@ -282,7 +282,7 @@ def _name(table: exp.Table) -> str:
 
 
 def _is_filtered(table: exp.Table, columns: Partitions) -> bool:
-    """Whether a condition of the table's own select compares its partition columns with literals."""
+    """Whether the table's own select compares its partition columns with literals."""
     select = table.find_ancestor(exp.Select)
     where = select.args.get("where") if select else None
     if select is None or where is None:

@@ -1,6 +1,6 @@
 """The linters, each as one test that fails with the linter's own words.
 
-A linter runs in the environment that has it: ruff, mypy and yamllint in Airflow's, sqlfluff in dbt's.
+Each runs in the environment that has it: ruff, mypy, yamllint in Airflow's, sqlfluff in dbt's.
 """
 
 from __future__ import annotations
