@@ -41,8 +41,8 @@ def _explanation(path: Path, said: str) -> str:
         return f"the warehouse {path} is open{by}. {WAIT}"
     if "version number" in said or "newer" in said:
         return (
-            f"the warehouse {path} was written by another DuckDB than {duckdb.__version__}, the one "
-            "in .venv/dbt: open it with that one, export it, or move it away and run again."
+            f"the warehouse {path} was written by another DuckDB than {duckdb.__version__}, "
+            "the one in .venv/dbt: open it with that one, export it, or move it away and run again."
         )
     if "not a valid DuckDB" in said or "Corrupt" in said or "checksum" in said.lower():
         return (

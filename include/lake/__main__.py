@@ -64,12 +64,19 @@ def land(settings: Settings, files: tuple[str, ...], arrived_at: int | None) -> 
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: yesterday, UTC.")
 @click.option("--missing-rate", is_flag=True, help="Leave a gap in the exchange rates.")
 @click.pass_obj
-def generate(settings: Settings, /, end: datetime | None, **options: int) -> None:
+def generate(
+    settings: Settings,
+    days: int,
+    players: int,
+    seed: int,
+    end: datetime | None,
+    missing_rate: bool,
+) -> None:
     """Write reproducible sample events, bets and costs into the lake."""
     from include.lake.sample import Sample, write_sample, yesterday
 
     last = end.date() if end else yesterday()
-    write_sample(Path(settings.lake), Sample(end=last, **options))
+    write_sample(Path(settings.lake), Sample(days, players, seed, last, missing_rate))
 
 
 @lake.command()

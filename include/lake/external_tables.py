@@ -77,8 +77,9 @@ def _select(connection: duckdb.DuckDBPyConnection, source: Source, reader: str) 
     there = {
         row[0].lower() for row in connection.execute(f"describe select * from {reader}").fetchall()
     }
+    values = {name: _name(name) if name in there else "null" for name in source.columns}
     columns = ", ".join(
-        f"cast({f'{_name(name)}' if name in there else 'null'} as {_type(declared)}) as {_name(name)}"
+        f"cast({values[name]} as {_type(declared)}) as {_name(name)}"
         for name, declared in source.columns.items()
     )
     return f"select {columns} from {reader}"

@@ -45,7 +45,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Partition:
-    """The fingerprint of one partition; `day` is an ISO date, empty for a source without partitions.
+    """The fingerprint of one partition; `day` is an ISO date, or empty for an undivided source.
 
     `changed_at` is the newest change of a file, UTC.
     """
@@ -75,7 +75,7 @@ def sources(manifest: Manifest) -> list[Source]:
 
 
 def data_files(folder: Path, formats: Mapping[str, str]) -> Iterator[os.DirEntry[str]]:
-    """The data files at and below a folder, in any order; names with `_` or `.` ahead don't count."""
+    """The data files at and below a folder, in any order; a name with `_` or `.` ahead is none."""
     try:
         entries = list(os.scandir(folder))
     except FileNotFoundError:

@@ -7,8 +7,8 @@ Schema `operations` holds four tables:
 - `run_days`: the days of this run by source, which the models' macros read into literals;
 - `built_logic`: a checksum of every seed and of every incremental model's SQL, as last built.
 
-`find_run_days` writes all but the built ones before a build, `record_build` writes those after it, and
-only for what the run covered: a crash in between loses nothing, the next run finds the same days.
+`find_run_days` writes all but the built ones before a build, `record_build` writes those after it,
+and only for what the run covered: after a crash in between the next run finds the same days.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def find_run_days(
     return RunDays(
         days,
         [
-            f"the SQL of {model.rsplit('.', 1)[-1]} changed since its rows were built; days that are "
-            'not touched keep the old result until `make build ARGS="--full-refresh"`.'
+            f"the SQL of {model.rsplit('.', 1)[-1]} changed since its rows were built; days that "
+            'are not touched keep the old result until `make build ARGS="--full-refresh"`.'
             for model in models
         ],
     )
@@ -127,8 +127,8 @@ def record_build(
 ) -> int:
     """Record that the run's days are built; call it only if every node succeeded.
 
-    Returns how many partitions were recorded. What arrived during the build differs from the listing
-    and is found by the next run.
+    Returns how many partitions were recorded. What arrived during the build differs from the
+    listing and is found by the next run.
     """
     schema = _create_tables(connection, settings)
     covered = "(day = '' or (source, day) in (select (source, day) from {schema}.run_days))"
@@ -158,7 +158,7 @@ def record_build(
 
 
 def logic_checksums(manifest: Manifest, settings: Settings) -> dict[str, str]:
-    """A checksum per seed (its rows) and per incremental model (its SQL, with its views and macros)."""
+    """A checksum per seed (its rows) and incremental model (its SQL, with views and macros)."""
     macros = manifest.content["macros"]
     checksums: dict[str, str] = {}
     for unique_id, node in manifest.nodes.items():

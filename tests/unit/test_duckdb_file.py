@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-duckdb = pytest.importorskip("duckdb", reason="runs in dbt's environment")
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+import duckdb
 
 from include.duckdb_file import connect
 from include.settings import UserError
@@ -51,7 +53,7 @@ def test_a_file_of_a_newer_version(tmp_path: Path) -> None:
     assert checksum
     content[:8] = int(checksum[1]).to_bytes(8, "little")
     path.write_bytes(content)
-    with pytest.raises(UserError, match="written by another DuckDB .* move it away"):
+    with pytest.raises(UserError, match=r"written by another DuckDB .* move it away"):
         connect(path)
 
 

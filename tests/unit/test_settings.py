@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
-from include.settings import CHECKS, ROOT, SettingError, Settings, fields
+from include.settings import CHECKS, ROOT, SettingError, Settings
 
 
 def test_defaults_are_usable_as_they_are() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-duckdb = pytest.importorskip("duckdb", reason="runs in dbt's environment")
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+import duckdb
 
 from include.lake.external_tables import create_views
 from include.lake.listing import Source

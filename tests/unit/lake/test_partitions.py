@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-duckdb = pytest.importorskip("duckdb", reason="runs in dbt's environment")
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+import duckdb
 
 from include.lake.partitions import find_run_days, logic_checksums, record_build
 from include.manifest import Manifest
@@ -25,7 +27,7 @@ def source(name: str, *partition_columns: str) -> dict[str, Any]:
     return {
         "name": name,
         "config": {"meta": {"partition_columns": list(partition_columns)}},
-        "columns": {column: TEXT for column in columns},
+        "columns": dict.fromkeys(columns, TEXT),
     }
 
 
