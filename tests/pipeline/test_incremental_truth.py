@@ -29,13 +29,13 @@ from tests.pipeline.story import DAYS, Story, day_of, invalid_lines, with_other_
 from tests.pipeline.truth import differences, shown
 from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
 
-STEPS = 7
+STEPS = 8
 INCREMENTAL = ("--select", "config.materialized:incremental")
 
 
 def seeds() -> list[int]:
     """The seeds to run: a few that are always the same, or those asked for."""
-    first, dash, last = os.environ.get("INCREMENTAL_SEEDS", "3").rpartition("-")
+    first, dash, last = os.environ.get("INCREMENTAL_SEEDS", "2").rpartition("-")
     return list(range(int(first), int(last) + 1)) if dash else list(range(int(last)))
 
 
@@ -50,6 +50,7 @@ class Lake:
         self.landed: list[bytes] = []
         self.to_come = Story(self.rng).lines
         self._last_batch: tuple[int, bytes] | None = None
+        self._waiting: list[Callable[[], str]] = []
         self._rates: list[tuple[str, str, str]] = []
 
     def begin(self) -> None:
@@ -63,19 +64,17 @@ class Lake:
         self._write_costs()
 
     def happen(self) -> None:
-        """One thing, by chance."""
-        things: list[tuple[int, Callable[[], str]]] = [
-            (6, self._late_day),
-            (2, self._duplicates),
-            (1, self._same_file_again),
-            (2, self._day_vanishes),
-            (2, self._half_a_day_vanishes),
-            (1, self._invalid_rows),
-            (1, self._ledger_changes),
-        ]
-        weights, choices = zip(*things, strict=True)
-        (thing,) = self.rng.choices(choices, weights)
-        self.steps.append(thing())
+        """One thing; each kind comes once, and late events often, before any comes again."""
+        if not self._waiting:
+            self._waiting = [
+                *[self._late_day] * 4,
+                self.rng.choice((self._day_vanishes, self._half_a_day_vanishes)),
+                self._duplicates,
+                self._invalid_rows,
+                self._ledger_changes,
+            ]
+            self.rng.shuffle(self._waiting)
+        self.steps.append(self._waiting.pop()())
 
     def _late_day(self) -> str:
         """What is still to come of one day, all or some of it; rarely of two days."""
@@ -86,18 +85,18 @@ class Lake:
         return f"{len(lines)} late events of days {chosen}"
 
     def _duplicates(self) -> str:
-        """Events of one day again, with another payload, said to have arrived before or after."""
+        """Events of one day again, with another payload, said to have arrived before or after.
+
+        Then the last file again, which lands nothing.
+        """
         day = self.rng.randrange(DAYS)
         of_day = [line for line in self.landed if _day(line) == day_of(day)]
         chosen = self.rng.sample(of_day, min(len(of_day), 6))
         self._land([with_other_payload(self.rng, line) for line in chosen])
-        return f"{len(chosen)} duplicates on day {day}"
-
-    def _same_file_again(self) -> str:
         if self._last_batch:
             arrived_at, content = self._last_batch
             self._land_file(content, arrived_at + self.rng.randrange(DAYS))
-        return "the same file again"
+        return f"{len(chosen)} duplicates on day {day}, and the last file again"
 
     def _day_vanishes(self) -> str:
         folders = self._folders()
