@@ -2,11 +2,16 @@
 {% set sources = ['raw_events', 'rejected_events', 'game_transactions'] %}
 
 with events as (
-    select
-        partition_date,
-        is_valid
+    select partition_date
     from {{ ref('stg_game_events') }}
     where {{ on_event_partitions(sources) }}
+),
+
+{# Judged once already: asking is_valid here would read the JSON of every event again. #}
+quarantined_events as (
+    select partition_date
+    from {{ ref('fct_quarantined_events') }}
+    where {{ on_days('partition_date', sources) }}
 ),
 
 rejected_lines as (
@@ -28,9 +33,17 @@ counted as (
         'raw_events' as source_name,
         partition_date as lake_date,
         1 as landed_count,
-        case when is_valid then 0 else 1 end as mismatch_count,
+        0 as mismatch_count,
         0 as rejected_count
     from events
+    union all
+    select
+        'raw_events' as source_name,
+        partition_date as lake_date,
+        0 as landed_count,
+        1 as mismatch_count,
+        0 as rejected_count
+    from quarantined_events
     union all
     select
         'raw_events' as source_name,
