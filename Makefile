@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.PHONY: help install install-dev run up down retry build airflow land generate manifest bench test lock
 
 # The sample that `make run` lands into an empty lake.
 DAYS ?= 30
@@ -10,6 +11,7 @@ PLAYERS ?= 400
 SEED ?= 7
 END ?=
 FILES ?=
+TASK ?=
 ARGS ?=
 
 # Nothing is written outside the checkout, caches included.
@@ -33,6 +35,12 @@ LOCKS := include/requirements
 AIRFLOW_PYTHON := .venv/airflow/bin/python
 DBT_PYTHON := .venv/dbt/bin/python
 LAKE := $(DBT_PYTHON) -m include.lake
+
+# A stamp says nothing of an environment that was moved, or whose Python is gone: then it goes too.
+# The first line of a program names the interpreter that was there when it was installed.
+$(shell test -x .venv/uv/bin/uv || rm -f .venv/uv/.installed)
+$(foreach name,airflow dbt,$(shell { .venv/$(name)/bin/python -c '' \
+	&& "$$(sed -n '1s/^..//p' .venv/$(name)/bin/$(name))" -c ''; } 2>/dev/null || rm -f .venv/$(name)/.installed*))
 
 # A stamp is written last, so that an interrupted install is done again.
 .venv/uv/.installed: $(LOCKS)/uv.txt
@@ -60,7 +68,6 @@ endef
 	@$(UV) pip install --quiet --require-hashes --compile-bytecode --python .venv/$* --requirement $(LOCKS)/$*-dev.txt
 	@touch $@
 
-.PHONY: install-dev lock
 install: .venv/airflow/.installed .venv/dbt/.installed ## Install both environments
 install-dev: .venv/airflow/.installed-dev .venv/dbt/.installed-dev
 
@@ -68,7 +75,6 @@ install-dev: .venv/airflow/.installed-dev .venv/dbt/.installed-dev
 export ARGS
 SAMPLE = --days "$(DAYS)" --players "$(PLAYERS)" --seed "$(SEED)" $(if $(END),--end "$(END)")
 
-.PHONY: help install manifest run up down build airflow land generate
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -84,7 +90,10 @@ down: install ## Stop it again
 build: install ## Plain dbt build on the same lake and warehouse; ARGS="--select fct_sessions" passes through
 	@$(AIRFLOW_PYTHON) -m include.laptop.build
 
-airflow: install ## Airflow's command line: ARGS="tasks clear game_analytics --task-regex rpt_ltv --yes"
+retry: install ## Run a task of the last run, and what follows it, again (needs make up): TASK=rpt_ltv
+	@$(AIRFLOW_PYTHON) -m include.laptop.retry "$(TASK)"
+
+airflow: install ## Airflow's own command line: ARGS="dags list"
 	@AIRFLOW_HOME="$(CURDIR)/.airflow" $(AIRFLOW_PYTHON) -m airflow $(ARGS)
 
 land: install ## Land event files into the lake: FILES="a.jsonl b.jsonl.gz"
@@ -97,14 +106,15 @@ generate: install ## Write reproducible sample data into the lake: DAYS= PLAYERS
 manifest: install ## Make dbt's manifest, from which the DAG takes its tasks
 	@$(DBT_PYTHON) -m include.manifest
 
-.PHONY: bench test lock
 bench: install manifest ## Measure against goals, to data/benchmarks: ARGS="landing build large day dag --rounds 5"
 	@$(DBT_PYTHON) -m tests.benchmarks $(ARGS)
 
 # dbt's environment and Airflow's cannot be one: each runs the tests that it can import.
+# Their temporary files stay in the checkout, and those of the last time go.
 test: install-dev manifest ## Run every test
-	@$(DBT_PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS) tests
-	@$(AIRFLOW_PYTHON) -m pytest $(ARGS) tests
+	@rm -rf .pytest_tmp && mkdir .pytest_tmp
+	@TMPDIR="$(CURDIR)/.pytest_tmp" $(DBT_PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS) tests
+	@TMPDIR="$(CURDIR)/.pytest_tmp" $(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile $(ARGS) tests
 
 # The constraints are those of MWAA's image for Airflow 3.3.1 (its constraints-3.12.txt): CONSTRAINTS=file.
 lock: .venv/uv/.installed ## Resolve both environments anew: CONSTRAINTS=MWAA's constraint file

@@ -4,7 +4,7 @@
 built, never the clock: a missed or failed run loses nothing, the next one takes its days along.
 
 **When a task is red**, its log ends with the error, the file to mend and the compiled SQL. Mend
-it, then clear that task with its downstream.
+it, then clear that task with its downstream (a laptop: `make up`, `make retry TASK=rpt_ltv`).
 
 | task | red means | do |
 |---|---|---|
@@ -28,6 +28,7 @@ from include.settings import Settings
 
 settings = Settings.from_env(os.environ)
 manifest = Manifest.read()
+run = ["--run-id", "{{ run_id }}"]
 step = partial(transform.DbtEnvironmentOperator, settings=settings)
 
 with DAG(
@@ -44,12 +45,12 @@ with DAG(
     },
 ):
     preflight = step(task_id="preflight", command=["include.preflight"], retries=0)
-    partitions = step(task_id="partitions", command=["include.lake", "partitions"])
+    partitions = step(task_id="partitions", command=["include.lake", "partitions", *run])
     freshness = step(task_id=transform.FRESHNESS, command=["include.lake", "freshness"])
     nodes = transform.dbt_nodes(settings, manifest)
     tests = transform.cross_model_tests(settings, manifest)
-    record = step(task_id="record_partitions", command=["include.lake", "record"])
-    kpis = step(task_id="kpi_summary", command=["include.laptop.kpis"], trigger_rule="all_done")
+    record = step(task_id="record_partitions", command=["include.lake", "record", *run])
+    kpis = step(task_id="kpi_summary", command=["include.kpis"], trigger_rule="all_done")
     done = transform.DoneOperator(task_id="done", manifest=manifest)
 
     preflight >> partitions >> freshness >> nodes >> tests

@@ -13,8 +13,10 @@ from include.settings import UserError
 WAIT = "Close it, or wait until it is done, and run again."
 
 
-def connect(path: Path, patience: float = 0) -> duckdb.DuckDBPyConnection:
-    """Open the file for writing, making it if it is not there.
+def connect(
+    path: Path, patience: float = 0, *, read_only: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """Open the file; for writing it is made if it is not there.
 
     Another process may hold it: for `patience` seconds that is waited out. Raises UserError.
     """
@@ -25,8 +27,11 @@ def connect(path: Path, patience: float = 0) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + patience
     while True:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return duckdb.connect(str(path), config={"autoinstall_known_extensions": False})
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            return duckdb.connect(
+                str(path), read_only=read_only, config={"autoinstall_known_extensions": False}
+            )
         except (duckdb.Error, OSError) as error:
             if "Could not set lock" in str(error) and time.monotonic() < deadline:
                 time.sleep(0.2)
@@ -47,9 +52,9 @@ def _explanation(path: Path, said: str) -> str:
     if "not a valid DuckDB" in said or "Corrupt" in said or "checksum" in said.lower():
         return (
             f"the warehouse {path} is damaged or no DuckDB file: restore it, "
-            "or move it away and run again, which builds it anew from the lake."
+            "or move it away and run again, which builds all but the snapshots' history anew."
         )
     if "No space left" in said:
         return f"the disk of the warehouse {path} is full: make room and run again."
     first = said.splitlines()[0].rstrip(".")
-    return f"the warehouse {path} cannot be opened for writing ({first}): give this user access."
+    return f"the warehouse {path} cannot be opened ({first}): give this user access."

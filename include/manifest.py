@@ -39,11 +39,11 @@ class Manifest:
         try:
             content = json.loads(path.read_bytes())
         except FileNotFoundError:
-            raise UserError(f"{_shown(path)} does not exist. {MAKE_MANIFEST}") from None
+            raise UserError(f"{shown(path)} does not exist. {MAKE_MANIFEST}") from None
         except ValueError:
-            raise UserError(f"{_shown(path)} is damaged. {MAKE_MANIFEST}") from None
+            raise UserError(f"{shown(path)} is damaged. {MAKE_MANIFEST}") from None
         if not isinstance(content, dict) or not isinstance(content.get("nodes"), dict):
-            raise UserError(f"{_shown(path)} is no dbt manifest. {MAKE_MANIFEST}")
+            raise UserError(f"{shown(path)} is no dbt manifest. {MAKE_MANIFEST}")
         return cls(content)
 
     @property
@@ -158,7 +158,8 @@ def make(settings: Settings) -> bool:
     return True
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """A path as the checkout's user knows it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
@@ -166,7 +167,7 @@ def main() -> int:
     """Make the manifest if need be; what a user can cause is one sentence and exit code 1."""
     try:
         if make(Settings.from_env(os.environ)):
-            print(f"Made {_shown(MANIFEST)}")
+            print(f"Made {shown(MANIFEST)}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -15,22 +15,34 @@ from include import manifest
 from include.duckdb_file import connect
 from include.settings import Settings, UserError
 
+INSTALL = "run `rm -rf .venv && make install`"
+"""Make trusts its stamps: what was changed by hand below .venv it does not install again."""
+
+
+def check_target(settings: Settings) -> str:
+    """The target is one that this release can build."""
+    if settings.target != "local":
+        raise UserError(
+            f"target {settings.target} is not there yet in this release: "
+            "set GAME_ANALYTICS_TARGET to local."
+        )
+    return f"target {settings.target}"
+
 
 def check_dbt(settings: Settings, lock: Path = manifest.LOCK) -> str:
     """dbt and its adapter are there, in the versions of the lock."""
     if not os.access(settings.dbt_executable, os.X_OK):
-        raise UserError(f"{settings.dbt_executable} is no program: run `make install`.")
-    adapter = {"local": "dbt-duckdb", "redshift": "dbt-redshift"}[settings.target]
+        raise UserError(f"{settings.dbt_executable} is no program: {INSTALL}.")
     locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
     found = []
-    for package in ("dbt-core", adapter):
+    for package in ("dbt-core", "dbt-duckdb"):
         try:
             version = metadata.version(package)
         except metadata.PackageNotFoundError:
-            raise UserError(f"{package} is not installed: run `make install`.") from None
+            raise UserError(f"{package} is not installed: {INSTALL}.") from None
         if version != locked.get(package, version):
             raise UserError(
-                f"{package} is {version}, {lock.name} says {locked[package]}: run `make install`."
+                f"{package} is {version}, {lock.name} says {locked[package]}: {INSTALL}."
             )
         found.append(f"{package} {version}")
     return ", ".join(found)
@@ -78,11 +90,11 @@ def main() -> int:
     """Run all checks; the first that fails is one sentence on stderr and exit code 1."""
     try:
         settings = Settings.from_env(os.environ)
+        print(check_target(settings))
         print(check_dbt(settings))
         print(check_manifest())
         print(check_lake(settings))
-        if settings.target == "local":
-            print(check_duckdb(Path(settings.duckdb)))
+        print(check_duckdb(settings.duckdb_path))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

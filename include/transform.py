@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from airflow.configuration import AIRFLOW_HOME
@@ -30,7 +31,7 @@ from cosmos.hooks.subprocess import FullOutputSubprocessResult
 from cosmos.operators.local import DbtBuildLocalOperator, DbtTestLocalOperator
 
 from include import warehouse
-from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest
+from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest, shown
 from include.settings import ROOT, Settings
 
 FRESHNESS = "freshness"
@@ -42,11 +43,13 @@ ARTIFACTS = Path(AIRFLOW_HOME) / "artifacts"
 
 
 class DbtEnvironmentOperator(BaseOperator):
-    """Runs `python -m <module> <arguments>` in dbt's environment; its last line is the result.
+    """Runs `python -m <module> <arguments>` in dbt's environment.
 
-    A line that is a JSON object becomes the task's XCom. Exit code 1 means that the last line
-    names a fault and its remedy: that line is the error.
+    The last line of its output that is a JSON object becomes the task's XCom. If it fails, the
+    last line of its error output is the error: it names a fault and its remedy.
     """
+
+    template_fields = ("command",)
 
     def __init__(self, *, settings: Settings, command: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -55,7 +58,7 @@ class DbtEnvironmentOperator(BaseOperator):
         self.process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Any) -> Any:  # noqa: ARG002
-        """Run the command; raises AirflowException with the command's own last line."""
+        """Run the command; raises AirflowException with the command's last words."""
         python = Path(self.settings.dbt_executable).with_name("python")
         if not python.exists():
             message = f"dbt's environment is not installed ({python} is missing): `make install`."
@@ -65,18 +68,29 @@ class DbtEnvironmentOperator(BaseOperator):
             cwd=ROOT,
             env={**os.environ, **warehouse.environment(self.settings), "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             text=True,
             errors="backslashreplace",
             start_new_session=True,
         )
-        last = ""
-        for line in self.process.stdout or ():
-            self.log.info("%s", line.rstrip("\n"))
-            last = line.strip() or last
+        printed: list[str] = []
+        complained: list[str] = []
+        # A warning on stderr must not hide the result, nor the result an error.
+        listener = Thread(target=self._listen, args=(self.process.stderr, complained))
+        listener.start()
+        self._listen(self.process.stdout, printed)
+        listener.join()
         if code := self.process.wait():
-            raise AirflowException(last or f"{' '.join(self.command)} ended with exit code {code}.")
-        return json.loads(last) if last.startswith("{") else None
+            ended = f"{' '.join(self.command)} ended with exit code {code}."
+            raise AirflowException([ended, *printed[-1:], *complained[-1:]][-1])
+        return next((json.loads(line) for line in reversed(printed) if line[0] == "{"), None)
+
+    def _listen(self, output: Iterable[str] | None, lines: list[str]) -> None:
+        """Log the output of the command line by line, and keep what is not blank."""
+        for line in output or ():
+            self.log.info("%s", line.rstrip("\n"))
+            if text := line.strip():
+                lines.append(text)
 
     def on_kill(self) -> None:
         """Stop the command with everything it started."""
@@ -162,7 +176,7 @@ class ExplainedDbtOperator:
         if unique_id in self.files:
             lines.append(f"  file: {self.files[unique_id]}")
         if (sql := sql_file(self.artifacts, unique_id)).is_file():
-            lines.append(f"  SQL:  {_shown(sql)}")
+            lines.append(f"  SQL:  {shown(sql)}")
         return "\n".join(lines)
 
 
@@ -303,7 +317,10 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
 
 def _stale(context: Any) -> frozenset[str]:
     """The ids of the stale sources, as the run's freshness task found them."""
-    result = context["ti"].xcom_pull(task_ids=FRESHNESS) or {"stale": ()}
+    result = context["ti"].xcom_pull(task_ids=FRESHNESS)
+    if not isinstance(result, Mapping) or "stale" not in result:
+        message = f"The run has no result of {FRESHNESS}: clear that task with its downstream."
+        raise AirflowFailException(message)
     return frozenset(result["stale"])
 
 
@@ -323,7 +340,3 @@ def _files(manifest: Manifest, unique_ids: Iterable[str]) -> dict[str, str]:
 
 def _file_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", text).strip(".") or "_"
-
-
-def _shown(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 
 HOME = tempfile.mkdtemp(prefix="airflow-home-")
+# When the process ends: Airflow's own exit handlers still write here, and come before.
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
 # Airflow reads these when it is imported, which is before any fixture.
 for name in [name for name in os.environ if "GAME_ANALYTICS_" in name or "AIRFLOW__" in name]:

@@ -2,7 +2,7 @@
 with by_game as (
     select
         bet_date,
-        sum(ggr) as ggr,
+        {{ sum_if_all_known('ggr') }} as ggr,
         sum(bet_count) as bet_count
     from {{ ref('rpt_betting') }}
     group by 1
@@ -11,7 +11,7 @@ with by_game as (
 by_player as (
     select
         bet_date,
-        sum(gross_result) as ggr,
+        {{ sum_if_all_known('gross_result') }} as ggr,
         sum(bet_count) as bet_count
     from {{ ref('fct_bets') }}
     group by 1

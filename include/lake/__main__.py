@@ -82,8 +82,11 @@ def generate(
 @lake.command()
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day to rebuild.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day to rebuild.")
+@click.option("--run-id", default="", help="Whose days these are; record must be told the same.")
 @click.pass_obj
-def partitions(settings: Settings, first: datetime | None, last: datetime | None) -> None:
+def partitions(
+    settings: Settings, first: datetime | None, last: datetime | None, run_id: str
+) -> None:
     """Find the days that arrived since the last build (or take those asked for); make the views."""
     from include.duckdb_file import connect
     from include.lake.landing import finish_landings
@@ -97,20 +100,23 @@ def partitions(settings: Settings, first: datetime | None, last: datetime | None
     asked = (first.date(), last.date()) if first and last else None
     finish_landings(Path(settings.lake))
     with connect(settings.duckdb_path, patience=30) as connection:
-        print(find_run_days(connection, settings, Manifest.read(), asked))
+        print(find_run_days(connection, settings, Manifest.read(), asked, run_id))
 
 
 @lake.command()
 @click.option("--full-refresh", is_flag=True, help="The build was one with --full-refresh.")
+@click.option("--run-id", default="", help="The one that was given to partitions.")
 @click.pass_obj
-def record(settings: Settings, full_refresh: bool) -> None:
+def record(settings: Settings, full_refresh: bool, run_id: str) -> None:
     """Record, after a build in which every node succeeded, that the run's days are built."""
     from include.duckdb_file import connect
     from include.lake.partitions import record_build
     from include.manifest import Manifest
 
     with connect(settings.duckdb_path, patience=30) as connection:
-        count = record_build(connection, settings, Manifest.read(), full_refresh=full_refresh)
+        count = record_build(
+            connection, settings, Manifest.read(), full_refresh=full_refresh, run_id=run_id
+        )
     print(f"recorded {count} partition{'s' if count != 1 else ''} as built")
 
 

@@ -43,12 +43,15 @@ def create_views(
 
 
 def _readers(folder: Path, source: Source) -> list[str]:
-    """A table function call per format that occurs below the folder."""
-    endings = {
-        ending
-        for entry in data_files(folder, source.formats())
-        if (ending := data_ending(entry.name))
-    }
+    """A table function call per format that occurs below the folder, over its files by name.
+
+    By name, not by pattern: so that all models of a run read the same files, whatever lands
+    meanwhile, and none of a folder that the listing passes over.
+    """
+    files: dict[str, list[str]] = {}
+    for entry in data_files(folder, source.formats()):
+        if ending := data_ending(entry.name):
+            files.setdefault(FORMATS[ending], []).append(_literal(entry.path))
     hive = f"hive_partitioning = {'true' if source.partition_columns else 'false'}"
     own_columns = ", ".join(
         f"{_name(name)}: 'varchar'"
@@ -60,16 +63,12 @@ def _readers(folder: Path, source: Source) -> list[str]:
         "csv": "union_by_name = true, all_varchar = true, header = true",
         "json": f"format = 'newline_delimited', columns = {{{own_columns}}}",
     }
-    readers = []
-    for kind, option in options.items():
-        globs = ", ".join(
-            _literal(f"{folder}/**/[!_.]*{ending}")
-            for ending in sorted(endings)
-            if FORMATS[ending] == kind
-        )
-        if globs:
-            readers.append(f"read_{kind}([{globs}], {option}, {hive}, hive_types_autocast = false)")
-    return readers
+    return [
+        f"read_{kind}([{', '.join(sorted(files[kind]))}], {option}, {hive}, "
+        "hive_types_autocast = false)"
+        for kind, option in options.items()
+        if kind in files
+    ]
 
 
 def _select(connection: duckdb.DuckDBPyConnection, source: Source, reader: str) -> str:

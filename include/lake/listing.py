@@ -47,7 +47,7 @@ class Source:
 class Partition:
     """The fingerprint of one partition; `day` is an ISO date, or empty for an undivided source.
 
-    `changed_at` is the newest change of a file, UTC.
+    `changed_at` is the newest change of a file: UTC without a zone, as the warehouse keeps it.
     """
 
     source: str
@@ -142,7 +142,7 @@ def list_lake(lake: Path, declared: Sequence[Source], since: date | None) -> lis
                 byte_count=sum(file.st_size for file in files),
                 changed_at=datetime.fromtimestamp(
                     max(file.st_mtime_ns for file in files) // 1000 / 1e6, UTC
-                ),
+                ).replace(tzinfo=None),
             )
             for day, files in sorted(stats.items())
             if not (day and since and date.fromisoformat(day) < since)

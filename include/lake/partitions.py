@@ -1,10 +1,11 @@
 """What arrived since the last successful build, and the record of it in the warehouse.
 
-Schema `operations` holds four tables:
+Schema `operations` holds five tables:
 
 - `listed_partitions`: the lake as this run's first step found it;
 - `built_partitions`: the lake as of the last successful build;
 - `run_days`: the days of this run by source, which the models' macros read into literals;
+- `run`: whose days these are, and whether nothing was left out of them;
 - `built_logic`: a checksum of every seed and of every incremental model's SQL, as last built.
 
 `find_run_days` writes all but the built ones before a build, `record_build` writes those after it,
@@ -34,6 +35,7 @@ TABLES = {
     "listed_partitions": PARTITIONS,
     "built_partitions": PARTITIONS,
     "run_days": "(source varchar, day varchar)",
+    "run": "(run_id varchar, is_whole boolean)",
     "built_logic": "(node varchar, checksum varchar)",
 }
 
@@ -59,6 +61,7 @@ def find_run_days(
     settings: Settings,
     manifest: Manifest,
     asked: tuple[date, date] | None = None,
+    run_id: str = "",
 ) -> RunDays:
     """List the lake, create the external tables, and write the run's days to the warehouse.
 
@@ -67,17 +70,18 @@ def find_run_days(
     """
     declared = sources(manifest)
     lake = Path(settings.lake)
-    since = _since(settings)
-    listed = list_lake(lake, declared, since)
     schema = _create_tables(connection, settings)
-    built = _read(connection, f"{schema}.built_partitions")
-    partitioned = [source for source in declared if source.partition_columns]
     logic = logic_checksums(manifest, settings)
     recorded: dict[str, str] = dict(
         connection.execute(f"select node, checksum from {schema}.built_logic").fetchall()
     )
     changed = {node for node, checksum in logic.items() if recorded.get(node, checksum) != checksum}
     affected = _sources_of_changed_seeds(manifest, changed)
+    # Days that are asked for, and all days of a changed seed, may lie before the bound.
+    since = None if asked or affected else _since(settings)
+    listed = list_lake(lake, declared, since)
+    built = _read(connection, f"{schema}.built_partitions")
+    partitioned = [source for source in declared if source.partition_columns]
 
     days: dict[str, list[str]] = {}
     for source in partitioned:
@@ -98,8 +102,9 @@ def find_run_days(
 
     create_views(connection, lake, f"{settings.schema_prefix}spectrum", declared)
     connection.begin()
-    for table in ("listed_partitions", "run_days"):
+    for table in ("listed_partitions", "run_days", "run"):
         connection.execute(f"delete from {schema}.{table}")
+    _insert(connection, f"{schema}.run", [(run_id, asked is None)])
     _insert(connection, f"{schema}.listed_partitions", [astuple(partition) for partition in listed])
     _insert(
         connection,
@@ -124,13 +129,23 @@ def record_build(
     manifest: Manifest,
     *,
     full_refresh: bool = False,
+    run_id: str = "",
 ) -> int:
     """Record that the run's days are built; call it only if every node succeeded.
 
     Returns how many partitions were recorded. What arrived during the build differs from the
-    listing and is found by the next run.
+    listing and is found by the next run. Raises UserError if another run has found its days since:
+    those may be more than this run has built.
     """
     schema = _create_tables(connection, settings)
+    run = connection.execute(f"select run_id, is_whole from {schema}.run").fetchone()
+    if run is None or run[0] != run_id:
+        other = (run[0] if run else "") or "a build without Airflow"
+        raise UserError(
+            f"the days of this run were replaced by those of {other}: "
+            "clear the task partitions with everything downstream, or start a new run."
+        )
+    is_whole = bool(run[1])
     covered = "(day = '' or (source, day) in (select (source, day) from {schema}.run_days))"
     covered = covered.format(schema=schema)
     connection.begin()
@@ -143,11 +158,12 @@ def record_build(
         node for (node,) in connection.execute(f"select node from {schema}.built_logic").fetchall()
     }
     logic = logic_checksums(manifest, settings)
-    # A model that changed keeps its old checksum, and so its warning, until it is rebuilt whole.
+    # A model that changed keeps its old checksum, and so its warning, until it is rebuilt whole; a
+    # seed until all its days are.
     new = {
         node: checksum
         for node, checksum in logic.items()
-        if full_refresh or node not in known or node.startswith("seed.")
+        if full_refresh or node not in known or (is_whole and node.startswith("seed."))
     }
     _delete(connection, f"{schema}.built_logic", [*new, *(known - set(logic))])
     _insert(connection, f"{schema}.built_logic", list(new.items()))
@@ -237,8 +253,8 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
 
 def _read(connection: duckdb.DuckDBPyConnection, table: str) -> list[Partition]:
     return [
-        Partition(source, day, objects, size, changed_at.replace(tzinfo=UTC))
-        for source, day, objects, size, changed_at in connection.execute(
+        Partition(*row)
+        for row in connection.execute(
             f"select source, day, object_count, byte_count, changed_at from {table}"
         ).fetchall()
     ]

@@ -1,6 +1,6 @@
 """Airflow on a laptop: its processes started, waited for, and stopped without a trace.
 
-Its settings lie in `.airflow/airflow.cfg`, so that `make airflow ARGS="tasks clear …"` and the
+Its settings lie in `.airflow/airflow.cfg`, so that `make airflow ARGS="dags list"` and the
 running processes agree on them.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import configparser
+import contextlib
 import os
 import secrets
 import shutil
@@ -39,6 +40,10 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
 NO_TRIGGERER = tuple(component for component in COMPONENTS if component != "triggerer")
 """Nothing of ours is deferred yet, and a run starts sooner without it."""
 HOST = "127.0.0.1"
+
+
+class NoAnswerError(UserError):
+    """Airflow's API gave no answer of use; it may give one later."""
 
 
 @dataclass
@@ -89,11 +94,13 @@ class Airflow:
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
             self.check()
-            if client.answers():
-                if errors := client.import_errors(self.started):
-                    raise UserError("Airflow cannot import the DAG:\n" + "\n".join(errors))
-                if client.parsed(self.started):
-                    return client
+            # While it starts, no answer says nothing yet.
+            with contextlib.suppress(NoAnswerError):
+                if client.answers():
+                    if errors := client.import_errors(self.started):
+                        raise UserError("Airflow cannot import the DAG:\n" + "\n".join(errors))
+                    if client.parsed(self.started):
+                        return client
             time.sleep(0.25)
         raise UserError(
             f"Airflow was not ready after {START_SECONDS} s: see the logs in {HOME / 'logs'}."
@@ -197,7 +204,10 @@ class Airflow:
 
 
 class Client:
-    """What we ask of Airflow's public REST API."""
+    """What we ask of Airflow's public REST API.
+
+    Each raises NoAnswerError if the API does not answer, and UserError if it refuses.
+    """
 
     def __init__(self, url: str) -> None:
         self.http = httpx.Client(base_url=url, timeout=30, trust_env=False)
@@ -208,21 +218,30 @@ class Client:
             return True
         try:
             # All are admins on loopback, so the token is for the asking.
-            token = self.http.get("/auth/token")
-        except httpx.TransportError:
+            token = self._ask("GET", "/auth/token")["access_token"]
+        except UserError:
             return False
-        if token.is_success:
-            self.http.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
-        return token.is_success
+        self.http.headers["Authorization"] = f"Bearer {token}"
+        return True
 
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         """GET below `/api/v2`."""
-        return self._json(self.http.get(f"/api/v2{path}", params=parameters))
+        return self._ask("GET", f"/api/v2{path}", params=parameters)
 
-    @staticmethod
-    def _json(response: httpx.Response) -> dict[str, Any]:
-        response.raise_for_status()
-        content: dict[str, Any] = response.json()
+    def _ask(self, method: str, path: str, **how: Any) -> dict[str, Any]:
+        try:
+            response = self.http.request(method, path, **how)
+            if response.is_client_error:
+                raise UserError(
+                    f"Airflow refuses {method} {path} ({response.status_code}): {response.text}"
+                )
+            response.raise_for_status()
+            content: dict[str, Any] = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            raise NoAnswerError(
+                f"Airflow's API does not answer ({said}): see {HOME / 'logs' / 'api-server.log'}."
+            ) from None
         return content
 
     def import_errors(self, since: datetime) -> list[str]:
@@ -232,28 +251,46 @@ class Client:
 
     def parsed(self, since: datetime) -> bool:
         """Whether the DAG was parsed since then: what lies in the database may be older."""
-        response = self.http.get(f"/api/v2/dags/{DAG}")
-        if response.status_code == httpx.codes.NOT_FOUND:
-            return False
-        parsed = self._json(response)["last_parsed_time"]
-        return parsed is not None and _time(parsed) >= since
+        return any(
+            dag["dag_id"] == DAG
+            and dag["last_parsed_time"] is not None
+            and _time(dag["last_parsed_time"]) >= since
+            for dag in self.get("/dags", dag_id_pattern=DAG, exclude_stale=False)["dags"]
+        )
 
     def unpause(self) -> None:
         """Let the DAG's runs run."""
-        self._json(self.http.patch(f"/api/v2/dags/{DAG}", json={"is_paused": False}))
+        self._ask("PATCH", f"/api/v2/dags/{DAG}", json={"is_paused": False})
 
     def trigger(self, run_id: str) -> None:
         """Start a run of the DAG."""
         body = {"dag_run_id": run_id, "logical_date": None}
-        self._json(self.http.post(f"/api/v2/dags/{DAG}/dagRuns", json=body))
+        self._ask("POST", f"/api/v2/dags/{DAG}/dagRuns", json=body)
 
     def give_up(self) -> list[str]:
         """Mark every unfinished run of the DAG failed; returns their ids."""
         runs = self.get(f"/dags/{DAG}/dagRuns", state=["running", "queued"], limit=100)["dag_runs"]
         for run in runs:
             path = f"/api/v2/dags/{DAG}/dagRuns/{run['dag_run_id']}"
-            self._json(self.http.patch(path, json={"state": "failed"}))
+            self._ask("PATCH", path, json={"state": "failed"})
         return [run["dag_run_id"] for run in runs]
+
+    def last_run(self) -> str | None:
+        """The id of the run that was started last, or None if there is none."""
+        runs = self.get(f"/dags/{DAG}/dagRuns", order_by="-id", limit=1)["dag_runs"]
+        return str(runs[0]["dag_run_id"]) if runs else None
+
+    def clear(self, run_id: str, task_id: str) -> list[str]:
+        """Let a task of a run, and all that follows it, run again; returns their ids."""
+        body = {
+            "dag_run_id": run_id,
+            "task_ids": [task_id],
+            "include_downstream": True,
+            "only_failed": False,
+            "dry_run": False,
+        }
+        cleared = self._ask("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", json=body)
+        return sorted(task["task_id"] for task in cleared["task_instances"])
 
     def run_state(self, run_id: str) -> str:
         """The state of a run."""

@@ -34,7 +34,11 @@ def build(settings: Settings, arguments: list[str]) -> int:
                 *arguments,
             ],
         )
-        results = json.loads(RUN_RESULTS.read_bytes())
+        try:
+            results = json.loads(RUN_RESULTS.read_bytes())
+        except (FileNotFoundError, ValueError):
+            print("Not recorded as built: dbt has built nothing.")
+            return 0
         if missing := not_built(results):
             print(f"Not recorded as built: {missing} of the nodes were not part of this build.")
         else:
@@ -53,11 +57,21 @@ def not_built(results: Mapping[str, Any]) -> int:
     )
 
 
+def arguments(text: str) -> list[str]:
+    """ARGS as a shell reads it; raises UserError for a quote that is not closed."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(
+            f"ARGS={text} cannot be read ({error}): close the quote, or leave it out."
+        ) from None
+
+
 def main() -> int:
     """Build; what a user can cause is one sentence and exit code 1."""
     stop_on_signals()
     try:
-        return build(Settings.from_env(os.environ), shlex.split(os.environ.get("ARGS", "")))
+        return build(Settings.from_env(os.environ), arguments(os.environ.get("ARGS", "")))
     except UserError as error:
         if str(error):
             print(f"error: {error}", file=sys.stderr)

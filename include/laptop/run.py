@@ -12,11 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from include import manifest
+from include.lake.listing import FORMATS, data_files
 from include.laptop import lock
-from include.laptop.airflow import NO_TRIGGERER, Airflow, Client, clean_temporary
+from include.laptop.airflow import NO_TRIGGERER, Airflow, Client, NoAnswerError, clean_temporary
 from include.laptop.processes import (
     StopError,
     ignore_signals,
@@ -26,6 +25,7 @@ from include.laptop.processes import (
 from include.settings import Settings, UserError
 
 POLL_SECONDS = 0.5
+PATIENCE_SECONDS = 120
 FINAL = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
@@ -64,32 +64,44 @@ class Progress:
         took = f"{task['duration']:.1f} s" if task["duration"] is not None else ""
         print(f"{clear}{self._elapsed()}  {task['task_id']:<40} {state:<16} {took:>8}", flush=True)
         if state in {"failed", "up_for_retry"}:
-            error = self.client.error(self.run_id, task["task_id"], task["try_number"])
+            try:
+                error = self.client.error(self.run_id, task["task_id"], task["try_number"])
+            except UserError:
+                # The log of a task that was killed may not be there.
+                error = ""
             lines = (error or "no message: see its log").splitlines()
             # What fails again is told in full when it has failed for good.
             for line in lines if state == "failed" else lines[:1]:
                 print(f"             {line}", flush=True)
 
 
-def needs_sample(lake: Path) -> bool:
-    """Whether no event has been landed in the lake."""
-    return not any(
-        not any(part.startswith((".", "_")) for part in path.relative_to(lake).parts)
-        for path in (lake / "raw_events").rglob("*.parquet")
+def needs_sample(lake: Path, declared: manifest.Manifest) -> bool:
+    """Whether nothing lies in the lake: no data of any source, and nothing was ever landed.
+
+    Real bets must not get a sample's events beside them.
+    """
+    names = [source["name"] for source in declared.content["sources"].values()]
+    landed = (lake / "_landing" / zone for zone in ("receipts", "committed"))
+    return not any(any(data_files(lake / name, FORMATS)) for name in names) and not any(
+        any(zone.iterdir()) for zone in landed if zone.is_dir()
     )
 
 
 def follow(airflow: Airflow, client: Client, run_id: str) -> list[dict[str, Any]]:
     """Print the run's progress until it has ended; returns its task instances."""
     progress = Progress(client, run_id)
+    answered = time.monotonic()
     for _ in _ticks():
         airflow.check()
         try:
             ended = client.run_state(run_id) in {"success", "failed"}
             progress.update()
-        except httpx.TransportError:
+        except NoAnswerError:
             # Either a hiccup, or a process has ended: the next check says which.
+            if time.monotonic() - answered > PATIENCE_SECONDS:
+                raise
             continue
+        answered = time.monotonic()
         if ended:
             if sys.stdout.isatty():
                 print("\r\x1b[2K", end="")
@@ -112,7 +124,9 @@ def run(settings: Settings, sample: list[str]) -> int:
         clean_temporary()
         if manifest.make(settings):
             print("Made dbt/target/manifest.json")
-        if needs_sample(Path(settings.lake)):
+        empty = needs_sample(Path(settings.lake), manifest.Manifest.read())
+        # Preflight refuses every other target, and must find the lake as it was.
+        if settings.target == "local" and empty:
             in_dbt_environment(settings, "include.lake", "generate", *sample)
         in_dbt_environment(settings, "include.preflight")
         client = None
@@ -140,7 +154,7 @@ def _stop(airflow: Airflow, client: Client | None) -> None:
             client.give_up()
             # The API server waits for open connections before it ends.
             client.http.close()
-    except httpx.HTTPError:
+    except UserError:
         pass
     finally:
         airflow.stop()
@@ -154,7 +168,7 @@ def report(settings: Settings, tasks: list[dict[str, Any]], seconds: float) -> i
         if task["state"] != "success":
             others.setdefault(task["state"] or "none", []).append(task["task_id"])
     print()
-    in_dbt_environment(settings, "include.laptop.kpis")
+    in_dbt_environment(settings, "include.kpis")
     print(f"\nwarehouse  {settings.duckdb}")
     print(f"lake       {settings.lake}")
     print(f"logs       {lock.HOME / 'logs'}")

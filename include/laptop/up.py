@@ -69,11 +69,18 @@ def up(settings: Settings, port: int) -> int:
             start_new_session=True,
         )
     until = time.monotonic() + 2 * START_SECONDS
-    while not READY.exists():
-        if process.poll() is not None or time.monotonic() > until:
+    ready = False
+    try:
+        while not READY.exists():
+            if process.poll() is not None or time.monotonic() > until:
+                raise UserError(f"Airflow did not start.\n{LOG.read_text().strip()}")
+            time.sleep(0.25)
+        ready = True
+    finally:
+        # Ctrl-C too: what was started is in a session of its own.
+        if not ready:
+            ignore_signals()
             _end(process.pid)
-            raise UserError(f"Airflow did not start.\n{LOG.read_text().strip()}")
-        time.sleep(0.25)
     print(f"Airflow is up: {READY.read_text()} (log {LOG}); `make down` stops it.")
     return 0
 
@@ -119,6 +126,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except StopError as stopped:
+        print("\nStopped, with everything that was started.", file=sys.stderr)
         return 128 + int(stopped.args[0])
 
 

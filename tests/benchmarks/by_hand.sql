@@ -896,12 +896,14 @@ spend as (
     select
         day_or_null(costs.date) as cohort_date,
         coalesce(text_or_null(costs.acquisition_channel), 'Unknown') as acquisition_channel,
-        sum(
-            cast(number_or_null(costs.amount) as decimal(21, 8)) * case
-                when currency_code(costs.currency) = getvariable('reporting_currency')
-                    then cast(1 as decimal(16, 8))
-                else rates.rate
-            end
+        cast(
+            sum(
+                cast(number_or_null(costs.amount) as decimal(21, 8)) * case
+                    when currency_code(costs.currency) = getvariable('reporting_currency')
+                        then cast(1 as decimal(16, 8))
+                    else rates.rate
+                end
+            ) as decimal(18, 4)
         ) as spend
     from spectrum.marketing_spend as costs
     left join rates
@@ -1105,10 +1107,10 @@ summed as (
         game_id,
         cast(sum(bet_count) as bigint) as bet_count,
         count_if(bet_count > 0) as players,
-        cast(sum(turnover) as decimal(18, 4)) as turnover,
-        cast(sum(winnings) as decimal(18, 4)) as winnings,
-        cast(sum(gross_result) as decimal(18, 4)) as ggr,
-        cast(sum(cash_result) as decimal(18, 4)) as ngr
+        case when count(turnover) = count(*) then cast(sum(turnover) as decimal(18, 4)) end as turnover,
+        case when count(winnings) = count(*) then cast(sum(winnings) as decimal(18, 4)) end as winnings,
+        case when count(gross_result) = count(*) then cast(sum(gross_result) as decimal(18, 4)) end as ggr,
+        case when count(cash_result) = count(*) then cast(sum(cash_result) as decimal(18, 4)) end as ngr
     from marts.fct_bets
     group by all
 )

@@ -147,7 +147,7 @@ def test_the_dag_runs_one_at_a_time_and_is_its_own_runbook(dag: Any) -> None:
     assert dag.doc_md
     for step in STEPS:
         assert f"`{step}`" in dag.doc_md
-    assert len((ROOT / "dags/game_analytics.py").read_text().splitlines()) < 60
+    assert len((ROOT / "dags/game_analytics.py").read_text().splitlines()) <= 60
 
 
 def test_node_tasks_run_one_node_and_no_test_of_others(dag: Any) -> None:

@@ -21,8 +21,9 @@ def main(command: str) -> int:
     settings = Settings.from_env(os.environ)
     lake = Path(settings.lake)
     if command == "generate":
-        (lake / "raw_events").mkdir(parents=True)
-        (lake / "raw_events" / "sample.parquet").touch()
+        # The folder of a source is no longer empty.
+        (lake / "events").mkdir(parents=True)
+        (lake / "events" / "sample.parquet").touch()
         (lake / "events.csv").write_text("event_id,event_type\n1,login\n2,logout\n")
         (lake / "bets.csv").write_text("bet_id,amount\n1,10\n2,20\n")
         print("sample landed")

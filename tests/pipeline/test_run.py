@@ -7,24 +7,19 @@ the next one has to cope with.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-import psutil
-
 from include.laptop.airflow import Client, free_port
-from include.settings import ROOT, Settings
+from include.settings import Settings
+from tests.pipeline.checkout import Checkout, kill_scheduler, states, wait_for
 
 HERE = Path(__file__).parent
 NODES = {
@@ -37,95 +32,13 @@ STEPS = {
 }
 
 
-@dataclass(frozen=True)
-class Checkout:
-    """A copy of the package with the small project and its lake."""
-
-    root: Path
-
-    @property
-    def lake(self) -> Path:
-        return self.root / "data" / "lake"
-
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", *arguments]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            **{name: text for name, text in os.environ.items() if not name.startswith("AIRFLOW")},
-            "PYTHONPATH": str(self.root),
-            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
-            "PYTHONUNBUFFERED": "1",
-        }
-
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=self.root,
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-
-    def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command("include.laptop.run"),
-            cwd=self.root,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def left_running(self) -> list[str]:
-        """Every process that works in this checkout."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("PYTHONPATH") == str(self.root):
-                    found.append(" ".join(process.cmdline()))
-            except psutil.Error:
-                continue
-        return found
-
-
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    if not (ROOT / ".venv/dbt/.installed").exists():
-        pytest.skip("dbt's environment is not installed")
-    root = tmp_path_factory.mktemp("checkout")
-    for folder in ("dags", "include", "plugins"):
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / folder, root / folder, ignore=ignore)
-    shutil.copytree(HERE / "small_project", root / "dbt")
-    shutil.copy(HERE / "small_lake.py", root / "include" / "lake" / "__main__.py")
-    (root / ".venv").symlink_to(ROOT / ".venv")
-    checkout = Checkout(root)
+    checkout = Checkout.make(tmp_path_factory.mktemp("checkout"))
+    shutil.copytree(HERE / "small_project", checkout.root / "dbt")
+    shutil.copy(HERE / "small_lake.py", checkout.root / "include" / "lake" / "__main__.py")
     yield checkout
     checkout.run("include.laptop.up", "down")
-
-
-def states(output: str) -> dict[str, list[str]]:
-    """The states that a run printed, by task, in order."""
-    found: dict[str, list[str]] = {}
-    for line in output.splitlines():
-        words = line.split()
-        if len(words) >= 4 and words[1] == "s" and words[2] in NODES | STEPS:
-            found.setdefault(words[2], []).append(words[3])
-    return found
-
-
-def wait_for(process: subprocess.Popen[str], text: str) -> str:
-    """Read a process's output up to the line that contains the text."""
-    seen = ""
-    for line in process.stdout or ():
-        seen += line
-        if text in line:
-            return seen
-    pytest.fail(f"{text!r} never came: {seen}")
 
 
 def write_lake(checkout: Checkout, events: str = "1,login\n2,logout\n") -> None:
@@ -134,12 +47,8 @@ def write_lake(checkout: Checkout, events: str = "1,login\n2,logout\n") -> None:
 
 
 def test_a_failed_test_a_broken_model_and_a_stale_source(checkout: Checkout) -> None:
-    subprocess.run(
-        [str(ROOT / ".venv/dbt/bin/python"), "-m", "include.lake", "generate"],
-        cwd=checkout.root,
-        env=checkout.environment,
-        check=True,
-    )
+    generated = checkout.run_dbt("include.lake", "generate")
+    assert generated.returncode == 0, generated.stderr
     write_lake(checkout, "1,login\n1,logout\n")
     days = checkout.root / "dbt/models/marts/dim_days.sql"
     good = days.read_text()
@@ -153,7 +62,7 @@ def test_a_failed_test_a_broken_model_and_a_stale_source(checkout: Checkout) -> 
     days.write_text(good)
     (checkout.lake / "stale.json").unlink()
     assert ended.returncode == 1
-    seen = states(ended.stdout)
+    seen = states(ended.stdout, NODES | STEPS)
     # A failed test is final; what hangs on it is not built.
     assert seen["stg_events"] == ["failed"]
     assert seen["int_events"] == seen["events_history"] == ["upstream_failed"]
@@ -185,7 +94,7 @@ def test_a_stale_source_alone_is_no_success(checkout: Checkout) -> None:
     (checkout.lake / "stale.json").unlink()
     print(ended.stdout, ended.stderr)
     assert ended.returncode == 1
-    seen = states(ended.stdout)
+    seen = states(ended.stdout, NODES | STEPS)
     assert {task for task in seen if seen[task] == ["skipped"]} == {
         *("stg_bets", "fct_bets", "record_partitions")
     }
@@ -197,20 +106,14 @@ def test_a_stale_source_alone_is_no_success(checkout: Checkout) -> None:
 
 def test_a_killed_scheduler_ends_the_run_and_leaves_nothing(checkout: Checkout) -> None:
     write_lake(checkout)
-    process = checkout.start()
+    process = checkout.start("include.laptop.run")
     wait_for(process, " freshness ")
     other = checkout.run("include.laptop.run")
     assert other.returncode == 1
     assert other.stderr == (
         f"error: `make run` (process {process.pid}) is using this checkout: wait until it ends.\n"
     )
-    schedulers = [
-        child
-        for child in psutil.Process(process.pid).children()
-        if "scheduler" in " ".join(child.cmdline())
-    ]
-    assert len(schedulers) == 1
-    schedulers[0].kill()
+    kill_scheduler(process)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "error: Airflow's scheduler ended with signal 9" in output
@@ -221,7 +124,7 @@ def test_after_it_a_run_succeeds(checkout: Checkout) -> None:
     ended = checkout.run("include.laptop.run")
     print(ended.stdout, ended.stderr)
     assert ended.returncode == 0
-    assert states(ended.stdout) == {task: ["success"] for task in NODES | STEPS}
+    assert states(ended.stdout, NODES | STEPS) == {task: ["success"] for task in NODES | STEPS}
     assert (checkout.lake / "recorded").read_text() == "recorded\n"
     for output in (Settings().duckdb, Settings().lake, ".airflow/logs"):
         assert str(checkout.root / output) in ended.stdout
@@ -229,7 +132,7 @@ def test_after_it_a_run_succeeds(checkout: Checkout) -> None:
 
 
 def test_ctrl_c_stops_everything(checkout: Checkout) -> None:
-    process = checkout.start()
+    process = checkout.start("include.laptop.run")
     wait_for(process, " freshness ")
     time.sleep(3)  # Into the first dbt processes, which have sessions of their own.
     process.send_signal(signal.SIGINT)
@@ -240,7 +143,24 @@ def test_ctrl_c_stops_everything(checkout: Checkout) -> None:
     assert checkout.left_running() == []
 
 
-def test_up_clear_one_task_and_down(checkout: Checkout) -> None:
+def test_ctrl_c_during_up_stops_everything(checkout: Checkout) -> None:
+    process = checkout.start("include.laptop.up", "up", str(free_port()))
+    until = time.monotonic() + 60
+    while time.monotonic() < until and len(checkout.left_running()) < 4:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped" in output
+    assert "Traceback" not in output
+    assert checkout.left_running() == []
+
+
+def test_up_retry_one_task_and_down(checkout: Checkout) -> None:
+    refused = checkout.run("include.laptop.retry", "stg_bets")
+    assert (refused.returncode, refused.stderr) == (
+        *(1, "error: Airflow is not running: `make up` starts it, then try again.\n"),
+    )
     port = free_port()
     started = checkout.run("include.laptop.up", "up", str(port), GAME_ANALYTICS_SCHEDULE="none")
     assert started.returncode == 0, started.stderr
@@ -250,24 +170,38 @@ def test_up_clear_one_task_and_down(checkout: Checkout) -> None:
     assert "`make up` (process " in refused.stderr
     assert "`make down` stops it" in refused.stderr
 
+    # The last run is the one that Ctrl-C ended in its middle, so its end is not there.
     client = Client(f"http://127.0.0.1:{port}")
     assert client.answers()
-    runs = client.get("/dags/game_analytics/dagRuns", order_by="-id")["dag_runs"]
-    run_id = next(run["dag_run_id"] for run in runs if run["state"] == "success")
-    before = {task["task_id"]: task["try_number"] for task in client.tasks(run_id)}
-    cleared = checkout.run(
-        *("airflow", "tasks", "clear", "game_analytics", "--task-regex", "stg_bets", "--yes"),
-        AIRFLOW_HOME=str(checkout.root / ".airflow"),
-    )
+    run_id = client.last_run()
+    assert run_id
+    assert client.run_state(run_id) == "failed"
+    unknown = checkout.run("include.laptop.retry", "stg_bet")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("error: there is no task stg_bet: did you mean stg_bets")
+    cleared = checkout.run("include.laptop.retry", "preflight")
+    print(cleared.stdout)
     assert cleared.returncode == 0, cleared.stderr
-    until = time.monotonic() + 60
-    while time.monotonic() < until and client.run_state(run_id) != "success":
-        time.sleep(0.5)
+    assert set(cleared.stdout.split(": ")[1].strip().strip(".").split(", ")) == NODES | STEPS
+    until_success(client, run_id)
+    assert {task["state"] for task in client.tasks(run_id)} == {"success"}
+
+    before = {task["task_id"]: task["try_number"] for task in client.tasks(run_id)}
+    cleared = checkout.run("include.laptop.retry", "stg_bets")
+    assert cleared.returncode == 0, cleared.stderr
+    until_success(client, run_id)
     after = {task["task_id"]: task["try_number"] for task in client.tasks(run_id)}
-    assert after == before | {"stg_bets": before["stg_bets"] + 1}
+    again = {"stg_bets", "fct_bets", "cross_model_tests", "record_partitions", "kpi_summary"}
+    assert {task for task in after if after[task] != before[task]} == again | {"done"}
     assert {task["state"] for task in client.tasks(run_id)} == {"success"}
 
     stopped = checkout.run("include.laptop.up", "down")
     assert stopped.returncode == 0, stopped.stderr
     assert checkout.left_running() == []
     assert checkout.run("include.laptop.up", "down").stdout == "Airflow is not running.\n"
+
+
+def until_success(client: Client, run_id: str) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and client.run_state(run_id) != "success":
+        time.sleep(0.5)

@@ -15,13 +15,19 @@ from include.settings import ROOT, Settings, UserError
 
 
 def test_dbt_is_missing_or_of_another_version(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="none is no program: run `make install`"):
+    with pytest.raises(UserError, match=r"none is no program: run `rm -rf .venv && make install`"):
         preflight.check_dbt(Settings(dbt_executable=str(tmp_path / "none")))
     lock = tmp_path / "dbt.txt"
     lock.write_text("dbt-core==0.1 \\\n    --hash=sha256:00\n")
-    with pytest.raises(UserError, match=r"dbt-core is .*, dbt.txt says 0.1: run `make install`"):
+    with pytest.raises(UserError, match=r"dbt-core is .*, dbt.txt says 0.1: run `rm -rf"):
         preflight.check_dbt(Settings(dbt_executable=sys.executable), lock)
     assert "dbt-duckdb" in preflight.check_dbt(Settings(dbt_executable=sys.executable))
+
+
+def test_a_target_of_a_later_release() -> None:
+    assert preflight.check_target(Settings())
+    with pytest.raises(UserError, match="redshift is not there yet in this release: set GAME_"):
+        preflight.check_target(Settings(target="redshift"))
 
 
 def test_a_manifest_of_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,15 +77,22 @@ def test_the_warehouse_is_locked_damaged_newer_or_a_folder(tmp_path: Path) -> No
         preflight.check_duckdb(tmp_path)
 
 
-def test_as_a_program_it_says_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("mars", "error: GAME_ANALYTICS_TARGET is 'mars'"),
+        ("redshift", "error: target redshift is not there yet in this release"),
+    ],
+)
+def test_as_a_program_it_says_one_sentence(tmp_path: Path, target: str, expected: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "include.preflight"],
         cwd=ROOT,
-        env={"GAME_ANALYTICS_TARGET": "mars", "PATH": str(tmp_path)},
+        env={"GAME_ANALYTICS_TARGET": target, "PATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ended.returncode == 1
-    assert ended.stderr.startswith("error: GAME_ANALYTICS_TARGET is 'mars'")
+    assert ended.stderr.startswith(expected)
     assert ended.stderr.count("\n") == 1

@@ -41,6 +41,16 @@ def test_settings_survive_the_way_to_another_process() -> None:
         ("TARGET", "snowflake"),
         ("EXECUTION", "kubernetes"),
         ("SCHEDULE", "every day"),
+        ("SCHEDULE", "61 99 * * *"),
+        ("SCHEDULE", "@sometimes"),
+        ("SCHEDULE", "0 0 30 2 *"),
+        ("SCHEDULE", "0 0 31 4,6 *"),
+        ("SCHEDULE", "5-1 * * * *"),
+        ("SCHEDULE", "*/0 * * * *"),
+        ("SCHEDULE", "0 0 0 * *"),
+        ("SCHEDULE", "0 0 * * fun"),
+        ("SCHEDULE", "0 0 * *"),
+        ("SCHEDULE", ""),
         ("REPORTING_CURRENCY", "usd"),
         ("REPORTING_CURRENCY", "US'; drop"),
         ("SCHEMA_PREFIX", "Ann-"),
@@ -57,3 +67,25 @@ def test_a_wrong_value_names_the_setting_and_the_remedy(name: str, value: str) -
     assert f"GAME_ANALYTICS_{name}" in str(caught.value)
     assert repr(value) in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("none", "@once", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly"),
+        *(
+            "30 4 * * *",
+            "*/5 0-6/2 1,15 jan-MAR Mon",
+            "5/15 * * * 7",
+            "0 0 29 feb *",
+            "0 0 31 4,5 *",
+        ),
+    ],
+)
+def test_a_schedule_that_passes_is_one_for_airflow(value: str) -> None:
+    assert Settings.from_env({"GAME_ANALYTICS_SCHEDULE": value}).schedule == value
+    if value not in {"none", "@once"}:
+        timetables = pytest.importorskip(
+            "airflow.timetables.trigger", reason="Airflow's part of it runs in its environment"
+        )
+        timetables.CronTriggerTimetable(value, timezone="UTC").validate()

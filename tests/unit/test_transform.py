@@ -102,6 +102,18 @@ def test_stale_sources_skip_what_needs_them(tmp_path: Path) -> None:
     assert made.fresh(context("source.x")) == ["does_not"]
 
 
+@pytest.mark.parametrize("result", [None, {}, "words"])
+def test_without_a_result_of_freshness_nothing_counts_as_fresh(
+    tmp_path: Path, result: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Instance, "xcom_pull", lambda *_, **__: result)
+    with pytest.raises(AirflowFailException, match="no result of freshness: clear that task"):
+        operator(tmp_path, None).fresh(context())
+    done = transform.DoneOperator(task_id="done", manifest=Manifest({"nodes": {}}))
+    with pytest.raises(AirflowFailException, match="no result of freshness"):
+        done.execute(context())
+
+
 def test_done_is_not_green_when_a_needed_source_is_stale() -> None:
     nodes = {"model.p.a": {"resource_type": "model", "depends_on": {"nodes": ["source.x"]}}}
     done = transform.DoneOperator(task_id="done", manifest=Manifest({"nodes": nodes}))
@@ -133,7 +145,12 @@ def stand_in(folder: Path, script: str) -> Settings:
 
 @pytest.mark.parametrize(
     ("script", "expected"),
-    [("echo words; echo '{\"stale\": []}'", {"stale": []}), ("echo words", None)],
+    [
+        ("echo words; echo '{\"stale\": []}'", {"stale": []}),
+        ("echo '{\"stale\": []}'; echo warning >&2; echo bye", {"stale": []}),
+        ('echo \'{"no": "result"}\' >&2; echo words', None),
+        ("echo words", None),
+    ],
 )
 def test_a_commands_json_is_its_result(tmp_path: Path, script: str, expected: Any) -> None:
     settings = stand_in(tmp_path, script)
@@ -142,7 +159,7 @@ def test_a_commands_json_is_its_result(tmp_path: Path, script: str, expected: An
 
 
 def test_a_commands_last_line_is_its_error(tmp_path: Path) -> None:
-    settings = stand_in(tmp_path, "echo words; echo 'error: no lake.' >&2; exit 1")
+    settings = stand_in(tmp_path, "echo 'error: no lake.' >&2; sleep 0.2; echo words; exit 1")
     step = transform.DbtEnvironmentOperator(task_id="step", settings=settings, command=["x"])
     with pytest.raises(AirflowException, match=r"^error: no lake\.$"):
         step.execute({})

@@ -1,6 +1,6 @@
 {#
     JSON text in which the value of each key that can identify a person is replaced by ***: a string with
-    its escapes, or a number.
+    its escapes, a number, or a flat object or list.
 #}
 {% macro masked(json) -%}
     {{ adapter.dispatch('masked')(json) }}
@@ -17,7 +17,7 @@
     {%- set text = namespace(sql=json) -%}
     {%- for key in personal_keys() -%}
         {%- set text.sql = "regexp_replace(" ~ text.sql ~ ", '\"" ~ key
-            ~ "\"\\s*:\\s*(\"([^\"\\\\]|\\\\.)*\"|[-+.0-9eE]+)', '\"" ~ key ~ "\":\"***\"', 'g')" -%}
+            ~ "\"\\s*:\\s*(\"([^\"\\\\]|\\\\.)*\"|[-+.0-9eE]+|[{][^{}]*[}]|[[][^]]*[]])', '\"" ~ key ~ "\":\"***\"', 'g')" -%}
     {%- endfor -%}
     {{ text.sql }}
 {%- endmacro %}
@@ -27,7 +27,7 @@
     {%- set text = namespace(sql=json) -%}
     {%- for key in personal_keys() -%}
         {%- set text.sql = "regexp_replace(" ~ text.sql ~ ", '\"" ~ key
-            ~ "\"[ ]*:[ ]*(\"([^\"\\\\\\\\]|\\\\\\\\.)*\"|[-+.0-9eE]+)', '\"" ~ key ~ "\":\"***\"')" -%}
+            ~ "\"[ ]*:[ ]*(\"([^\"\\\\\\\\]|\\\\\\\\.)*\"|[-+.0-9eE]+|[{][^{}]*[}]|[[][^]]*[]])', '\"" ~ key ~ "\":\"***\"')" -%}
     {%- endfor -%}
     {{ text.sql }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# A rate serves its own day and the three after it; both legs of a cross rate are of one day. #}
+{# A rate serves its own day and the three after it; each leg of a cross rate by itself. #}
 with exchange_rates as (
     select
         rate_date,
@@ -57,18 +57,25 @@ reporting_rates as (
     where currency = {{ reporting_currency() }}
 ),
 
-final as (
+cross_rates as (
     select
         euro_rates.rate_date,
         euro_rates.currency,
-        cast(
-            {{ divided_exactly('euro_rates.euro_rate', 'reporting_rates.euro_rate', 8) }}
-            as decimal(19, 8)
-        ) as rate
+        {{ divided_exactly('euro_rates.euro_rate', 'reporting_rates.euro_rate', 8) }} as rate
     from euro_rates
     inner join reporting_rates
         on euro_rates.rate_date = reporting_rates.rate_date
     where euro_rates.currency <> {{ reporting_currency() }}
+),
+
+{# No currency is worth so much of another: such a rate is a mistake, and would overflow. #}
+final as (
+    select
+        rate_date,
+        currency,
+        cast(rate as decimal(19, 8)) as rate
+    from cross_rates
+    where rate < 100000000
 )
 
 select * from final

@@ -22,7 +22,7 @@ final as (
         spend.acquisition_channel,
         cast(
             sum({{ converted('spend.amount', 'spend.currency', 'exchange_rates.rate') }})
-            as decimal(22, 8)
+            as decimal(18, 4)
         ) as amount,
         cast(
             sum(

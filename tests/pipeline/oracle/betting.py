@@ -96,9 +96,9 @@ def _minus(one: Decimal | None, other: Decimal | None) -> Decimal | None:
 
 
 def _total(rows: Table, column: str) -> Decimal | None:
-    """The sum of the known values, as SQL sums; None if none is known."""
+    """The sum; None if one of the values is not known."""
     known_values = [value for row in rows if isinstance(value := row[column], Decimal)]
-    return sum(known_values, ZERO) if known_values else None
+    return sum(known_values, ZERO) if len(known_values) == len(rows) else None
 
 
 def rpt_betting(bets: Table, transactions: list[Transaction]) -> Table:

@@ -78,6 +78,9 @@ def test_hidden_files_are_not_read(tmp_path: Path) -> None:
     (below / "a.csv").write_text("playerid\nann\n")
     (below / "_b.csv").write_text("playerid\nghost\n")
     (below / ".c.csv").write_text("playerid\nghost\n")
+    for hidden in ("_temporary", ".hidden"):
+        (below / hidden).mkdir()
+        (below / hidden / "d.csv").write_text("playerid\nghost\n")
     assert len(rows(tmp_path)) == 1
 
 
@@ -90,7 +93,17 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     assert "replace or remove" in str(caught.value)
 
 
-def test_a_quote_in_the_path(tmp_path: Path) -> None:
-    lake = tmp_path / "ann's lake"
-    (folder(lake, "2026-09-01") / "a.csv").write_text("playerid\nann\n")
-    assert len(rows(lake)) == 1
+@pytest.mark.parametrize("name", ["ann's lake", "lake [1]", "lake *?"])
+def test_any_character_in_the_path(tmp_path: Path, name: str) -> None:
+    (folder(tmp_path / name, "2026-09-01") / "a.csv").write_text("playerid\nann\n")
+    assert len(rows(tmp_path / name)) == 1
+
+
+def test_a_file_that_lands_after_the_views_are_made_is_not_read(tmp_path: Path) -> None:
+    below = folder(tmp_path, "2026-09-01")
+    (below / "a.csv").write_text("playerid\nann\n")
+    with duckdb.connect() as connection:
+        create_views(connection, tmp_path, "spectrum", [BETS])
+        (below / "b.csv").write_text("playerid\nbob\n")
+        count = connection.execute("select count(*) from spectrum.game_transactions").fetchall()
+        assert count == [(1,)]

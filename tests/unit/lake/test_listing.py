@@ -46,7 +46,7 @@ def test_the_newest_change_counts(tmp_path: Path) -> None:
     write(tmp_path / "games/a.csv", changed=1_780_000_000)
     write(tmp_path / "games/b.csv", changed=1_790_000_000)
     (games,) = list_lake(tmp_path, SOURCES, None)
-    assert games.changed_at == datetime.fromtimestamp(1_790_000_000, UTC)
+    assert games.changed_at == datetime.fromtimestamp(1_790_000_000, UTC).replace(tzinfo=None)
 
 
 def test_hidden_and_foreign_files_do_not_count(tmp_path: Path) -> None:

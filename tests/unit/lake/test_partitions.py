@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -91,9 +92,12 @@ class Build:
         self.connection = duckdb.connect()
 
     def touched(
-        self, of: Manifest | None = None, asked: tuple[date, date] | None = None
+        self,
+        of: Manifest | None = None,
+        asked: tuple[date, date] | None = None,
+        run_id: str = "",
     ) -> list[str]:
-        found = find_run_days(self.connection, self.settings, of or manifest(), asked)
+        found = find_run_days(self.connection, self.settings, of or manifest(), asked, run_id)
         self.warnings = found.warnings
         written = self.connection.execute(
             "select day from operations.run_days where source = 'raw_events' order by 1"
@@ -101,9 +105,15 @@ class Build:
         assert [day for (day,) in written] == found.days["raw_events"]
         return found.days["raw_events"]
 
-    def record(self, of: Manifest | None = None, *, full_refresh: bool = False) -> int:
+    def record(
+        self, of: Manifest | None = None, *, full_refresh: bool = False, run_id: str = ""
+    ) -> int:
         return record_build(
-            self.connection, self.settings, of or manifest(), full_refresh=full_refresh
+            self.connection,
+            self.settings,
+            of or manifest(),
+            full_refresh=full_refresh,
+            run_id=run_id,
         )
 
 
@@ -180,6 +190,47 @@ def test_a_changed_seed_touches_every_day_once(build: Build) -> None:
     assert build.touched(manifest(seed="s2")) == ["2026-09-01"]
     build.record(manifest(seed="s2"))
     assert build.touched(manifest(seed="s2")) == []
+
+
+def test_a_changed_seed_waits_for_a_run_of_all_its_days(tmp_path: Path) -> None:
+    build = Build(tmp_path, late_days="10")
+    for day in ("2026-09-01", "2026-09-02"):
+        event_file(build.lake, day)
+    build.touched(asked=(date(2026, 9, 1), date(2026, 9, 2)))
+    build.record()
+    changed = manifest(seed="s2")
+    asked = (date(2026, 9, 2), date(2026, 9, 2))
+    assert build.touched(changed, asked) == ["2026-09-02"]
+    build.record(changed)
+    # Also days before the bound on late days.
+    assert build.touched(changed) == ["2026-09-01", "2026-09-02"]
+
+
+def test_a_run_does_not_record_the_days_of_another(build: Build) -> None:
+    event_file(build.lake, "2026-09-01")
+    build.touched(run_id="first")
+    event_file(build.lake, "2026-09-02")
+    build.touched(run_id="second")
+    with pytest.raises(UserError, match=r"replaced by those of second: clear the task partitions"):
+        build.record(run_id="first")
+    assert build.touched(run_id="first") == ["2026-09-01", "2026-09-02"]
+    build.record(run_id="first")
+    assert build.touched(run_id="third") == []
+
+
+def test_fingerprints_do_not_depend_on_the_time_zone(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        event_file(build.lake, "2026-09-01")
+        build.touched()
+        build.record()
+        assert build.touched() == []
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("change", [{"model": "m2"}, {"view": "v2"}, {"macro": "2"}])

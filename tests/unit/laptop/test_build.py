@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("psutil", reason="runs in Airflow's environment")
 
-from include.laptop import build
+from include import manifest
+from include.laptop import build, lock
 from include.manifest import Manifest
+from include.settings import Settings
 
 NODES = {name: {"resource_type": name.split(".")[0]} for name in ("model.p.a", "seed.p.b")}
 
@@ -33,3 +37,39 @@ def test_not_built(
     results = [{"unique_id": name, "status": status} for name, status in statuses.items()]
     monkeypatch.setattr(Manifest, "read", classmethod(lambda cls: cls({"nodes": NODES})))
     assert build.not_built({"results": results, "args": arguments}) == missing
+
+
+@pytest.mark.parametrize("written", [None, "half a fi"])
+def test_dbt_that_builds_nothing_is_not_recorded(
+    written: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results, commands = tmp_path / "run_results.json", []
+
+    def run_here(_: Settings, command: list[str]) -> None:
+        commands.append(command)
+        if written:
+            results.write_text(written)
+
+    monkeypatch.setattr(build, "RUN_RESULTS", results)
+    monkeypatch.setattr(lock, "hold", lambda _: nullcontext())
+    monkeypatch.setattr(manifest, "make", lambda _: False)
+    monkeypatch.setattr(build, "in_dbt_environment", lambda _, *command: commands.append(command))
+    monkeypatch.setattr(build, "run_here", run_here)
+    assert build.build(Settings(), ["--help"]) == 0
+    assert commands[-1][-1] == "--help"
+    assert capsys.readouterr().out == "Not recorded as built: dbt has built nothing.\n"
+
+
+def test_a_quote_that_is_not_closed_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ARGS", "--vars '{a: 1}")
+    monkeypatch.setattr(build, "stop_on_signals", lambda: None)
+    assert build.main() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ARGS=--vars '{a: 1} cannot be read (No closing quotation)")
+    assert said.count("\n") == 1
+    assert build.arguments("--select 'a b'") == ["--select", "a b"]

@@ -7,31 +7,43 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from include.laptop import airflow, run
-from include.settings import Settings
+from include.laptop import airflow, retry, run
+from include.manifest import Manifest
+from include.settings import Settings, UserError
+
+DECLARED = Manifest(
+    {"sources": {f"source.p.{name}": {"name": name} for name in ("raw_events", "games", "bets")}}
+)
 
 
 @pytest.mark.parametrize(
     ("file", "needed"),
     [
         (None, True),
-        ("raw_events/_landing/a.parquet", True),
+        ("raw_events/_unfinished/a.parquet", True),
         ("raw_events/.hidden.parquet", True),
-        ("rejected_events/year=2026/a.parquet", True),
+        ("games/README", True),
+        ("of_nobody/a.parquet", True),
+        ("_landing/staging/a/a.parquet", True),
+        ("_landing/committed/a/a.parquet", False),
+        ("_landing/receipts/a.json", False),
         ("raw_events/year=2026/month=09/day=01/a.parquet", False),
+        ("games/a.csv.gz", False),
+        ("bets/date=2026-09-01/a.jsonl", False),
     ],
 )
-def test_the_sample_is_for_a_lake_without_events(
+def test_the_sample_is_for_a_lake_without_anything(
     tmp_path: Path, file: str | None, needed: bool
 ) -> None:
     if file:
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).touch()
-    assert run.needs_sample(tmp_path) is needed
+    assert run.needs_sample(tmp_path, DECLARED) is needed
 
 
 @pytest.mark.parametrize("state", ["failed", "skipped", "upstream_failed", "up_for_retry", None])
@@ -61,3 +73,59 @@ def test_airflow_is_on_loopback_and_its_keys_are_private(
     # Saved connections stay readable; tokens of an earlier start do not stay valid.
     assert written[0]["core"]["fernet_key"] == written[1]["core"]["fernet_key"]
     assert written[0]["api_auth"]["jwt_secret"] != written[1]["api_auth"]["jwt_secret"]
+
+
+def client(answer: httpx.Response | httpx.HTTPError) -> airflow.Client:
+    """A client whose every question gets the same answer."""
+
+    def handle(_: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    made = airflow.Client("http://127.0.0.1:1")
+    made.http = httpx.Client(base_url="http://127.0.0.1:1", transport=httpx.MockTransport(handle))
+    return made
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ReadTimeout("late"),
+        httpx.Response(500),
+        httpx.Response(200, text="no JSON"),
+    ],
+)
+def test_an_api_that_does_not_answer_is_one_sentence(
+    answer: httpx.Response | httpx.HTTPError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(airflow.NoAnswerError, match=r"does not answer \(.+\): see .*api-server"):
+        client(answer).trigger("run")
+    assert not client(answer).answers()
+    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0)
+    with pytest.raises(airflow.NoAnswerError):
+        run.follow(airflow.Airflow(Settings()), client(answer), "run")
+
+
+def test_what_the_api_refuses_is_told() -> None:
+    with pytest.raises(UserError, match=r"refuses POST .*dagRuns \(409\): there is one") as error:
+        client(httpx.Response(409, text="there is one")).trigger("run")
+    assert not isinstance(error.value, airflow.NoAnswerError)
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("rpt_lvt", r"no task rpt_lvt: did you mean rpt_ltv"),
+        ("ltv", r"did you mean rpt_ltv or rpt_ltv_overall\?$"),
+        ("^rpt_ltv$", r"did you mean rpt_ltv"),
+        ("zzz", r"there are done, rpt_ltv, rpt_ltv_overall\.$"),
+        ("", r"no task without a name \(TASK=\): there are"),
+    ],
+)
+def test_a_task_that_is_not_there_is_told_with_its_neighbours(task: str, expected: str) -> None:
+    known = ["rpt_ltv_overall", "rpt_ltv", "done"]
+    retry.check("rpt_ltv", known)
+    with pytest.raises(UserError, match=expected):
+        retry.check(task, known)

@@ -60,10 +60,10 @@ summed as (
         game_id,
         sum(bet_count) as bet_count,
         sum(case when bet_count > 0 then 1 else 0 end) as players,
-        sum(turnover) as turnover,
-        sum(winnings) as winnings,
-        sum(gross_result) as ggr,
-        sum(cash_result) as ngr
+        {{ sum_if_all_known('turnover') }} as turnover,
+        {{ sum_if_all_known('winnings') }} as winnings,
+        {{ sum_if_all_known('gross_result') }} as ggr,
+        {{ sum_if_all_known('cash_result') }} as ngr
     from bets
     group by 1, 2
 ),

@@ -87,7 +87,7 @@ cohort_spend as (
         cohorts.as_of_date,
         cohorts.cohort_size,
         cast(
-            {{ divided_exactly('spend.amount * cast(cohorts.cohort_size as integer)', 'installs.install_count', 4) }}
+            {{ divided_exactly('spend.amount * cohorts.cohort_size', 'installs.install_count', 4) }}
             as decimal(18, 4)
         ) as spend
     from cohorts

@@ -7,7 +7,7 @@
 with raw_events as (
     select
         event_id,
-        event_type,
+        nullif(trim(event_type), '') as event_type,
         event_name,
         event_version,
         event_timestamp,
@@ -34,13 +34,13 @@ extracted as (
         year,
         month,
         day,
-        event_name,
-        event_version,
+        event_type,
         event_timestamp,
         event_data,
+        nullif(trim(event_name), '') as event_name,
+        nullif(trim(event_version), '') as event_version,
         nullif(trim(app_version), '') as app_version,
         nullif(trim(event_id), '') as event_id,
-        nullif(trim(event_type), '') as event_type,
         nullif(trim(application_id), '') as application_id,
         {{ parsed_date("year || '-' || month || '-' || day") }} as partition_date,
         {{ json_text(text_of('metadata_texts', metadata_keys, 'processing_result'), 'status') }}
@@ -106,7 +106,7 @@ judged as (
 final as (
     select
         event_id,
-        event_type,
+        nullif(trim(event_type), '') as event_type,
         event_name,
         event_version,
         event_timestamp,

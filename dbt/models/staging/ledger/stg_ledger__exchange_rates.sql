@@ -33,8 +33,7 @@ final as (
     where
         rate_date is not null
         and currency is not null
-        {# Outside, a cross rate could leave decimal(19, 8), or a converted amount (18, 4). #}
-        and euro_rate between 0.000001 and 9999
+        and euro_rate > 0
 )
 
 select * from final

@@ -37,7 +37,7 @@ ranked as (
             order by
                 case when updated_date is null then 1 else 0 end,
                 updated_date desc,
-                updated_text desc,
+                coalesce(updated_text, '') desc,
                 coalesce(country, ''),
                 coalesce(cast(birth_date as varchar(10)), ''),
                 coalesce(gender, ''),

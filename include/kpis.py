@@ -1,17 +1,16 @@
-"""`python -m include.laptop.kpis`: the last days' KPIs and the retention (dbt's environment)."""
+"""`python -m include.kpis`: the last days' KPIs and the retention (dbt's environment)."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from include.settings import Settings
+from include.duckdb_file import connect
+from include.settings import Settings, UserError
 
 DAYS = 14
 LOCK_SECONDS = 20
@@ -28,18 +27,6 @@ COLUMNS = (
     ("arpdau", "ARPDAU", "{:.4f}"),
 )
 """Of `rpt_daily_kpis`: column, heading and format."""
-
-
-def opened(path: Path) -> duckdb.DuckDBPyConnection:
-    """The warehouse, read-only; waits for a writer that is about to end."""
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return duckdb.connect(str(path), read_only=True)
-        except duckdb.IOException as error:
-            if "lock" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.2)
 
 
 def summary(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> list[str]:
@@ -92,14 +79,18 @@ def main() -> int:
     if settings.target != "local":
         print(f"The KPIs are in {settings.schema_prefix}marts.rpt_daily_kpis of the warehouse.")
         return 0
-    path = Path(settings.duckdb)
+    path = settings.duckdb_path
+    if not path.exists():
+        print(f"No KPIs yet: there is no warehouse {path}.")
+        return 0
     try:
-        with opened(path) as warehouse:
+        # A writer may be about to end.
+        with connect(path, patience=LOCK_SECONDS, read_only=True) as warehouse:
             print("\n".join(summary(warehouse, settings)))
     except duckdb.CatalogException:
         print(f"No KPIs yet: rpt_daily_kpis is not in {path}.")
-    except duckdb.IOException as error:
-        print(f"No KPIs: {path} cannot be read ({str(error).splitlines()[0]}).")
+    except UserError as error:
+        print(f"No KPIs: {error}")
     return 0
 
 

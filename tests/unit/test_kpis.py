@@ -12,7 +12,7 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
 import duckdb
 
-from include.laptop import kpis
+from include import kpis
 from include.settings import ROOT, Settings
 
 
@@ -46,7 +46,7 @@ def test_a_warehouse_without_kpis_is_no_error(tmp_path: Path) -> None:
     for path in (tmp_path / "none.duckdb", tmp_path / "empty.duckdb"):
         duckdb.connect(str(tmp_path / "empty.duckdb")).close()
         ended = subprocess.run(
-            [sys.executable, "-m", "include.laptop.kpis"],
+            [sys.executable, "-m", "include.kpis"],
             cwd=ROOT,
             env={"GAME_ANALYTICS_DUCKDB": str(path)},
             capture_output=True,

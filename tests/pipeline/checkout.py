@@ -1,0 +1,120 @@
+"""A copy of the package in which the commands of a laptop run, apart from everything else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.settings import ROOT
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of `dags/`, `include/` and `plugins/`, with its own lake and Airflow home."""
+
+    root: Path
+
+    @classmethod
+    def make(cls, root: Path) -> Checkout:
+        """Copy the package; the environments are the checkout's own."""
+        if not (ROOT / ".venv/dbt/.installed").exists():
+            pytest.skip("dbt's environment is not installed")
+        for folder in ("dags", "include", "plugins"):
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / folder, root / folder, ignore=ignore)
+        (root / ".venv").symlink_to(ROOT / ".venv")
+        return cls(root)
+
+    @property
+    def lake(self) -> Path:
+        """The folder of the lake."""
+        return self.root / "data" / "lake"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a command in this checkout."""
+        return {
+            **{name: text for name, text in os.environ.items() if not name.startswith("AIRFLOW")},
+            "PYTHONPATH": str(self.root),
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def run(
+        self, *arguments: str, python: Path | str = sys.executable, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python -m …` to its end."""
+        return subprocess.run(
+            [str(python), "-m", *arguments],
+            cwd=self.root,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    def run_dbt(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m …` of dbt's environment to its end."""
+        python = ROOT / ".venv" / "dbt" / "bin" / "python"
+        return self.run(*arguments, python=python, **environment)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `python -m …`; its output is to be read line by line."""
+        return subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def left_running(self) -> list[str]:
+        """Every process that works in this checkout."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("PYTHONPATH") == str(self.root):
+                    found.append(" ".join(process.cmdline()))
+            except psutil.Error:
+                continue
+        return found
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    """Read a process's output up to the line that contains the text."""
+    seen = ""
+    for line in process.stdout or ():
+        seen += line
+        if text in line:
+            return seen
+    pytest.fail(f"{text!r} never came: {seen}")
+
+
+def kill_scheduler(process: subprocess.Popen[str]) -> None:
+    """`kill -9` the scheduler that a command started."""
+    schedulers = [
+        child
+        for child in psutil.Process(process.pid).children()
+        if "scheduler" in " ".join(child.cmdline())
+    ]
+    assert len(schedulers) == 1
+    schedulers[0].kill()
+
+
+def states(output: str, tasks: set[str]) -> dict[str, list[str]]:
+    """The states of tasks that a run printed, by task, in order."""
+    found: dict[str, list[str]] = {}
+    for line in output.splitlines():
+        words = line.split()
+        if len(words) >= 4 and words[1] == "s" and words[2] in tasks:
+            found.setdefault(words[2], []).append(words[3])
+    return found

@@ -1,0 +1,89 @@
+"""The real project through Airflow's real scheduler: killed in the middle, then run to its end.
+
+What the second run leaves is compared with a plain `make build` of the same lake.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("airflow", reason="runs in Airflow's environment")
+
+from include.manifest import BUILT_TYPES
+from include.settings import ROOT
+from tests.pipeline.checkout import Checkout, kill_scheduler, states, wait_for
+
+SAMPLE = ("--days", "3", "--players", "10", "--seed", "5", "--end", "2026-09-10")
+STEPS = {
+    *("preflight", "partitions", "freshness", "cross_model_tests"),
+    *("record_partitions", "kpi_summary", "done"),
+}
+CONTENTS = """
+import collections, duckdb, json, sys
+with duckdb.connect(sys.argv[1], read_only=True) as warehouse:
+    tables = [name for name, in warehouse.execute(
+        "select table_schema || '.' || table_name from information_schema.tables"
+        " where table_schema in ('intermediate', 'marts') and table_type = 'BASE TABLE'"
+    ).fetchall()]
+    print(json.dumps({
+        name: collections.Counter(
+            map(repr, warehouse.execute(f"select * from {name}").fetchall())
+        ) for name in tables
+    }))
+"""
+"""Prints each table as a multiset of rows; Airflow's environment has no DuckDB."""
+
+
+def contents(checkout: Checkout, warehouse: Path) -> dict[str, Counter[str]]:
+    program = checkout.root / "contents.py"
+    program.write_text(CONTENTS)
+    printed = checkout.run_dbt("contents", str(warehouse))
+    assert printed.returncode == 0, printed.stderr
+    return {table: Counter(rows) for table, rows in json.loads(printed.stdout).items()}
+
+
+def test_a_killed_run_is_made_up_for_by_the_next(tmp_path: Path) -> None:
+    checkout = Checkout.make(tmp_path)
+    output = shutil.ignore_patterns("target", "logs")
+    shutil.copytree(ROOT / "dbt", checkout.root / "dbt", ignore=output)
+
+    process = checkout.start("include.laptop.run", *SAMPLE)
+    seen = wait_for(process, " fct_sessions ")
+    kill_scheduler(process)
+    rest, _ = process.communicate(timeout=60)
+    print(seen, rest)
+    assert process.returncode == 1
+    assert "error: Airflow's scheduler ended with signal 9" in rest
+    assert checkout.left_running() == []
+
+    # Elsewhere in the world: days are UTC days wherever the laptop is.
+    ended = checkout.run("include.laptop.run", *SAMPLE, TZ="America/New_York")
+    print(ended.stdout, ended.stderr)
+    assert ended.returncode == 0
+    manifest = json.loads((checkout.root / "dbt/target/manifest.json").read_text())
+    nodes = {
+        node["name"] for node in manifest["nodes"].values() if node["resource_type"] in BUILT_TYPES
+    }
+    assert states(ended.stdout, nodes | STEPS) == {task: ["success"] for task in nodes | STEPS}
+    assert re.search(r"\d{4}-\d\d-\d\d .*\d", ended.stdout), "no KPI table"
+    assert checkout.left_running() == []
+
+    for zone in ("America/New_York", "UTC"):
+        found = checkout.run_dbt("include.lake", "partitions", TZ=zone)
+        assert found.returncode == 0, found.stderr
+        days = re.findall(r"^\w+: (.*)$", found.stdout, re.MULTILINE)
+        assert days
+        assert set(days) == {"0 days"}, found.stdout
+
+    fresh = checkout.root / "data" / "fresh" / "warehouse.duckdb"
+    built = checkout.run("include.laptop.build", GAME_ANALYTICS_DUCKDB=str(fresh))
+    assert built.returncode == 0, built.stdout + built.stderr
+    expected = contents(checkout, fresh)
+    assert expected["marts.rpt_daily_kpis"]
+    assert contents(checkout, checkout.root / "data" / "warehouse.duckdb") == expected

@@ -1,0 +1,56 @@
+"""The Makefile trusts no stamp of an environment that does not run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from include.settings import ROOT
+
+TO_DO = {name: f"Installing the {name} environment" for name in ("airflow", "dbt")}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The Makefile with environments that are complete as far as it can see."""
+    if not shutil.which("make"):
+        pytest.skip("make is not there")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "include" / "requirements", tmp_path / "include" / "requirements")
+    for name in ("uv", "airflow", "dbt"):
+        programs = tmp_path / ".venv" / name / "bin"
+        programs.mkdir(parents=True)
+        for program in ("python", name):
+            (programs / program).write_text("#!/bin/sh\n")
+            (programs / program).chmod(0o755)
+        (programs.parent / ".installed").touch()
+    return tmp_path
+
+
+def planned(checkout: Path) -> str:
+    """What `make install` would do."""
+    asked = subprocess.run(
+        ["make", "--dry-run", "install"], cwd=checkout, capture_output=True, text=True, check=True
+    )
+    return asked.stdout
+
+
+def test_what_is_installed_stays(checkout: Path) -> None:
+    assert "Nothing to be done" in planned(checkout)
+
+
+@pytest.mark.parametrize("name", ["airflow", "dbt"])
+@pytest.mark.parametrize("damage", ["program is gone", "was moved", "python does not run"])
+def test_what_does_not_run_is_installed_again(checkout: Path, name: str, damage: str) -> None:
+    programs = checkout / ".venv" / name / "bin"
+    if damage == "program is gone":
+        (programs / name).unlink()
+    elif damage == "was moved":
+        (programs / name).write_text("#!/elsewhere/.venv/bin/python\n")
+    else:
+        (programs / "python").write_text("#!/of/another/machine/python\n")
+    said = planned(checkout)
+    assert {other for other, text in TO_DO.items() if text in said} == {name}
