@@ -94,3 +94,17 @@ def test_a_lake_that_is_a_file(tmp_path: Path) -> None:
     write(tmp_path / "lake")
     with pytest.raises(UserError, match=r"is a file: set GAME_ANALYTICS_LAKE"):
         list_lake(tmp_path / "lake", SOURCES, None)
+
+
+def test_a_folder_that_may_not_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Simulated: to root no folder is closed.
+    (tmp_path / "raw_events").mkdir()
+
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"raw_events cannot be listed \(Permission denied\)"):
+        list_lake(tmp_path, SOURCES, None)
