@@ -76,7 +76,7 @@ class DbtEnvironmentOperator(BaseOperator):
         printed: list[str] = []
         complained: list[str] = []
         # A warning on stderr must not hide the result, nor the result an error.
-        listener = Thread(target=self._listen, args=(self.process.stderr, complained))
+        listener = Thread(target=self._listen, args=(self.process.stderr, complained), daemon=True)
         listener.start()
         self._listen(self.process.stdout, printed)
         listener.join()

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("dbt", reason="runs in dbt's environment")
+pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 from include.lake.landing import LandingZone
 from tests.pipeline.story import DAYS, Story, day_of, invalid_lines, with_other_payload

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("dbt", reason="runs in dbt's environment")
+pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 from include.lake.landing import Landing, land_files
 from include.lake.sample import Sample, write_sample

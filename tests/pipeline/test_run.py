@@ -131,6 +131,49 @@ def test_after_it_a_run_succeeds(checkout: Checkout) -> None:
     assert checkout.left_running() == []
 
 
+def test_up_retry_one_task_and_down(checkout: Checkout) -> None:
+    refused = checkout.run("include.laptop.retry", "stg_bets")
+    assert (refused.returncode, refused.stderr) == (
+        *(1, "error: Airflow is not running: `make up` starts it, then try again.\n"),
+    )
+    port = free_port()
+    started = checkout.run("include.laptop.up", "up", str(port), GAME_ANALYTICS_SCHEDULE="none")
+    assert started.returncode == 0, started.stderr
+    assert f"http://127.0.0.1:{port}" in started.stdout
+    refused = checkout.run("include.laptop.run")
+    assert refused.returncode == 1
+    assert "`make up` (process " in refused.stderr
+    assert "`make down` stops it" in refused.stderr
+
+    client = Client(f"http://127.0.0.1:{port}")
+    assert client.answers()
+    run_id = client.last_run()
+    assert run_id
+    unknown = checkout.run("include.laptop.retry", "stg_bet")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("error: there is no task stg_bet: did you mean stg_bets")
+    before = {task["task_id"]: task["try_number"] for task in client.tasks(run_id)}
+    cleared = checkout.run("include.laptop.retry", "stg_bets")
+    assert cleared.returncode == 0, cleared.stderr
+    again = {
+        *("stg_bets", "fct_bets", "cross_model_tests"),
+        *("record_partitions", "kpi_summary", "done"),
+    }
+    said = f"Cleared in run {run_id}, and running again: {', '.join(sorted(again))}.\n"
+    assert cleared.stdout == said
+    until = time.monotonic() + 120
+    while time.monotonic() < until and client.run_state(run_id) != "success":
+        time.sleep(0.5)
+    after = {task["task_id"]: task["try_number"] for task in client.tasks(run_id)}
+    assert {task for task in after if after[task] != before[task]} == again
+    assert {task["state"] for task in client.tasks(run_id)} == {"success"}
+
+    stopped = checkout.run("include.laptop.up", "down")
+    assert stopped.returncode == 0, stopped.stderr
+    assert checkout.left_running() == []
+    assert checkout.run("include.laptop.up", "down").stdout == "Airflow is not running.\n"
+
+
 def test_ctrl_c_stops_everything(checkout: Checkout) -> None:
     process = checkout.start("include.laptop.run")
     wait_for(process, " freshness ")
@@ -154,54 +197,3 @@ def test_ctrl_c_during_up_stops_everything(checkout: Checkout) -> None:
     assert "Stopped" in output
     assert "Traceback" not in output
     assert checkout.left_running() == []
-
-
-def test_up_retry_one_task_and_down(checkout: Checkout) -> None:
-    refused = checkout.run("include.laptop.retry", "stg_bets")
-    assert (refused.returncode, refused.stderr) == (
-        *(1, "error: Airflow is not running: `make up` starts it, then try again.\n"),
-    )
-    port = free_port()
-    started = checkout.run("include.laptop.up", "up", str(port), GAME_ANALYTICS_SCHEDULE="none")
-    assert started.returncode == 0, started.stderr
-    assert f"http://127.0.0.1:{port}" in started.stdout
-    refused = checkout.run("include.laptop.run")
-    assert refused.returncode == 1
-    assert "`make up` (process " in refused.stderr
-    assert "`make down` stops it" in refused.stderr
-
-    # The last run is the one that Ctrl-C ended in its middle, so its end is not there.
-    client = Client(f"http://127.0.0.1:{port}")
-    assert client.answers()
-    run_id = client.last_run()
-    assert run_id
-    assert client.run_state(run_id) == "failed"
-    unknown = checkout.run("include.laptop.retry", "stg_bet")
-    assert unknown.returncode == 1
-    assert unknown.stderr.startswith("error: there is no task stg_bet: did you mean stg_bets")
-    cleared = checkout.run("include.laptop.retry", "preflight")
-    print(cleared.stdout)
-    assert cleared.returncode == 0, cleared.stderr
-    assert set(cleared.stdout.split(": ")[1].strip().strip(".").split(", ")) == NODES | STEPS
-    until_success(client, run_id)
-    assert {task["state"] for task in client.tasks(run_id)} == {"success"}
-
-    before = {task["task_id"]: task["try_number"] for task in client.tasks(run_id)}
-    cleared = checkout.run("include.laptop.retry", "stg_bets")
-    assert cleared.returncode == 0, cleared.stderr
-    until_success(client, run_id)
-    after = {task["task_id"]: task["try_number"] for task in client.tasks(run_id)}
-    again = {"stg_bets", "fct_bets", "cross_model_tests", "record_partitions", "kpi_summary"}
-    assert {task for task in after if after[task] != before[task]} == again | {"done"}
-    assert {task["state"] for task in client.tasks(run_id)} == {"success"}
-
-    stopped = checkout.run("include.laptop.up", "down")
-    assert stopped.returncode == 0, stopped.stderr
-    assert checkout.left_running() == []
-    assert checkout.run("include.laptop.up", "down").stdout == "Airflow is not running.\n"
-
-
-def until_success(client: Client, run_id: str) -> None:
-    until = time.monotonic() + 120
-    while time.monotonic() < until and client.run_state(run_id) != "success":
-        time.sleep(0.5)

@@ -6,6 +6,10 @@ from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
 from tests.pipeline.ledger import CURRENCIES, LAST_DAY, write_ledger
 from tests.pipeline.oracle import compute
 from tests.pipeline.oracle.lake import files, partitions, table

@@ -1,9 +1,11 @@
-"""The Makefile trusts no stamp of an environment that does not run."""
+"""The Makefile trusts no stamp of an environment that does not run, and tests stay inside."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,10 +32,10 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def planned(checkout: Path) -> str:
-    """What `make install` would do."""
+def planned(checkout: Path, target: str = "install") -> str:
+    """What `make` would do for a target."""
     asked = subprocess.run(
-        ["make", "--dry-run", "install"], cwd=checkout, capture_output=True, text=True, check=True
+        ["make", "--dry-run", target], cwd=checkout, capture_output=True, text=True, check=True
     )
     return asked.stdout
 
@@ -54,3 +56,24 @@ def test_what_does_not_run_is_installed_again(checkout: Path, name: str, damage:
         (programs / "python").write_text("#!/of/another/machine/python\n")
     said = planned(checkout)
     assert {other for other, text in TO_DO.items() if text in said} == {name}
+
+
+def test_the_tests_leave_nothing_outside_the_checkout(checkout: Path, tmp_path: Path) -> None:
+    runs = [line for line in planned(checkout, "test").splitlines() if "-m pytest" in line]
+    assert len(runs) == 2
+    folder = f'TMPDIR="{checkout}/.pytest_tmp" '
+    assert all(run.startswith(folder) for run in runs)
+    assert "/.pytest_tmp/" in (ROOT / ".gitignore").read_text().splitlines()
+
+    program = "from tests.conftest import HOME; open(f'{HOME}/a', 'w').close(); print(HOME)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    home = Path(ended.stdout.strip())
+    assert home.parent == tmp_path
+    assert not home.exists()

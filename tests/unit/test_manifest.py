@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from include import manifest
-from include.manifest import Manifest, fingerprint
-from include.settings import Settings, UserError
+from include.manifest import Manifest, fingerprint, shown
+from include.settings import ROOT, Settings, UserError
 
 
 def node(kind: str, *parents: str, **config: str) -> dict[str, object]:
@@ -95,3 +95,8 @@ def test_a_project_that_does_not_parse_leaves_no_manifest_that_counts(
     assert not manifest.is_current()
     with pytest.raises(UserError, match="make install"):
         manifest.make(Settings(dbt_executable=str(tmp_path / "none")))
+
+
+def test_a_path_is_shown_from_the_checkout_on() -> None:
+    assert shown(ROOT / "dbt" / "models") == "dbt/models"
+    assert shown(Path("/elsewhere/a.sql")) == "/elsewhere/a.sql"

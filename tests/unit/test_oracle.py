@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
 from tests.pipeline.hand_lake import HandLake, Row, envelopes, epoch, folder
 from tests.pipeline.oracle import compute
 from tests.pipeline.oracle.lake import files

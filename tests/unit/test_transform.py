@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from cosmos.hooks.subprocess import FullOutputSubprocessResult
 
 from include import transform
-from include.manifest import Manifest
+from include.manifest import Manifest, shown
 from include.settings import Settings
 
 MODEL, TEST = "model.game_analytics.a", "test.game_analytics.unique_a_id.0123456789"
@@ -63,7 +63,7 @@ def test_a_failed_test_is_final_and_names_file_and_sql(tmp_path: Path) -> None:
     assert str(error.value) == (
         "test unique_a_id failed: Got 3 results\n"
         "  file: dbt/models/a.yml\n"
-        f"  SQL:  {tmp_path / 'unique_a_id.sql'}"
+        f"  SQL:  {shown(tmp_path / 'unique_a_id.sql')}"
     )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import duckdb
 import pytest
+
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+import duckdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -17,9 +17,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pytest
+
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
 import duckdb
 import pyarrow.parquet as pq
-import pytest
 
 from include.lake import landing
 from include.lake.__main__ import main

@@ -10,8 +10,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
+
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+import pyarrow.parquet as pq
 
 from include.lake.__main__ import main
 from include.lake.envelope import DAY, RejectedLineError, parse_line

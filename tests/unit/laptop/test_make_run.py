@@ -7,10 +7,11 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
+
+import httpx
 
 from include.laptop import airflow, retry, run
 from include.manifest import Manifest
