@@ -182,7 +182,7 @@ def _times(total: float) -> DbtTimes:
     failed = [
         entry["unique_id"]
         for entry in results["results"]
-        if entry["status"] not in {"success", "pass", "no-op"}
+        if entry["status"] not in {"success", "pass", "warn", "no-op"}
     ]
     if failed:
         raise UserError(f"`dbt build` did not build all: {', '.join(failed)}.")
