@@ -10,11 +10,16 @@ it, then clear that task with its downstream (a laptop: `make up`, `make retry T
 |---|---|---|
 | `preflight` | dbt, manifest, lake or warehouse is not as it must be | what the error says |
 | `partitions`, `freshness` | the lake cannot be read | mend the file that the error names |
+| `dbt_build` | dbt itself died, twice restarted; nodes then build themselves, one by one | wait |
 | a node | error: retried twice before it is red; failed test: never retried | call its owner |
 | `cross_model_tests` | marts disagree with each other | run the SQL that the error names |
 | `record_partitions`, `kpi_summary` | the marts are good; days may be built again | clear it |
 
 A node is skipped, with all after it, if a source that it needs is stale; then `done` is red.
+
+**By hand** (Trigger, or REST with `conf`): `select`, `exclude` in dbt's syntax, `full_refresh`,
+`from` and `to`, `dry_run` (`preflight` compiles and lists, the rest is skipped). What is not
+selected is skipped, `done` is green, and the days stay unrecorded: the next run builds them.
 """
 
 import os
@@ -22,14 +27,15 @@ from functools import partial
 
 from airflow.sdk import DAG
 
-from include import alerts, transform
+from include import alerts, operators, transform
 from include.manifest import Manifest
+from include.run_form import RunForm
 from include.settings import Settings
 
 settings = Settings.from_env(os.environ)
 manifest = Manifest.read()
 run = ["--run-id", "{{ run_id }}"]
-step = partial(transform.DbtEnvironmentOperator, settings=settings)
+step = partial(operators.DbtEnvironmentOperator, settings=settings)
 
 with DAG(
     dag_id="game_analytics",
@@ -38,23 +44,39 @@ with DAG(
     max_active_runs=1,
     max_active_tasks=transform.MAX_ACTIVE_TASKS[settings.target],
     doc_md=__doc__,
+    params=transform.params(),
     default_args={
         "retries": 2,
         "retry_exponential_backoff": 2,
         "on_failure_callback": alerts.report_failure,
     },
 ):
-    preflight = step(task_id="preflight", command=["include.preflight"], retries=0)
-    partitions = step(task_id="partitions", command=["include.lake", "partitions", *run])
-    freshness = step(task_id=transform.FRESHNESS, command=["include.lake", "freshness"])
+    preflight = step(
+        task_id=operators.PREFLIGHT,
+        command=["include.preflight", "--json"],
+        form=RunForm.arguments,
+        runs_dry=True,
+        retries=0,
+    )
+    partitions = step(
+        task_id="partitions", command=["include.lake", "partitions", *run], form=RunForm.days
+    )
+    freshness = step(task_id=operators.FRESHNESS, command=["include.lake", "freshness"])
     nodes = transform.dbt_nodes(settings, manifest)
     tests = transform.cross_model_tests(settings, manifest)
-    record = step(task_id="record_partitions", command=["include.lake", "record", *run])
+    record = step(
+        task_id="record_partitions", command=["include.lake", "record", *run], form=RunForm.refresh
+    )
     kpis = step(task_id="kpi_summary", command=["include.kpis"], trigger_rule="all_done")
-    done = transform.DoneOperator(task_id="done", manifest=manifest)
+    done = operators.DoneOperator(
+        task_id="done", manifest=manifest, producer=transform.producer(settings)
+    )
 
     preflight >> partitions >> freshness >> nodes >> tests
-    # The nodes again: the tests run without skipped ones, the days of which stay unrecorded.
-    [nodes, tests] >> record
+    if transform.producer(settings):
+        # Not above the nodes: they follow it while it runs, and outlive it if it fails.
+        freshness >> transform.dbt_build(settings, manifest) >> kpis
+    # Each node, for one may be skipped between others that are built: then no day is recorded.
+    [*nodes, tests] >> record
     [nodes, tests, record] >> kpis
     [nodes, tests, record, kpis] >> done

@@ -83,6 +83,23 @@ class Manifest:
                 waiting.extend(new)
         yield from seen
 
+    def name(self, unique_id: str) -> str:
+        """The name of a node, as dbt selects it."""
+        return str(self.nodes[unique_id]["name"])
+
+    def tests_of(self, unique_id: str) -> list[str]:
+        """The ids of the data tests that `dbt build` of this node alone runs, in a fixed order."""
+        return self._tests_by_node.get(unique_id, [])
+
+    @cached_property
+    def _tests_by_node(self) -> Mapping[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for test in sorted(self.nodes):
+            if self.nodes[test]["resource_type"] == "test" and len(self.parents(test)) == 1:
+                (parent,) = self.parents(test)
+                found.setdefault(parent, []).append(test)
+        return found
+
     def tests_across(self) -> list[str]:
         """The ids of the data tests that no single node's `dbt build` runs, in a fixed order.
 

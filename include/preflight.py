@@ -1,18 +1,25 @@
 """`python -m include.preflight`: what a run needs, checked before it starts (dbt's environment).
 
-Each check raises UserError: one sentence that names the thing and the remedy.
+Each check raises UserError: one sentence that names the thing and the remedy. A manual run's form
+comes as arguments: its selectors are resolved here, and a dry run is made here.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
 from include import manifest
 from include.duckdb_file import connect
+from include.run_form import FIELDS, REMEDY, RunForm
 from include.settings import Settings, UserError
 
 INSTALL = "run `rm -rf .venv && make install`"
@@ -86,18 +93,121 @@ def check_duckdb(path: Path) -> str:
     return f"warehouse {path}{new}"
 
 
+def selected_nodes(settings: Settings, form: RunForm) -> frozenset[str] | None:
+    """The ids of the nodes that the form selects; None, without asking dbt, if it has no selector.
+
+    Raises UserError for a selector that dbt refuses or that matches nothing.
+    """
+    if not form.selection():
+        return None
+    kinds = [word for kind in sorted(manifest.BUILT_TYPES) for word in ("--resource-type", kind)]
+    given = {"select": form.select, "exclude": form.exclude}
+    asked = " and ".join(f"{name} {text!r}" for name, text in given.items() if text)
+    with tempfile.TemporaryDirectory() as scratch:
+        listed = _dbt(
+            settings,
+            Path(scratch),
+            ["ls", "--output", "json", "--output-keys", "unique_id", *kinds, *form.selection()],
+            f"{asked} cannot be resolved, {REMEDY}",
+        )
+    ids = {json.loads(line)["unique_id"] for line in listed.splitlines() if line[:1] == "{"}
+    if not (nodes := manifest.Manifest.read().built & ids):
+        raise UserError(f"{asked} leaves no model, seed or snapshot to build: {REMEDY}.")
+    return nodes
+
+
+def dry_run(
+    settings: Settings, form: RunForm, nodes: frozenset[str] | None, folder: Path
+) -> list[str]:
+    """Compile what the form selects into the folder; returns what would be built, in lines.
+
+    The days in the SQL of incremental models are those of the last run: this one finds none.
+    """
+    read = manifest.Manifest.read()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # The target of dbt's own is the DAG's manifest.
+    with tempfile.TemporaryDirectory() as scratch:
+        _dbt(
+            settings,
+            Path(scratch),
+            ["compile", "--indirect-selection", "empty", *form.selection(), *form.refresh()],
+            "the project does not compile, mend what dbt names",
+        )
+        # A selection of seeds compiles to nothing.
+        for compiled in Path(scratch).glob("compiled/*"):
+            shutil.copytree(compiled, folder, dirs_exist_ok=True)
+    built = sorted(read.built if nodes is None else nodes)
+    return [
+        *(
+            f"would build {' '.join(unique_id.split('.')[::2])}: "
+            f"{manifest.PROJECT.name}/{read.nodes[unique_id]['original_file_path']}"
+            for unique_id in built
+        ),
+        f"{len(built)} node{'s' if len(built) != 1 else ''} would be built; "
+        f"compiled SQL: {manifest.shown(folder)}",
+    ]
+
+
+def _dbt(settings: Settings, target: Path, arguments: list[str], fault: str) -> str:
+    """Run a command of dbt with a target folder of its own; returns what it printed.
+
+    Raises UserError with the fault and dbt's own words, in one sentence.
+    """
+    project = str(manifest.PROJECT)
+    ended = subprocess.run(
+        [
+            *(settings.dbt_executable, "--quiet", "--no-use-colors", *arguments),
+            *("--project-dir", project, "--profiles-dir", project, "--target", settings.target),
+            *("--target-path", str(target), "--log-path", str(target)),
+        ],
+        env={**os.environ, **settings.as_environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        said = re.sub(r"(?m)^[0-9:]{8} +(Encountered an error:)?", "", ended.stdout + ended.stderr)
+        raise UserError(f"{fault}; dbt says: {' '.join(said.split())}")
+    return ended.stdout
+
+
+def arguments() -> argparse.Namespace:
+    """The command line: the form by the names of its fields, and two for Airflow."""
+    parser = argparse.ArgumentParser(prog="python -m include.preflight", description=__doc__)
+    for name in ("select", "exclude", "from", "to"):
+        parser.add_argument(f"--{name}", help=FIELDS[name]["description"])
+    parser.add_argument(
+        "--full-refresh", action="store_true", help=FIELDS["full_refresh"]["description"]
+    )
+    parser.add_argument(
+        "--dry-run", type=Path, metavar="FOLDER", help="Compile into this folder, and list."
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="End with the selected ids (null: all) as JSON."
+    )
+    return parser.parse_args()
+
+
 def main() -> int:
     """Run all checks; the first that fails is one sentence on stderr and exit code 1."""
+    asked = arguments()
     try:
+        form = RunForm.from_params({name: getattr(asked, name) for name in FIELDS})
         settings = Settings.from_env(os.environ)
         print(check_target(settings))
         print(check_dbt(settings))
         print(check_manifest())
         print(check_lake(settings))
         print(check_duckdb(settings.duckdb_path))
+        nodes = selected_nodes(settings, form)
+        if asked.dry_run:
+            print("\n".join(dry_run(settings, form, nodes, asked.dry_run)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if asked.json:
+        print(json.dumps({"selected": nodes if nodes is None else sorted(nodes)}))
     return 0
 
 

@@ -123,7 +123,7 @@ class Settings:
     lake: str = "data/lake"
     duckdb: str = "data/warehouse.duckdb"
     target: str = "local"
-    execution: str = "local"
+    execution: str = "watcher"
     schedule: str = "30 4 * * *"
     reporting_currency: str = "USD"
     schema_prefix: str = ""
@@ -159,6 +159,11 @@ class Settings:
         """The warehouse file of target `local`."""
         return Path(self.duckdb)
 
+    @property
+    def adapter(self) -> str:
+        """dbt's name for the kind of warehouse."""
+        return "duckdb" if self.target == "local" else self.target
+
     def as_environment(self) -> dict[str, str]:
         """The settings as `GAME_ANALYTICS_*`, for a process of the other environment."""
         return {
@@ -170,7 +175,7 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
     "LAKE": _lake,
     "DUCKDB": _absolute,
     "TARGET": _one_of("local", "redshift"),
-    "EXECUTION": _one_of("local"),
+    "EXECUTION": _one_of("watcher", "local"),
     "SCHEDULE": _schedule,
     "REPORTING_CURRENCY": _matching("[A-Z]{3}", "an ISO 4217 code such as USD"),
     "SCHEMA_PREFIX": _matching(

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import signal
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
-from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import Asset, BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk import Asset, BaseOperator, Param
 from cosmos import DbtTaskGroup, ExecutionConfig, ProjectConfig, RenderConfig
 from cosmos.constants import (
     DbtResourceType,
@@ -27,218 +18,19 @@ from cosmos.constants import (
     TestIndirectSelection,
 )
 from cosmos.dbt.graph import DbtNode
-from cosmos.hooks.subprocess import FullOutputSubprocessResult
-from cosmos.operators.local import DbtBuildLocalOperator, DbtTestLocalOperator
 
 from include import warehouse
-from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest, shown
-from include.settings import ROOT, Settings
+from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest
+from include.operators import CrossModelTestsOperator, DbtNodeOperator, selector
+from include.run_form import FIELDS
+from include.settings import Settings
+from include.watcher.nodes import PRODUCER, WatchedNodeOperator, WatchedTestsOperator
+from include.watcher.producer import DbtBuildOperator
 
-FRESHNESS = "freshness"
-"""The task whose XCom holds `{"stale": [source ids]}`."""
 MAX_ACTIVE_TASKS = {"local": 2, "redshift": 8}
 """Per target. DuckDB takes one writer at a time, so more tasks would only wait for each other."""
-ARTIFACTS = Path(AIRFLOW_HOME) / "artifacts"
-"""`<run>/<task>/`: dbt's run_results.json and the compiled SQL of what the last try ran."""
-
-
-class DbtEnvironmentOperator(BaseOperator):
-    """Runs `python -m <module> <arguments>` in dbt's environment.
-
-    The last line of its output that is a JSON object becomes the task's XCom. If it fails, the
-    last line of its error output is the error: it names a fault and its remedy.
-    """
-
-    template_fields = ("command",)
-
-    def __init__(self, *, settings: Settings, command: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.settings = settings
-        self.command = list(command)
-        self.process: subprocess.Popen[str] | None = None
-
-    def execute(self, context: Any) -> Any:  # noqa: ARG002
-        """Run the command; raises AirflowException with the command's last words."""
-        python = Path(self.settings.dbt_executable).with_name("python")
-        if not python.exists():
-            message = f"dbt's environment is not installed ({python} is missing): `make install`."
-            raise AirflowFailException(message)
-        self.process = subprocess.Popen(
-            [str(python), "-m", *self.command],
-            cwd=ROOT,
-            env={**os.environ, **warehouse.environment(self.settings), "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="backslashreplace",
-            start_new_session=True,
-        )
-        printed: list[str] = []
-        complained: list[str] = []
-        # A warning on stderr must not hide the result, nor the result an error.
-        listener = Thread(target=self._listen, args=(self.process.stderr, complained), daemon=True)
-        listener.start()
-        self._listen(self.process.stdout, printed)
-        listener.join()
-        if code := self.process.wait():
-            ended = f"{' '.join(self.command)} ended with exit code {code}."
-            raise AirflowException([ended, *printed[-1:], *complained[-1:]][-1])
-        return next((json.loads(line) for line in reversed(printed) if line[0] == "{"), None)
-
-    def _listen(self, output: Iterable[str] | None, lines: list[str]) -> None:
-        """Log the output of the command line by line, and keep what is not blank."""
-        for line in output or ():
-            self.log.info("%s", line.rstrip("\n"))
-            if text := line.strip():
-                lines.append(text)
-
-    def on_kill(self) -> None:
-        """Stop the command with everything it started."""
-        if self.process and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-
-
-def keep_artifacts(project_dir: str, context: Any, **_: Any) -> None:
-    """Keep what Cosmos's temporary copy of the project would take with it.
-
-    Cosmos calls it after dbt has ended, before it looks whether dbt has failed.
-    """
-    folder = artifacts_of(context)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    run_results = Path(project_dir) / "target" / "run_results.json"
-    if run_results.is_file():
-        shutil.copy(run_results, folder)
-        for result in json.loads(run_results.read_bytes())["results"]:
-            if result.get("compiled_code"):
-                sql_file(folder, result["unique_id"]).write_text(result["compiled_code"])
-
-
-def artifacts_of(context: Any) -> Path:
-    """The folder of a task instance's artifacts."""
-    return ARTIFACTS / _file_name(context["run_id"]) / _file_name(context["ti"].task_id)
-
-
-def sql_file(folder: Path, unique_id: str) -> Path:
-    """The file of a node's compiled SQL; a test's name can be longer than a file's may be."""
-    return folder / f"{_file_name(unique_id.split('.')[2])[:150]}.sql"
-
-
-class ExplainedDbtOperator:
-    """What both dbt operators add to Cosmos's: skipping on stale sources, and errors that explain.
-
-    `sources` maps what the task selects to the sources that it needs, `files` the dbt ids that
-    it may run to their file in the project.
-    """
-
-    sources: Mapping[str, frozenset[str]]
-    files: Mapping[str, str]
-    artifacts: Path = ARTIFACTS
-
-    def fresh(self, context: Any) -> list[str]:
-        """What is left to select without stale sources; raises AirflowSkipException if nothing."""
-        stale = _stale(context)
-        fresh = [name for name, needed in self.sources.items() if not needed & stale]
-        if not fresh:
-            needed = stale & frozenset().union(*self.sources.values())
-            raise AirflowSkipException(f"Skipped: stale source {', '.join(sorted(needed))}.")
-        return fresh
-
-    def handle_exception_subprocess(self, result: FullOutputSubprocessResult) -> None:
-        """Raise what dbt's results say: AirflowFailException (no retry) if a test failed."""
-        results = self._results()
-        if result.exit_code == 0:
-            if not results:
-                message = "dbt found nothing to run: the manifest is not this project's. "
-                raise AirflowFailException(message + "Run `make manifest`.")
-            return
-        failed = [entry for entry in results if entry["status"] == "fail"]
-        broken = [entry for entry in results if entry["status"] in {"error", "runtime error"}]
-        if not failed and not broken:
-            said = "\n".join(result.full_output[-20:])
-            raise AirflowException(f"dbt ended with exit code {result.exit_code}.\n{said}")
-        message = "\n".join(self._explain(entry) for entry in [*broken, *failed])
-        raise AirflowFailException(message) if failed else AirflowException(message)
-
-    def _results(self) -> list[dict[str, Any]]:
-        path = self.artifacts / "run_results.json"
-        if not path.is_file():
-            return []
-        results: list[dict[str, Any]] = json.loads(path.read_bytes())["results"]
-        return results
-
-    def _explain(self, entry: Mapping[str, Any]) -> str:
-        """One result in three lines: what failed and why, the file to mend, the SQL to run."""
-        unique_id = entry["unique_id"]
-        kind, _, name = unique_id.split(".")[:3]
-        what = f"test {name} failed" if entry["status"] == "fail" else f"{kind} {name} broke"
-        lines = [f"{what}: {(entry.get('message') or 'no message').strip()}"]
-        if unique_id in self.files:
-            lines.append(f"  file: {self.files[unique_id]}")
-        if (sql := sql_file(self.artifacts, unique_id)).is_file():
-            lines.append(f"  SQL:  {shown(sql)}")
-        return "\n".join(lines)
-
-
-class DoneOperator(BaseOperator):
-    """The last task: green only if no source that a node needs was stale.
-
-    A skipped node skips what hangs on it, and a run whose last task is skipped would count as a
-    success. Failed nodes never get here: the trigger rule sees them, whatever was skipped.
-    """
-
-    def __init__(self, *, manifest: Manifest, **kwargs: Any) -> None:
-        super().__init__(trigger_rule="none_failed", retries=0, **kwargs)
-        self.sources = frozenset().union(*map(manifest.sources, manifest.built))
-
-    def execute(self, context: Any) -> None:
-        """Raise AirflowFailException with the stale sources, if there are any."""
-        if stale := _stale(context) & self.sources:
-            message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
-            raise AirflowFailException(message)
-
-
-class DbtNodeOperator(ExplainedDbtOperator, DbtBuildLocalOperator):  # type: ignore[misc]
-    """Builds one node and runs the data tests that need only this node, as `dbt build` does."""
-
-    def __init__(
-        self,
-        *,
-        sources: Mapping[str, frozenset[str]],
-        files: Mapping[str, str],
-        model_file: str,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(callback=keep_artifacts, **kwargs)
-        self.sources = sources
-        self.files = files
-        self.model_file = model_file
-
-    def execute(self, context: Any, **kwargs: Any) -> None:
-        """Run `dbt build` for the node, unless a source that it needs is stale."""
-        self.fresh(context)
-        self.artifacts = artifacts_of(context)
-        super().execute(context, **kwargs)
-
-
-class CrossModelTestsOperator(ExplainedDbtOperator, DbtTestLocalOperator):  # type: ignore[misc]
-    """Runs the data tests that span nodes, without those that need a stale source."""
-
-    def __init__(
-        self, *, sources: Mapping[str, frozenset[str]], files: Mapping[str, str], **kwargs: Any
-    ) -> None:
-        super().__init__(callback=keep_artifacts, **kwargs)
-        self.sources = sources
-        self.files = files
-
-    def execute(self, context: Any, **kwargs: Any) -> None:
-        """Run `dbt test` for what is left; skipped if that is nothing."""
-        if not self.sources:
-            self.log.info("The project has no test that spans nodes.")
-            return
-        self.select = " ".join(self.fresh(context))
-        self.artifacts = artifacts_of(context)
-        super().execute(context, **kwargs)
+NODE_OPERATORS = {"local": DbtNodeOperator, "watcher": WatchedNodeOperator}
+TESTS_OPERATORS = {"local": CrossModelTestsOperator, "watcher": WatchedTestsOperator}
 
 
 def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
@@ -255,24 +47,19 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         place = {"dag": given["dag"], "task_group": given["task_group"], "task_id": node.name}
         if node.has_ephemeral_materialization:
             return EmptyOperator(**place)
-        tests = [
-            test
-            for test, entry in manifest.nodes.items()
-            if entry["resource_type"] == "test" and manifest.parents(test) == {node.unique_id}
-        ]
-        return DbtNodeOperator(
+        return NODE_OPERATORS[settings.execution](
             **place,
             **task_args,
-            select=f"fqn:{'.'.join(node.fqn or [node.name])}",
+            select=selector(manifest.nodes[node.unique_id]),
             # Not `--exclude resource_type:unit_test`: an error in a project that has none.
             dbt_cmd_flags=["--exclude-resource-type", "unit_test"],
             # Tests with another parent wait for cross_model_tests.
             indirect_selection=TestIndirectSelection.CAUTIOUS.value,
             sources={node.unique_id: manifest.sources(node.unique_id)},
-            files=_files(manifest, [node.unique_id, *tests]),
+            files=_files(manifest, [node.unique_id, *manifest.tests_of(node.unique_id)]),
             model_file=_files(manifest, [node.unique_id])[node.unique_id],
             owner=manifest.owner(node.unique_id) or "airflow",
-            outlets=_assets(node),
+            outlets=[asset] if (asset := _asset(manifest, node.unique_id)) else [],
         )
 
     return DbtTaskGroup(
@@ -299,7 +86,7 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
 def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
     """The task of all data tests that no single node's task runs."""
     tests = manifest.tests_across()
-    return CrossModelTestsOperator(
+    return TESTS_OPERATORS[settings.execution](
         task_id="cross_model_tests",
         # Without the skipped nodes there is still something to test.
         trigger_rule="none_failed",
@@ -310,25 +97,56 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
         install_deps=False,
         emit_datasets=False,
         env=warehouse.environment(settings),
-        sources={test.split(".")[2]: manifest.sources(test) for test in tests},
+        sources=_sources_of_tests(manifest),
+        nodes=_nodes_of_tests(manifest),
         files=_files(manifest, tests),
     )
 
 
-def _stale(context: Any) -> frozenset[str]:
-    """The ids of the stale sources, as the run's freshness task found them."""
-    result = context["ti"].xcom_pull(task_ids=FRESHNESS)
-    if not isinstance(result, Mapping) or "stale" not in result:
-        message = f"The run has no result of {FRESHNESS}: clear that task with its downstream."
-        raise AirflowFailException(message)
-    return frozenset(result["stale"])
+def producer(settings: Settings) -> str | None:
+    """The task that the nodes follow, in the modes that have one."""
+    return PRODUCER if settings.execution == "watcher" else None
 
 
-def _assets(node: DbtNode) -> list[Asset]:
+def dbt_build(settings: Settings, manifest: Manifest) -> BaseOperator:
+    """The task that runs dbt for all nodes at once, which their own tasks follow."""
+    marts = {
+        manifest.name(node): asset
+        for node in sorted(manifest.built)
+        if (asset := _asset(manifest, node))
+    }
+    return DbtBuildOperator(
+        task_id=PRODUCER,
+        settings=settings,
+        manifest=manifest,
+        test_sources=_sources_of_tests(manifest),
+        test_nodes=_nodes_of_tests(manifest),
+        assets=marts,
+    )
+
+
+def _sources_of_tests(manifest: Manifest) -> dict[str, frozenset[str]]:
+    return {manifest.name(test): manifest.sources(test) for test in manifest.tests_across()}
+
+
+def _nodes_of_tests(manifest: Manifest) -> dict[str, frozenset[str]]:
+    return {
+        manifest.name(test): manifest.parents(test) & manifest.built
+        for test in manifest.tests_across()
+    }
+
+
+def params() -> dict[str, Param]:
+    """The fields of a manual run's form, as Airflow shows and validates them."""
+    return {name: Param(**field) for name, field in FIELDS.items()}
+
+
+def _asset(manifest: Manifest, unique_id: str) -> Asset | None:
     """A mart is an asset, so that other teams' DAGs can be scheduled on it."""
-    if "marts" not in Path(node.original_file_path).parts:
-        return []
-    return [Asset(name=f"marts.{node.name}", uri=f"game-analytics://marts/{node.name}")]
+    node = manifest.nodes[unique_id]
+    if "marts" not in Path(node["original_file_path"]).parts:
+        return None
+    return Asset(name=f"marts.{node['name']}", uri=f"game-analytics://marts/{node['name']}")
 
 
 def _files(manifest: Manifest, unique_ids: Iterable[str]) -> dict[str, str]:
@@ -336,7 +154,3 @@ def _files(manifest: Manifest, unique_ids: Iterable[str]) -> dict[str, str]:
         unique_id: f"{PROJECT.name}/{manifest.nodes[unique_id]['original_file_path']}"
         for unique_id in unique_ids
     }
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "_", text).strip(".") or "_"

@@ -123,11 +123,12 @@ def record(settings: Settings, full_refresh: bool, run_id: str) -> None:
 @lake.command()
 @click.pass_obj
 def freshness(settings: Settings) -> None:
-    """Print the sources that are stale, as JSON."""
+    """Print the sources that are stale, and when that was found, as JSON."""
     from include.lake.freshness import stale_sources
     from include.manifest import Manifest
 
-    print(json.dumps({"stale": stale_sources(settings, Manifest.read())}))
+    stale = stale_sources(settings, Manifest.read())
+    print(json.dumps({"stale": stale, "at": datetime.now(UTC).isoformat()}))
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from include import manifest
 from include.lake.listing import FORMATS, data_files
 from include.laptop import lock
-from include.laptop.airflow import NO_TRIGGERER, Airflow, Client, NoAnswerError, clean_temporary
+from include.laptop.airflow import Airflow, Client, NoAnswerError, clean_temporary
 from include.laptop.processes import (
     StopError,
     ignore_signals,
@@ -119,7 +119,7 @@ def run(settings: Settings, sample: list[str]) -> int:
     """Do all of `make run` that needs no installing; returns its exit code."""
     began = time.monotonic()
     # What the schedule would start must not run beside what we follow.
-    airflow = Airflow(replace(settings, schedule="none"), NO_TRIGGERER)
+    airflow = Airflow(replace(settings, schedule="none"))
     with lock.hold("make run", airflow.session):
         clean_temporary()
         if manifest.make(settings):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, NoReturn
 
 import pytest
@@ -16,10 +17,12 @@ import pytest
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
+from airflow.sdk.exceptions import ParamValidationError
 
 from include import manifest
-from include.settings import ROOT, Settings
+from include.run_form import FIELDS, RunForm
+from include.settings import ROOT, Settings, UserError
 
 NODES = {
     # Seeds and snapshots
@@ -40,7 +43,7 @@ NODES = {
     *("rpt_ltv_overall", "rpt_retention", "rpt_retention_overall"),
 }
 STEPS = {
-    *("preflight", "partitions", "freshness"),
+    *("preflight", "partitions", "freshness", "dbt_build"),
     *("cross_model_tests", "record_partitions", "kpi_summary", "done"),
 }
 IMPORT_SECONDS = 10
@@ -113,18 +116,38 @@ def test_every_task_has_exactly_its_upstream_tasks(dag: Any, content: dict[str, 
         "preflight": set(),
         "partitions": {"preflight"},
         "freshness": {"partitions"},
+        # Beside the nodes, that follow it: its failure is not theirs.
+        "dbt_build": {"freshness"},
         "cross_model_tests": leaves,
-        "record_partitions": leaves | {"cross_model_tests"},
-        "kpi_summary": leaves | {"cross_model_tests", "record_partitions"},
+        # One that is skipped between two others must not be recorded as built.
+        "record_partitions": NODES | {"cross_model_tests"},
+        "kpi_summary": leaves | {"cross_model_tests", "record_partitions", "dbt_build"},
         "done": leaves | {"cross_model_tests", "record_partitions", "kpi_summary"},
     }
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == expected
 
 
+def test_without_the_watcher_each_node_runs_dbt(
+    bag: DagBag, dag: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bag
+    monkeypatch.setenv("GAME_ANALYTICS_EXECUTION", "local")
+    local = DagBag(dag_folder=str(ROOT / "dags"), load_op_links=False).dags["game_analytics"]
+    assert set(local.task_ids) == NODES | STEPS - {"dbt_build"}
+    for name in NODES:
+        assert not local.get_task(name).start_from_trigger
+        assert dag.get_task(name).start_from_trigger
+        assert local.get_task(name).upstream_task_ids == dag.get_task(name).upstream_task_ids
+
+
 def test_trigger_rules(dag: Any) -> None:
-    """A failed node fails the run, whatever else was skipped; the KPIs come in any case."""
+    """A failed node fails the run, whatever else was skipped; the KPIs come in any case.
+
+    A selected node is built below one that is not; what is recorded needs all of them.
+    """
     rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
     assert {name: rule for name, rule in rules.items() if rule != "all_success"} == {
+        **dict.fromkeys(NODES, "none_failed"),
         "cross_model_tests": "none_failed",
         "kpi_summary": "all_done",
         "done": "none_failed",
@@ -140,6 +163,80 @@ def test_errors_are_retried_with_back_off(dag: Any) -> None:
         assert task.on_failure_callback
 
 
+def filled_in(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
+    """The DAG's parameters as a task gets them; the DAG's own keep what they are updated with."""
+    params = copy.deepcopy(dag.params)
+    params.update(conf)
+    filled: dict[str, Any] = params.validate()
+    return filled
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"select": ["fct_bets"]},
+        {"select": ""},
+        {"select": " \t"},
+        {"exclude": "--vars"},
+        {"exclude": 1},
+        {"full_refresh": "yes"},
+        {"full_refresh": None},
+        {"dry_run": 1},
+        {"from": "yesterday"},
+        {"from": "20260901"},
+        {"to": "2026-02-30"},
+        {"to": 20260901},
+        {"to": "2026-09-01T00:00:00"},
+    ],
+)
+def test_the_form_refuses_what_is_of_another_kind(dag: Any, conf: dict[str, Any]) -> None:
+    with pytest.raises(ParamValidationError):
+        filled_in(dag, conf)
+
+
+def test_the_form_lets_through_what_it_should(dag: Any) -> None:
+    def form(conf: dict[str, Any]) -> RunForm:
+        return RunForm.from_params(filled_in(dag, conf))
+
+    assert form({}) == RunForm()
+    day = {"from": "2026-09-01", "to": "2026-09-02"}
+    assert form({"select": "a+ b", "exclude": "c", "dry_run": True} | day).dry_run
+    assert form({"select": None, "from": None, "full_refresh": True}).full_refresh
+    with pytest.raises(UserError, match="selects is no field"):
+        form({"selects": "a"})
+    for name, param in ((name, dag.params.get_param(name)) for name in FIELDS):
+        assert param.description, name
+        assert {"title", "section"} <= set(param.schema), name
+
+
+def test_what_each_step_gets_of_the_form(dag: Any) -> None:
+    everything = RunForm("a b", "c", True, date(2026, 9, 1), date(2026, 9, 2))
+    days = ["--from", "2026-09-01", "--to", "2026-09-02"]
+    run = ["--run-id", "{{ run_id }}"]
+    words = {
+        step: [*task.command, *(task.form(everything) if task.form else [])]
+        for step in STEPS - {"cross_model_tests", "dbt_build", "done"}
+        for task in [dag.get_task(step)]
+    }
+    selection = ["--select", "a b", "--exclude", "c", "--full-refresh"]
+    assert words == {
+        "preflight": ["include.preflight", "--json", *selection, *days],
+        "partitions": ["include.lake", "partitions", *run, *days],
+        "freshness": ["include.lake", "freshness"],
+        "record_partitions": ["include.lake", "record", *run, "--full-refresh"],
+        "kpi_summary": ["include.kpis"],
+    }
+    assert [step for step in words if dag.get_task(step).runs_dry] == ["preflight"]
+
+
+def test_tests_that_span_nodes_know_them(dag: Any, content: dict[str, Any]) -> None:
+    task = dag.get_task("cross_model_tests")
+    assert set(task.nodes) == set(task.sources)
+    for test in task.files:
+        parents = set(content["nodes"][test]["depends_on"]["nodes"])
+        assert task.nodes[test.split(".")[2]] == parents - set(content["sources"]), test
+
+
 def test_the_dag_runs_one_at_a_time_and_is_its_own_runbook(dag: Any) -> None:
     assert dag.max_active_runs == 1
     assert dag.catchup is False
@@ -147,7 +244,7 @@ def test_the_dag_runs_one_at_a_time_and_is_its_own_runbook(dag: Any) -> None:
     assert dag.doc_md
     for step in STEPS:
         assert f"`{step}`" in dag.doc_md
-    assert len((ROOT / "dags/game_analytics.py").read_text().splitlines()) <= 60
+    assert len((ROOT / "dags/game_analytics.py").read_text().splitlines()) <= 90
 
 
 def test_node_tasks_run_one_node_and_no_test_of_others(dag: Any) -> None:
@@ -173,10 +270,17 @@ def test_every_mart_is_an_asset_and_every_model_has_an_owner(
     dag: Any, content: dict[str, Any]
 ) -> None:
     assets = {
-        task.task_id: [asset.uri for asset in task.outlets] for task in dag.tasks if task.outlets
+        task.task_id: [outlet.uri for outlet in task.outlets if isinstance(outlet, Asset)]
+        for task in dag.tasks
+        if task.outlets
     }
     marts = {name for name in NODES if name.startswith(("dim_", "fct_", "rpt_"))}
-    assert assets == {name: [f"game-analytics://marts/{name}"] for name in marts}
+    # dbt_build tells of those that it has built, under an alias.
+    assert assets == {
+        **{name: [f"game-analytics://marts/{name}"] for name in marts},
+        "dbt_build": [],
+    }
+    assert set(dag.get_task("dbt_build").assets) == marts
     owners = {
         group["owner"].get("name") or group["owner"].get("email")
         for group in content["groups"].values()

@@ -12,13 +12,14 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from include.laptop.airflow import Client, free_port
-from include.settings import Settings
+from include.settings import Settings, UserError
 from tests.pipeline.checkout import Checkout, kill_scheduler, states, wait_for
 
 HERE = Path(__file__).parent
@@ -172,6 +173,70 @@ def test_up_retry_one_task_and_down(checkout: Checkout) -> None:
     assert stopped.returncode == 0, stopped.stderr
     assert checkout.left_running() == []
     assert checkout.run("include.laptop.up", "down").stdout == "Airflow is not running.\n"
+
+
+def test_a_manual_run_by_rest(checkout: Checkout) -> None:
+    port = free_port()
+    started = checkout.run("include.laptop.up", "up", str(port), GAME_ANALYTICS_SCHEDULE="none")
+    assert started.returncode == 0, started.stderr
+    client = Client(f"http://127.0.0.1:{port}")
+    assert client.answers()
+    recorded = (checkout.lake / "recorded").read_text()
+
+    def ask(**conf: Any) -> tuple[str, dict[str, list[str]]]:
+        """Run to the end; returns the run's state, and its tasks by theirs."""
+        run_id = "_".join(["asked", *map(str, conf)])
+        client.trigger(run_id, conf)
+        until = time.monotonic() + 300
+        while client.run_state(run_id) in {"queued", "running"} and time.monotonic() < until:
+            time.sleep(0.5)
+        found: dict[str, list[str]] = {}
+        for task in client.tasks(run_id):
+            found.setdefault(task["state"], []).append(task["task_id"])
+        return client.run_state(run_id), {state: sorted(found[state]) for state in found}
+
+    # A node in the middle: neither what it reads nor what reads it.
+    steps = STEPS - {"cross_model_tests", "record_partitions"}
+    state, tasks = ask(select="int_events", full_refresh=True)
+    assert tasks == {
+        "success": sorted(steps | {"int_events"}),
+        "skipped": sorted(NODES - {"int_events"} | STEPS - steps),
+    }
+    assert state == "success"
+
+    # All that ends a branch is green, and yet one node is not built: no day is recorded.
+    state, tasks = ask(exclude="stg_bets")
+    assert tasks["skipped"] == ["record_partitions", "stg_bets"]
+    assert state == "success"
+
+    state, tasks = ask(dry_run=True)
+    assert tasks == {
+        "success": ["done", "preflight"],
+        "skipped": sorted(NODES | STEPS - {"done", "preflight"}),
+    }
+    assert state == "success"
+    folder = checkout.root / ".airflow/artifacts/asked_dry_run/preflight"
+    assert "2026-09-01" in (folder / "models/marts/dim_days.sql").read_text()
+
+    for conf, expected in (
+        (
+            {"from": "2026-09-02", "to": "2026-09-01"},
+            "from 2026-09-02 lies after to 2026-09-01: swap them.",
+        ),
+        ({"select": "int_event"}, "error: select 'int_event' cannot be resolved, name nodes in"),
+    ):
+        state, tasks = ask(**conf)
+        assert (state, tasks.pop("failed")) == ("failed", ["preflight"])
+        assert set(tasks) == {"upstream_failed", "success"}
+        assert tasks["success"] == ["kpi_summary"]
+        said = client.error("_".join(["asked", *conf]), "preflight", 1)
+        assert said.startswith(expected), said
+    with pytest.raises(UserError, match=r"refuses POST .* \(400\): .*full_refresh"):
+        ask(full_refresh="yes")
+
+    assert (checkout.lake / "recorded").read_text() == recorded
+    assert checkout.run("include.laptop.up", "down").returncode == 0
+    assert checkout.left_running() == []
 
 
 def test_ctrl_c_stops_everything(checkout: Checkout) -> None:

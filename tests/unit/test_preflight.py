@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,10 @@ import pytest
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
 from include import manifest, preflight
+from include.run_form import RunForm
 from include.settings import ROOT, Settings, UserError
+
+FILES = (manifest.MANIFEST, manifest.FINGERPRINT)
 
 
 def test_dbt_is_missing_or_of_another_version(tmp_path: Path) -> None:
@@ -96,3 +101,81 @@ def test_as_a_program_it_says_one_sentence(tmp_path: Path, target: str, expected
     assert ended.returncode == 1
     assert ended.stderr.startswith(expected)
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Settings]:
+    """Settings for dbt on the real project, the manifest of which no selection may touch."""
+    settings = Settings(
+        dbt_executable=str(Path(sys.executable).with_name("dbt")),
+        duckdb=str(tmp_path / "warehouse.duckdb"),
+        lake=str(tmp_path),
+    )
+    manifest.make(settings)
+    before = [path.stat().st_mtime_ns for path in FILES]
+    yield settings
+    assert [path.stat().st_mtime_ns for path in FILES] == before
+
+
+def test_without_a_selector_dbt_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    assert preflight.selected_nodes(Settings(), RunForm(full_refresh=True)) is None
+
+
+def test_a_selector_is_resolved_by_dbt(project: Settings) -> None:
+    form = RunForm(select="stg_ledger__games+ event_types", exclude="dim_games+")
+    assert sorted(preflight.selected_nodes(project, form) or ()) == [
+        "model.game_analytics.stg_ledger__games",
+        "seed.game_analytics.event_types",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (
+            RunForm(select="fct_bets nonsense"),
+            "select 'fct_bets nonsense' cannot be resolved, name nodes in dbt's syntax, .*; "
+            "dbt says: Compilation Error The selection criterion 'nonsense' does not match any",
+        ),
+        (
+            RunForm(select="test_type:data", exclude="fct_bets"),
+            "select 'test_type:data' and exclude 'fct_bets' leaves no model, seed or snapshot to "
+            "build: name nodes in dbt's syntax",
+        ),
+    ],
+)
+def test_a_selector_that_matches_nothing(project: Settings, form: RunForm, expected: str) -> None:
+    with pytest.raises(UserError, match=expected) as error:
+        preflight.selected_nodes(project, form)
+    assert "\n" not in str(error.value)
+
+
+def test_a_dry_run_compiles_and_lists(project: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "compiled"
+    folder.mkdir()
+    (folder / "of_the_try_before.sql").touch()
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "include.preflight", "--json", "--full-refresh"),
+            *("--select", "event_types int_event_days", "--dry-run", str(folder)),
+        ],
+        cwd=ROOT,
+        env=project.as_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    *_, model, seed, where, result = ended.stdout.splitlines()
+    path = manifest.Manifest.read().nodes["model.game_analytics.int_event_days"][
+        "original_file_path"
+    ]
+    assert model == f"would build model int_event_days: dbt/{path}"
+    assert seed == "would build seed event_types: dbt/seeds/event_types.csv"
+    assert where == f"2 nodes would be built; compiled SQL: {folder}"
+    assert json.loads(result) == {
+        "selected": ["model.game_analytics.int_event_days", "seed.game_analytics.event_types"]
+    }
+    assert [file for file in folder.rglob("*") if file.is_file()] == [folder / path]
+    assert "select" in (folder / path).read_text()

@@ -78,6 +78,7 @@ def _imports() -> Mapping[Path, frozenset[str]]:
     paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
     direct = {path: {_module(path), *_named(path)} for path in paths}
     modules = {_module(path): path for path in paths}
+    own_packages = {*FOLDERS, "__future__", *(name.split(".")[0] for name in modules)}
 
     def needed(path: Path, seen: set[Path]) -> set[str]:
         seen.add(path)
@@ -90,7 +91,7 @@ def _imports() -> Mapping[Path, frozenset[str]]:
                 own = modules.get(".".join(parts[:length]))
                 if own is not None and own not in seen:
                     found |= needed(own, seen)
-        return found - set(sys.stdlib_module_names) - {*FOLDERS, "__future__"}
+        return found - set(sys.stdlib_module_names) - own_packages
 
     return {path: frozenset(needed(path, set())) for path in paths}
 
@@ -105,6 +106,8 @@ def _named(path: Path) -> Iterator[str]:
 
 def _module(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
+    # Airflow puts the plugins' folder itself on its path.
+    parts = parts[1:] if parts[0] == "plugins" else parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -116,7 +119,8 @@ def _files_of(environment: str) -> list[Path]:
         "print(json.dumps([n for n in sys.argv[1:] if u.find_spec(n) is None]))"
     )
     asked = subprocess.run(
-        [str(_python(environment)), "-c", program, *needed],
+        # Isolated: the project's folder `dbt` would pass for the package.
+        [str(_python(environment)), "-I", "-c", program, *needed],
         capture_output=True,
         text=True,
         check=True,

@@ -1,1 +1,1 @@
-select bet_id, amount from {{ ref('stg_bets') }}
+select bet_id, amount from {{ ref('eph_bets') }}

@@ -1,0 +1,16 @@
+"""One dbt process builds all nodes of a run; each node's own task follows what dbt says of it.
+
+| file | runs in | does |
+|---|---|---|
+| `build.py` | dbt's environment | runs `dbt build`, prints one line of news per node as it ends |
+| `producer.py` | a worker | starts `build.py`, publishes its news as XComs |
+| `plugins/game_analytics_triggers.py` | the triggerer | waits; ends the task of a good node |
+| `nodes.py` | a worker, for nodes that failed | tells what failed, or builds the node alone |
+
+**The channel** between the producer and the nodes is Airflow's XComs, which every component can
+reach, wherever it runs. A producer elsewhere (a container) needs to publish these two, no more:
+
+- of the producer's task, `nodes`: `{"plan", "try", "nodes": {task id: status}}`, what it has said
+  so far; `plan` names the execution of the freshness task that it follows, `try` its own try;
+- of a node's task, `dbt`: that node's news, see `build.News`.
+"""

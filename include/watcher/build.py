@@ -1,0 +1,289 @@
+"""`python -m include.watcher.build`: one `dbt build`, and news of each node as it ends.
+
+Runs in dbt's environment. The first line of the standard input is a request, see `Request`; its end
+is the end of whoever asked, and stops dbt. Lines of the standard output that begin with `NEWS` hold
+a `News` as JSON, all others are dbt's own log. Exit codes: 0, dbt came to its end, whatever it
+found; 1, dbt could not run; 130, it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dbt.adapters.factory import get_adapter_by_type
+from dbt.cli.main import dbtRunner
+from dbt_common.events.base_types import EventMsg
+
+from include import failing_rows
+from include.manifest import PROJECT, Manifest
+from include.settings import Settings, UserError
+
+NEWS = "dbt-news "
+"""What a line of news begins with."""
+LINES = 200
+"""How many of dbt's log lines of a node are passed on: the last ones."""
+SQL_LENGTH = 100_000
+"""How many characters of a failed node's SQL are passed on."""
+CROSS_MODEL_TESTS = "cross_model_tests"
+"""The name of all tests that span nodes, in the news."""
+STOP_SECONDS = 20
+"""How long dbt may take to cancel what it runs."""
+SEVERITY = ("success", "warn", "skipped", "fail", "error")
+STATUSES = {"pass": "success", "runtime error": "error", "no-op": "success"}
+"""dbt's words for what the others are called, too."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to build.
+
+    `select` holds dbt selectors, None selects all. `tests` names the tests that span nodes: they
+    run in the end, if all went well. `artifacts` is the folder for dbt's artifacts.
+    """
+
+    artifacts: str
+    select: list[str] | None = None
+    tests: list[str] = field(default_factory=list)
+    full_refresh: bool = False
+
+
+@dataclass(frozen=True)
+class News:
+    """How a node ended, its tests included.
+
+    `status` is `success`, `warn` (a test warned), `fail` (a test failed; the node itself is
+    built), `error` or `skipped` (dbt has not run it, for a parent's sake). `seconds` is the time in
+    dbt, `rows` what the warehouse says it wrote, or None. `lines` are dbt's log lines. `results`
+    are those of the node and of its tests that are no success: `unique_id`, `status`, `message`,
+    and of failures `sql` and `rows`.
+    """
+
+    unique_id: str
+    status: str
+    seconds: float
+    rows: int | None
+    lines: list[str]
+    results: list[dict[str, Any]]
+
+
+@dataclass
+class Entry:
+    """What dbt has said so far of a node and its tests."""
+
+    waiting: set[str]
+    lines: list[str] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    skipped: bool = False
+
+
+class Newsroom:
+    """Sorts dbt's events by node, and tells of a node once it and its tests have ended."""
+
+    def __init__(self, manifest: Manifest, request: Request, adapter: str) -> None:
+        self.manifest = manifest
+        self.request = request
+        self.adapter = adapter
+        self.events: queue.SimpleQueue[dict[str, Any] | threading.Event] = queue.SimpleQueue()
+        self.owner: dict[str, str] = {node: node for node in manifest.built}
+        for node in manifest.built:
+            self.owner.update(dict.fromkeys(manifest.tests_of(node), node))
+        self.entries: dict[str, Entry] = {}
+        self.reporter = threading.Thread(target=self.report, daemon=True)
+        self.reporter.start()
+
+    def follow(self, tests: Iterable[str], owner: str) -> None:
+        """Report these tests together, under one name."""
+        self.owner.update(dict.fromkeys(tests, owner))
+        self.entries[owner] = Entry(set(tests))
+
+    def hear(self, message: EventMsg) -> None:
+        """dbt's callback, on the thread that has something to say; it only takes a note."""
+        node = getattr(message.data, "node_info", None)
+        if node is None or not node.unique_id:
+            return
+        event: dict[str, Any] = {"unique_id": node.unique_id, "path": node.node_path}
+        # dbt ends a node that it skips for an ephemeral parent's sake as an error.
+        event["skipped"] = message.info.name in {"SkippingDetails", "LogSkipBecauseError"}
+        if message.info.name == "NodeFinished":
+            result = message.data.run_result
+            event["result"] = {
+                "status": STATUSES.get(result.status, result.status),
+                "message": result.message,
+                "seconds": result.execution_time,
+                "rows": _rows(result.adapter_response),
+            }
+        elif message.info.level in {"info", "warn", "error"}:
+            stamp = message.info.ts.ToDatetime().strftime("%H:%M:%S")  # type: ignore[attr-defined]
+            event["line"] = f"{stamp}  {message.info.msg}"  # type: ignore[attr-defined]
+        elif not event["skipped"]:
+            return
+        self.events.put(event)
+
+    def report(self) -> None:
+        """Print the news for ever; the reporter's thread."""
+        while True:
+            event = self.events.get()
+            if isinstance(event, threading.Event):
+                event.set()
+                continue
+            owner = self.owner.get(event["unique_id"])
+            if owner is None:
+                continue
+            entry = self.entries.setdefault(
+                owner,
+                Entry(
+                    {owner, *self.manifest.tests_of(owner)}
+                    if owner in self.manifest.built
+                    else set()
+                ),
+            )
+            entry.skipped |= event["skipped"] and owner == event["unique_id"]
+            if "line" in event:
+                entry.lines.append(event["line"])
+                continue
+            entry.results.append(
+                {"unique_id": event["unique_id"], **event["result"], "path": event["path"]}
+            )
+            entry.waiting.discard(event["unique_id"])
+            # dbt skips the tests of a node that it has not built.
+            if owner == event["unique_id"] and event["result"]["status"] != "success":
+                entry.waiting.clear()
+            if not entry.waiting:
+                self._print(owner, self.entries[owner])
+                entry.waiting.add("told")
+
+    def catch_up(self) -> None:
+        """Wait until all that was heard so far has been told."""
+        told = threading.Event()
+        self.events.put(told)
+        # It may have ended: nobody reads what we print.
+        while self.reporter.is_alive() and not told.wait(0.1):
+            pass
+
+    def _print(self, owner: str, entry: Entry) -> None:
+        status = max((result["status"] for result in entry.results), key=SEVERITY.index)
+        if entry.skipped and status == "error":
+            status = "skipped"
+        news = News(
+            unique_id=owner,
+            status=status,
+            seconds=round(sum(result["seconds"] for result in entry.results), 3),
+            rows=next((r["rows"] for r in entry.results if r["unique_id"] == owner), None),
+            lines=entry.lines[-LINES:],
+            results=[self._told(r) for r in entry.results if r["status"] != "success"],
+        )
+        # In one piece: dbt logs to the same stream on other threads.
+        sys.stdout.write(f"{NEWS}{json.dumps(asdict(news))}\n")
+        sys.stdout.flush()
+
+    def _told(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        told = {name: result[name] for name in ("unique_id", "status", "message")}
+        if result["status"] in {"fail", "warn", "error"}:
+            told["sql"] = self._sql(result)[:SQL_LENGTH]
+        if result["status"] in {"fail", "warn"}:
+            node = self.manifest.nodes[result["unique_id"]]
+            told["rows"] = self._rows(told["sql"], node)
+        return told
+
+    def _rows(self, sql: str, node: Mapping[str, Any]) -> list[dict[str, str | None]]:
+        try:
+            adapter = get_adapter_by_type(self.adapter)  # type: ignore[no-untyped-call]
+            return failing_rows.fetch(adapter, sql, node)
+        except Exception as error:  # noqa: BLE001
+            # News of a failure must come, with the rows or without them.
+            print(f"The rows of {node['name']} cannot be shown: {error}", flush=True)
+            return []
+
+    def _sql(self, result: Mapping[str, Any]) -> str:
+        """The compiled SQL, where dbt leaves it; empty if it came to none."""
+        node = self.manifest.nodes[result["unique_id"]]
+        file = Path(node["original_file_path"])
+        # A generic test lies below the file that declares it.
+        name = file if file.name == Path(result["path"]).name else file / result["path"]
+        path = Path(self.request.artifacts) / "compiled" / node["package_name"] / name
+        return path.read_text() if path.is_file() else ""
+
+
+def _rows(response: Mapping[str, Any]) -> int | None:
+    """What the warehouse says it wrote; DuckDB's adapter does not say."""
+    rows = dict(response).get("rows_affected")
+    return int(rows) if rows is not None and int(rows) >= 0 else None
+
+
+def build(request: Request, settings: Settings) -> int:
+    """Run dbt and print the news; returns the exit code."""
+    manifest = Manifest.read()
+    newsroom = Newsroom(manifest, request, settings.adapter)
+    common = [
+        *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+        *("--target", settings.target, "--target-path", request.artifacts),
+        *("--log-path", request.artifacts),
+        *("--partial-parse-file-path", str(PROJECT / "target" / "partial_parse.msgpack")),
+    ]
+    # Parsed once for both commands; the manifest that Airflow reads stays as it is.
+    parsed = dbtRunner().invoke(["--quiet", "parse", "--no-write-json", *common])
+    if not parsed.success:
+        print(f"error: dbt cannot parse the project: {parsed.exception}", file=sys.stderr)
+        return 1
+    dbt = dbtRunner(manifest=parsed.result, callbacks=[newsroom.hear])  # type: ignore[arg-type]
+    selected = [] if request.select is None else ["--select", *request.select]
+    excluded = ["--exclude", *map(manifest.name, manifest.tests_across())]
+    flags = ["--full-refresh"] if request.full_refresh else []
+    built = dbt.invoke(
+        [
+            *("build", "--exclude-resource-type", "unit_test"),
+            # Tests with another parent run in the end.
+            *("--indirect-selection", "cautious"),
+            *(*selected, *(excluded if len(excluded) > 1 else []), *flags, *common),
+        ]
+    )
+    newsroom.catch_up()
+    if built.exception is not None:
+        print(f"error: dbt ended before its end: {built.exception}", file=sys.stderr)
+        return 130 if isinstance(built.exception, KeyboardInterrupt) else 1
+    if built.success and request.tests:
+        tests = [test for test in manifest.tests_across() if manifest.name(test) in request.tests]
+        newsroom.follow(tests, CROSS_MODEL_TESTS)
+        tested = dbt.invoke(["test", "--select", *request.tests, *flags, *common])
+        newsroom.catch_up()
+        if tested.exception is not None:
+            print(f"error: dbt ended before its end: {tested.exception}", file=sys.stderr)
+            return 130 if isinstance(tested.exception, KeyboardInterrupt) else 1
+    return 0
+
+
+def stop_with_parent() -> None:
+    """End dbt when nobody listens any more: two builds must never write at once."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(STOP_SECONDS)
+    os._exit(130)
+
+
+def main() -> int:
+    """Build what the request on the standard input asks for."""
+    request = Request(**json.loads(sys.stdin.readline()))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(target=stop_with_parent, daemon=True).start()
+    try:
+        return build(request, Settings.from_env(os.environ))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: stopped.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""What the triggerer runs: a node's task waits here, without a worker, for news of its node.
+
+Airflow executes this file in every component; the triggerer's import path has `plugins/` only, so
+it imports nothing else of the package. See `include/watcher/__init__.py` for the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from airflow.sdk.execution_time.xcom import XCom
+from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
+from asgiref.sync import sync_to_async
+
+POLL_SECONDS = 0.2
+"""Asking also wakes the triggerer's supervisor, which else looks for new triggers once a second."""
+PATIENCE = 300
+"""How many polls in a row may fail: a minute."""
+LINGER = 25
+"""How many polls go on when nobody waits, so that the next layer of nodes is found at once."""
+NODES = "nodes"
+"""XCom of the producer: `{"plan", "try", "nodes": {task id: status}}`."""
+NEWS = "dbt"
+"""XCom of a node: what dbt says of it, see `include.watcher.build.News`."""
+SEEN = "seen"
+"""XCom of a node: `{"try", "plan", "producer_try"}` of the news that a try of it ended with."""
+NOT_BUILT = "not built: "
+"""How the status of a node begins that is no part of the run; the reason follows."""
+ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+STARTED = ENDED | {"running"}
+
+
+@dataclass
+class Producer:
+    """What the producer of one DAG run has said so far, asked for all of the run's triggers."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    plan_task_id: str
+    users: int = 0
+    polls_begun: int = 0
+    polls_done: int = 0
+    state: str | None = None
+    plan: str | None = None
+    said: Mapping[str, Any] = field(default_factory=dict)
+    error: BaseException | None = None
+    polled: asyncio.Condition = field(default_factory=asyncio.Condition)
+    task: asyncio.Task[None] | None = None
+
+    known: ClassVar[dict[tuple[str, str, str, str], Producer]] = {}
+
+    @classmethod
+    def of(cls, task_instance: Any, task_id: str, plan_task_id: str) -> Producer:
+        """The one of this task instance's run, asked from now on until as many `leave`."""
+        key = (task_instance.dag_id, task_instance.run_id, task_id, plan_task_id)
+        producer = cls.known.setdefault(key, cls(*key))
+        producer.users += 1
+        if producer.task is None or producer.task.done():
+            producer.task = asyncio.create_task(producer.poll(task_instance))
+        return producer
+
+    def leave(self) -> None:
+        """One waits no more."""
+        self.users -= 1
+
+    async def poll(self, task_instance: Any) -> None:
+        failures, idle = 0, 0
+        while idle < LINGER:
+            self.polls_begun += 1
+            try:
+                await self.ask(task_instance)
+                failures = 0
+            except Exception as error:  # noqa: BLE001
+                # A database may be busy; what lasts longer is told by every trigger.
+                failures += 1
+                self.error = error if failures > PATIENCE else None
+            if failures == 0 or self.error:
+                async with self.polled:
+                    self.polls_done = self.polls_begun
+                    self.polled.notify_all()
+            await asyncio.sleep(POLL_SECONDS)
+            idle = 0 if self.users else idle + 1
+        self.known.pop((self.dag_id, self.run_id, self.task_id, self.plan_task_id), None)
+
+    async def ask(self, task_instance: Any) -> None:
+        # The state first: what was said before the end is there after it.
+        states = await sync_to_async(task_instance.get_task_states)(
+            dag_id=self.dag_id, run_ids=[self.run_id], task_ids=[self.task_id]
+        )
+        # A producer that is gone from the DAG says no more.
+        self.state = states.get(self.run_id, {}).get(self.task_id, "removed")
+        if self.state not in STARTED:
+            # It may have been cleared: what it said, and by which plan, counts no more.
+            self.plan, self.said = None, {}
+            return
+        self.said = await self.xcom(NODES, self.task_id) or {}
+        if self.plan is None:
+            found = await self.xcom("return_value", self.plan_task_id)
+            self.plan = (found or {}).get("at")
+
+    async def xcom(self, key: str, task_id: str) -> Any:
+        """An XCom of the run, or None."""
+        return await XCom.aget_one(
+            key=key, dag_id=self.dag_id, run_id=self.run_id, task_id=task_id, map_index=-1
+        )
+
+    async def wait(self, poll: int) -> None:
+        """Wait until the poll of this number is done."""
+        async with self.polled:
+            await self.polled.wait_for(lambda: self.polls_done >= poll)
+        if self.error is not None:
+            raise self.error
+
+
+class NodeTrigger(BaseTrigger):
+    """Ends a node's task, or hands it to a worker.
+
+    News of this node from a producer that follows the run's current plan, and that no earlier try
+    has ended with, count; else the producer's end. A first try that went well, and a node that is
+    not part of the run, end here. All others get a worker, with `{"status": …}`: one that failed at
+    once; one that has to build its node itself (`None`) when the producer has ended, so that never
+    two write. So does a good second try: Airflow 3.3.1 leaves the first one's end on a task that
+    ends in the triggerer.
+    """
+
+    def __init__(self, producer: str, plan: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.producer = producer
+        self.plan = plan
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class and its arguments, by which the triggerer makes it anew."""
+        return (
+            f"{type(self).__module__}.{type(self).__name__}",
+            {"producer": self.producer, "plan": self.plan},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield the one event that ends the waiting."""
+        ti: Any = self.task_instance
+        producer = Producer.of(ti, self.producer, self.plan)
+        try:
+            status = await self.status(producer, ti)
+        finally:
+            producer.leave()
+        if ti.try_number == 1 and status in {"success", "warn"}:
+            yield TaskSuccessEvent()
+        elif ti.try_number == 1 and (status or "").startswith(NOT_BUILT):
+            yield TaskSkippedEvent()
+        else:
+            yield TriggerEvent({"status": status})  # type: ignore[no-untyped-call]
+
+    async def status(self, producer: Producer, ti: Any) -> str | None:
+        """What the producer says of the node, None if it has to be built by its own task."""
+        # A first try may take what is known; a later one asks anew.
+        poll = producer.polls_begun + (ti.try_number > 1)
+        seen = (await producer.xcom(SEEN, ti.task_id) or {}) if ti.try_number > 1 else {}
+        while True:
+            await producer.wait(max(poll, 1))
+            poll = producer.polls_done + 1
+            said = producer.said
+            generation = {"plan": said.get("plan"), "producer_try": said.get("try")}
+            again = seen.get("try") != ti.try_number and generation.items() <= seen.items()
+            current = producer.plan is not None and said.get("plan") == producer.plan
+            status = said.get("nodes", {}).get(ti.task_id) if current and not again else None
+            if status is not None and status != "skipped":
+                await self.tell(producer, ti, status, generation)
+                return str(status)
+            if producer.state == "skipped":
+                return NOT_BUILT + f"{self.producer} was skipped"
+            if producer.state in ENDED:
+                self.log.info("%s has ended without building this node.", self.producer)
+                return None
+
+    async def tell(
+        self, producer: Producer, ti: Any, status: str, generation: Mapping[str, Any]
+    ) -> None:
+        """Put dbt's lines into the task's log, and remember which news this try ended with."""
+        remember = XCom.aset(
+            key=SEEN,
+            value={"try": ti.try_number, **generation},
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+        )
+        # Together: the triggerer's supervisor answers once in a round of its loop.
+        news, _ = await asyncio.gather(producer.xcom(NEWS, ti.task_id), remember)
+        for line in (news or {}).get("lines", ()):
+            self.log.info("%s", line)
+        self.log.info("%s", status)

@@ -1,0 +1,1 @@
+{% macro personal_keys() %}{{ return(['player_id']) }}{% endmacro %}

@@ -1,0 +1,297 @@
+"""What a run of execution mode `watcher` makes of every fault: one row of a table per case.
+
+Real processes of Airflow, the real dbt, a small project on DuckDB; see its macro `passes` for how a
+node is held or broken. After each case the marts are those of an undisturbed run. The rows of the
+table are printed: `pytest -s tests/pipeline/test_faults.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("airflow", reason="runs in Airflow's environment")
+
+from tests.pipeline.checkout import Checkout
+from tests.pipeline.cluster import Cluster
+
+HERE = Path(__file__).parent
+PRODUCER = "dbt_build"
+BUILD = "include.watcher.build"
+NODES = {
+    *("event_types", "stg_events", "stg_bets", "int_events"),
+    *("events_history", "fct_bets", "dim_days"),
+}
+BELOW_EVENTS = {"int_events", "events_history"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    checkout = Checkout.make(tmp_path_factory.mktemp("checkout"))
+    shutil.copytree(HERE / "small_project", checkout.root / "dbt")
+    shutil.copy(HERE / "small_lake.py", checkout.root / "include" / "lake" / "__main__.py")
+    write_lake(checkout)
+    made = checkout.run_dbt("include.manifest")
+    assert made.returncode == 0, made.stderr
+    with Cluster.up(checkout) as cluster:
+        yield cluster
+    assert checkout.left_running() == []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster) -> dict[str, Any]:
+    """The marts of a run in which nothing goes wrong."""
+    state, states = cluster.end(cluster.trigger())
+    assert (state, set(states.values())) == ("success", {"success"})
+    return cluster.marts()
+
+
+def write_lake(checkout: Checkout, events: str = "1,login\n2,logout\n") -> None:
+    checkout.lake.mkdir(parents=True, exist_ok=True)
+    (checkout.lake / "events.csv").write_text(f"event_id,event_type\n{events}")
+    (checkout.lake / "bets.csv").write_text("bet_id,amount\n1,10\n2,20\n")
+
+
+def tell(fault: str, state: str, states: Mapping[str, str | None], same: bool) -> None:
+    """Print the row of a case."""
+    others = {task: found for task, found in states.items() if found != "success"}
+    told = ", ".join(f"{task} {found}" for task, found in sorted(others.items())) or "all success"
+    print(f"\n| {fault} | run {state} | {told} | marts {'identical' if same else 'DIFFERENT'} |")
+
+
+def ends_well(cluster: Cluster, fault: str, run_id: str, undisturbed: dict[str, Any]) -> None:
+    """The run recovers by itself: all green, and the marts as ever."""
+    state, states = cluster.end(run_id)
+    marts = cluster.marts()
+    tell(fault, state, states, marts == undisturbed)
+    assert (state, set(states.values())) == ("success", {"success"})
+    assert marts == undisturbed
+    for task in cluster.client.tasks(run_id):
+        assert task["duration"] >= 0, task["task_id"]
+
+
+def test_a_good_node_needs_no_worker(cluster: Cluster, undisturbed: dict[str, Any]) -> None:
+    run_id = cluster.trigger()
+    ends_well(cluster, "none", run_id, undisturbed)
+    tasks = {task["task_id"]: task for task in cluster.client.tasks(run_id)}
+    assert {task: tasks[task]["try_number"] for task in NODES} == dict.fromkeys(NODES, 1)
+    assert {tasks[task]["hostname"] for task in NODES} == {""}
+    assert tasks[PRODUCER]["hostname"]
+    # Each task's log has dbt's lines of its own node.
+    for node in NODES - {"event_types", "events_history"}:
+        assert f"OK created sql table model marts.{node} " in cluster.log(run_id, node)
+    assert "WARN 1 accepted_values_dim_days" in cluster.log(run_id, "dim_days")
+
+
+def test_a_broken_node_is_retried_and_the_rest_goes_on(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    broken = cluster.checkout.lake / "broken" / "stg_events"
+    broken.parent.mkdir(exist_ok=True)
+    broken.touch()
+    run_id = cluster.trigger()
+    cluster.wait_for(run_id, "stg_events", "up_for_retry")
+    broken.unlink()
+    ends_well(cluster, "a node errors once", run_id, undisturbed)
+    tries = cluster.tries(run_id)
+    assert {task: tries[task] for task in BELOW_EVENTS} == dict.fromkeys(BELOW_EVENTS, 1)
+    assert (tries["stg_events"], tries[PRODUCER]) == (2, 1)
+    assert "stg_events is broken on purpose" in cluster.log(run_id, "stg_events")
+
+
+def test_a_failed_test_is_final_and_a_cleared_run_starts_anew(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    write_lake(cluster.checkout, "1,login\n1,logout\n")
+    run_id = cluster.trigger()
+    state, states = cluster.end(run_id)
+    tell("a test fails", state, states, cluster.marts() == undisturbed)
+    assert (state, states["stg_events"]) == ("failed", "failed")
+    assert {task for task in NODES if states[task] == "upstream_failed"} == BELOW_EVENTS
+    assert cluster.tries(run_id)["stg_events"] == 1
+    log = cluster.log(run_id, "stg_events")
+    assert "test unique_stg_events_event_id failed: Got 1 result" in log
+    assert "unique_field=1" in log
+    assert "is built and stays, unaudited" in log
+    # The unaudited table is there, the tables below are those of the run before.
+    marts = cluster.marts()
+    assert marts["stg_events"] != undisturbed["stg_events"]
+    assert marts["int_events"] == undisturbed["int_events"]
+
+    write_lake(cluster.checkout)
+    cluster.client.clear(run_id, "partitions")
+    ends_well(cluster, "a failed run is cleared whole", run_id, undisturbed)
+    assert set(cluster.tries(run_id).values()) <= {1, 2}
+
+
+def test_what_is_not_selected_is_skipped(cluster: Cluster, undisturbed: dict[str, Any]) -> None:
+    state, states = cluster.end(cluster.trigger(select="int_events"))
+    tell("not selected", state, states, cluster.marts() == undisturbed)
+    assert state == "success"
+    assert {task for task in NODES if states[task] != "skipped"} == {"int_events"}
+    assert states["int_events"] == "success"
+    assert states["record_partitions"] == "skipped"
+
+
+def test_a_dry_run_skips_all_without_a_worker(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    run_id = cluster.trigger(dry_run=True)
+    state, states = cluster.end(run_id)
+    tell("dry run", state, states, cluster.marts() == undisturbed)
+    assert state == "success"
+    assert {states[task] for task in NODES} == {"skipped"}
+    assert {
+        task["hostname"] for task in cluster.client.tasks(run_id) if task["task_id"] in NODES
+    } == {""}
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+def test_a_killed_producer_goes_on_where_it_was(
+    cluster: Cluster, undisturbed: dict[str, Any], when: str
+) -> None:
+    with cluster.gate("int_events") as gate, cluster.gate("stg_events") as first:
+        run_id = cluster.trigger()
+        (build,) = cluster.until("dbt runs", lambda: cluster.programs(BUILD))
+        victim = build
+        if when != "before":
+            cluster.wait_for(run_id, "fct_bets", "success")
+            first.open()
+        if when == "after":
+            # The task's own process: dbt must not go on without it.
+            cluster.wait_for(run_id, "stg_events", "success")
+            victim = build.parent()
+        victim.kill()
+        first.open()
+        cluster.until("dbt is gone", lambda: not build.is_running())
+        gate.open()
+        ends_well(cluster, f"producer killed {when} a node", run_id, undisturbed)
+    tries = cluster.tries(run_id)
+    assert {task: tries[task] for task in NODES} == dict.fromkeys(NODES, 1)
+    assert tries[PRODUCER] == 2
+    assert ("Already built: 0 of" in cluster.log(run_id, PRODUCER, 2)) == (when == "before")
+
+
+def test_without_a_producer_each_node_builds_itself(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    with cluster.gate("stg_events") as gate:
+        run_id = cluster.trigger()
+        for attempt in (1, 2, 3):
+            cluster.until("next try", lambda: cluster.tries(run_id)[PRODUCER] == attempt)  # noqa: B023
+            (build,) = cluster.until("dbt runs", lambda: cluster.programs(BUILD))
+            build.kill()
+            cluster.until("dbt is gone", lambda: not build.is_running())  # noqa: B023
+        gate.open()
+    state, states = cluster.end(run_id)
+    marts = cluster.marts()
+    tell("producer killed at every try", state, states, marts == undisturbed)
+    assert state == "success"
+    assert {task for task, found in states.items() if found != "success"} == {PRODUCER}
+    assert marts == undisturbed
+    assert "dbt_build failed: nodes have been built by their own tasks." in cluster.log(
+        run_id, "done"
+    )
+
+
+def test_a_triggerer_that_was_away_finds_what_has_happened(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    with cluster.gate("int_events") as gate:
+        run_id = cluster.trigger()
+        cluster.wait_for(run_id, "int_events", "deferred")
+        cluster.kill("triggerer")
+        gate.open()
+        cluster.wait_for(run_id, PRODUCER, "success")
+        cluster.start("triggerer")
+        ends_well(cluster, "triggerer killed and restarted", run_id, undisturbed)
+    assert set(cluster.tries(run_id).values()) == {1}
+
+
+def test_a_scheduler_that_was_away_goes_on(cluster: Cluster, undisturbed: dict[str, Any]) -> None:
+    with cluster.gate("int_events") as gate:
+        run_id = cluster.trigger()
+        cluster.wait_for(run_id, "int_events", "deferred")
+        # With its workers, of which the producer is one.
+        cluster.kill("scheduler")
+        cluster.until("dbt is gone", lambda: not cluster.programs(BUILD))
+        gate.open()
+        cluster.start("scheduler")
+        ends_well(cluster, "scheduler and workers killed and restarted", run_id, undisturbed)
+
+
+def test_runs_in_a_queue_do_not_meet(cluster: Cluster, undisturbed: dict[str, Any]) -> None:
+    runs = [cluster.trigger(), cluster.trigger()]
+    for number, run_id in enumerate(runs, 1):
+        ends_well(cluster, f"two runs queued, number {number}", run_id, undisturbed)
+
+
+def test_a_task_marked_as_a_success_stays_one(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    broken = cluster.checkout.lake / "broken" / "stg_bets"
+    broken.touch()
+    run_id = cluster.trigger()
+    cluster.wait_for(run_id, "stg_bets", "up_for_retry")
+    cluster.client.mark_success(run_id, "stg_bets")
+    ends_well(cluster, "a node marked success by hand", run_id, undisturbed)
+    broken.unlink()
+    assert cluster.tries(run_id)["fct_bets"] == 1
+
+
+def test_a_cleared_node_runs_again_with_what_hangs_on_it(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    run_id = cluster.trigger()
+    cluster.end(run_id)
+    before = cluster.tries(run_id)
+    cluster.client.clear(run_id, "int_events")
+    ends_well(cluster, "a node cleared with downstream", run_id, undisturbed)
+    tries = cluster.tries(run_id)
+    assert {task for task in NODES if tries[task] > before[task]} == BELOW_EVENTS
+    assert tries[PRODUCER] == 1
+    assert "OK created sql table model marts.int_events" in cluster.log(run_id, "int_events", 2)
+
+
+@pytest.mark.parametrize("triggerer", ["up", "down"])
+def test_a_deploy_that_renames_a_waiting_model(
+    cluster: Cluster, undisturbed: dict[str, Any], triggerer: str
+) -> None:
+    marts = cluster.checkout.root / "dbt" / "models" / "marts"
+    project = cluster.checkout.root / "dbt" / "models" / "project.yml"
+    good = project.read_text()
+    with cluster.gate("fct_bets") as gate:
+        run_id = cluster.trigger()
+        cluster.wait_for(run_id, "fct_bets", "deferred")
+        if triggerer == "down":
+            cluster.kill("triggerer")
+        (marts / "fct_bets.sql").rename(marts / "fct_wagers.sql")
+        project.write_text(good.replace("fct_bets", "fct_wagers"))
+        assert cluster.checkout.run_dbt("include.manifest").returncode == 0
+        cluster.until("the new task", lambda: "fct_wagers" in cluster.states(run_id))
+        cluster.until("the old is gone", lambda: cluster.states(run_id)["fct_bets"] == "removed")
+        gate.open()
+        if triggerer == "down":
+            cluster.start("triggerer")
+        state, states = cluster.end(run_id)
+    found = cluster.marts()
+    wagers = found.pop("fct_wagers", None)
+    tell(f"a deploy renames a model, triggerer {triggerer}", state, states, found == undisturbed)
+    assert state == "success"
+    assert {task: found for task, found in states.items() if found != "success"} == {
+        "fct_bets": "removed"
+    }
+    assert wagers == undisturbed["fct_bets"]
+    assert cluster.processes["triggerer"].poll() is None
+
+    (marts / "fct_wagers.sql").rename(marts / "fct_bets.sql")
+    project.write_text(good)
+    assert cluster.checkout.run_dbt("include.manifest").returncode == 0
+    cluster.until(
+        "the old DAG is back",
+        lambda: cluster.client.get("/dags/game_analytics/tasks/fct_bets"),
+    )
