@@ -64,8 +64,12 @@ with DAG(
     freshness = step(task_id=operators.FRESHNESS, command=["include.lake", "freshness"])
     nodes = transform.dbt_nodes(settings, manifest)
     tests = transform.cross_model_tests(settings, manifest)
-    record = step(
-        task_id="record_partitions", command=["include.lake", "record", *run], form=RunForm.refresh
+    record = operators.RecordOperator(
+        task_id="record_partitions",
+        settings=settings,
+        nodes=map(manifest.name, manifest.built),
+        command=["include.lake", "record", *run],
+        form=RunForm.refresh,
     )
     kpis = step(task_id="kpi_summary", command=["include.kpis"], trigger_rule="all_done")
     done = operators.DoneOperator(
@@ -76,7 +80,7 @@ with DAG(
     if transform.producer(settings):
         # Not above the nodes: they follow it while it runs, and outlive it if it fails.
         freshness >> transform.dbt_build(settings, manifest) >> kpis
-    # Each node, for one may be skipped between others that are built: then no day is recorded.
-    [*nodes, tests] >> record
+    # The nodes again: the tests run without skipped ones, the days of which stay unrecorded.
+    [nodes, tests] >> record
     [nodes, tests, record] >> kpis
     [nodes, tests, record, kpis] >> done

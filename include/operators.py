@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -15,10 +14,11 @@ from threading import Thread
 from typing import Any
 
 from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from cosmos.hooks.subprocess import FullOutputSubprocessResult
 from cosmos.operators.local import DbtBuildLocalOperator, DbtTestLocalOperator
+from game_analytics_triggers import file_name, page
 
 from include import warehouse
 from include.manifest import Manifest, shown
@@ -268,6 +268,31 @@ def _told(problem: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+class RecordOperator(DbtEnvironmentOperator):
+    """Records the run's days as built, if every node is: then no later run builds them again.
+
+    The trigger rule sees only the last nodes, one of which may be green below a skipped one.
+    """
+
+    def __init__(self, *, nodes: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.nodes = sorted(nodes)
+
+    def execute(self, context: Any) -> Any:
+        """Record; raises AirflowSkipException with the nodes that are not built."""
+        skip_dry_run(context)
+        ti = context["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=self.nodes).get(
+            ti.run_id, {}
+        )
+        if missing := [node for node in self.nodes if states.get(node) != "success"]:
+            raise AirflowSkipException(
+                f"Not recorded as built: {len(missing)} of {len(self.nodes)} nodes are not "
+                f"({', '.join(missing[:5])}{', …' if len(missing) > 5 else ''})."
+            )
+        return super().execute(context)
+
+
 class DoneOperator(BaseOperator):
     """The last task: green only if no source was stale that a node of this run needs.
 
@@ -306,8 +331,20 @@ class DoneOperator(BaseOperator):
         return None
 
 
+class NodeLink(BaseOperatorLink):
+    """From a node's task to its page: what it is, what to do, the SQL that the run ran."""
+
+    name = "Model and SQL"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
+        """The address; Airflow asks for it on a worker, the trigger sets it by itself."""
+        return page(dag_id=ti_key.dag_id, run_id=ti_key.run_id, task_id=ti_key.task_id)
+
+
 class DbtNodeOperator(ExplainedDbtOperator, DbtBuildLocalOperator):  # type: ignore[misc]
     """Builds one node and runs the data tests that need only this node, as `dbt build` does."""
+
+    operator_extra_links = (NodeLink(),)
 
     def __init__(
         self,
@@ -416,7 +453,3 @@ def result_of(context: Any, task_id: str, key: str) -> Any:
 def selector(node: Mapping[str, Any]) -> str:
     """What selects this node, and no other, in dbt."""
     return f"fqn:{'.'.join(node['fqn'])}"
-
-
-def file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "_", text).strip(".") or "_"

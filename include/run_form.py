@@ -18,7 +18,6 @@ SELECTOR = {
     "type": ["null", "string"],
     # Something that is not blank, and no option of dbt's.
     "pattern": r"^\s*[^\s-]",
-    "section": "What to build",
 }
 DAY = {
     "default": None,
@@ -26,7 +25,6 @@ DAY = {
     "format": "date",
     # Python reads 20260901 as a date, too; the commands that get it do not.
     "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
-    "section": "Which days",
 }
 SWITCH = {"default": False, "type": "boolean"}
 FIELDS: Mapping[str, Mapping[str, Any]] = {
@@ -45,7 +43,6 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
     | {
         "title": "Full refresh",
         "description": "Rebuild incremental models whole, from all days of the lake.",
-        "section": "What to build",
     },
     "from": DAY
     | {
@@ -57,7 +54,6 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
     | {
         "title": "Dry run",
         "description": "Compile and list only: preflight does it, every other task is skipped.",
-        "section": "Dry run",
     },
 }
 """By name, the default, the texts and the JSON schema: what Airflow's `Param` takes."""

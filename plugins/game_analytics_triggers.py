@@ -7,9 +7,11 @@ it imports nothing else of the package. See `include/watcher/__init__.py` for th
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
@@ -29,8 +31,23 @@ SEEN = "seen"
 """XCom of a node: `{"try", "plan", "producer_try"}` of the news that a try of it ended with."""
 NOT_BUILT = "not built: "
 """How the status of a node begins that is no part of the run; the reason follows."""
+LINK = "_link_NodeLink"
+"""XCom of a node in which Airflow's UI finds the address of the link *Model and SQL*."""
+PAGES = "/game-analytics"
+"""Where the API server has the pages of nodes, see `game_analytics_ui.py`."""
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-STARTED = ENDED | {"running"}
+SPEAKS = frozenset({"running", "success", "failed"})
+"""The states of a producer whose words are of its last try."""
+
+
+def file_name(text: str) -> str:
+    """A run's or a task's id as the name of a file or folder."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text).strip(".") or "_"
+
+
+def page(dag_id: str, run_id: str, task_id: str) -> str:
+    """The address of a node's page in Airflow's UI."""
+    return "/".join([PAGES, *(quote(part, safe="") for part in (dag_id, run_id, task_id))])
 
 
 @dataclass
@@ -93,7 +110,7 @@ class Producer:
         )
         # A producer that is gone from the DAG says no more.
         self.state = states.get(self.run_id, {}).get(self.task_id, "removed")
-        if self.state not in STARTED:
+        if self.state not in SPEAKS:
             # It may have been cleared: what it said, and by which plan, counts no more.
             self.plan, self.said = None, {}
             return
@@ -123,8 +140,8 @@ class NodeTrigger(BaseTrigger):
     has ended with, count; else the producer's end. A first try that went well, and a node that is
     not part of the run, end here. All others get a worker, with `{"status": …}`: one that failed at
     once; one that has to build its node itself (`None`) when the producer has ended, so that never
-    two write. So does a good second try: Airflow 3.3.1 leaves the first one's end on a task that
-    ends in the triggerer.
+    two write. So does a good one in a run that was cleared: Airflow 3.3.1 leaves the end that a
+    task had before on one that ends in the triggerer.
     """
 
     def __init__(self, producer: str, plan: str) -> None:
@@ -147,9 +164,10 @@ class NodeTrigger(BaseTrigger):
             status = await self.status(producer, ti)
         finally:
             producer.leave()
-        if ti.try_number == 1 and status in {"success", "warn"}:
+        anew = ti.try_number > 1 or ti.get_template_context()["dag_run"].clear_number > 0
+        if not anew and status in {"success", "warn"}:
             yield TaskSuccessEvent()
-        elif ti.try_number == 1 and (status or "").startswith(NOT_BUILT):
+        elif not anew and (status or "").startswith(NOT_BUILT):
             yield TaskSkippedEvent()
         else:
             yield TriggerEvent({"status": status})  # type: ignore[no-untyped-call]
@@ -180,15 +198,16 @@ class NodeTrigger(BaseTrigger):
         self, producer: Producer, ti: Any, status: str, generation: Mapping[str, Any]
     ) -> None:
         """Put dbt's lines into the task's log, and remember which news this try ended with."""
-        remember = XCom.aset(
-            key=SEEN,
-            value={"try": ti.try_number, **generation},
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-        )
+        own = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
         # Together: the triggerer's supervisor answers once in a round of its loop.
-        news, _ = await asyncio.gather(producer.xcom(NEWS, ti.task_id), remember)
-        for line in (news or {}).get("lines", ()):
+        news, *_ = await asyncio.gather(
+            producer.xcom(NEWS, ti.task_id),
+            XCom.aset(key=SEEN, value={"try": ti.try_number, **generation}, **own),
+            XCom.aset(key=LINK, value=page(**own), **own),
+        )
+        news = news or {}
+        for line in news.get("lines", ()):
             self.log.info("%s", line)
-        self.log.info("%s", status)
+        took = f", {news['seconds']:.2f} s in dbt" if "seconds" in news else ""
+        rows = f", {news['rows']} rows" if news.get("rows") is not None else ""
+        self.log.info("%s%s%s", status, took, rows)

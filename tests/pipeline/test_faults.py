@@ -216,12 +216,14 @@ def test_a_scheduler_that_was_away_goes_on(cluster: Cluster, undisturbed: dict[s
     with cluster.gate("int_events") as gate:
         run_id = cluster.trigger()
         cluster.wait_for(run_id, "int_events", "deferred")
-        # With its workers, of which the producer is one.
+        (build,) = cluster.programs(BUILD)
         cluster.kill("scheduler")
-        cluster.until("dbt is gone", lambda: not cluster.programs(BUILD))
-        gate.open()
+        # Its worker lives on, and dbt: they must end before the next scheduler's try writes.
         cluster.start("scheduler")
-        ends_well(cluster, "scheduler and workers killed and restarted", run_id, undisturbed)
+        cluster.until("the producer's next try", lambda: cluster.tries(run_id)[PRODUCER] == 2)
+        cluster.until("dbt is gone", lambda: not build.is_running())
+        gate.open()
+        ends_well(cluster, "scheduler killed and restarted", run_id, undisturbed)
 
 
 def test_runs_in_a_queue_do_not_meet(cluster: Cluster, undisturbed: dict[str, Any]) -> None:

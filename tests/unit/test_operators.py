@@ -204,6 +204,29 @@ def test_a_form_that_cannot_be_meant_is_final(tmp_path: Path) -> None:
     assert (tmp_path / "ran").exists()
 
 
+def test_a_run_that_left_out_a_node_records_no_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = operators.RecordOperator(
+        task_id="record",
+        settings=stand_in(tmp_path, f"touch {tmp_path}/ran"),
+        command=["x"],
+        nodes=["a", "b"],
+    )
+    states: dict[str, str] = {"a": "success", "b": "skipped"}
+    monkeypatch.setattr(Instance, "get_task_states", lambda *_, **__: {"r": states}, raising=False)
+    monkeypatch.setattr(Instance, "run_id", "r", raising=False)
+    monkeypatch.setattr(Instance, "dag_id", "d", raising=False)
+    for state in ("skipped", "removed"):
+        states["b"] = state
+        with pytest.raises(AirflowSkipException, match=r"1 of 2 nodes are not \(b\)\."):
+            record.execute(context())
+    assert not (tmp_path / "ran").exists()
+    states["b"] = "success"
+    record.execute(context())
+    assert (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("full_refresh", [False, True])
 def test_a_full_refresh_is_one_of_each_node(
     monkeypatch: pytest.MonkeyPatch, full_refresh: bool
