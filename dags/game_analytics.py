@@ -44,13 +44,13 @@ with DAG(
     max_active_runs=1,
     max_active_tasks=transform.MAX_ACTIVE_TASKS[settings.target],
     doc_md=__doc__,
-    params=transform.params(),
+    deadline=alerts.deadline(settings),
     default_args={
         "retries": 2,
         "retry_exponential_backoff": 2,
-        "on_failure_callback": alerts.report_failure,
+        "on_failure_callback": alerts.on_failure(settings),
     },
-):
+) as dag:
     preflight = step(
         task_id=operators.PREFLIGHT,
         command=["include.preflight", "--json"],
@@ -84,3 +84,6 @@ with DAG(
     [nodes, tests] >> record
     [nodes, tests, record] >> kpis
     [nodes, tests, record, kpis] >> done
+
+    # Last, for Airflow copies the form into each task that is made after it: a second per 1,000.
+    dag.params.update(transform.params())

@@ -128,6 +128,8 @@ class Settings:
     reporting_currency: str = "USD"
     schema_prefix: str = ""
     late_days: str = ""
+    alert_topic_arn: str = ""
+    deadline_minutes: str = "120"
     dbt_executable: str = ".venv/dbt/bin/dbt"
 
     @classmethod
@@ -182,5 +184,10 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
         "(?:[a-z][a-z0-9_]{0,30})?", "lower-case letters, digits and underscores"
     ),
     "LATE_DAYS": _days,
+    "ALERT_TOPIC_ARN": _matching(
+        r"(?:arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?",
+        "the ARN of an SNS topic, arn:aws:sns:<region>:<account>:<name>, or leave it empty",
+    ),
+    "DEADLINE_MINUTES": _matching("(?:[1-9][0-9]{0,4})?", "minutes from 1, or leave it empty"),
     "DBT_EXECUTABLE": _absolute,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,18 +111,13 @@ def producer(settings: Settings) -> str | None:
 
 def dbt_build(settings: Settings, manifest: Manifest) -> BaseOperator:
     """The task that runs dbt for all nodes at once, which their own tasks follow."""
-    marts = {
-        manifest.name(node): asset
-        for node in sorted(manifest.built)
-        if (asset := _asset(manifest, node))
-    }
     return DbtBuildOperator(
         task_id=PRODUCER,
         settings=settings,
         manifest=manifest,
         test_sources=_sources_of_tests(manifest),
         test_nodes=_nodes_of_tests(manifest),
-        assets=marts,
+        asset_of=partial(_asset, manifest),
     )
 
 
@@ -143,8 +139,8 @@ def params() -> dict[str, Param]:
 
 def _asset(manifest: Manifest, unique_id: str) -> Asset | None:
     """A mart is an asset, so that other teams' DAGs can be scheduled on it."""
-    node = manifest.nodes[unique_id]
-    if "marts" not in Path(node["original_file_path"]).parts:
+    node = manifest.nodes.get(unique_id)
+    if node is None or "marts" not in Path(node["original_file_path"]).parts:
         return None
     return Asset(name=f"marts.{node['name']}", uri=f"game-analytics://marts/{node['name']}")
 

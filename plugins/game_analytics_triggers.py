@@ -1,4 +1,4 @@
-"""What the triggerer runs: a node's task waits here, without a worker, for news of its node.
+"""What the triggerer runs: the waiting of a node's task for news of its node, and the late alert.
 
 Airflow executes this file in every component; the triggerer's import path has `plugins/` only, so
 it imports nothing else of the package. See `include/watcher/__init__.py` for the whole.
@@ -7,6 +7,7 @@ it imports nothing else of the package. See `include/watcher/__init__.py` for th
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from urllib.parse import quote
 from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 from asgiref.sync import sync_to_async
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 """Asking also wakes the triggerer's supervisor, which else looks for new triggers once a second."""
@@ -35,6 +38,8 @@ LINK = "_link_NodeLink"
 """XCom of a node in which Airflow's UI finds the address of the link *Model and SQL*."""
 PAGES = "/game-analytics"
 """Where the API server has the pages of nodes, see `game_analytics_ui.py`."""
+SNS_LENGTH = 40_000
+"""Characters of a message: as escaped JSON at most 240 kB, of the 256 that SNS takes."""
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 SPEAKS = frozenset({"running", "success", "failed"})
 """The states of a producer whose words are of its last try."""
@@ -211,3 +216,44 @@ class NodeTrigger(BaseTrigger):
         took = f", {news['seconds']:.2f} s in dbt" if "seconds" in news else ""
         rows = f", {news['rows']} rows" if news.get("rows") is not None else ""
         self.log.info("%s%s%s", status, took, rows)
+
+
+async def report_late_run(
+    *, topic: str, minutes: int, context: Mapping[str, Any] | None = None
+) -> None:
+    """Airflow's callback for a run that misses its deadline; it runs here, in the triggerer."""
+    run = (context or {}).get("dag_run") or {}
+    dag_id, run_id = run.get("dag_id", "game_analytics"), run.get("run_id", "unknown")
+    text = (
+        f"Run {run_id} of DAG {dag_id} has not ended {minutes} minutes after it was queued.\n"
+        "It goes on. Look what it waits for: a task that runs for long, one that waits for its "
+        "retry, or a worker or triggerer that is away."
+    )
+    logger.error("ALERT dag=%s run=%s late=%s min\n%s", dag_id, run_id, minutes, text)
+    if topic:
+        await asyncio.to_thread(publish, topic, f"Late: {dag_id} {run_id}", text)
+
+
+def publish(topic: str, subject: str, text: str) -> None:
+    """Send an alert to an SNS topic, by its ARN; never raises.
+
+    The credentials are those of the process (on AWS, its role), not a connection's: an alert must
+    not depend on what it may have to tell of. Seconds, not minutes, if SNS does not answer.
+    """
+    try:
+        from airflow.providers.amazon.aws.hooks.sns import SnsHook
+        from botocore.config import Config
+
+        config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+        hook = SnsHook(  # type: ignore[no-untyped-call]
+            aws_conn_id=None, region_name=topic.split(":")[3], config=config
+        )
+        # SNS takes a subject of printable ASCII.
+        ascii_only = subject.encode("ascii", "replace").decode()
+        hook.publish_to_target(
+            topic,
+            text[:SNS_LENGTH],
+            subject=re.sub(r"[^ -~]+", " ", ascii_only)[:100],
+        )
+    except Exception:
+        logger.exception("The alert could not be sent to %s: %s", topic, subject)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
@@ -48,7 +48,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         manifest: Manifest,
         test_sources: Mapping[str, frozenset[str]],
         test_nodes: Mapping[str, frozenset[str]],
-        assets: Mapping[str, Asset],
+        asset_of: Callable[[str], Asset | None],
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -57,7 +57,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         self.manifest = manifest
         self.test_sources = test_sources
         self.test_nodes = test_nodes
-        self.assets = assets
+        self.asset_of = asset_of
 
     def execute(self, context: Any) -> dict[str, int]:
         """Build and publish; returns the number of nodes by status."""
@@ -87,8 +87,8 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             for news in self._follow(json.dumps(request), channel):
                 task_id = str(news["unique_id"]).rsplit(".", 1)[-1]
                 channel.tell(task_id, news)
-                if task_id in self.assets and news["status"] in GOOD:
-                    context["outlet_events"][MARTS].add(self.assets[task_id])
+                if news["status"] in GOOD and (asset := self.asset_of(news["unique_id"])):
+                    context["outlet_events"][MARTS].add(asset)
         counts = Counter(status.split(":")[0] for status in channel.nodes.values())
         self.log.info("%s", ", ".join(f"{count} {status}" for status, count in counts.items()))
         return dict(counts)

@@ -20,9 +20,10 @@ class Checkout:
     """A copy of `dags/`, `include/` and `plugins/`, with its own lake and Airflow home."""
 
     root: Path
+    execution: str = "watcher"
 
     @classmethod
-    def make(cls, root: Path) -> Checkout:
+    def make(cls, root: Path, execution: str = "watcher") -> Checkout:
         """Copy the package; the environments are the checkout's own."""
         if not (ROOT / ".venv/dbt/.installed").exists():
             pytest.skip("dbt's environment is not installed")
@@ -30,7 +31,7 @@ class Checkout:
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / folder, root / folder, ignore=ignore)
         (root / ".venv").symlink_to(ROOT / ".venv")
-        return cls(root)
+        return cls(root, execution)
 
     @property
     def lake(self) -> Path:
@@ -43,6 +44,7 @@ class Checkout:
         return {
             **{name: text for name, text in os.environ.items() if not name.startswith("AIRFLOW")},
             "PYTHONPATH": str(self.root),
+            "GAME_ANALYTICS_EXECUTION": self.execution,
             "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
             "PYTHONUNBUFFERED": "1",
         }

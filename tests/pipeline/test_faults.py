@@ -212,18 +212,23 @@ def test_a_triggerer_that_was_away_finds_what_has_happened(
     assert set(cluster.tries(run_id).values()) == {1}
 
 
-def test_a_scheduler_that_was_away_goes_on(cluster: Cluster, undisturbed: dict[str, Any]) -> None:
+@pytest.mark.parametrize("workers", ["live on", "die"])
+def test_a_scheduler_that_was_away_goes_on(
+    cluster: Cluster, undisturbed: dict[str, Any], workers: str
+) -> None:
     with cluster.gate("int_events") as gate:
         run_id = cluster.trigger()
         cluster.wait_for(run_id, "int_events", "deferred")
         (build,) = cluster.programs(BUILD)
         cluster.kill("scheduler")
-        # Its worker lives on, and dbt: they must end before the next scheduler's try writes.
+        if workers == "die":
+            for worker in cluster.programs("airflow worker"):
+                worker.kill()
+            cluster.until("dbt is gone", lambda: not build.is_running())
         cluster.start("scheduler")
-        cluster.until("the producer's next try", lambda: cluster.tries(run_id)[PRODUCER] == 2)
-        cluster.until("dbt is gone", lambda: not build.is_running())
         gate.open()
-        ends_well(cluster, "scheduler killed and restarted", run_id, undisturbed)
+        ends_well(cluster, f"scheduler killed, its workers {workers}", run_id, undisturbed)
+    assert cluster.tries(run_id)[PRODUCER] == (2 if workers == "die" else 1)
 
 
 def test_runs_in_a_queue_do_not_meet(cluster: Cluster, undisturbed: dict[str, Any]) -> None:

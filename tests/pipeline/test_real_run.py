@@ -22,7 +22,7 @@ from tests.pipeline.checkout import Checkout, kill_scheduler, states, wait_for
 
 SAMPLE = ("--days", "3", "--players", "10", "--seed", "5", "--end", "2026-09-10")
 STEPS = {
-    *("preflight", "partitions", "freshness", "cross_model_tests"),
+    *("preflight", "partitions", "freshness", "dbt_build", "cross_model_tests"),
     *("record_partitions", "kpi_summary", "done"),
 }
 CONTENTS = """

@@ -1,5 +1,7 @@
 """`make run`, `make up` and `make down` on a small dbt project, through Airflow's real scheduler.
 
+Each node's task runs dbt for itself here; the other mode has `test_faults.py`, `test_real_run.py`.
+
 The tests share one checkout and run in order: what a broken or killed run leaves behind is what
 the next one has to cope with.
 """
@@ -25,7 +27,7 @@ from tests.pipeline.checkout import Checkout, kill_scheduler, states, wait_for
 HERE = Path(__file__).parent
 NODES = {
     *("event_types", "stg_events", "stg_bets", "int_events"),
-    *("events_history", "fct_bets", "dim_days"),
+    *("events_history", "eph_bets", "fct_bets", "dim_days"),
 }
 STEPS = {
     *("preflight", "partitions", "freshness", "cross_model_tests"),
@@ -35,7 +37,7 @@ STEPS = {
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    checkout = Checkout.make(tmp_path_factory.mktemp("checkout"))
+    checkout = Checkout.make(tmp_path_factory.mktemp("checkout"), execution="local")
     shutil.copytree(HERE / "small_project", checkout.root / "dbt")
     shutil.copy(HERE / "small_lake.py", checkout.root / "include" / "lake" / "__main__.py")
     yield checkout
@@ -97,7 +99,7 @@ def test_a_stale_source_alone_is_no_success(checkout: Checkout) -> None:
     assert ended.returncode == 1
     seen = states(ended.stdout, NODES | STEPS)
     assert {task for task in seen if seen[task] == ["skipped"]} == {
-        *("stg_bets", "fct_bets", "record_partitions")
+        *("stg_bets", "eph_bets", "fct_bets", "record_partitions")
     }
     assert seen["cross_model_tests"] == ["success"]
     assert seen["done"] == ["failed"]
@@ -157,7 +159,7 @@ def test_up_retry_one_task_and_down(checkout: Checkout) -> None:
     cleared = checkout.run("include.laptop.retry", "stg_bets")
     assert cleared.returncode == 0, cleared.stderr
     again = {
-        *("stg_bets", "fct_bets", "cross_model_tests"),
+        *("stg_bets", "eph_bets", "fct_bets", "cross_model_tests"),
         *("record_partitions", "kpi_summary", "done"),
     }
     said = f"Cleared in run {run_id}, and running again: {', '.join(sorted(again))}.\n"
@@ -206,7 +208,7 @@ def test_a_manual_run_by_rest(checkout: Checkout) -> None:
 
     # All that ends a branch is green, and yet one node is not built: no day is recorded.
     state, tasks = ask(exclude="stg_bets")
-    assert tasks["skipped"] == ["record_partitions", "stg_bets"]
+    assert tasks["skipped"] == ["eph_bets", "record_partitions", "stg_bets"]
     assert state == "success"
 
     state, tasks = ask(dry_run=True)
