@@ -73,7 +73,10 @@ with DAG(
     )
     kpis = step(task_id="kpi_summary", command=["include.kpis"], trigger_rule="all_done")
     done = operators.DoneOperator(
-        task_id="done", manifest=manifest, producer=transform.producer(settings)
+        task_id="done",
+        manifest=manifest,
+        producer=transform.producer(settings),
+        assets=transform.marts(manifest),
     )
 
     preflight >> partitions >> freshness >> nodes >> tests

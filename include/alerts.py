@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -55,8 +56,12 @@ class Alert:
             tries=getattr(ti, "try_number", 0) or 0,
             model=getattr(task, "model_file", "") or "-",
             owner=task.owner,
-            error=str(exception or "no exception: its worker was lost, or the scheduler ended it"),
-            problems=problems,
+            error=_without_values(
+                str(exception or "no exception: its worker was lost, or the scheduler ended it")
+            ),
+            problems=[
+                {**problem, "what": _without_values(problem["what"])} for problem in problems
+            ],
             log=str(getattr(ti, "log_url", "") or ""),
         )
 
@@ -94,6 +99,11 @@ class Alert:
         return "\n\n".join(parts)
 
 
+def _without_values(error: str) -> str:
+    """An error without the values that a warehouse quotes in it: an alert may leave the house."""
+    return re.sub(r"'[^'\n]*'", "'***'", error)
+
+
 def _shown(problem: Mapping[str, Any]) -> str:
     lines = [problem["what"]]
     lines += [f"  {name}: {problem[name]}" for name in ("file", "sql") if problem.get(name)]
@@ -128,12 +138,17 @@ def on_failure(settings: Settings) -> Any:
 
 
 def deadline(settings: Settings) -> DeadlineAlert | None:
-    """The alert for a run that takes longer than it may, from when it was queued."""
+    """The alert for a run that has not ended so long after its logical date: a schedule's time.
+
+    Not from when it was queued: Airflow 3.3.1 cannot clear a task of a run with such a deadline
+    (`timedelta` of a serialized interval, in `models/taskinstance.py`). A run without a logical
+    date, as by `make run`, has none.
+    """
     if not settings.deadline_minutes:
         return None
     minutes = int(settings.deadline_minutes)
     return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=DeadlineReference.DAGRUN_LOGICAL_DATE,
         interval=timedelta(minutes=minutes),
         callback=AsyncCallback(
             report_late_run, kwargs={"topic": settings.alert_topic_arn, "minutes": minutes}

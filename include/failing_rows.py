@@ -37,7 +37,8 @@ def shown_rows(
     names = [column.lower() for column in columns]
     hidden = LEDGER_KEYS.union(personal)
     tested = str((node.get("test_metadata") or {}).get("kwargs", {}).get("column_name", "")).lower()
-    if tested in hidden:
+    # An expression over a personal column tells as much.
+    if any(name in tested for name in hidden):
         hidden |= GENERIC
     return [
         {name: _shown(value, masked=name in hidden) for name, value in zip(names, row, strict=True)}

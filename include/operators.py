@@ -14,11 +14,11 @@ from threading import Thread
 from typing import Any
 
 from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import BaseOperator, BaseOperatorLink
+from airflow.sdk import Asset, AssetAlias, BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from cosmos.hooks.subprocess import FullOutputSubprocessResult
 from cosmos.operators.local import DbtBuildLocalOperator, DbtTestLocalOperator
-from game_analytics_triggers import file_name, page
+from game_analytics_triggers import NODES, file_name, page
 
 from include import warehouse
 from include.manifest import Manifest, shown
@@ -31,8 +31,12 @@ ROWS_SECONDS = 120
 """How long fetching the rows of failed tests may take."""
 PREFLIGHT = "preflight"
 """The task whose XCom holds `{"selected": [node ids], or null for all}`."""
+GOOD = frozenset({"success", "warn"})
+"""The statuses of a node that its tests have passed, or warned of."""
+MARTS = AssetAlias("game_analytics_marts")
+"""The asset events of tasks that emit them for others: one for each mart that was built."""
 FRESHNESS = "freshness"
-"""The task whose XCom holds `{"stale": [source ids], "at": time}`."""
+"""The task whose XCom holds `{"stale": [source ids]}`."""
 ARTIFACTS = Path(AIRFLOW_HOME) / "artifacts"
 """`<run>/<task>/`: dbt's run_results.json and the compiled SQL of what the last try ran."""
 
@@ -302,10 +306,18 @@ class DoneOperator(BaseOperator):
     said in the task's result.
     """
 
-    def __init__(self, *, manifest: Manifest, producer: str | None = None, **kwargs: Any) -> None:
-        super().__init__(trigger_rule="none_failed", retries=0, **kwargs)
+    def __init__(
+        self,
+        *,
+        manifest: Manifest,
+        producer: str | None = None,
+        assets: Mapping[str, Asset],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(trigger_rule="none_failed", retries=0, outlets=[MARTS], **kwargs)
         self.sources = {node: manifest.sources(node) for node in manifest.built}
         self.producer = producer
+        self.assets = assets
 
     def execute(self, context: Any) -> str | None:
         """Raise AirflowFailException with the stale sources, if there are any."""
@@ -327,6 +339,11 @@ class DoneOperator(BaseOperator):
         if states[ti.run_id].get(self.producer) == "failed":
             message = f"{self.producer} failed: nodes have been built by their own tasks."
             self.log.warning("%s", message)
+            # Its own asset events were lost with it.
+            said = ti.xcom_pull(task_ids=self.producer, key=NODES) or {"nodes": {}, "clears": 0}
+            for task_id, (status, _) in said["nodes"].items():
+                if status in GOOD and task_id in self.assets and not said["clears"]:
+                    context["outlet_events"][MARTS].add(self.assets[task_id])
             return message
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
             files=_files(manifest, [node.unique_id, *manifest.tests_of(node.unique_id)]),
             model_file=_files(manifest, [node.unique_id])[node.unique_id],
             owner=manifest.owner(node.unique_id) or "airflow",
-            outlets=[asset] if (asset := _asset(manifest, node.unique_id)) else [],
+            outlets=[marts(manifest)[node.name]] if node.name in marts(manifest) else [],
         )
 
     return DbtTaskGroup(
@@ -117,7 +117,7 @@ def dbt_build(settings: Settings, manifest: Manifest) -> BaseOperator:
         manifest=manifest,
         test_sources=_sources_of_tests(manifest),
         test_nodes=_nodes_of_tests(manifest),
-        asset_of=partial(_asset, manifest),
+        assets=marts(manifest),
     )
 
 
@@ -137,12 +137,16 @@ def params() -> dict[str, Param]:
     return {name: Param(**field) for name, field in FIELDS.items()}
 
 
-def _asset(manifest: Manifest, unique_id: str) -> Asset | None:
-    """A mart is an asset, so that other teams' DAGs can be scheduled on it."""
-    node = manifest.nodes.get(unique_id)
-    if node is None or "marts" not in Path(node["original_file_path"]).parts:
-        return None
-    return Asset(name=f"marts.{node['name']}", uri=f"game-analytics://marts/{node['name']}")
+@lru_cache(maxsize=1)
+def marts(manifest: Manifest) -> dict[str, Asset]:
+    """A mart is an asset, by its name, so that other teams' DAGs can be scheduled on it."""
+    return {
+        manifest.name(node): Asset(
+            name=f"marts.{manifest.name(node)}", uri=f"game-analytics://marts/{manifest.name(node)}"
+        )
+        for node in sorted(manifest.built)
+        if "marts" in Path(manifest.nodes[node]["original_file_path"]).parts
+    }
 
 
 def _files(manifest: Manifest, unique_ids: Iterable[str]) -> dict[str, str]:

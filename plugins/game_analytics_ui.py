@@ -22,6 +22,7 @@ from fastapi.responses import HTMLResponse
 from game_analytics_triggers import PAGES, file_name
 from jinja2 import Environment
 
+DAG = "game_analytics"
 PRODUCER = "dbt_build"
 TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -81,6 +82,9 @@ app = FastAPI(title="Game analytics")
 )
 def node_page(dag_id: str, run_id: str, task_id: str) -> str:
     """The page of a node in a run, to whoever may read the DAG's tasks."""
+    # What may be read is decided by the id in the address, so it must be ours.
+    if dag_id != DAG:
+        raise HTTPException(404, f"Only the tasks of DAG {DAG} have such pages.")
     manifest = _manifest()
     nodes = manifest.get("nodes", {})
     found = [
@@ -140,14 +144,15 @@ def _sql(run_id: str, node: Mapping[str, Any]) -> str:
     artifacts = Path(AIRFLOW_HOME) / "artifacts"
     run = artifacts / file_name(run_id)
     compiled = Path("compiled") / node["package_name"] / node["original_file_path"]
-    for path in (
-        run / file_name(node["name"]) / f"{file_name(node['name'])}.sql",
-        run / PRODUCER / compiled,
-    ):
+    own = run / file_name(node["name"]) / f"{file_name(node['name'])}.sql"
+    found = [
+        path
+        for path in (own, run / PRODUCER / compiled)
         # A run id is whatever somebody has typed.
-        if path.resolve().is_relative_to(artifacts.resolve()) and path.is_file():
-            return path.read_text()
-    return ""
+        if path.resolve().is_relative_to(artifacts.resolve()) and path.is_file()
+    ]
+    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return newest.read_text() if newest else ""
 
 
 class GameAnalyticsPlugin(AirflowPlugin):

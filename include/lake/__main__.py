@@ -123,12 +123,11 @@ def record(settings: Settings, full_refresh: bool, run_id: str) -> None:
 @lake.command()
 @click.pass_obj
 def freshness(settings: Settings) -> None:
-    """Print the sources that are stale, and when that was found, as JSON."""
+    """Print the sources that are stale, as JSON."""
     from include.lake.freshness import stale_sources
     from include.manifest import Manifest
 
-    stale = stale_sources(settings, Manifest.read())
-    print(json.dumps({"stale": stale, "at": datetime.now(UTC).isoformat()}))
+    print(json.dumps({"stale": stale_sources(settings, Manifest.read())}))
 
 
 def main() -> int:

@@ -300,10 +300,10 @@ class Client:
         cleared = self._ask("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", json=body)
         return sorted(task["task_id"] for task in cleared["task_instances"])
 
-    def mark_success(self, run_id: str, task_id: str) -> None:
-        """Let a task of a run count as done, whatever became of it."""
+    def mark(self, run_id: str, task_id: str, state: str) -> None:
+        """Let a task of a run count as `success` or `failed`, whatever becomes of it."""
         path = f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}"
-        self._ask("PATCH", path, json={"new_state": "success"})
+        self._ask("PATCH", path, json={"new_state": state})
 
     def run_state(self, run_id: str) -> str:
         """The state of a run."""

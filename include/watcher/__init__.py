@@ -10,7 +10,8 @@
 **The channel** between the producer and the nodes is Airflow's XComs, which every component can
 reach, wherever it runs. A producer elsewhere (a container) needs to publish these two, no more:
 
-- of the producer's task, `nodes`: `{"plan", "try", "nodes": {task id: status}}`, what it has said
-  so far; `plan` names the execution of the freshness task that it follows, `try` its own try;
+- of the producer's task, `nodes`: `{"try", "clears", "done", "nodes": {task id: [status, time]}}`,
+  what it has said so far: its own try, how often the run's tasks had been cleared when it began,
+  whether dbt has ended, and how each node did, with the time at which that was known;
 - of a node's task, `dbt`: that node's news, see `build.News`.
 """

@@ -39,7 +39,12 @@ CROSS_MODEL_TESTS = "cross_model_tests"
 STOP_SECONDS = 20
 """How long dbt may take to cancel what it runs."""
 SEVERITY = ("success", "warn", "skipped", "fail", "error")
-STATUSES = {"pass": "success", "runtime error": "error", "no-op": "success"}
+STATUSES = {
+    "pass": "success",
+    "no-op": "success",
+    "runtime error": "error",
+    "partial success": "error",
+}
 """dbt's words for what the others are called, too."""
 
 
@@ -98,6 +103,7 @@ class Newsroom:
         for node in manifest.built:
             self.owner.update(dict.fromkeys(manifest.tests_of(node), node))
         self.entries: dict[str, Entry] = {}
+        self.told_bad = False
         self.reporter = threading.Thread(target=self.report, daemon=True)
         self.reporter.start()
 
@@ -174,6 +180,7 @@ class Newsroom:
         status = max((result["status"] for result in entry.results), key=SEVERITY.index)
         if entry.skipped and status == "error":
             status = "skipped"
+        self.told_bad |= status in {"fail", "error", "skipped"}
         news = News(
             unique_id=owner,
             status=status,
@@ -251,6 +258,10 @@ def build(request: Request, settings: Settings) -> int:
     if built.exception is not None:
         print(f"error: dbt ended before its end: {built.exception}", file=sys.stderr)
         return 130 if isinstance(built.exception, KeyboardInterrupt) else 1
+    if not newsroom.reporter.is_alive() or not (built.success or newsroom.told_bad):
+        # Else a node whose news were lost, or a hook that failed, would pass in silence.
+        print("error: dbt failed, and not in a node; its log stands above.", file=sys.stderr)
+        return 1
     if built.success and request.tests:
         tests = [test for test in manifest.tests_across() if manifest.name(test) in request.tests]
         newsroom.follow(tests, CROSS_MODEL_TESTS)

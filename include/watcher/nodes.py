@@ -10,7 +10,6 @@ from airflow.triggers.base import StartTriggerArgs
 from game_analytics_triggers import NEWS, NOT_BUILT
 
 from include.operators import (
-    FRESHNESS,
     CrossModelTestsOperator,
     DbtNodeOperator,
     artifacts_of,
@@ -31,7 +30,7 @@ class WatchedOperator:
     start_from_trigger = True
     start_trigger_args = StartTriggerArgs(
         trigger_cls="game_analytics_triggers.NodeTrigger",
-        trigger_kwargs={"producer": PRODUCER, "plan": FRESHNESS},
+        trigger_kwargs={"producer": PRODUCER},
         next_method="resume",
     )
     overwrite_rtif_after_execution: bool

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.xcom import XCom
-from game_analytics_triggers import NEWS, NODES, NOT_BUILT, SEEN
+from game_analytics_triggers import NEWS, NODES, NOT_BUILT
 
 from include.manifest import Manifest
 from include.operators import (
-    FRESHNESS,
+    GOOD,
+    MARTS,
     DbtEnvironmentOperator,
     artifacts_of,
     form_of,
-    result_of,
     selector,
     skip_reasons,
 )
 from include.settings import Settings
 
-GOOD = frozenset({"success", "warn"})
+logger = logging.getLogger(__name__)
+
+BUSY = frozenset({"running", "queued", "restarting"})
 NEWS_LINE = "dbt-news "
 """What a line of news begins with, see `build.NEWS`."""
-MARTS = AssetAlias("game_analytics_marts")
-"""The asset events of the producer: one for each mart that it has built."""
+SUPERVISOR_SECONDS = 5
+"""How often a silent build looks whether it is still wanted."""
+SUPERVISOR_SECONDS = 5
+"""How often a silent build looks whether it is still wanted."""
 
 
 class DbtBuildOperator(DbtEnvironmentOperator):
@@ -48,7 +56,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         manifest: Manifest,
         test_sources: Mapping[str, frozenset[str]],
         test_nodes: Mapping[str, frozenset[str]],
-        asset_of: Callable[[str], Asset | None],
+        assets: Mapping[str, Asset],
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -57,12 +65,12 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         self.manifest = manifest
         self.test_sources = test_sources
         self.test_nodes = test_nodes
-        self.asset_of = asset_of
+        self.assets = assets
 
     def execute(self, context: Any) -> dict[str, int]:
         """Build and publish; returns the number of nodes by status."""
         built = self.manifest.built
-        channel = Channel(context, str(result_of(context, FRESHNESS, "at")))
+        channel = Channel(context)
         reasons = skip_reasons(
             context,
             {node: self.manifest.sources(node) for node in built},
@@ -70,9 +78,8 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         )
         for node, reason in reasons.items():
             if reason:
-                channel.nodes[self.manifest.name(node)] = NOT_BUILT + reason
-        wanted = frozenset(node for node in built if reasons[node] is None)
-        wanted -= self._kept(context, channel, wanted)
+                channel.add(self.manifest.name(node), NOT_BUILT + reason)
+        wanted = self._unbuilt(channel, {node for node in built if reasons[node] is None})
         channel.flush()
         if wanted:
             tests = skip_reasons(context, self.test_sources, self.test_nodes)
@@ -84,37 +91,49 @@ class DbtBuildOperator(DbtEnvironmentOperator):
                 "tests": [name for name, reason in tests.items() if reason is None],
                 "full_refresh": form_of(context).full_refresh,
             }
-            for news in self._follow(json.dumps(request), channel):
-                task_id = str(news["unique_id"]).rsplit(".", 1)[-1]
-                channel.tell(task_id, news)
-                if news["status"] in GOOD and (asset := self.asset_of(news["unique_id"])):
-                    context["outlet_events"][MARTS].add(asset)
-        counts = Counter(status.split(":")[0] for status in channel.nodes.values())
+            try:
+                for news in self._follow(json.dumps(request), channel):
+                    channel.tell(self._task_id(news["unique_id"]), news)
+            finally:
+                # Marked by hand, the task ends before dbt does: then nobody may build yet.
+                channel.done = self.process is not None and self.process.poll() is not None
+                channel.flush()
+        else:
+            channel.done = True
+            channel.flush()
+        for task_id in channel.good():
+            if asset := self.assets.get(task_id):
+                context["outlet_events"][MARTS].add(asset)
+        counts = Counter(status.split(":")[0] for status, _ in channel.nodes.values())
         self.log.info("%s", ", ".join(f"{count} {status}" for status, count in counts.items()))
         return dict(counts)
 
-    def _kept(self, context: Any, channel: Channel, nodes: frozenset[str]) -> frozenset[str]:
-        """The nodes that this run has built already, or that somebody has marked as built."""
-        if context["ti"].try_number == 1:
-            return frozenset()
+    def _task_id(self, unique_id: str) -> str:
+        known = unique_id in self.manifest.nodes
+        return self.manifest.name(unique_id) if known else unique_id
+
+    def _unbuilt(self, channel: Channel, nodes: set[str]) -> set[str]:
+        """The nodes that are to be built: on a first try all, later those that are not yet.
+
+        A green task stays, a red one has its own way. What an earlier try has built, and whose
+        task has yet to hear of it, is told again, unless somebody has cleared tasks meanwhile.
+        Raises AirflowFailException if nodes are just building themselves.
+        """
+        if channel.ti.try_number == 1:
+            return nodes
         states = channel.states(self.manifest.name(node) for node in nodes)
-        kept = set()
+        if busy := sorted(name for name, state in states.items() if state in BUSY):
+            message = f"{', '.join(busy)} run dbt for themselves: clear this task when they ended."
+            raise AirflowFailException(message)
+        unbuilt = set()
         for node in nodes:
             name = self.manifest.name(node)
-            if states.get(name) == "success" or channel.is_news(name):
-                kept.add(node)
-        # What is built anew is built anew with all that hangs on it, but for what is green.
-        anew = nodes - kept
-        kept -= {
-            node
-            for node in kept
-            if states.get(self.manifest.name(node)) != "success"
-            and anew & set(self.manifest.ancestors(node))
-        }
-        for node in kept:
-            channel.nodes[self.manifest.name(node)] = "success"
-        self.log.info("Already built: %s of %s nodes.", len(kept), len(nodes))
-        return frozenset(kept)
+            if states.get(name) in {"success", "failed", "upstream_failed"}:
+                continue
+            if not channel.keep(name):
+                unbuilt.add(node)
+        self.log.info("Still to build: %s of %s nodes.", len(unbuilt), len(nodes))
+        return unbuilt
 
     def _follow(self, request: str, channel: Channel) -> Iterator[dict[str, Any]]:
         """The news of dbt as they come; publishes what has come whenever nothing more waits."""
@@ -130,12 +149,13 @@ class DbtBuildOperator(DbtEnvironmentOperator):
 
         # Publishing takes longer than dbt needs to tell, and dbt must not wait for it.
         Thread(target=read, daemon=True).start()
+        supervisor = os.getppid()
         while True:
             try:
                 line = said.get_nowait()
             except Empty:
                 channel.flush()
-                line = said.get()
+                line = self._next(said, supervisor)
             if line is None:
                 channel.flush()
                 return
@@ -147,18 +167,38 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             else:
                 self.log.info("%s", line)
 
+    def _next(
+        self, said: SimpleQueue[str | BaseException | None], supervisor: int
+    ) -> str | BaseException | None:
+        """What dbt says next; raises if the process that supervises this one is gone.
+
+        Airflow gives the task to another then, and two builds must never write at once.
+        """
+        while True:
+            try:
+                return said.get(timeout=SUPERVISOR_SECONDS)
+            except Empty:
+                if os.getppid() != supervisor:
+                    self.on_kill()
+                    raise AirflowException("The supervisor of this task is gone.") from None
+
 
 class Channel:
     """The producer's end of the channel, see this package's docstring."""
 
-    def __init__(self, context: Any, plan: str) -> None:
+    def __init__(self, context: Any) -> None:
         self.ti = context["ti"]
-        self.generation = {"plan": plan, "try": self.ti.try_number}
-        self.nodes: dict[str, str] = {}
-        self.flushed: dict[str, str] | None = None
+        self.done = False
+        self.clears: int = context["dag_run"].clear_number
+        self.nodes: dict[str, list[Any]] = {}
+        self.flushed: Mapping[str, Any] = {}
         # XComs of a task go when its next try begins, its state stays.
         self.store = context["task_state_store"]
         self.before: Mapping[str, Any] = self.store.get(NODES) or {}
+
+    def add(self, task_id: str, status: str) -> None:
+        """Say how a node ended, with the next `flush`."""
+        self.nodes[task_id] = [status, round(time.time(), 3)]
 
     def tell(self, task_id: str, news: Mapping[str, Any]) -> None:
         """Publish the news of a node, and its status with the next `flush`."""
@@ -166,34 +206,52 @@ class Channel:
             XCom.set(NEWS, news, dag_id=self.ti.dag_id, run_id=self.ti.run_id, task_id=task_id)
         except Exception:
             # A node that a deploy has added or removed meanwhile has no task in this run.
-            self.ti.log.exception("The run has no task %s: its news are lost.", task_id)
+            logger.exception("The run has no task %s: its news are lost.", task_id)
             return
-        self.nodes[task_id] = news["status"]
+        self.add(task_id, news["status"])
+
+    def keep(self, task_id: str) -> bool:
+        """Tell what an earlier try has told of a good node; False if there is nothing to keep."""
+        status, at = self.before.get("nodes", {}).get(task_id, (None, 0))
+        if status not in GOOD or self.before.get("clears") != self.clears:
+            return False
+        self.nodes[task_id] = [status, at]
+        return True
 
     def flush(self) -> None:
-        """Publish the status of all nodes, if one has changed."""
-        if self.flushed != self.nodes:
-            said = {**self.generation, "nodes": self.nodes}
+        """Publish the status of all nodes, if something has changed."""
+        said = {
+            "try": self.ti.try_number,
+            "clears": self.clears,
+            "done": self.done,
+            "nodes": dict(self.nodes),
+        }
+        if said != self.flushed:
             self.ti.xcom_push(NODES, said)
-            self.store.set(NODES, said)
-            self.flushed = dict(self.nodes)
+            # What is good already and not told again must not be forgotten.
+            kept = self.before["nodes"] if self.before.get("clears") == self.clears else {}
+            self.store.set(NODES, {**said, "nodes": {**kept, **self.nodes}})
+            self.flushed = said
 
-    def states(self, task_ids: Any) -> Mapping[str, str | None]:
+    def good(self) -> list[str]:
+        """The nodes whose tasks end in the triggerer, where Airflow emits no asset event.
+
+        In a run that was cleared, and after an error, they end on a worker.
+        """
+        all_tries = {**self.before.get("nodes", {}), **self.nodes}
+        broke = {
+            name for name, (status, _) in self.before.get("nodes", {}).items() if status == "error"
+        }
+        if self.clears:
+            return []
+        return sorted(
+            name for name, (status, _) in all_tries.items() if status in GOOD and name not in broke
+        )
+
+    def states(self, task_ids: Iterable[str]) -> Mapping[str, str | None]:
         """The state of tasks of this run, by task id."""
         found = self.ti.get_task_states(
             dag_id=self.ti.dag_id, run_ids=[self.ti.run_id], task_ids=list(task_ids)
         )
         states: Mapping[str, str | None] = found.get(self.ti.run_id, {})
         return states
-
-    def is_news(self, task_id: str) -> bool:
-        """Whether an earlier try has built the node by this plan, and its task has not ended so."""
-        if self.before.get("plan") != self.generation["plan"]:
-            return False
-        if self.before["nodes"].get(task_id) not in GOOD:
-            return False
-        seen = XCom.get_one(
-            key=SEEN, dag_id=self.ti.dag_id, run_id=self.ti.run_id, task_id=task_id, map_index=-1
-        )
-        known = {"plan": self.before["plan"], "producer_try": self.before["try"]}
-        return not (seen and known.items() <= seen.items())

@@ -33,8 +33,9 @@ QUICK = {
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "4",
+    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "8",
     "GAME_ANALYTICS_SCHEDULE": "none",
 }
 """Intervals that a test can wait for."""
@@ -145,6 +146,11 @@ class Cluster:
         """Wait for the end of a run; its state and those of its tasks."""
         self.until(f"{run_id} ends", lambda: self.client.run_state(run_id) in {"success", "failed"})
         return self.client.run_state(run_id), self.states(run_id)
+
+    def asset_events(self, run_id: str) -> list[str]:
+        """The names of the assets of which a run has told, as often as it has."""
+        found = self.client.get("/assets/events", source_run_id=run_id, limit=100)
+        return sorted(event["name"] for event in found["asset_events"])
 
     def log(self, run_id: str, task_id: str, attempt: int = 1) -> str:
         """All that a task's log says of a try."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -38,8 +37,7 @@ def main(command: str) -> int:
                 )
     elif command == "freshness":
         stale = lake / "stale.json"
-        found = json.loads(stale.read_text()) if stale.exists() else {"stale": []}
-        print(json.dumps({**found, "at": datetime.now(UTC).isoformat()}))
+        print(stale.read_text().strip() if stale.exists() else json.dumps({"stale": []}))
     elif command == "record":
         with (lake / "recorded").open("a") as recorded:
             recorded.write("recorded\n")

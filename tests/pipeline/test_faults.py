@@ -27,6 +27,7 @@ NODES = {
     *("events_history", "fct_bets", "dim_days"),
 }
 BELOW_EVENTS = {"int_events", "events_history"}
+MARTS = ["marts.dim_days", "marts.fct_bets"]
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,7 @@ def test_a_good_node_needs_no_worker(cluster: Cluster, undisturbed: dict[str, An
     assert {task: tasks[task]["try_number"] for task in NODES} == dict.fromkeys(NODES, 1)
     assert {tasks[task]["hostname"] for task in NODES} == {""}
     assert tasks[PRODUCER]["hostname"]
+    assert cluster.asset_events(run_id) == MARTS
     # Each task's log has dbt's lines of its own node.
     for node in NODES - {"event_types", "events_history"}:
         assert f"OK created sql table model marts.{node} " in cluster.log(run_id, node)
@@ -173,7 +175,15 @@ def test_a_killed_producer_goes_on_where_it_was(
     tries = cluster.tries(run_id)
     assert {task: tries[task] for task in NODES} == dict.fromkeys(NODES, 1)
     assert tries[PRODUCER] == 2
-    assert ("Already built: 0 of" in cluster.log(run_id, PRODUCER, 2)) == (when == "before")
+    assert ("Still to build: 7 of 7" in cluster.log(run_id, PRODUCER, 2)) == (when == "before")
+    assert cluster.asset_events(run_id) == MARTS
+    if when == "after":
+        # What the second try told again is from before this clear.
+        cluster.client.clear(run_id, "fct_bets")
+        ends_well(cluster, "and then a node cleared", run_id, undisturbed)
+        built = "OK created sql table model marts.fct_bets"
+        assert built in cluster.log(run_id, "fct_bets", 2)
+        assert cluster.asset_events(run_id) == sorted([*MARTS, "marts.fct_bets"])
 
 
 def test_without_a_producer_each_node_builds_itself(
@@ -196,6 +206,7 @@ def test_without_a_producer_each_node_builds_itself(
     assert "dbt_build failed: nodes have been built by their own tasks." in cluster.log(
         run_id, "done"
     )
+    assert cluster.asset_events(run_id) == MARTS
 
 
 def test_a_triggerer_that_was_away_finds_what_has_happened(
@@ -212,23 +223,18 @@ def test_a_triggerer_that_was_away_finds_what_has_happened(
     assert set(cluster.tries(run_id).values()) == {1}
 
 
-@pytest.mark.parametrize("workers", ["live on", "die"])
-def test_a_scheduler_that_was_away_goes_on(
-    cluster: Cluster, undisturbed: dict[str, Any], workers: str
-) -> None:
+def test_a_scheduler_that_was_away_goes_on(cluster: Cluster, undisturbed: dict[str, Any]) -> None:
     with cluster.gate("int_events") as gate:
         run_id = cluster.trigger()
         cluster.wait_for(run_id, "int_events", "deferred")
         (build,) = cluster.programs(BUILD)
+        # With its workers, but not with what these have started.
         cluster.kill("scheduler")
-        if workers == "die":
-            for worker in cluster.programs("airflow worker"):
-                worker.kill()
-            cluster.until("dbt is gone", lambda: not build.is_running())
+        cluster.until("dbt is gone", lambda: not build.is_running())
         cluster.start("scheduler")
         gate.open()
-        ends_well(cluster, f"scheduler killed, its workers {workers}", run_id, undisturbed)
-    assert cluster.tries(run_id)[PRODUCER] == (2 if workers == "die" else 1)
+        ends_well(cluster, "scheduler and workers killed and restarted", run_id, undisturbed)
+    assert cluster.tries(run_id)[PRODUCER] == 2
 
 
 def test_runs_in_a_queue_do_not_meet(cluster: Cluster, undisturbed: dict[str, Any]) -> None:
@@ -244,10 +250,32 @@ def test_a_task_marked_as_a_success_stays_one(
     broken.touch()
     run_id = cluster.trigger()
     cluster.wait_for(run_id, "stg_bets", "up_for_retry")
-    cluster.client.mark_success(run_id, "stg_bets")
+    cluster.client.mark(run_id, "stg_bets", "success")
     ends_well(cluster, "a node marked success by hand", run_id, undisturbed)
     broken.unlink()
     assert cluster.tries(run_id)["fct_bets"] == 1
+
+
+def test_a_waiting_task_marked_as_failed_and_cleared_builds_anew(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    with cluster.gate("int_events") as gate:
+        run_id = cluster.trigger()
+        cluster.wait_for(run_id, "int_events", "deferred")
+        cluster.client.mark(run_id, "int_events", "failed")
+        gate.open()
+        # dbt goes on, and builds the node and what hangs on it.
+        assert cluster.end(run_id)[0] == "failed"
+    assert cluster.states(run_id)["events_history"] == "upstream_failed"
+    cluster.client.clear(run_id, "int_events")
+    ends_well(cluster, "a node marked failed, then cleared", run_id, undisturbed)
+    attempt = cluster.tries(run_id)["int_events"]
+    assert "OK created sql table model marts.int_events" in cluster.log(
+        run_id, "int_events", attempt
+    )
+    assert "snapshotted marts_snapshots.events_history" in cluster.log(
+        run_id, "events_history", cluster.tries(run_id)["events_history"]
+    )
 
 
 def test_a_cleared_node_runs_again_with_what_hangs_on_it(

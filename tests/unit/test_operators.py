@@ -139,7 +139,7 @@ def test_without_a_result_of_an_earlier_step_nothing_is_built(
     lost = context(results={task_id: result})
     with pytest.raises(AirflowFailException, match=f"no result of {task_id}: clear that task"):
         operator(tmp_path, None).chosen(lost)
-    done = operators.DoneOperator(task_id="done", manifest=Manifest({"nodes": {}}))
+    done = operators.DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}}))
     with pytest.raises(AirflowFailException, match=f"no result of {task_id}"):
         done.execute(lost)
 
@@ -149,7 +149,7 @@ def test_done_is_not_green_when_a_needed_source_is_stale() -> None:
         f"model.p.{name}": {"resource_type": "model", "depends_on": {"nodes": [f"source.{source}"]}}
         for name, source in (("a", "x"), ("b", "y"))
     }
-    done = operators.DoneOperator(task_id="done", manifest=Manifest({"nodes": nodes}))
+    done = operators.DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": nodes}))
     done.execute(context("source.that_nobody_needs"))
     with pytest.raises(AirflowFailException, match=r"stale source source\.x\."):
         done.execute(context("source.x"))
@@ -188,7 +188,7 @@ def test_a_dry_run_skips_every_task_but_preflight_and_is_green(tmp_path: Path) -
         with pytest.raises(AirflowSkipException, match=r"^Skipped: dry run\.$"):
             task.execute(dry)
     assert not (tmp_path / "ran").exists()
-    operators.DoneOperator(task_id="done", manifest=Manifest({"nodes": {}})).execute(dry)
+    operators.DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}})).execute(dry)
 
 
 def test_a_form_that_cannot_be_meant_is_final(tmp_path: Path) -> None:

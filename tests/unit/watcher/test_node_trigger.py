@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
+import time
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 import game_analytics_triggers as triggers
+import uuid6
 from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 
-PLAN, OLD = "2026-09-01T04:30", "2026-08-31T04:30"
+CREATED = 1_790_000_000.0
+"""When the try of the node's task came into being."""
+LATER, BEFORE = CREATED + 10, CREATED - 10
+
+
+def task_instance_id(at: float) -> UUID:
+    """An id as Airflow makes it: a UUID of version 7."""
+    return UUID(int=(int(at * 1000) << 80) | (7 << 76) | (2 << 62) | 12345)
 
 
 class Instance:
     """A task instance of the node `a`, and all that its triggerer could be asked for."""
 
     dag_id, run_id, task_id = "game_analytics", "r", "a"
+    id = task_instance_id(CREATED)
 
-    def __init__(self, attempt: int, states: list[str | None], xcoms: dict[Any, Any]) -> None:
+    def __init__(self, attempt: int, states: list[str | None]) -> None:
         self.try_number = attempt
         self.states = states
-        self.xcoms = xcoms
-
-    cleared = 0
-
-    def get_template_context(self) -> dict[str, Any]:
-        return {"dag_run": SimpleNamespace(clear_number=self.cleared)}
 
     def get_task_states(self, **asked: Any) -> dict[str, dict[str, str | None]]:
         assert asked["task_ids"] == ["dbt_build"]
@@ -42,16 +46,14 @@ def outcome(
     status: str | None,
     *states: str | None,
     attempt: int = 1,
-    said_by: tuple[str, int] = (PLAN, 1),
-    seen: dict[str, Any] | None = None,
-    cleared: int = 0,
+    at: float = LATER,
+    clears: int = 0,
+    done: bool = True,
 ) -> tuple[TriggerEvent, dict[Any, Any]]:
     """The event of the node's trigger; the states are the producer's, poll by poll."""
-    xcoms: dict[Any, Any] = {("return_value", "freshness"): {"stale": [], "at": PLAN}}
-    nodes = {"a": status} if status else {}
-    xcoms["nodes", "dbt_build"] = {"plan": said_by[0], "try": said_by[1], "nodes": nodes}
-    if seen:
-        xcoms["seen", "a"] = seen
+    nodes = {"a": [status, at]} if status else {}
+    said = {"try": 1, "clears": clears, "done": done, "nodes": nodes}
+    xcoms: dict[Any, Any] = {("nodes", "dbt_build"): said}
 
     class Store:
         @staticmethod
@@ -67,9 +69,8 @@ def outcome(
     monkeypatch.setattr(triggers.Producer, "known", {})
 
     async def first() -> TriggerEvent:
-        trigger = triggers.NodeTrigger("dbt_build", "freshness")
-        trigger._task_instance = Instance(attempt, list(states), xcoms)
-        trigger._task_instance.cleared = cleared
+        trigger = triggers.NodeTrigger("dbt_build")
+        trigger._task_instance = Instance(attempt, list(states))
         async for event in trigger.run():
             return event
         raise AssertionError
@@ -81,10 +82,9 @@ def outcome(
 def test_a_good_node_ends_in_the_triggerer(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
     event, xcoms = outcome(monkeypatch, status, "running")
     assert isinstance(event, TaskSuccessEvent)
-    assert xcoms["seen", "a"] == {"try": 1, "plan": PLAN, "producer_try": 1}
     assert xcoms["_link_NodeLink", "a"] == "/game-analytics/game_analytics/r/a"
     # What was upstream_failed before has an end, which would stay.
-    event, _ = outcome(monkeypatch, status, "running", cleared=1)
+    event, _ = outcome(monkeypatch, status, "running", clears=1)
     assert (type(event), event.payload) == (TriggerEvent, {"status": status})
 
 
@@ -107,49 +107,34 @@ def test_what_is_no_part_of_the_run_is_skipped(monkeypatch: pytest.MonkeyPatch) 
 def test_what_dbt_has_not_built_gets_a_worker_when_dbt_has_ended(
     monkeypatch: pytest.MonkeyPatch, status: str | None, state: str
 ) -> None:
-    event, xcoms = outcome(monkeypatch, status, None, "queued", "running", "up_for_retry", state)
-    assert (type(event), event.payload) == (TriggerEvent, {"status": None})
-    assert ("seen", "a") not in xcoms
-
-
-def test_what_was_said_by_another_plan_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    event, _ = outcome(monkeypatch, "success", "running", "success", said_by=(OLD, 1))
-    assert event.payload == {"status": None}
-
-
-def test_what_a_cleared_producer_said_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its XCom stays until its next try begins, and it may come to another end then."""
-    event, _ = outcome(monkeypatch, "success", None, "queued", "up_for_retry", "upstream_failed")
+    event, _ = outcome(monkeypatch, status, None, "queued", "running", "up_for_retry", state)
     assert (type(event), event.payload) == (TriggerEvent, {"status": None})
 
 
-def test_a_second_try_does_not_end_with_the_news_of_the_first(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("attempt", [1, 2])
+@pytest.mark.parametrize("at", [BEFORE, CREATED, CREATED + triggers.MARGIN_SECONDS])
+@pytest.mark.parametrize("status", ["success", "fail", "not built: not selected"])
+def test_what_was_said_before_a_retry_or_clear_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, attempt: int, at: float, status: str
 ) -> None:
-    seen = {"try": 1, "plan": PLAN, "producer_try": 1}
-    event, _ = outcome(monkeypatch, "success", "running", "success", attempt=2, seen=seen)
-    assert event.payload == {"status": None}
+    """Nor does it if the producer still runs: then the node waits for its end."""
+    event, _ = outcome(monkeypatch, status, "running", "success", attempt=attempt, at=at)
+    assert (type(event), event.payload) == (TriggerEvent, {"status": None})
 
 
-def test_a_second_try_ends_with_the_producers_next_try_on_a_worker(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    seen = {"try": 1, "plan": PLAN, "producer_try": 1}
-    event, xcoms = outcome(
-        monkeypatch, "success", "running", attempt=2, seen=seen, said_by=(PLAN, 2)
-    )
+def test_a_later_try_that_is_told_anew_ends_on_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     # In the triggerer its end would stay that of the first try.
+    event, _ = outcome(monkeypatch, "success", "running", attempt=2)
     assert (type(event), event.payload) == (TriggerEvent, {"status": "success"})
-    assert xcoms["seen", "a"] == {"try": 2, "plan": PLAN, "producer_try": 2}
 
 
-def test_a_trigger_that_was_restarted_ends_as_it_would_have(
+def test_a_dbt_whose_task_ended_without_a_word_has_time_to_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A triggerer may die between the note of what was seen and the event."""
-    seen = {"try": 1, "plan": PLAN, "producer_try": 1}
-    event, _ = outcome(monkeypatch, "success", "running", attempt=1, seen=seen)
-    assert isinstance(event, TaskSuccessEvent)
+    monkeypatch.setattr(triggers, "STOP_SECONDS", 0.2)
+    began = time.monotonic()
+    outcome(monkeypatch, None, "running", "success", done=False)
+    assert time.monotonic() > began + 0.2
 
 
 def test_a_lasting_fault_of_the_database_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +148,13 @@ def test_a_lasting_fault_of_the_database_is_told(monkeypatch: pytest.MonkeyPatch
         outcome(monkeypatch, "success", "running")
 
 
+def test_the_time_of_an_id_is_that_of_its_making() -> None:
+    before = time.time()
+    made = triggers.created(uuid6.uuid7())
+    assert before - 0.01 <= made <= time.time() + 0.01
+
+
 def test_it_can_be_made_anew_from_what_is_stored() -> None:
-    path, arguments = triggers.NodeTrigger("dbt_build", "freshness").serialize()
+    path, arguments = triggers.NodeTrigger("dbt_build").serialize()
     assert path == "game_analytics_triggers.NodeTrigger"
     assert triggers.NodeTrigger(**arguments).serialize() == (path, arguments)
