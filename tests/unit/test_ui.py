@@ -1,0 +1,77 @@
+"""The page of a node: what it shows, and to whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("airflow", reason="runs in Airflow's environment")
+
+import game_analytics_ui as ui
+from fastapi.testclient import TestClient
+
+NODE = {
+    "name": "fct_bets",
+    "unique_id": "model.game_analytics.fct_bets",
+    "resource_type": "model",
+    "package_name": "game_analytics",
+    "original_file_path": "models/fct_bets.sql",
+    "schema": "marts",
+    "alias": "fct_bets",
+    "description": "Bets <script>alert(1)</script>",
+    "config": {"materialized": "table", "group": "betting"},
+    "columns": {"bet_id": {"name": "bet_id", "data_type": "bigint", "description": "Id."}},
+    "depends_on": {"nodes": ["model.game_analytics.stg_bets"]},
+    "raw_code": "select as_written",
+}
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    manifest: dict[str, Any] = {
+        "nodes": {NODE["unique_id"]: NODE},
+        "groups": {"g": {"name": "betting", "owner": {"name": "Betting", "email": "b@x"}}},
+    }
+    (tmp_path / "dbt" / "target").mkdir(parents=True)
+    (tmp_path / "dbt" / "target" / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path / "dags"))
+    monkeypatch.setattr(ui, "AIRFLOW_HOME", str(tmp_path))
+    (route,) = (route for route in ui.app.routes if "{task_id}" in getattr(route, "path", ""))
+    (guard,) = route.dependencies  # type: ignore[attr-defined]
+    ui.app.dependency_overrides[guard.dependency] = lambda: None
+    yield TestClient(ui.app)
+    ui.app.dependency_overrides.clear()
+
+
+def test_a_page_says_what_it_is_and_whose(client: TestClient) -> None:
+    page = client.get("/game_analytics/r1/fct_bets").text
+    for text in ("Betting b@x", "dbt/models/fct_bets.sql", "stg_bets", "bigint", "as_written"):
+        assert text in page
+    assert "<script>alert" not in page
+
+
+def test_the_sql_is_the_newest_that_the_run_has_left(client: TestClient, tmp_path: Path) -> None:
+    run = tmp_path / "artifacts" / "r1"
+    compiled = run / "dbt_build" / "compiled" / "game_analytics" / "models" / "fct_bets.sql"
+    compiled.parent.mkdir(parents=True)
+    compiled.write_text("select of_all")
+    assert "of_all" in client.get("/game_analytics/r1/fct_bets").text
+    (run / "fct_bets").mkdir()
+    (run / "fct_bets" / "fct_bets.sql").write_text("select of_its_own_task")
+    assert "of_its_own_task" in client.get("/game_analytics/r1/fct_bets").text
+
+
+def test_there_are_pages_of_this_dag_and_its_nodes_only(client: TestClient, tmp_path: Path) -> None:
+    (tmp_path / "secret.sql").write_text("secret")
+    assert client.get("/another_dag/r1/fct_bets").status_code == 404
+    assert client.get("/game_analytics/r1/nothing").status_code == 404
+    assert "secret" not in client.get("/game_analytics/..%2F../fct_bets").text
+
+
+def test_who_may_not_read_the_dag_sees_nothing(client: TestClient) -> None:
+    ui.app.dependency_overrides.clear()
+    assert client.get("/game_analytics/r1/fct_bets").status_code in {401, 403}
