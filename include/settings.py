@@ -188,6 +188,9 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
         r"(?:arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?",
         "the ARN of an SNS topic, arn:aws:sns:<region>:<account>:<name>, or leave it empty",
     ),
-    "DEADLINE_MINUTES": _matching("(?:[1-9][0-9]{0,4})?", "minutes from 1, or leave it empty"),
+    "DEADLINE_MINUTES": _matching(
+        "(?:[1-9][0-9]{0,3}|100[0-7][0-9]|10080)?",
+        "whole minutes from 1 to 10080 (a week), or leave it empty",
+    ),
     "DBT_EXECUTABLE": _absolute,
 }

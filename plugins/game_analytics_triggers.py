@@ -1,4 +1,4 @@
-"""What the triggerer runs: the waiting of a node's task for news of its node, and the late alert.
+"""What the triggerer runs: the waiting of a node's task for news of its node.
 
 Airflow executes this file in every component; the triggerer's import path has `plugins/` only, so
 it imports nothing else of the package. See `include/watcher/__init__.py` for the whole.
@@ -42,8 +42,6 @@ LINK = "_link_NodeLink"
 """XCom of a node in which Airflow's UI finds the address of the link *Model and SQL*."""
 PAGES = "/game-analytics"
 """Where the API server has the pages of nodes, see `game_analytics_ui.py`."""
-SNS_LENGTH = 40_000
-"""Characters of a message: as escaped JSON at most 240 kB, of the 256 that SNS takes."""
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
@@ -221,44 +219,3 @@ class NodeTrigger(BaseTrigger):
         took = f", {news['seconds']:.2f} s in dbt" if "seconds" in news else ""
         rows = f", {news['rows']} rows" if news.get("rows") is not None else ""
         self.log.info("%s%s%s", status, took, rows)
-
-
-async def report_late_run(
-    *, topic: str, minutes: int, context: Mapping[str, Any] | None = None
-) -> None:
-    """Airflow's callback for a run that misses its deadline; it runs here, in the triggerer."""
-    run = (context or {}).get("dag_run") or {}
-    dag_id, run_id = run.get("dag_id", "game_analytics"), run.get("run_id", "unknown")
-    text = (
-        f"Run {run_id} of DAG {dag_id} has not ended {minutes} minutes after its logical date.\n"
-        "It goes on. Look what it waits for: a task that runs for long, one that waits for its "
-        "retry, or a worker or triggerer that is away."
-    )
-    logger.error("ALERT dag=%s run=%s late=%s min\n%s", dag_id, run_id, minutes, text)
-    if topic:
-        await asyncio.to_thread(publish, topic, f"Late: {dag_id} {run_id}", text)
-
-
-def publish(topic: str, subject: str, text: str) -> None:
-    """Send an alert to an SNS topic, by its ARN; never raises.
-
-    The credentials are those of the process (on AWS, its role), not a connection's: an alert must
-    not depend on what it may have to tell of. Seconds, not minutes, if SNS does not answer.
-    """
-    try:
-        from airflow.providers.amazon.aws.hooks.sns import SnsHook
-        from botocore.config import Config
-
-        config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
-        hook = SnsHook(  # type: ignore[no-untyped-call]
-            aws_conn_id=None, region_name=topic.split(":")[3], config=config
-        )
-        # SNS takes a subject of printable ASCII.
-        ascii_only = subject.encode("ascii", "replace").decode()
-        hook.publish_to_target(
-            topic,
-            text[:SNS_LENGTH],
-            subject=re.sub(r"[^ -~]+", " ", ascii_only)[:100],
-        )
-    except Exception:
-        logger.exception("The alert could not be sent to %s: %s", topic, subject)

@@ -57,6 +57,16 @@ def test_settings_survive_the_way_to_another_process() -> None:
         ("LATE_DAYS", "-1"),
         ("LATE_DAYS", "0"),
         ("LATE_DAYS", "many"),
+        ("ALERT_TOPIC_ARN", "on-call"),
+        ("ALERT_TOPIC_ARN", "arn:aws:sqs:eu-central-1:123456789012:on-call"),
+        ("ALERT_TOPIC_ARN", "arn:aws:sns:eu-central-1:1234:on-call"),
+        # One of an ordered topic, to which nobody publishes without a group.
+        ("ALERT_TOPIC_ARN", "arn:aws:sns:eu-central-1:123456789012:on-call.fifo"),
+        ("DEADLINE_MINUTES", "0"),
+        ("DEADLINE_MINUTES", "-5"),
+        ("DEADLINE_MINUTES", "1.5"),
+        ("DEADLINE_MINUTES", "10081"),
+        ("DEADLINE_MINUTES", "2h"),
         ("DBT_EXECUTABLE", ""),
         ("LAKES", "data"),
     ],
@@ -67,6 +77,20 @@ def test_a_wrong_value_names_the_setting_and_the_remedy(name: str, value: str) -
     assert f"GAME_ANALYTICS_{name}" in str(caught.value)
     assert repr(value) in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALERT_TOPIC_ARN", ""),
+        ("ALERT_TOPIC_ARN", "arn:aws:sns:eu-central-1:123456789012:on-call"),
+        ("ALERT_TOPIC_ARN", "arn:aws-us-gov:sns:us-gov-west-1:123456789012:On_Call"),
+        *(("DEADLINE_MINUTES", minutes) for minutes in ("", "1", "9999", "10000", "10080")),
+    ],
+)
+def test_a_value_that_can_work_passes(name: str, value: str) -> None:
+    settings = Settings.from_env({f"GAME_ANALYTICS_{name}": value})
+    assert getattr(settings, name.lower()) == value
 
 
 @pytest.mark.parametrize(
