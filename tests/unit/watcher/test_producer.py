@@ -14,8 +14,10 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.execution_time.xcom import XCom
 
 from include.manifest import Manifest
+from include.operators import MARTS as MARTS_ALIAS
 from include.settings import Settings
 from include.watcher import producer as module
 from include.watcher.producer import DbtBuildOperator
@@ -34,7 +36,7 @@ class Run:
         self.clears = 0
         self.emitted: list[str] = []
         self.folder = folder
-        monkeypatch.setattr(module.XCom, "set", self.set_xcom)
+        monkeypatch.setattr(XCom, "set", self.set_xcom)
         monkeypatch.setattr(module, "artifacts_of", lambda _: folder)
 
     def set_xcom(self, key: str, value: Any, *, task_id: str, **_: Any) -> None:
@@ -95,7 +97,7 @@ class Run:
             "task_state_store": SimpleNamespace(
                 get=self.store.get, set=lambda key, value: self.store.update({key: value})
             ),
-            "outlet_events": {module.MARTS: collector},
+            "outlet_events": {MARTS_ALIAS: collector},
         }
         task.execute(context)
         found: dict[str, Any] = json.loads(asked.read_text()) if asked.exists() else {}
