@@ -39,7 +39,7 @@ QUICK = {
     "GAME_ANALYTICS_SCHEDULE": "none",
 }
 """Intervals that a test can wait for."""
-PATIENCE = 180
+PATIENCE = 300
 
 
 @dataclass

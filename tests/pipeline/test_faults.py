@@ -291,6 +291,13 @@ def test_a_cleared_node_runs_again_with_what_hangs_on_it(
     assert tries[PRODUCER] == 1
     assert "OK created sql table model marts.int_events" in cluster.log(run_id, "int_events", 2)
 
+    cluster.client.clear(run_id, PRODUCER)
+    ends_well(cluster, "the producer cleared in a green run", run_id, undisturbed)
+    assert "Still to build: 0 of 7 nodes" in cluster.log(run_id, PRODUCER, 2)
+    assert {task: cluster.tries(run_id)[task] for task in NODES} == {
+        task: tries[task] for task in NODES
+    }
+
 
 @pytest.mark.parametrize("triggerer", ["up", "down"])
 def test_a_deploy_that_renames_a_waiting_model(
