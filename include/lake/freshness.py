@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
+from typing import Any
 
 from include.duckdb_file import connect
 from include.lake.listing import sources
@@ -32,11 +35,27 @@ def stale_sources(settings: Settings, manifest: Manifest) -> list[str]:
     ]
     if not selectors:
         return []
-    results = PROJECT / "target" / "sources.json"
-    results.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as target:
+        found = _asked(settings, selectors, Path(target))
+    broken = [result["unique_id"] for result in found if result["status"] == "runtime error"]
+    if broken:
+        raise UserError(
+            f"dbt could not tell the freshness of {', '.join(broken)}; its error stands above."
+        )
+    return sorted(result["unique_id"] for result in found if result["status"] == "error")
+
+
+def _asked(settings: Settings, selectors: list[str], target: Path) -> list[dict[str, Any]]:
+    """dbt's results; the folder keeps its artifacts apart from the manifest that Airflow reads."""
+    parsed = PROJECT / "target" / "partial_parse.msgpack"
     # Exit code 1 also means "stale": the results tell the difference.
     subprocess.run(
-        [settings.dbt_executable, "source", "freshness", "--select", *selectors],
+        [
+            *(settings.dbt_executable, "source", "freshness", "--select", *selectors),
+            # The same target as everywhere, or the next dbt would parse the project anew.
+            *("--target", settings.target, "--partial-parse-file-path", str(parsed)),
+            *("--target-path", str(target), "--log-path", str(target)),
+        ],
         env={
             **os.environ,
             **settings.as_environment(),
@@ -46,12 +65,8 @@ def stale_sources(settings: Settings, manifest: Manifest) -> list[str]:
         stdout=sys.stderr,
         check=False,
     )
+    results = target / "sources.json"
     if not results.exists():
         raise UserError("dbt could not tell the freshness of the sources; its error stands above.")
-    found = json.loads(results.read_bytes())["results"]
-    broken = [result["unique_id"] for result in found if result["status"] == "runtime error"]
-    if broken:
-        raise UserError(
-            f"dbt could not tell the freshness of {', '.join(broken)}; its error stands above."
-        )
-    return sorted(result["unique_id"] for result in found if result["status"] == "error")
+    found: list[dict[str, Any]] = json.loads(results.read_bytes())["results"]
+    return found

@@ -1,64 +1,283 @@
-"""One run of the DAG through Airflow's scheduler, over a plain build of the same lake."""
+"""The DAG through Airflow's scheduler, beside plain `dbt build` of the same project.
+
+Ours (mode `watcher`), Cosmos LOCAL (mode `local`) and Cosmos's own WATCHER (`stock_watcher.py`) run
+in a copy of this checkout under the same Airflow, each from an empty warehouse. Airflow is up when
+a run begins, so its start is no part of the run.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
-import sqlite3
-from contextlib import closing
-from datetime import datetime
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from include.settings import ROOT
+from include.manifest import Manifest
+from include.settings import ROOT, UserError
+from tests.benchmarks import many_models
 from tests.benchmarks.against_hand import SAMPLE_LAKE
 from tests.benchmarks.builds import generated
-from tests.benchmarks.measure import FOLDER, Figure, Skipped, progress, seconds_of
+from tests.benchmarks.measure import (
+    FOLDER,
+    Failed,
+    Figure,
+    Noted,
+    Skipped,
+    median,
+    progress,
+    ratio_of_turns,
+    seconds_of,
+    taking_turns,
+)
+from tests.benchmarks.memory import Memory
+from tests.benchmarks.run_times import RunTimes, layers, parents_by_name
 
 PART = "dag"
-CHECKOUT = FOLDER / "checkout"
+LARGE = "dag200"
+GOAL, GOAL_LARGE = 1.5, 1.2
+HERE = Path(__file__).parent
 AIRFLOW = ROOT / ".venv" / "airflow" / "bin" / "python"
+DBT = ROOT / ".venv" / "dbt" / "bin"
+LIMIT = 1500.0
+"""Seconds after which a run counts as one that will not end: Cosmos's WATCHER has hung before."""
+
+Line = Figure | Noted | Skipped | Failed
 
 
-def measure(_: int) -> list[Figure | Skipped]:
-    """One run, in a copy of this checkout: the user's Airflow and warehouse are left alone."""
+@dataclass(frozen=True)
+class Run:
+    """One run: `seconds` and `peak` (MB) with all that belongs to it, `fault` if it went wrong."""
+
+    seconds: float
+    peak: float
+    processes: int
+    times: RunTimes
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """One `dbt build` as a program."""
+
+    seconds: float
+    peak: float
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of this checkout, so that the user's Airflow and warehouse are left alone."""
+
+    root: Path
+    lake: Path
+
+    @classmethod
+    def make(cls, name: str, lake: Path, project: Path = ROOT / "dbt") -> Checkout:
+        """Copy everything, with this dbt project, and make the manifest."""
+        root = FOLDER / name
+        shutil.rmtree(root, ignore_errors=True)
+        ignored = shutil.ignore_patterns("__pycache__", "target", "logs")
+        for folder in ("dags", "include", "plugins"):
+            shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
+        shutil.copytree(project, root / "dbt", ignore=ignored)
+        (root / ".venv").symlink_to(ROOT / ".venv")
+        checkout = cls(root, lake)
+        checkout.command(AIRFLOW, "include.manifest")
+        return checkout
+
+    @property
+    def warehouse(self) -> Path:
+        """What the runs build."""
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def manifest(self) -> Manifest:
+        """That of the project."""
+        return Manifest.read(self.root / "dbt" / "target" / "manifest.json")
+
+    def command(self, python: Path, *arguments: str, **settings: str) -> float:
+        """Seconds of `python -m …` in the checkout."""
+        environment = {
+            "PYTHONPATH": str(self.root),
+            "GAME_ANALYTICS_LAKE": str(self.lake),
+            "GAME_ANALYTICS_DUCKDB": str(self.warehouse),
+        }
+        command = [str(python), "-m", *arguments]
+        return seconds_of(command, environment | settings, self.root, LIMIT)
+
+    def run(self, execution: str = "watcher") -> Run:
+        """`make run` from an empty warehouse; what goes wrong becomes the run's `fault`.
+
+        After `stock`, which replaces the DAG, this checkout is good for nothing else.
+        """
+        self.warehouse.unlink(missing_ok=True)
+        if execution == "stock":
+            # Its DAG has no such step.
+            self.command(DBT / "python", "include.lake", "partitions")
+            shutil.copy(HERE / "stock_watcher.py", self.root / "dags" / "game_analytics.py")
+            execution = "watcher"
+        fault, seconds, began = "", 0.0, datetime.now(UTC)
+        with Memory() as memory:
+            try:
+                seconds = self.command(
+                    AIRFLOW, "include.laptop.run", GAME_ANALYTICS_EXECUTION=execution
+                )
+            except UserError as error:
+                fault = str(error)
+        database = self.root / ".airflow" / "airflow.db"
+        times = RunTimes.read(database, began) if database.exists() else RunTimes({}, 0)
+        return Run(seconds, memory.peak, memory.processes, times, fault)
+
+
+def measure(rounds: int) -> list[Line]:
+    """On the sample's lake, with the real project."""
     if not AIRFLOW.exists():
         return [Skipped(PART, "Airflow's environment is not installed: `make install`")]
     lake = generated(*SAMPLE_LAKE)
-    plain = lake.build_anew()
-    progress(f"{PART}: plain build {plain.total:.1f} s; now the DAG, which takes minutes")
-    _copy_checkout()
-    settings = {
-        "PYTHONPATH": str(CHECKOUT),
-        "GAME_ANALYTICS_LAKE": str(lake.lake),
-        "GAME_ANALYTICS_DUCKDB": str(CHECKOUT / "warehouse.duckdb"),
-    }
-    # A user's manifest and database are there already.
-    manifest = seconds_of([str(AIRFLOW), "-m", "include.manifest"], settings, CHECKOUT)
-    progress(f"{PART}: manifest made in {manifest:.1f} s")
-    everything = seconds_of([str(AIRFLOW), "-m", "include.laptop.run"], settings, CHECKOUT)
-    tasks, proper = _first_start_to_last_end(CHECKOUT / ".airflow" / "airflow.db")
-    progress(f"{PART}: {everything:.1f} s")
+    checkout = Checkout.make("checkout", lake.lake)
+
+    def plain() -> Plain:
+        with Memory() as memory:
+            build = lake.build_anew()
+        return Plain(build.dbt.total, memory.peak)
+
+    others = {"Cosmos LOCAL": "local", "stock Cosmos WATCHER": "stock"}
+    return _compare(PART, GOAL, rounds, plain, checkout, others)
+
+
+def measure_large(rounds: int) -> list[Line]:
+    """On 200 generated models; twice at most, since each run takes minutes."""
+    if not AIRFLOW.exists():
+        return [Skipped(LARGE, "Airflow's environment is not installed: `make install`")]
+    project = FOLDER / "many_models"
+    many_models.write(project)
+    checkout = Checkout.make("checkout-200", FOLDER / "no-lake", project)
+    shutil.copy(HERE / "no_lake.py", checkout.root / "include" / "lake" / "__main__.py")
+    checkout.lake.mkdir(exist_ok=True)
+    warehouse = FOLDER / "many_models.duckdb"
+    settings = {"GAME_ANALYTICS_DUCKDB": str(warehouse)}
+    folders = ["--project-dir", str(project), "--profiles-dir", str(project)]
+    # Parsed before, as ours is.
+    seconds_of([str(DBT / "dbt"), "parse", *folders], settings, project)
+
+    def plain() -> Plain:
+        warehouse.unlink(missing_ok=True)
+        with Memory() as memory:
+            seconds = seconds_of([str(DBT / "dbt"), "build", *folders], settings, project)
+        return Plain(seconds, memory.peak)
+
+    reason = "Cosmos LOCAL: 200 models at 4 s or more each say no more than the sample does"
+    others = {"stock Cosmos WATCHER": "stock"}
+    lines = _compare(LARGE, GOAL_LARGE, min(rounds, 2), plain, checkout, others)
+    return [*lines, Skipped(LARGE, reason)]
+
+
+def _compare(
+    part: str,
+    goal: float,
+    rounds: int,
+    plain: Callable[[], Plain],
+    checkout: Checkout,
+    others: Mapping[str, str],
+) -> list[Line]:
+    """Plain and ours by turns, then each of the other modes once."""
+    loads = [os.getloadavg()[0]]
+    plains: list[Plain] = []
+    runs: list[Run] = []
+
+    def run_plain() -> float:
+        plains.append(plain())
+        loads.append(os.getloadavg()[0])
+        return plains[-1].seconds
+
+    def run_ours() -> float:
+        runs.append(checkout.run())
+        loads.append(os.getloadavg()[0])
+        if runs[-1].fault:
+            raise UserError(runs[-1].fault)
+        return runs[-1].times.whole
+
+    seconds = taking_turns(rounds, {f"{part}: plain": run_plain, f"{part}: ours": run_ours})
+    own = seconds[f"{part}: plain"]
+    lines: list[Line] = [
+        Figure(part, "plain `dbt build`", median(own), "s", samples=own),
+        Figure(part, "plain: peak memory", max(each.peak for each in plains), "MB"),
+        *_mode(part, "ours", runs, own, goal),
+        *_where_it_goes(part, runs, own, checkout.manifest),
+    ]
+    for name, execution in others.items():
+        progress(f"{part}: {name}, which takes minutes")
+        run = checkout.run(execution)
+        loads.append(os.getloadavg()[0])
+        if run.fault:
+            # Its seconds are no build's.
+            lines.append(Noted(part, f"{name} failed: {_ended(run)}"))
+        else:
+            lines += _mode(part, name, [run], [median(own)], None)
+            progress(f"{part}: {name}: {run.times.whole:.1f} s")
+    load = f"load of the machine {min(loads):.1f} to {max(loads):.1f} on {os.cpu_count()} cores"
+    return [*lines, Noted(part, load)]
+
+
+def _ended(run: Run) -> str:
+    """How far a run came that went wrong."""
+    if not run.times.tasks:
+        return run.fault
+    states = Counter(task.state for task in run.times.tasks.values())
+    said = ", ".join(f"{count} {state}" for state, count in states.items())
+    after = f"after {run.times.whole:.0f} s and {run.times.workers} worker processes"
+    return f"{said} {after}; {run.fault.splitlines()[-1]}"
+
+
+def _mode(
+    part: str, name: str, runs: list[Run], plain: list[float], goal: float | None
+) -> list[Figure]:
+    """What the runs of a mode took, over the plain builds of the same turns."""
+    whole = [run.times.whole for run in runs]
+    graph = [run.times.graph for run in runs]
+    tasks = len(runs[-1].times.tasks)
+    whole_ratio, whole_ratios = ratio_of_turns(whole, plain)
+    graph_ratio, graph_ratios = ratio_of_turns(graph, plain)
+    everything = [run.seconds for run in runs if run.seconds]
+    workers = [float(run.times.workers) for run in runs]
+    peaks = [run.peak for run in runs]
+    processes = float(max(run.processes for run in runs))
     return [
-        Figure(PART, "plain build of the same lake", plain.total, "s", samples=[plain.total]),
-        Figure(PART, f"DAG run proper, {tasks} tasks", proper, "s", samples=[proper]),
-        Figure(PART, "everything, Airflow's first start too", everything, "s"),
-        Figure(PART, "DAG run proper / plain build", proper / plain.total, "x"),
-        Figure(PART, "everything / plain build", everything / plain.total, "x"),
+        Figure(part, f"{name}: DAG run, {tasks} tasks", median(whole), "s", samples=whole),
+        Figure(part, f"{name}: of it dbt's graph", median(graph), "s", samples=graph),
+        Figure(part, f"{name}: DAG run / plain", whole_ratio, "x", goal, samples=whole_ratios),
+        Figure(part, f"{name}: graph / plain", graph_ratio, "x", goal, samples=graph_ratios),
+        *(
+            Figure(part, f"{name}: with Airflow's start and end", median(everything), "s")
+            for _ in everything[:1]
+        ),
+        Figure(part, f"{name}: worker processes started", median(workers), "", samples=workers),
+        Figure(part, f"{name}: peak memory, Airflow and dbt", max(peaks), "MB", samples=peaks),
+        Figure(part, f"{name}: processes at one time", processes, ""),
     ]
 
 
-def _copy_checkout() -> None:
-    shutil.rmtree(CHECKOUT, ignore_errors=True)
-    ignored = shutil.ignore_patterns("__pycache__", "target", "logs")
-    for folder in ("dags", "dbt", "include", "plugins"):
-        shutil.copytree(ROOT / folder, CHECKOUT / folder, ignore=ignored)
-    (CHECKOUT / ".venv").symlink_to(ROOT / ".venv")
-
-
-def _first_start_to_last_end(database: Path) -> tuple[int, float]:
-    """Tasks that ran, and the seconds from the first one's start to the last one's end."""
-    with closing(sqlite3.connect(database)) as connection:
-        count, first, last = connection.execute(
-            "select count(*), min(start_date), max(end_date) from task_instance"
-        ).fetchone()
-    seconds = datetime.fromisoformat(last) - datetime.fromisoformat(first)
-    return count, seconds.total_seconds()
+def _where_it_goes(
+    part: str, runs: list[Run], plain: list[float], manifest: Manifest
+) -> list[Figure]:
+    parents = parents_by_name(manifest, "cross_model_tests")
+    split = [run.times.where_it_goes(parents) for run in runs]
+    ratio, ratios = ratio_of_turns(
+        [own["the producer: dbt, and publishing"] for own in split], plain
+    )
+    return [
+        Figure(part, "  layers of the graph, cross-model tests last", layers(parents), ""),
+        *(
+            Figure(
+                part,
+                f"  {what}",
+                median([own[what] for own in split]),
+                "" if what.startswith("share") else "s",
+                samples=[own[what] for own in split],
+            )
+            for what in split[0]
+        ),
+        Figure(part, "  the producer / plain", ratio, "x", samples=ratios),
+    ]

@@ -54,6 +54,14 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """What is to be known beside the figures, and is neither a goal nor a fault of ours."""
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Failed:
     """What must hold and did not; the benchmark then ends with 1."""
 
@@ -88,27 +96,36 @@ def ratio_of_turns(one: Sequence[float], other: Sequence[float]) -> tuple[float,
     return median(ratios), ratios
 
 
-def seconds_of(command: Sequence[str], settings: Mapping[str, str], folder: Path = ROOT) -> float:
+def seconds_of(
+    command: Sequence[str],
+    settings: Mapping[str, str],
+    folder: Path = ROOT,
+    limit: float | None = None,
+) -> float:
     """Run a program to its end and return its seconds, its start included.
 
-    Its output goes to `LOG`. Raises UserError with the last lines of it if the program fails.
+    Its output goes to `LOG`. Raises UserError with the last lines of it if the program fails, or
+    has to be asked to end since it has not after `limit` seconds.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     with LOG.open("wb") as log:
         began = time.perf_counter()
-        ended = subprocess.run(
+        with subprocess.Popen(
             command,
             cwd=folder,
             env={**clean_environment(), "PYTHONPATH": str(ROOT), **settings},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            check=False,
-        )
+        ) as process:
+            try:
+                process.wait(limit)
+            except subprocess.TimeoutExpired:
+                process.terminate()
         seconds = time.perf_counter() - began
-    if ended.returncode:
+    if process.returncode:
         said = LOG.read_text(errors="replace").splitlines()[-LOG_LINES:]
-        raise UserError(f"`{_shown(command)}` ended with {ended.returncode}:\n" + "\n".join(said))
+        raise UserError(f"`{_shown(command)}` ended with {process.returncode}:\n" + "\n".join(said))
     return seconds
 
 

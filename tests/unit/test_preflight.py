@@ -173,7 +173,7 @@ def test_a_dry_run_compiles_and_lists(project: Settings, tmp_path: Path) -> None
     ]
     assert model == f"would build model int_event_days: dbt/{path}"
     assert seed == "would build seed event_types: dbt/seeds/event_types.csv"
-    assert where == f"2 nodes would be built; compiled SQL: {folder}"
+    assert where == f"2 nodes would be built; compiled SQL: {manifest.shown(folder)}"
     assert json.loads(result) == {
         "selected": ["model.game_analytics.int_event_days", "seed.game_analytics.event_types"]
     }

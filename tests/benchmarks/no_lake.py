@@ -1,0 +1,23 @@
+"""Stands in for `python -m include.lake` where a generated project reads no lake: same commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from include.settings import Settings
+
+
+def main(command: str) -> None:
+    """Run one command; `generate` makes the folder that preflight looks for."""
+    if command == "generate":
+        Path(Settings.from_env(os.environ).lake).mkdir(parents=True, exist_ok=True)
+    elif command == "freshness":
+        print(json.dumps({"stale": [], "at": datetime.now(UTC).isoformat()}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

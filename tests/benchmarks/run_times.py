@@ -1,0 +1,192 @@
+"""What Airflow's metadata database knows of the times of a DAG run."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean
+
+from include.manifest import Manifest
+
+BEFORE = frozenset({"preflight", "partitions", "freshness"})
+AFTER = frozenset({"record_partitions", "kpi_summary", "done"})
+"""The steps of the DAG that are none of dbt's."""
+PRODUCER = "dbt_build"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a run, in seconds since the epoch.
+
+    A node of the mode `watcher` is `started` when it is deferred; `news` is when dbt's word of it
+    was published, `seen` when the triggerer saw it.
+    """
+
+    state: str
+    started: float
+    ended: float
+    news: float | None = None
+    seen: float | None = None
+
+
+@dataclass(frozen=True)
+class RunTimes:
+    """The tasks that ran, and how many worker processes they took.
+
+    A worker process that is resumed after a deferral is a new one.
+    """
+
+    tasks: Mapping[str, Task]
+    workers: int
+
+    @classmethod
+    def read(cls, database: Path, since: datetime) -> RunTimes:
+        """The times of the last run in the database; of none that was queued before `since`."""
+        with closing(sqlite3.connect(database)) as connection:
+            run = connection.execute(
+                "select run_id from dag_run where queued_at >= ? order by id desc limit 1",
+                [since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")],
+            )
+            key = run.fetchone() or ("",)
+            said = {
+                (task, name): _seconds(at)
+                for task, name, at in connection.execute(
+                    "select task_id, key, timestamp from xcom where run_id = ?", key
+                )
+            }
+            tasks = {
+                task: Task(
+                    state or "none",
+                    _seconds(started),
+                    _seconds(ended),
+                    said.get((task, "dbt")),
+                    said.get((task, "seen")),
+                )
+                for task, state, started, ended in connection.execute(
+                    "select task_id, state, start_date, end_date from task_instance"
+                    " where run_id = ? and start_date is not null and end_date is not null",
+                    key,
+                )
+            }
+            (workers,) = connection.execute(
+                "select count(*) from log where run_id = ? and event = 'running'", key
+            ).fetchone()
+        return cls(tasks, workers)
+
+    @property
+    def whole(self) -> float:
+        """Seconds from the first task's start to the last one's end."""
+        return self._ended(self.tasks) - self._started(self.tasks)
+
+    @property
+    def graph(self) -> float:
+        """From the start of dbt's part to the end of its last node or test.
+
+        A producer ends a little later; only the KPIs wait for that.
+        """
+        return self._ended(self._nodes) - self._started(self._of_dbt)
+
+    @property
+    def before(self) -> float:
+        """Seconds of the steps before dbt's part."""
+        return self._started(self._of_dbt) - self._started(self.tasks)
+
+    @property
+    def after(self) -> float:
+        """Seconds of the steps after dbt's part."""
+        return self._ended(self.tasks) - self._ended(self._nodes)
+
+    @property
+    def _of_dbt(self) -> set[str]:
+        return set(self.tasks) - BEFORE - AFTER
+
+    @property
+    def _nodes(self) -> set[str]:
+        return self._of_dbt - {PRODUCER}
+
+    def _started(self, tasks: Iterable[str]) -> float:
+        return min(self.tasks[task].started for task in tasks)
+
+    def _ended(self, tasks: Iterable[str]) -> float:
+        return max(self.tasks[task].ended for task in tasks)
+
+    def where_it_goes(self, parents: Mapping[str, frozenset[str]]) -> dict[str, float]:
+        """Seconds of the parts of a run in mode `watcher`, in which a node waits for its `parents`.
+
+        Of a node whose news was there when it was deferred, the time is the machinery's alone: the
+        scheduler's until the deferral, the triggerer's until it has seen the news, and the
+        delivery's until the task has ended.
+        """
+        producer = self.tasks[PRODUCER]
+        nodes = {name: self.tasks[name] for name in parents if name in self.tasks}
+        late = {name for name, own in nodes.items() if own.news and own.news <= own.started}
+        last_news = max((own.news for own in nodes.values() if own.news), default=producer.ended)
+        waits: dict[str, list[float]] = {}
+        for name, own in nodes.items():
+            above = [nodes[parent].ended for parent in parents[name] if parent in nodes]
+            if above:
+                waits.setdefault("scheduler", []).append(own.started - max(above))
+            if own.news is None or own.seen is None:
+                continue
+            if name in late:
+                waits.setdefault("pick-up", []).append(own.seen - own.started)
+            else:
+                waits.setdefault("news to seen", []).append(own.seen - own.news)
+            waits.setdefault("delivery", []).append(own.ended - own.seen)
+        return {
+            "steps before: preflight, partitions, freshness": self.before,
+            "start of the producer's worker": producer.started - self._started(self._of_dbt),
+            "the producer: dbt, and publishing": producer.ended - producer.started,
+            "tail: last news to last task's end": self._ended(self._nodes) - last_news,
+            "steps after: record, KPIs, done": self.after,
+            "a node: parents' end to deferral (mean)": _mean(waits.get("scheduler")),
+            "a node: deferral to seen, news there (mean)": _mean(waits.get("pick-up")),
+            "a node: news to seen, waiting (mean)": _mean(waits.get("news to seen")),
+            "a node: seen to end (mean)": _mean(waits.get("delivery")),
+            "share of nodes whose news was there": len(late) / len(nodes),
+        }
+
+
+def parents_by_name(manifest: Manifest, tests: str) -> dict[str, frozenset[str]]:
+    """The nodes that each node's task waits for, by name; `tests`, the last, waits for all."""
+    found = {
+        manifest.name(node): frozenset(map(manifest.name, _built_parents(manifest, node)))
+        for node in manifest.built
+    }
+    return {**found, tests: frozenset(found)}
+
+
+def _built_parents(manifest: Manifest, node: str) -> set[str]:
+    """What is built directly above a node; an ephemeral model is not, so what is above it."""
+    found: set[str] = set()
+    for parent in manifest.parents(node):
+        if parent in manifest.built:
+            found.add(parent)
+        elif parent in manifest.nodes:
+            found |= _built_parents(manifest, parent)
+    return found
+
+
+def layers(parents: Mapping[str, frozenset[str]]) -> int:
+    """How many nodes lie on the longest path."""
+    depths: dict[str, int] = {}
+
+    def depth(node: str) -> int:
+        if node not in depths:
+            depths[node] = 1 + max(map(depth, parents[node]), default=0)
+        return depths[node]
+
+    return max(map(depth, parents), default=0)
+
+
+def _mean(seconds: Iterable[float] | None) -> float:
+    return mean(seconds) if seconds else 0.0
+
+
+def _seconds(text: str) -> float:
+    """A time of the database, which is UTC without saying so."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
