@@ -28,7 +28,7 @@ from functools import partial
 from airflow.sdk import DAG
 
 from include import alerts, operators, transform
-from include.manifest import Manifest
+from include.manifest import Manifest, uncollected
 from include.run_form import RunForm
 from include.settings import Settings
 
@@ -37,20 +37,23 @@ manifest = Manifest.read()
 run = ["--run-id", "{{ run_id }}"]
 step = partial(operators.DbtEnvironmentOperator, settings=settings)
 
-with DAG(
-    dag_id="game_analytics",
-    schedule=None if settings.schedule == "none" else settings.schedule,
-    catchup=False,
-    max_active_runs=1,
-    max_active_tasks=transform.MAX_ACTIVE_TASKS[settings.target],
-    doc_md=__doc__,
-    deadline=alerts.deadline(settings),
-    default_args={
-        "retries": 2,
-        "retry_exponential_backoff": 2,
-        "on_failure_callback": alerts.on_failure(settings),
-    },
-) as dag:
+with (
+    uncollected(),
+    DAG(
+        dag_id="game_analytics",
+        schedule=None if settings.schedule == "none" else settings.schedule,
+        catchup=False,
+        max_active_runs=1,
+        max_active_tasks=transform.MAX_ACTIVE_TASKS[settings.target],
+        doc_md=__doc__,
+        deadline=alerts.deadline(settings),
+        default_args={
+            "retries": 2,
+            "retry_exponential_backoff": 2,
+            "on_failure_callback": alerts.on_failure(settings),
+        },
+    ) as dag,
+):
     preflight = step(
         task_id=operators.PREFLIGHT,
         command=["include.preflight", "--json"],
