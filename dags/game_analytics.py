@@ -91,5 +91,5 @@ with (
     [nodes, tests, record] >> kpis
     [nodes, tests, record, kpis] >> done
 
-    # Last, for Airflow copies the form into each task that is made after it: a second per 1,000.
+    # Last: Airflow copies the form into each task made after it, half a second per 1,000 tasks.
     dag.params.update(transform.params())

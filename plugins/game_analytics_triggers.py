@@ -7,7 +7,6 @@ it imports nothing else of the package. See `include/watcher/__init__.py` for th
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -19,8 +18,6 @@ from uuid import UUID
 from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 from asgiref.sync import sync_to_async
-
-logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 """Asking also wakes the triggerer's supervisor, which else looks for new triggers once a second."""

@@ -70,27 +70,23 @@ class Airflow:
         self.started = datetime.now(UTC)
         self.prepare()
         for component in self.components:
-            self.start_component(component)
+            with self.log(component).open("wb") as output:
+                self.processes[component] = subprocess.Popen(
+                    [sys.executable, "-m", "airflow", component, *COMPONENTS[component]],
+                    cwd=HOME,
+                    env=self.environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    # Ctrl-C in the terminal is for us; we stop them in order.
+                    start_new_session=True,
+                )
 
     def prepare(self) -> None:
         """Write the settings and bring the database up to date."""
         self.port = self.port or free_port()
         self._configure()
         self._migrate()
-
-    def start_component(self, component: str) -> None:
-        """Start one of the processes."""
-        with self.log(component).open("ab") as output:
-            self.processes[component] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", component, *COMPONENTS[component]],
-                cwd=HOME,
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C in the terminal is for us; we stop them in order.
-                start_new_session=True,
-            )
 
     def wait(self) -> Client:
         """Wait until the API answers and the DAG has been parsed by this start.

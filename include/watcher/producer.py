@@ -36,8 +36,6 @@ NEWS_LINE = "dbt-news "
 """What a line of news begins with, see `build.NEWS`."""
 SUPERVISOR_SECONDS = 5
 """How often a silent build looks whether it is still wanted."""
-SUPERVISOR_SECONDS = 5
-"""How often a silent build looks whether it is still wanted."""
 
 
 class DbtBuildOperator(DbtEnvironmentOperator):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from include.settings import Settings
@@ -16,7 +15,7 @@ def main(command: str) -> None:
     if command == "generate":
         Path(Settings.from_env(os.environ).lake).mkdir(parents=True, exist_ok=True)
     elif command == "freshness":
-        print(json.dumps({"stale": [], "at": datetime.now(UTC).isoformat()}))
+        print(json.dumps({"stale": []}))
 
 
 if __name__ == "__main__":

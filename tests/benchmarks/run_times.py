@@ -64,7 +64,8 @@ class RunTimes:
                     _seconds(started),
                     _seconds(ended),
                     said.get((task, "dbt")),
-                    said.get((task, "seen")),
+                    # Airflow's link to the node's page: set when the trigger has seen the news.
+                    said.get((task, "_link_NodeLink")),
                 )
                 for task, state, started, ended in connection.execute(
                     "select task_id, state, start_date, end_date from task_instance"
