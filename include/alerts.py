@@ -96,7 +96,7 @@ class Alert:
             if self.tries > 1
             else f"Task {self.task} of DAG {self.dag} has failed.",
             f"run:      {self.run}\nmodel:    {self.model}\nowner:    {self.owner}",
-            cut("\n".join(map(_shown, self.problems)) or self.error, ERROR_LENGTH, "log"),
+            cut("\n".join(map(told, self.problems)) or self.error, ERROR_LENGTH, "log"),
             f"log:      {self.log or 'in the UI'}\n"
             f"runbook:  {self.log.partition('/runs/')[0] or 'the page of the DAG'}, Dag Docs, "
             f"`{self.task if self.model == '-' else 'a node'}`",
@@ -115,11 +115,13 @@ def _without_values(error: str) -> str:
     return re.sub(r"'[^'\n]*'", "'***'", error)
 
 
-def _shown(problem: Mapping[str, Any]) -> str:
+def told(problem: Mapping[str, Any]) -> str:
+    """A problem in a few lines, for a log and for an alert."""
     lines = [problem["what"]]
-    lines += [f"  {name}: {problem[name]}" for name in ("file", "sql") if problem.get(name)]
+    lines += [f"  file: {problem['file']}"] if problem.get("file") else []
+    lines += [f"  SQL:  {problem['sql']}"] if problem.get("sql") else []
     for row in problem.get("rows") or ():
-        lines.append("  row: " + ", ".join(f"{column}={value}" for column, value in row.items()))
+        lines.append("  row:  " + ", ".join(f"{column}={value}" for column, value in row.items()))
     return "\n".join(lines)
 
 

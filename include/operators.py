@@ -21,6 +21,7 @@ from cosmos.operators.local import DbtBuildLocalOperator, DbtTestLocalOperator
 from game_analytics_triggers import NODES, file_name, page
 
 from include import warehouse
+from include.alerts import told
 from include.manifest import Manifest, shown
 from include.run_form import RunForm, skip_reason
 from include.settings import ROOT, Settings, UserError
@@ -206,7 +207,7 @@ class ExplainedDbtOperator:
         if not bad:
             return
         self.problems = [self._problem(entry) for entry in bad]
-        message = "\n".join(map(_told, self.problems))
+        message = "\n".join(map(told, self.problems))
         if bad[-1]["status"] != "fail":
             raise AirflowException(message)
         raise AirflowFailException(f"{message}\nWhat was tested is built and stays, unaudited.")
@@ -258,19 +259,6 @@ class ExplainedDbtOperator:
         if (sql := sql_file(self.artifacts, unique_id)).is_file():
             problem["sql"] = shown(sql)
         return {**problem, "rows": entry.get("rows") or []}
-
-
-def _told(problem: Mapping[str, Any]) -> str:
-    """A problem in a few lines."""
-    lines = [problem["what"]]
-    if "file" in problem:
-        lines.append(f"  file: {problem['file']}")
-    if "sql" in problem:
-        lines.append(f"  SQL:  {problem['sql']}")
-    for row in problem["rows"]:
-        shown_row = ", ".join(f"{column}={value}" for column, value in row.items())
-        lines.append(f"  row:  {shown_row}")
-    return "\n".join(lines)
 
 
 class RecordOperator(DbtEnvironmentOperator):
@@ -354,6 +342,7 @@ class NodeLink(BaseOperatorLink):
 
     name = "Model and SQL"
 
+    # Airflow's signature; the address needs no operator.
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
         """The address; Airflow asks for it on a worker, the trigger sets it by itself."""
         return page(dag_id=ti_key.dag_id, run_id=ti_key.run_id, task_id=ti_key.task_id)

@@ -25,6 +25,7 @@ from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest
 from include.operators import CrossModelTestsOperator, DbtNodeOperator, selector
 from include.run_form import FIELDS
 from include.settings import Settings
+from include.watcher import CROSS_MODEL_TESTS
 from include.watcher.nodes import PRODUCER, WatchedNodeOperator, WatchedTestsOperator
 from include.watcher.producer import DbtBuildOperator
 
@@ -88,7 +89,7 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
     """The task of all data tests that no single node's task runs."""
     tests = manifest.tests_across()
     return TESTS_OPERATORS[settings.execution](
-        task_id="cross_model_tests",
+        task_id=CROSS_MODEL_TESTS,
         # Without the skipped nodes there is still something to test.
         trigger_rule="none_failed",
         project_dir=str(PROJECT),
@@ -98,8 +99,8 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
         install_deps=False,
         emit_datasets=False,
         env=warehouse.environment(settings),
-        sources=_sources_of_tests(manifest),
-        nodes=_nodes_of_tests(manifest),
+        sources={manifest.name(test): manifest.sources(test) for test in tests},
+        nodes={manifest.name(test): manifest.parents(test) & manifest.built for test in tests},
         files=_files(manifest, tests),
     )
 
@@ -115,21 +116,8 @@ def dbt_build(settings: Settings, manifest: Manifest) -> BaseOperator:
         task_id=PRODUCER,
         settings=settings,
         manifest=manifest,
-        test_sources=_sources_of_tests(manifest),
-        test_nodes=_nodes_of_tests(manifest),
         assets=marts(manifest),
     )
-
-
-def _sources_of_tests(manifest: Manifest) -> dict[str, frozenset[str]]:
-    return {manifest.name(test): manifest.sources(test) for test in manifest.tests_across()}
-
-
-def _nodes_of_tests(manifest: Manifest) -> dict[str, frozenset[str]]:
-    return {
-        manifest.name(test): manifest.parents(test) & manifest.built
-        for test in manifest.tests_across()
-    }
 
 
 def params() -> dict[str, Param]:

@@ -15,3 +15,8 @@ reach, wherever it runs. A producer elsewhere (a container) needs to publish the
   whether dbt has ended, and how each node did, with the time at which that was known;
 - of a node's task, `dbt`: that node's news, see `build.News`.
 """
+
+NEWS_LINE = "dbt-news "
+"""What a line of `build.py` begins with that holds news, in dbt's environment and Airflow's."""
+CROSS_MODEL_TESTS = "cross_model_tests"
+"""What all tests that span nodes are called together, in the news and as a task."""

@@ -1,8 +1,8 @@
 """`python -m include.watcher.build`: one `dbt build`, and news of each node as it ends.
 
 Runs in dbt's environment. The first line of the standard input is a request, see `Request`; its end
-is the end of whoever asked, and stops dbt. Lines of the standard output that begin with `NEWS` hold
-a `News` as JSON, all others are dbt's own log. Exit codes: 0, dbt came to its end, whatever it
+is the end of whoever asked, and stops dbt. Lines of the standard output that begin with `NEWS_LINE`
+hold a `News` as JSON, all others are dbt's own log. Exit codes: 0, dbt came to its end, whatever it
 found; 1, dbt could not run; 130, it was stopped.
 """
 
@@ -27,15 +27,12 @@ from dbt_common.events.base_types import EventMsg
 from include import failing_rows
 from include.manifest import PROJECT, Manifest
 from include.settings import Settings, UserError
+from include.watcher import CROSS_MODEL_TESTS, NEWS_LINE
 
-NEWS = "dbt-news "
-"""What a line of news begins with."""
 LINES = 200
 """How many of dbt's log lines of a node are passed on: the last ones."""
 SQL_LENGTH = 100_000
 """How many characters of a failed node's SQL are passed on."""
-CROSS_MODEL_TESTS = "cross_model_tests"
-"""The name of all tests that span nodes, in the news."""
 STOP_SECONDS = 20
 """How long dbt may take to cancel what it runs."""
 SEVERITY = ("success", "warn", "skipped", "fail", "error")
@@ -89,6 +86,7 @@ class Entry:
     lines: list[str] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
     skipped: bool = False
+    told: bool = False
 
 
 class Newsroom:
@@ -145,14 +143,7 @@ class Newsroom:
             owner = self.owner.get(event["unique_id"])
             if owner is None:
                 continue
-            entry = self.entries.setdefault(
-                owner,
-                Entry(
-                    {owner, *self.manifest.tests_of(owner)}
-                    if owner in self.manifest.built
-                    else set()
-                ),
-            )
+            entry = self.entries.setdefault(owner, Entry({owner, *self.manifest.tests_of(owner)}))
             entry.skipped |= event["skipped"] and owner == event["unique_id"]
             if "line" in event:
                 entry.lines.append(event["line"])
@@ -164,9 +155,9 @@ class Newsroom:
             # dbt skips the tests of a node that it has not built.
             if owner == event["unique_id"] and event["result"]["status"] != "success":
                 entry.waiting.clear()
-            if not entry.waiting:
-                self._print(owner, self.entries[owner])
-                entry.waiting.add("told")
+            if not entry.waiting and not entry.told:
+                entry.told = True
+                self._print(owner, entry)
 
     def catch_up(self) -> None:
         """Wait until all that was heard so far has been told."""
@@ -190,14 +181,15 @@ class Newsroom:
             results=[self._told(r) for r in entry.results if r["status"] != "success"],
         )
         # In one piece: dbt logs to the same stream on other threads.
-        sys.stdout.write(f"{NEWS}{json.dumps(asdict(news))}\n")
+        sys.stdout.write(f"{NEWS_LINE}{json.dumps(asdict(news))}\n")
         sys.stdout.flush()
 
     def _told(self, result: Mapping[str, Any]) -> dict[str, Any]:
         told = {name: result[name] for name in ("unique_id", "status", "message")}
-        if result["status"] in {"fail", "warn", "error"}:
+        # Of a warning its line is enough: a green node costs no query, and little of a database.
+        if result["status"] in {"fail", "error"}:
             told["sql"] = self._sql(result)[:SQL_LENGTH]
-        if result["status"] in {"fail", "warn"}:
+        if result["status"] == "fail":
             node = self.manifest.nodes[result["unique_id"]]
             told["rows"] = self._rows(told["sql"], node)
         return told

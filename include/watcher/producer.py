@@ -28,12 +28,11 @@ from include.operators import (
     skip_reasons,
 )
 from include.settings import Settings
+from include.watcher import NEWS_LINE
 
 logger = logging.getLogger(__name__)
 
 BUSY = frozenset({"running", "queued", "restarting"})
-NEWS_LINE = "dbt-news "
-"""What a line of news begins with, see `build.NEWS`."""
 SUPERVISOR_SECONDS = 5
 """How often a silent build looks whether it is still wanted."""
 
@@ -52,8 +51,6 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         *,
         settings: Settings,
         manifest: Manifest,
-        test_sources: Mapping[str, frozenset[str]],
-        test_nodes: Mapping[str, frozenset[str]],
         assets: Mapping[str, Asset],
         **kwargs: Any,
     ) -> None:
@@ -61,8 +58,6 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             settings=settings, command=["include.watcher.build"], outlets=[MARTS], **kwargs
         )
         self.manifest = manifest
-        self.test_sources = test_sources
-        self.test_nodes = test_nodes
         self.assets = assets
 
     def execute(self, context: Any) -> dict[str, int]:
@@ -79,25 +74,20 @@ class DbtBuildOperator(DbtEnvironmentOperator):
                 channel.add(self.manifest.name(node), NOT_BUILT + reason)
         wanted = self._unbuilt(channel, {node for node in built if reasons[node] is None})
         channel.flush()
-        if wanted:
-            tests = skip_reasons(context, self.test_sources, self.test_nodes)
-            request = {
-                "artifacts": str(artifacts_of(context)),
-                "select": None
-                if wanted == built
-                else [selector(self.manifest.nodes[node]) for node in sorted(wanted)],
-                "tests": [name for name, reason in tests.items() if reason is None],
-                "full_refresh": form_of(context).full_refresh,
-            }
-            try:
-                for news in self._follow(json.dumps(request), channel):
-                    channel.tell(self._task_id(news["unique_id"]), news)
-            finally:
-                # Marked by hand, the task ends before dbt does: then nobody may build yet.
-                channel.done = self.process is not None and self.process.poll() is not None
-                channel.flush()
-        else:
-            channel.done = True
+        request = {
+            "artifacts": str(artifacts_of(context)),
+            "select": None
+            if wanted == built
+            else [selector(self.manifest.nodes[node]) for node in sorted(wanted)],
+            "tests": self._tests(context),
+            "full_refresh": form_of(context).full_refresh,
+        }
+        try:
+            for news in self._follow(json.dumps(request), channel) if wanted else ():
+                channel.tell(self._task_id(news["unique_id"]), news)
+        finally:
+            # Marked by hand, the task ends before dbt does: then nobody may build yet.
+            channel.done = self.process is None or self.process.poll() is not None
             channel.flush()
         for task_id in channel.good():
             if asset := self.assets.get(task_id):
@@ -105,6 +95,16 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         counts = Counter(status.split(":")[0] for status, _ in channel.nodes.values())
         self.log.info("%s", ", ".join(f"{count} {status}" for status, count in counts.items()))
         return dict(counts)
+
+    def _tests(self, context: Any) -> list[str]:
+        """The names of the tests that span nodes, all of which this run builds."""
+        tests = self.manifest.tests_across()
+        reasons = skip_reasons(
+            context,
+            {test: self.manifest.sources(test) for test in tests},
+            {test: self.manifest.parents(test) & self.manifest.built for test in tests},
+        )
+        return [self.manifest.name(test) for test in tests if reasons[test] is None]
 
     def _task_id(self, unique_id: str) -> str:
         known = unique_id in self.manifest.nodes
@@ -155,10 +155,8 @@ class DbtBuildOperator(DbtEnvironmentOperator):
                 channel.flush()
                 line = self._next(said, supervisor)
             if line is None:
-                channel.flush()
                 return
             if isinstance(line, BaseException):
-                channel.flush()
                 raise line
             if line.startswith(NEWS_LINE):
                 yield json.loads(line.removeprefix(NEWS_LINE))
@@ -236,15 +234,12 @@ class Channel:
 
         In a run that was cleared, and after an error, they end on a worker.
         """
-        all_tries = {**self.before.get("nodes", {}), **self.nodes}
-        broke = {
-            name for name, (status, _) in self.before.get("nodes", {}).items() if status == "error"
-        }
         if self.clears:
             return []
-        return sorted(
-            name for name, (status, _) in all_tries.items() if status in GOOD and name not in broke
-        )
+        before = self.before.get("nodes", {})
+        broke = {name for name, (status, _) in before.items() if status == "error"}
+        built = {name for name, (status, _) in {**before, **self.nodes}.items() if status in GOOD}
+        return sorted(built - broke)
 
     def states(self, task_ids: Iterable[str]) -> Mapping[str, str | None]:
         """The state of tasks of this run, by task id."""

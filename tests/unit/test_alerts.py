@@ -103,8 +103,8 @@ def test_a_failed_test_in_full(sns: Sns, tmp_path: Path, caplog: pytest.LogCaptu
         "owner:    Betting\n\n"
         "test unique_bet failed: Got 1 result\n"
         "  file: dbt/models/fct_bets.yml\n"
-        f"  sql: {sql}\n"
-        "  row: unique_field=***, n_records=2\n\n"
+        f"  SQL:  {sql}\n"
+        "  row:  unique_field=***, n_records=2\n\n"
         f"log:      {LOG}\n"
         "runbook:  http://airflow/dags/game_analytics, Dag Docs, `a node`\n\n"
         "SQL of test unique_bet failed:\nselect 1"
@@ -247,7 +247,7 @@ def test_a_crash_while_it_is_made_is_logged(
     def broken(_: object) -> None:
         raise crash
 
-    monkeypatch.setattr(alerts, "_shown", broken)
+    monkeypatch.setattr(alerts, "told", broken)
     alerts.report_failure(TOPIC, context(problems=[{"what": "x"}]))
     assert "could not be made" in caplog.text
     assert crash.__name__ in caplog.text

@@ -110,7 +110,8 @@ def test_every_node_is_told_once_with_its_tests(build: Build) -> None:
     assert all(len(json.dumps(entry)) < 2_000 for entry in news.values())
     (warned,) = news["dim_days"]["results"]
     assert warned["status"] == "warn"
-    assert warned["rows"] == [{"value_field": "2026-09-01", "n_records": "1"}]
+    assert warned["message"] == "Got 1 result, configured to warn if != 0"
+    assert not {"rows", "sql"} & set(warned)
 
 
 def test_a_failed_test_tells_its_rows_and_what_hangs_on_it_is_skipped(build: Build) -> None:

@@ -74,8 +74,6 @@ class Run:
             task_id="dbt_build",
             settings=Settings(dbt_executable=str(self.folder / "dbt")),
             manifest=Manifest(content),
-            test_sources={},
-            test_nodes={},
             assets=MARTS,
         )
         results = {"preflight": {"selected": selected}, "freshness": {"stale": []}}
