@@ -210,6 +210,7 @@ def publish(topic: str, subject: str, text: str) -> None:
             read_timeout=SNS_SECONDS,
             retries={"total_max_attempts": 2},
         )
+        # The provider's hook has no annotations.
         hook = SnsHook(  # type: ignore[no-untyped-call]
             aws_conn_id=None, region_name=topic.split(":")[3], config=config
         )

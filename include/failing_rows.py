@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from include.manifest import PROJECT, Manifest
+from include.manifest import Manifest, dbt_arguments
 from include.settings import Settings
 
 LIMIT = 10
@@ -68,25 +70,20 @@ def main() -> int:
 
     settings = Settings.from_env(os.environ)
     manifest = Manifest.read()
-    arguments = ["--quiet", "show", "--inline", "select 1 as one", "--target", settings.target]
-    dbtRunner().invoke(
-        [
-            *arguments,
-            "--project-dir",
-            str(PROJECT),
-            "--profiles-dir",
-            str(PROJECT),
-            "--no-write-json",
-        ]
-    )
+    # Any command that runs SQL makes the adapter ready, with the macros that `fetch` needs.
+    show = ["--quiet", "show", "--inline", "select 1 as one", "--no-write-json"]
+    with tempfile.TemporaryDirectory() as target:
+        dbtRunner().invoke([*show, *dbt_arguments(settings, Path(target))])
     found = {}
     for test in json.load(sys.stdin):
         try:
+            # dbt's factory has no annotations.
             adapter = get_adapter_by_type(settings.adapter)  # type: ignore[no-untyped-call]
             found[test["unique_id"]] = fetch(
                 adapter, test["sql"], manifest.nodes[test["unique_id"]]
             )
         except Exception as error:  # noqa: BLE001
+            # Whatever a warehouse raises: the test has failed, with or without its rows.
             print(f"no rows of {test['unique_id']}: {error}", file=sys.stderr)
     print(json.dumps(found))
     return 0

@@ -42,6 +42,7 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+# By identity: one that has been read can be the key of a cache.
 @dataclass(frozen=True, eq=False)
 class Manifest:
     """What Airflow and the checks need of `manifest.json`; `content` is the parsed file."""
@@ -190,6 +191,20 @@ def make(settings: Settings) -> bool:
     Manifest.read()
     FINGERPRINT.write_text(taken + "\n")
     return True
+
+
+def dbt_arguments(settings: Settings, target: Path) -> list[str]:
+    """What each dbt command of ours is told; its artifacts and logs go to a folder of its own.
+
+    The manifest that Airflow reads stays as it is. The parse is kept for the next command: it must
+    have the same target, or the next one parses the project anew.
+    """
+    return [
+        *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+        *("--target", settings.target),
+        *("--target-path", str(target), "--log-path", str(target)),
+        *("--partial-parse-file-path", str(PROJECT / "target" / "partial_parse.msgpack")),
+    ]
 
 
 def shown(path: Path) -> str:

@@ -230,6 +230,7 @@ class ExplainedDbtOperator:
         """The rows that failed tests have found; none rather than no word of the failure."""
         if not tests:
             return {}
+        # Both are Cosmos's, in whose operators this is mixed.
         python = Path(self.dbt_executable_path).with_name("python")  # type: ignore[attr-defined]
         try:
             found = subprocess.run(

@@ -154,12 +154,10 @@ def _dbt(settings: Settings, target: Path, arguments: list[str], fault: str) -> 
 
     Raises UserError with the fault and dbt's own words, in one sentence.
     """
-    project = str(manifest.PROJECT)
     ended = subprocess.run(
         [
             *(settings.dbt_executable, "--quiet", "--no-use-colors", *arguments),
-            *("--project-dir", project, "--profiles-dir", project, "--target", settings.target),
-            *("--target-path", str(target), "--log-path", str(target)),
+            *manifest.dbt_arguments(settings, target),
         ],
         env={**os.environ, **settings.as_environment()},
         capture_output=True,

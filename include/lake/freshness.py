@@ -12,7 +12,7 @@ from typing import Any
 
 from include.duckdb_file import connect
 from include.lake.listing import sources
-from include.manifest import PROJECT, Manifest
+from include.manifest import Manifest, dbt_arguments
 from include.settings import Settings, UserError
 
 
@@ -47,21 +47,13 @@ def stale_sources(settings: Settings, manifest: Manifest) -> list[str]:
 
 def _asked(settings: Settings, selectors: list[str], target: Path) -> list[dict[str, Any]]:
     """dbt's results; the folder keeps its artifacts apart from the manifest that Airflow reads."""
-    parsed = PROJECT / "target" / "partial_parse.msgpack"
     # Exit code 1 also means "stale": the results tell the difference.
     subprocess.run(
         [
             *(settings.dbt_executable, "source", "freshness", "--select", *selectors),
-            # The same target as everywhere, or the next dbt would parse the project anew.
-            *("--target", settings.target, "--partial-parse-file-path", str(parsed)),
-            *("--target-path", str(target), "--log-path", str(target)),
+            *dbt_arguments(settings, target),
         ],
-        env={
-            **os.environ,
-            **settings.as_environment(),
-            "DBT_PROJECT_DIR": str(PROJECT),
-            "DBT_PROFILES_DIR": str(PROJECT),
-        },
+        env={**os.environ, **settings.as_environment()},
         stdout=sys.stderr,
         check=False,
     )

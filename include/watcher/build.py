@@ -25,7 +25,7 @@ from dbt.cli.main import dbtRunner
 from dbt_common.events.base_types import EventMsg
 
 from include import failing_rows
-from include.manifest import PROJECT, Manifest
+from include.manifest import Manifest, dbt_arguments
 from include.settings import Settings, UserError
 from include.watcher import CROSS_MODEL_TESTS, NEWS_LINE
 
@@ -127,6 +127,7 @@ class Newsroom:
                 "rows": _rows(result.adapter_response),
             }
         elif message.info.level in {"info", "warn", "error"}:
+            # A protobuf message: its stubs know no timestamp, and not all of its fields.
             stamp = message.info.ts.ToDatetime().strftime("%H:%M:%S")  # type: ignore[attr-defined]
             event["line"] = f"{stamp}  {message.info.msg}"  # type: ignore[attr-defined]
         elif not event["skipped"]:
@@ -196,6 +197,7 @@ class Newsroom:
 
     def _rows(self, sql: str, node: Mapping[str, Any]) -> list[dict[str, str | None]]:
         try:
+            # dbt's factory has no annotations.
             adapter = get_adapter_by_type(self.adapter)  # type: ignore[no-untyped-call]
             return failing_rows.fetch(adapter, sql, node)
         except Exception as error:  # noqa: BLE001
@@ -223,13 +225,8 @@ def build(request: Request, settings: Settings) -> int:
     """Run dbt and print the news; returns the exit code."""
     manifest = Manifest.read()
     newsroom = Newsroom(manifest, request, settings.adapter)
-    common = [
-        *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
-        *("--target", settings.target, "--target-path", request.artifacts),
-        *("--log-path", request.artifacts),
-        *("--partial-parse-file-path", str(PROJECT / "target" / "partial_parse.msgpack")),
-    ]
-    # Parsed once for both commands; the manifest that Airflow reads stays as it is.
+    common = dbt_arguments(settings, Path(request.artifacts))
+    # Parsed once for both commands.
     parsed = dbtRunner().invoke(["--quiet", "parse", "--no-write-json", *common])
     if not parsed.success:
         print(f"error: dbt cannot parse the project: {parsed.exception}", file=sys.stderr)
