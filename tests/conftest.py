@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import os
 import shutil
 import tempfile
+
+# PostgreSQL's driver is in dbt's environment alone.
+collect_ignore = [] if importlib.util.find_spec("psycopg2") else ["redshift_standin"]
 
 HOME = tempfile.mkdtemp(prefix="airflow-home-")
 # When the process ends: Airflow's own exit handlers still write here, and come before.

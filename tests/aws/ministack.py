@@ -1,0 +1,124 @@
+"""MiniStack, the AWS emulator, from an environment of its own: it pins a botocore that nothing else
+may share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv/aws/bin/python"
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+
+
+class Unavailable(Exception):  # noqa: N818 - a reason to skip
+    """There is no environment with MiniStack."""
+
+
+@dataclass(frozen=True)
+class MiniStack:
+    """A running emulator."""
+
+    endpoint: str
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(cls, folder: Path, python: Path = PYTHON, **environment: str) -> Iterator[MiniStack]:
+        """Starts the emulator with its state in `folder`; stopped when the block ends.
+
+        `python` is the interpreter of MiniStack's environment; `environment` goes to the emulator
+        on top of its own.
+        """
+        if not python.exists():
+            raise Unavailable(f"MiniStack's environment is missing: {python}")
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as listener:
+            listener.bind((HOST, 0))
+            port = int(listener.getsockname()[1])
+        own = {
+            "BIND_HOST": HOST,
+            "MINISTACK_HOST": HOST,
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_REGION": REGION,
+            "S3_DATA_DIR": str(folder / "s3"),
+            "TMPDIR": str(folder),
+            "HOME": str(folder),
+            "LOG_LEVEL": "WARNING",
+        }
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHON"))}
+        with (folder / "ministack.log").open("wb") as log:
+            process = subprocess.Popen(
+                [python, "-m", "ministack"],
+                env={**inherited, **own, **environment},
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        emulator = cls(f"http://{HOST}:{port}")
+        try:
+            emulator._wait(process, folder / "ministack.log")
+            yield emulator
+        finally:
+            _stop(process)
+
+    def _wait(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        for _ in range(300):
+            if process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=2):  # noqa: S310
+                    return
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError(f"MiniStack does not answer: {log.read_text(errors='replace')[-2000:]}")
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the emulator; boto3 is not needed to start it."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.session.Session().client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id="stand-in",
+            aws_secret_access_key="stand-in",  # noqa: S106 - an emulator's
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """For a process that is to take the emulator for AWS."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "stand-in",
+            "AWS_SECRET_ACCESS_KEY": "stand-in",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """The emulator and what it started: they are one process group."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,83 @@
+"""Aliases that are used beside themselves, as in `select price as a, a * 2 as b`: PostgreSQL has
+none.
+
+A name is a column if the query's relations have one of that name, else the alias to its left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlglot import exp
+from sqlglot.optimizer.scope import Scope, traverse_scope
+
+
+def apply(tree: exp.Expr, columns: Mapping[str, Collection[str]]) -> None:
+    """Aliases replaced by what they stand for, in place. `columns` are those of each relation by
+    its folded name.
+    """
+    query = tree if isinstance(tree, exp.Query) else tree.args.get("expression")
+    if not isinstance(query, exp.Query):
+        return
+    for scope in traverse_scope(query):
+        if isinstance(scope.expression, exp.Select):
+            _replace(scope.expression, scope, columns)
+
+
+def _replace(select: exp.Select, scope: Scope, columns: Mapping[str, Collection[str]]) -> None:
+    known: dict[str, exp.Expr] = {}
+    for projection in list(select.selects):
+        for column in list(projection.find_all(exp.Column)):
+            name = column.name.lower()
+            if (
+                column.table
+                or name not in known
+                or column.find_ancestor(exp.Select) is not select
+                or _may_have(scope, name, columns)
+            ):
+                continue
+            value: exp.Expr = exp.Paren(this=known[name].copy())
+            if column is projection:
+                value = exp.Alias(this=value, alias=exp.to_identifier(name, quoted=True))
+            column.replace(value)
+        if isinstance(projection, exp.Alias):
+            known[projection.alias.lower()] = projection.this
+
+
+def _may_have(scope: Scope, name: str, columns: Mapping[str, Collection[str]]) -> bool:
+    """Whether a relation of the query has such a column, or may have."""
+    for node, source in scope.selected_sources.values():
+        names = node.alias_column_names or _names_of(source, columns)
+        if names is None or name in [column.lower() for column in names]:
+            return True
+    return False
+
+
+def _names_of(
+    source: exp.Table | Scope, columns: Mapping[str, Collection[str]]
+) -> Collection[str] | None:
+    """The columns of a relation, or None if they are not known."""
+    if isinstance(source, exp.Table):
+        key = ".".join('"' + part.name.lower().replace('"', '""') + '"' for part in source.parts)
+        return columns.get(key)
+    query = source.expression
+    if isinstance(query.parent, exp.CTE) and query.parent.alias_column_names:
+        return [str(name) for name in query.parent.alias_column_names]
+    if not isinstance(query, exp.Select):
+        # The first side gives a set operation its names.
+        sides = source.set_operation_scopes if isinstance(query, exp.SetOperation) else []
+        return _names_of(sides[0], columns) if sides else None
+    found: list[str] = []
+    for projection in query.selects:
+        if not projection.is_star:
+            found.append(projection.output_name)
+            continue
+        of = projection.table if isinstance(projection, exp.Column) else ""
+        for alias, (node, below) in source.selected_sources.items():
+            if of and alias.lower() != of.lower():
+                continue
+            names = node.alias_column_names or _names_of(below, columns)
+            if names is None:
+                return None
+            found += names
+    return found
