@@ -118,6 +118,7 @@ def _without_values(error: str) -> str:
 def told(problem: Mapping[str, Any]) -> str:
     """A problem in a few lines, for a log and for an alert."""
     lines = [problem["what"]]
+    lines += [f"  do:   {problem['remedy']}."] if problem.get("remedy") else []
     lines += [f"  file: {problem['file']}"] if problem.get("file") else []
     lines += [f"  SQL:  {problem['sql']}"] if problem.get("sql") else []
     for row in problem.get("rows") or ():

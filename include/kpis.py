@@ -7,9 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
-
-from include.duckdb_file import connect
+from include.database import Database, open_database
 from include.settings import Settings, UserError
 
 DAYS = 14
@@ -29,16 +27,22 @@ COLUMNS = (
 """Of `rpt_daily_kpis`: column, heading and format."""
 
 
-def summary(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> list[str]:
+def summary(warehouse: Database, settings: Settings) -> list[str]:
     """The lines of the table and of the retention, for each application."""
-    marts = f'"{settings.schema_prefix}marts"'
+    marts = f"{settings.schema_prefix}marts"
+    if not warehouse.rows(
+        "select 1 from information_schema.tables"
+        " where table_schema = ? and table_name = 'rpt_daily_kpis'",
+        [marts],
+    ):
+        return [f"No KPIs yet: {marts}.rpt_daily_kpis is not in the warehouse."]
     names = ", ".join(column for column, _, _ in COLUMNS)
-    rows = warehouse.execute(
+    rows = warehouse.rows(
         f"select application_id, {names} from {marts}.rpt_daily_kpis"
         " qualify row_number() over (partition by application_id order by kpi_date desc) <= ?"
         " order by 1, kpi_date",
         [DAYS],
-    ).fetchall()
+    )
     lines: list[str] = []
     for application in sorted({row[0] for row in rows}):
         lines += ["", f"{application} (revenue in {settings.reporting_currency})"]
@@ -62,13 +66,13 @@ def table(rows: Sequence[Sequence[Any]]) -> list[str]:
     return ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
 
 
-def _retention(warehouse: duckdb.DuckDBPyConnection, marts: str, application: str) -> str:
-    days = warehouse.execute(
-        "select day_n, classic_players / cohort_size"
+def _retention(warehouse: Database, marts: str, application: str) -> str:
+    days = warehouse.rows(
+        "select day_n, cast(classic_players as double precision) / cohort_size"
         f" from {marts}.rpt_retention_overall"
         " where application_id = ? and cohort_size > 0 order by 1",
         [application],
-    ).fetchall()
+    )
     shown = "  ".join(f"D{day} {rate:.1%}" for day, rate in days)
     return f"Retention (classic, mature cohorts): {shown or 'no cohort is mature yet'}"
 
@@ -76,19 +80,13 @@ def _retention(warehouse: duckdb.DuckDBPyConnection, marts: str, application: st
 def main() -> int:
     """Print the summary; a warehouse without KPIs is no error, the run's own state says why."""
     settings = Settings.from_env(os.environ)
-    if settings.target != "local":
-        print(f"The KPIs are in {settings.schema_prefix}marts.rpt_daily_kpis of the warehouse.")
-        return 0
-    path = settings.duckdb_path
-    if not path.exists():
-        print(f"No KPIs yet: there is no warehouse {path}.")
+    if settings.target == "local" and not settings.duckdb_path.exists():
+        print(f"No KPIs yet: there is no warehouse {settings.duckdb_path}.")
         return 0
     try:
         # A writer may be about to end.
-        with connect(path, patience=LOCK_SECONDS, read_only=True) as warehouse:
+        with open_database(settings, patience=LOCK_SECONDS, read_only=True) as warehouse:
             print("\n".join(summary(warehouse, settings)))
-    except duckdb.CatalogException:
-        print(f"No KPIs yet: rpt_daily_kpis is not in {path}.")
     except UserError as error:
         print(f"No KPIs: {error}")
     return 0

@@ -174,7 +174,7 @@ def make(settings: Settings) -> bool:
     # Taken before dbt reads the files: a file changed meanwhile makes the next check fail.
     taken = fingerprint()
     FINGERPRINT.unlink(missing_ok=True)
-    command = [settings.dbt_executable, "--quiet", "parse", "--target", "local"]
+    command = [settings.dbt_executable, "--quiet", "parse", "--target", settings.target]
     try:
         parsed = subprocess.run(
             [*command, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)],

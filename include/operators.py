@@ -23,6 +23,7 @@ from game_analytics_triggers import NODES, file_name, page
 from include import warehouse
 from include.alerts import told
 from include.manifest import Manifest, shown
+from include.remedies import remedy
 from include.run_form import RunForm, skip_reason
 from include.settings import ROOT, Settings, UserError
 
@@ -95,7 +96,12 @@ class DbtEnvironmentOperator(BaseOperator):
         self.process = subprocess.Popen(
             [str(python), "-m", *self.command, *arguments],
             cwd=ROOT,
-            env={**os.environ, **warehouse.environment(self.settings), "PYTHONUNBUFFERED": "1"},
+            env={
+                **os.environ,
+                **warehouse.environment(self.settings),
+                **warehouse.login(self.settings),
+                "PYTHONUNBUFFERED": "1",
+            },
             stdin=subprocess.DEVNULL if request is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -232,19 +238,20 @@ class ExplainedDbtOperator:
             return {}
         # Both are Cosmos's, in whose operators this is mixed.
         python = Path(self.dbt_executable_path).with_name("python")  # type: ignore[attr-defined]
+        given: dict[str, str] = self.env  # type: ignore[attr-defined]
         try:
             found = subprocess.run(
                 [str(python), "-m", "include.failing_rows"],
                 input=json.dumps(tests),
                 cwd=ROOT,
-                env={**os.environ, **self.env},  # type: ignore[attr-defined]
+                env={**os.environ, **given, **warehouse.login(Settings.from_env(given))},
                 capture_output=True,
                 text=True,
                 timeout=ROWS_SECONDS,
                 check=True,
             )
             rows: Mapping[str, list[dict[str, Any]]] = json.loads(found.stdout.splitlines()[-1])
-        except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        except (OSError, subprocess.SubprocessError, ValueError, IndexError, AirflowException):
             logger.exception("The rows that failed cannot be shown.")
             return {}
         return rows
@@ -254,7 +261,10 @@ class ExplainedDbtOperator:
         unique_id = entry["unique_id"]
         kind, _, name = unique_id.split(".")[:3]
         what = f"test {name} failed" if entry["status"] == "fail" else f"{kind} {name} broke"
-        problem = {"what": f"{what}: {(entry.get('message') or 'no message').strip()}"}
+        said = (entry.get("message") or "no message").strip()
+        problem = {"what": f"{what}: {said}"}
+        if entry["status"] != "fail" and (known := remedy(said)):
+            problem["remedy"] = known
         if unique_id in self.files:
             problem["file"] = self.files[unique_id]
         if (sql := sql_file(self.artifacts, unique_id)).is_file():

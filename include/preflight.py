@@ -18,7 +18,8 @@ from importlib import metadata
 from pathlib import Path
 
 from include import manifest
-from include.duckdb_file import connect
+from include.database import Database, open_database
+from include.lake.storage import open_lake
 from include.run_form import FIELDS, REMEDY, RunForm
 from include.settings import Settings, UserError
 
@@ -26,14 +27,9 @@ INSTALL = "run `rm -rf .venv && make install`"
 """Make trusts its stamps: what was changed by hand below .venv it does not install again."""
 
 
-def check_target(settings: Settings) -> str:
-    """The target is one that this release can build."""
-    if settings.target != "local":
-        raise UserError(
-            f"target {settings.target} is not there yet in this release: "
-            "set GAME_ANALYTICS_TARGET to local."
-        )
-    return f"target {settings.target}"
+SCHEMAS = ("operations", "reference", "staging", "intermediate", "snapshots", "marts")
+"""Where a build makes tables and views, with the prefix in front; it makes what is missing."""
+ADAPTERS = {"local": "dbt-duckdb", "redshift": "dbt-redshift"}
 
 
 def check_dbt(settings: Settings, lock: Path = manifest.LOCK) -> str:
@@ -42,7 +38,7 @@ def check_dbt(settings: Settings, lock: Path = manifest.LOCK) -> str:
         raise UserError(f"{settings.dbt_executable} is no program: {INSTALL}.")
     locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
     found = []
-    for package in ("dbt-core", "dbt-duckdb"):
+    for package in ("dbt-core", ADAPTERS[settings.target]):
         try:
             version = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -67,30 +63,43 @@ def check_manifest() -> str:
 
 
 def check_lake(settings: Settings) -> str:
-    """The lake is a folder that can be read."""
-    lake = Path(settings.lake)
-    if lake.exists() and not lake.is_dir():
-        raise UserError(
-            f"the lake {lake} is a file: set GAME_ANALYTICS_LAKE to a folder, or move the file."
+    """The lake is there and can be read."""
+    open_lake(settings).check()
+    return f"lake {settings.lake}"
+
+
+def check_warehouse(settings: Settings) -> str:
+    """The warehouse can be written to."""
+    if settings.target == "local":
+        new = "" if settings.duckdb_path.exists() else " (new)"
+        with open_database(settings, patience=0):
+            return f"warehouse {settings.duckdb_path}{new}"
+    with open_database(settings) as database:
+        return check_redshift(database, settings)
+
+
+def check_redshift(database: Database, settings: Settings) -> str:
+    """The user of the build may make schemas, or they are there and are its own."""
+    ((user, name, may_create),) = database.rows(
+        "select current_user, current_database(), "
+        "has_database_privilege(current_user, current_database(), 'create')"
+    )
+    there = {
+        schema: bool(may_use)
+        for schema, may_use in database.rows(
+            "select nspname, has_schema_privilege(current_user, nspname, 'create') "
+            "from pg_namespace"
         )
-    try:
-        # A folder whose names can be listed may still refuse to be entered.
-        next((path.stat() for path in lake.iterdir()), None)
-    except FileNotFoundError:
+    }
+    wanted = [f"{settings.schema_prefix}{schema}" for schema in SCHEMAS]
+    missing = [schema for schema in wanted if schema not in there]
+    closed = [schema for schema in wanted if not there.get(schema, True)]
+    if closed or (missing and not may_create):
         raise UserError(
-            f"the lake {lake} does not exist: land events with `make land FILES=…`, "
-            "or make sample data with `make generate`."
-        ) from None
-    except PermissionError:
-        raise UserError(f"the lake {lake} cannot be read: give this user access to it.") from None
-    return f"lake {lake}"
-
-
-def check_duckdb(path: Path) -> str:
-    """The warehouse file can be opened for writing, or can be made."""
-    new = "" if path.exists() else " (new)"
-    connect(path).close()
-    return f"warehouse {path}{new}"
+            f"user {user} cannot make tables in {', '.join(closed or missing)} of database {name}: "
+            "run include/aws/bootstrap.sql as an administrator."
+        )
+    return f"warehouse {name} as {user}"
 
 
 def selected_nodes(settings: Settings, form: RunForm) -> frozenset[str] | None:
@@ -193,11 +202,11 @@ def main() -> int:
     try:
         form = RunForm.from_params({name: getattr(asked, name) for name in FIELDS})
         settings = Settings.from_env(os.environ)
-        print(check_target(settings))
+        print(f"target {settings.target}")
         print(check_dbt(settings))
         print(check_manifest())
         print(check_lake(settings))
-        print(check_duckdb(settings.duckdb_path))
+        print(check_warehouse(settings))
         nodes = selected_nodes(settings, form)
         if asked.dry_run:
             print("\n".join(dry_run(settings, form, nodes, asked.dry_run)))

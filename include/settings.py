@@ -97,8 +97,22 @@ def _cron_numbers(text: str, lowest: int, highest: int, names: tuple[str, ...]) 
 
 def _lake(name: str, value: str) -> str:
     if value.startswith("s3://"):
-        raise SettingError(name, value, "an S3 lake needs the Redshift target; set a local folder.")
+        prefix = value.rstrip("/")
+        # A doubled slash is a folder without a name, in which Spectrum finds nothing.
+        if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[\w!.*'()=-]+)*", prefix):
+            raise SettingError(name, value, "set it to s3://<bucket>/<prefix>, without // in it.")
+        return prefix
     return _absolute(name, value)
+
+
+def _grantees(name: str, value: str) -> str:
+    names = [grantee.strip() for grantee in value.split(",") if grantee.strip()]
+    for grantee in names:
+        if not re.fullmatch(r"(?:user|group|role):[a-z_][a-z0-9_$]{0,126}", grantee):
+            raise SettingError(
+                name, value, "set it to names such as role:analysts, group:bi, user:report."
+            )
+    return ",".join(names)
 
 
 def _absolute(name: str, value: str) -> str:
@@ -117,7 +131,8 @@ def _days(name: str, value: str) -> str:
 class Settings:
     """One field per setting, by its name in lower case; `CHECKS` says what each may hold.
 
-    Paths are absolute. `late_days` is empty (the whole lake) or a number of days as text.
+    Paths are absolute. `lake` is a folder, or an S3 prefix without a slash at its end; `readers`
+    names who may read the marts. `late_days` is empty (the whole lake) or a number of days as text.
     """
 
     lake: str = "data/lake"
@@ -127,6 +142,10 @@ class Settings:
     schedule: str = "30 4 * * *"
     reporting_currency: str = "USD"
     schema_prefix: str = ""
+    connection_id: str = "redshift_default"
+    glue_database: str = "game_analytics"
+    spectrum_role: str = "default"
+    readers: str = ""
     late_days: str = ""
     alert_topic_arn: str = ""
     deadline_minutes: str = "120"
@@ -149,12 +168,26 @@ class Settings:
                             name, value, f"there is no such setting; there are {', '.join(names)}."
                         )
                     given[name] = value
-        return cls(
+        settings = cls(
             **{
                 field.name: CHECKS[name](name, given.get(name, str(field.default)).strip())
                 for name, field in names.items()
             }
         )
+        if settings.is_s3 and settings.target == "local":
+            raise SettingError(
+                "LAKE", settings.lake, "an S3 lake needs GAME_ANALYTICS_TARGET=redshift."
+            )
+        if settings.target == "redshift" and not settings.is_s3:
+            raise SettingError(
+                "LAKE", settings.lake, "Redshift reads S3 alone: set it to s3://<bucket>/<prefix>."
+            )
+        return settings
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether the lake lies in S3, and not in a folder."""
+        return self.lake.startswith("s3://")
 
     @property
     def duckdb_path(self) -> Path:
@@ -183,6 +216,16 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
     "SCHEMA_PREFIX": _matching(
         "(?:[a-z][a-z0-9_]{0,30})?", "lower-case letters, digits and underscores"
     ),
+    "CONNECTION_ID": _matching(
+        "[A-Za-z0-9_.-]{0,200}", "the id of an Airflow connection, or leave it empty for IAM"
+    ),
+    "GLUE_DATABASE": _matching("[a-z0-9_]{1,255}", "lower-case letters, digits and underscores"),
+    "SPECTRUM_ROLE": _matching(
+        r"default|arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}"
+        r"(?:,arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512})*",
+        "default (the cluster's own default role), or the ARN of an IAM role, or a chain of them",
+    ),
+    "READERS": _grantees,
     "LATE_DAYS": _days,
     "ALERT_TOPIC_ARN": _matching(
         r"(?:arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?",

@@ -54,7 +54,7 @@ def land(settings: Settings, files: tuple[str, ...], arrived_at: int | None) -> 
     """Land event files (*.jsonl, *.jsonl.gz), those of folders, or standard input (-)."""
     from include.lake.landing import land_files
 
-    land_files(Path(settings.lake), files, arrived_at)
+    land_files(_folder(settings), files, arrived_at)
 
 
 @lake.command()
@@ -76,7 +76,7 @@ def generate(
     from include.lake.sample import Sample, write_sample, yesterday
 
     last = end.date() if end else yesterday()
-    write_sample(Path(settings.lake), Sample(days, players, seed, last, missing_rate))
+    write_sample(_folder(settings), Sample(days, players, seed, last, missing_rate))
 
 
 @lake.command()
@@ -88,7 +88,7 @@ def partitions(
     settings: Settings, first: datetime | None, last: datetime | None, run_id: str
 ) -> None:
     """Find the days that arrived since the last build (or take those asked for); make the views."""
-    from include.duckdb_file import connect
+    from include.database import open_database
     from include.lake.landing import finish_landings
     from include.lake.partitions import find_run_days
     from include.manifest import Manifest
@@ -98,9 +98,10 @@ def partitions(
     if first and last and first > last:
         raise UserError(f"--from {first.date()} lies after --to {last.date()}: swap them.")
     asked = (first.date(), last.date()) if first and last else None
-    finish_landings(Path(settings.lake))
-    with connect(settings.duckdb_path, patience=30) as connection:
-        print(find_run_days(connection, settings, Manifest.read(), asked, run_id))
+    if not settings.is_s3:
+        finish_landings(Path(settings.lake))
+    with open_database(settings) as database:
+        print(find_run_days(database, settings, Manifest.read(), asked, run_id))
 
 
 @lake.command()
@@ -109,13 +110,13 @@ def partitions(
 @click.pass_obj
 def record(settings: Settings, full_refresh: bool, run_id: str) -> None:
     """Record, after a build in which every node succeeded, that the run's days are built."""
-    from include.duckdb_file import connect
+    from include.database import open_database
     from include.lake.partitions import record_build
     from include.manifest import Manifest
 
-    with connect(settings.duckdb_path, patience=30) as connection:
+    with open_database(settings) as database:
         count = record_build(
-            connection, settings, Manifest.read(), full_refresh=full_refresh, run_id=run_id
+            database, settings, Manifest.read(), full_refresh=full_refresh, run_id=run_id
         )
     print(f"recorded {count} partition{'s' if count != 1 else ''} as built")
 
@@ -128,6 +129,36 @@ def freshness(settings: Settings) -> None:
     from include.manifest import Manifest
 
     print(json.dumps({"stale": stale_sources(settings, Manifest.read())}))
+
+
+@lake.command()
+@click.option("--source", required=True, help="Whose files: raw_events, say.")
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day; default: all.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: all.")
+@click.pass_obj
+def compact(settings: Settings, source: str, first: datetime | None, last: datetime | None) -> None:
+    """Merge small files, and convert others to Parquet of the declared types; let no build run."""
+    from include.lake.compaction import compact_source
+    from include.lake.storage import open_lake
+    from include.manifest import Manifest
+
+    compact_source(
+        open_lake(settings),
+        Manifest.read(),
+        source,
+        first.date() if first else None,
+        last.date() if last else None,
+    )
+
+
+def _folder(settings: Settings) -> Path:
+    if settings.is_s3:
+        raise UserError(
+            f"landing writes into a folder, and the lake is {settings.lake}: set "
+            "GAME_ANALYTICS_TARGET to local and GAME_ANALYTICS_LAKE to a folder, land there, "
+            f"and copy it with `aws s3 sync --exclude '_*' FOLDER {settings.lake}`."
+        )
+    return Path(settings.lake)
 
 
 def main() -> int:

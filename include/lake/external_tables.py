@@ -6,82 +6,84 @@ Every view carries the columns that the source declares, in that order and type,
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 import duckdb
 
-from include.lake.listing import FORMATS, Source, data_ending, data_files
+from include.database import Database
+from include.lake.sources import FORMATS, Source, data_ending
+from include.lake.storage import Lake
 from include.settings import UserError
 
 TYPES = {"varbyte": "blob"}
 """Redshift's names of types for which DuckDB has another."""
 
 
-def create_views(
-    connection: duckdb.DuckDBPyConnection, lake: Path, schema: str, declared: list[Source]
-) -> None:
+def create_views(database: Database, lake: Lake, schema: str, declared: list[Source]) -> None:
     """Create or replace the view of every source; `schema` includes the prefix.
 
     Raises UserError for a file that cannot be read, with DuckDB's reason, which names the file.
     """
-    connection.execute(f"create schema if not exists {schema}")
+    database.execute(f"create schema if not exists {schema}")
     for source in declared:
-        folder = lake / source.name
         try:
-            selects = [_select(connection, source, reader) for reader in _readers(folder, source)]
+            selects = [
+                typed(database, source.columns, reader)
+                for reader in readers(source, [file.path for file in lake.files(source)])
+            ]
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise UserError(
-                f"{folder} has a file that cannot be read ({reason}): replace or remove that file."
+                f"{lake.root}/{source.name} has a file that cannot be read ({reason}): "
+                "replace or remove that file."
             ) from None
         nothing = ", ".join(
             f"cast(null as {_type(declared)}) as {_name(name)}"
             for name, declared in source.columns.items()
         )
         body = "\nunion all\n".join(selects) or f"select {nothing} where false"
-        connection.execute(f"create or replace view {schema}.{source.name} as\n{body}")
+        database.execute(f"create or replace view {schema}.{source.name} as\n{body}")
 
 
-def _readers(folder: Path, source: Source) -> list[str]:
-    """A table function call per format that occurs below the folder, over its files by name.
+def readers(source: Source, paths: Iterable[str], *, hive: bool = True) -> list[str]:
+    """A table function call per format that occurs among a source's files, over them by name.
 
     By name, not by pattern: so that all models of a run read the same files, whatever lands
-    meanwhile, and none of a folder that the listing passes over.
+    meanwhile, and none of a folder that the listing passes over. `hive`: the partition columns
+    come from the folders' names.
     """
     files: dict[str, list[str]] = {}
-    for entry in data_files(folder, source.formats()):
-        if ending := data_ending(entry.name):
-            files.setdefault(FORMATS[ending], []).append(_literal(entry.path))
-    hive = f"hive_partitioning = {'true' if source.partition_columns else 'false'}"
-    own_columns = ", ".join(
-        f"{_name(name)}: 'varchar'"
-        for name in source.columns
-        if name not in source.partition_columns
-    )
+    for path in paths:
+        if ending := data_ending(path):
+            files.setdefault(FORMATS[ending], []).append(_literal(path))
+    partitioned = f"hive_partitioning = {'true' if hive and source.partition_columns else 'false'}"
+    own_columns = ", ".join(f"{_name(name)}: 'varchar'" for name in source.file_columns)
     options = {
         "parquet": "union_by_name = true",
         "csv": "union_by_name = true, all_varchar = true, header = true",
         "json": f"format = 'newline_delimited', columns = {{{own_columns}}}",
     }
     return [
-        f"read_{kind}([{', '.join(sorted(files[kind]))}], {option}, {hive}, "
+        f"read_{kind}([{', '.join(sorted(files[kind]))}], {option}, {partitioned}, "
         "hive_types_autocast = false)"
         for kind, option in options.items()
         if kind in files
     ]
 
 
-def _select(connection: duckdb.DuckDBPyConnection, source: Source, reader: str) -> str:
-    """The declared columns out of one reader; one that no file has is null."""
-    there = {
-        row[0].lower() for row in connection.execute(f"describe select * from {reader}").fetchall()
-    }
-    values = {name: _name(name) if name in there else "null" for name in source.columns}
-    columns = ", ".join(
-        f"cast({values[name]} as {_type(declared)}) as {_name(name)}"
-        for name, declared in source.columns.items()
-    )
-    return f"select {columns} from {reader}"
+def typed(
+    database: Database, columns: Mapping[str, str], reader: str, *, keep_others: bool = False
+) -> str:
+    """A query for the declared columns out of one reader; one that no file has is null."""
+    there = [row[0] for row in database.rows(f"describe select * from {reader}")]
+    known = {name.lower() for name in there}
+    selected = [
+        f"cast({_name(name) if name in known else 'null'} as {_type(declared)}) as {_name(name)}"
+        for name, declared in columns.items()
+    ]
+    if keep_others:
+        selected += [_name(name) for name in there if name.lower() not in columns]
+    return f"select {', '.join(selected)} from {reader}"
 
 
 def _name(name: str) -> str:

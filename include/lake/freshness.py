@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from include.duckdb_file import connect
-from include.lake.listing import sources
+from include.database import open_database
+from include.lake.sources import sources
 from include.manifest import Manifest, dbt_arguments
 from include.settings import Settings, UserError
 
@@ -23,9 +23,9 @@ def stale_sources(settings: Settings, manifest: Manifest) -> list[str]:
     it is not asked about. Raises UserError if dbt could not tell.
     """
     schema = f"{settings.schema_prefix}operations"
-    with connect(settings.duckdb_path, patience=30) as connection:
-        rows = connection.execute(f"select distinct source from {schema}.listed_partitions")
-        present = {source for (source,) in rows.fetchall()}
+    with open_database(settings) as database:
+        rows = database.rows(f"select distinct source from {schema}.listed_partitions")
+    present = {source for (source,) in rows}
     selectors = [
         unique_id.replace(f".{manifest.content['metadata']['project_name']}.", ":", 1)
         for unique_id in (

@@ -18,33 +18,34 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
-import duckdb
-import pyarrow.parquet
-
-from include.lake.external_tables import create_views
-from include.lake.listing import Partition, Source, data_files, list_lake, sources
+from include.database import Database
+from include.lake.files import check_files, small_files
+from include.lake.listing import Listing, Partition, list_lake
+from include.lake.sources import Source, sources
+from include.lake.storage import Lake, open_lake
 from include.manifest import Manifest
 from include.settings import Settings, UserError
 
 PARTITIONS = (
-    "(source varchar, day varchar, object_count bigint, byte_count bigint, changed_at timestamp)"
+    "(source varchar(256), day varchar(16), object_count bigint, byte_count bigint, "
+    "changed_at timestamp)"
 )
 TABLES = {
     "listed_partitions": PARTITIONS,
     "built_partitions": PARTITIONS,
-    "run_days": "(source varchar, day varchar)",
-    "run": "(run_id varchar, is_whole boolean)",
-    "built_logic": "(node varchar, checksum varchar)",
+    "run_days": "(source varchar(256), day varchar(16))",
+    "run": "(run_id varchar(1024), is_whole boolean)",
+    "built_logic": "(node varchar(1024), checksum varchar(256))",
 }
 
 
 @dataclass(frozen=True)
 class RunDays:
-    """The outcome of `find_run_days`: touched days by source, and warnings for the log."""
+    """The outcome of `find_run_days`: touched days by source, what was done, and warnings."""
 
     days: Mapping[str, list[str]]
+    done: list[str]
     warnings: list[str]
 
     def __str__(self) -> str:
@@ -53,11 +54,13 @@ class RunDays:
             + (f" from {days[0]} to {days[-1]}" if days else "")
             for source, days in self.days.items()
         ]
-        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+        return "\n".join(
+            [*self.done, *lines, *(f"warning: {warning}" for warning in self.warnings)]
+        )
 
 
 def find_run_days(
-    connection: duckdb.DuckDBPyConnection,
+    database: Database,
     settings: Settings,
     manifest: Manifest,
     asked: tuple[date, date] | None = None,
@@ -69,23 +72,23 @@ def find_run_days(
     (first and last). Raises UserError for a lake that cannot be read.
     """
     declared = sources(manifest)
-    lake = Path(settings.lake)
-    schema = _create_tables(connection, settings)
+    lake = open_lake(settings)
+    schema = _create_tables(database, settings)
     logic = logic_checksums(manifest, settings)
     recorded: dict[str, str] = dict(
-        connection.execute(f"select node, checksum from {schema}.built_logic").fetchall()
+        database.rows(f"select node, checksum from {schema}.built_logic")
     )
     changed = {node for node, checksum in logic.items() if recorded.get(node, checksum) != checksum}
     affected = _sources_of_changed_seeds(manifest, changed)
     # Days that are asked for, and all days of a changed seed, may lie before the bound.
     since = None if asked or affected else _since(settings)
-    listed = list_lake(lake, declared, since)
-    built = _read(connection, f"{schema}.built_partitions")
+    listing = list_lake(lake, declared, since)
+    built = _read(database, f"{schema}.built_partitions")
     partitioned = [source for source in declared if source.partition_columns]
 
     days: dict[str, list[str]] = {}
     for source in partitioned:
-        now = {p.day: p for p in listed if p.source == source.name}
+        now = {p.day: p for p in listing.partitions if p.source == source.name}
         then = {
             p.day: p
             for p in built
@@ -98,23 +101,21 @@ def find_run_days(
         else:
             touched = {day for day in now | then if now.get(day) != then.get(day)}
         days[source.name] = sorted(touched)
-        _check_files(lake / source.name, source, touched & set(now))
-
-    create_views(connection, lake, f"{settings.schema_prefix}spectrum", declared)
-    connection.begin()
-    for table in ("listed_partitions", "run_days", "run"):
-        connection.execute(f"delete from {schema}.{table}")
-    _insert(connection, f"{schema}.run", [(run_id, asked is None)])
-    _insert(connection, f"{schema}.listed_partitions", [astuple(partition) for partition in listed])
-    _insert(
-        connection,
-        f"{schema}.run_days",
-        [(source, day) for source, touched in days.items() for day in touched],
-    )
-    connection.commit()
+    _check_files(lake, settings, declared, listing, days, built)
+    done = _create_external_tables(database, settings, lake, declared, listing, since)
+    with database.transaction():
+        for table in ("listed_partitions", "run_days", "run"):
+            database.execute(f"delete from {schema}.{table}")
+        database.insert(f"{schema}.run", [(run_id, asked is None)])
+        database.insert(f"{schema}.listed_partitions", [astuple(p) for p in listing.partitions])
+        database.insert(
+            f"{schema}.run_days",
+            [(source, day) for source, touched in days.items() for day in touched],
+        )
     models = sorted(node for node in changed if node.startswith("model."))
     return RunDays(
         days,
+        [*done, *small_files(declared, listing)],
         [
             f"the SQL of {model.rsplit('.', 1)[-1]} changed since its rows were built; days that "
             'are not touched keep the old result until `make build ARGS="--full-refresh"`.'
@@ -124,7 +125,7 @@ def find_run_days(
 
 
 def record_build(
-    connection: duckdb.DuckDBPyConnection,
+    database: Database,
     settings: Settings,
     manifest: Manifest,
     *,
@@ -137,26 +138,16 @@ def record_build(
     listing and is found by the next run. Raises UserError if another run has found its days since:
     those may be more than this run has built.
     """
-    schema = _create_tables(connection, settings)
-    run = connection.execute(f"select run_id, is_whole from {schema}.run").fetchone()
-    if run is None or run[0] != run_id:
-        other = (run[0] if run else "") or "a build without Airflow"
+    schema = _create_tables(database, settings)
+    run = database.rows(f"select run_id, is_whole from {schema}.run")
+    if not run or run[0][0] != run_id:
+        other = (run[0][0] if run else "") or "a build without Airflow"
         raise UserError(
             f"the days of this run were replaced by those of {other}: "
             "clear the task partitions with everything downstream, or start a new run."
         )
-    is_whole = bool(run[1])
-    covered = "(day = '' or (source, day) in (select (source, day) from {schema}.run_days))"
-    covered = covered.format(schema=schema)
-    connection.begin()
-    connection.execute(f"delete from {schema}.built_partitions where {covered}")
-    connection.execute(
-        f"insert into {schema}.built_partitions "
-        f"select * from {schema}.listed_partitions where {covered}"
-    )
-    known = {
-        node for (node,) in connection.execute(f"select node from {schema}.built_logic").fetchall()
-    }
+    is_whole = bool(run[0][1])
+    known = {node for (node,) in database.rows(f"select node from {schema}.built_logic")}
     logic = logic_checksums(manifest, settings)
     # A model that changed keeps its old checksum, and so its warning, until it is rebuilt whole; a
     # seed until all its days are.
@@ -165,12 +156,31 @@ def record_build(
         for node, checksum in logic.items()
         if full_refresh or node not in known or (is_whole and node.startswith("seed."))
     }
-    _delete(connection, f"{schema}.built_logic", [*new, *(known - set(logic))])
-    _insert(connection, f"{schema}.built_logic", list(new.items()))
-    count = connection.execute(f"select count(*) from {schema}.built_partitions where {covered}")
-    recorded = count.fetchone()
-    connection.commit()
-    return int(recorded[0]) if recorded else 0
+    old = sorted({*new, *(known - set(logic))})
+    with database.transaction():
+        database.execute(
+            f"delete from {schema}.built_partitions where {_covered(schema, 'built_partitions')}"
+        )
+        database.execute(
+            f"insert into {schema}.built_partitions select * from {schema}.listed_partitions "
+            f"where {_covered(schema, 'listed_partitions')}"
+        )
+        for node in old:
+            database.execute(f"delete from {schema}.built_logic where node = ?", [node])
+        database.insert(f"{schema}.built_logic", list(new.items()))
+    ((count,),) = database.rows(
+        f"select count(*) from {schema}.built_partitions "
+        f"where {_covered(schema, 'built_partitions')}"
+    )
+    return int(count)
+
+
+def _covered(schema: str, table: str) -> str:
+    """The partitions that the run's days cover; an undivided source is covered by every run."""
+    return (
+        f"(day = '' or exists (select 1 from {schema}.run_days as run_days "
+        f"where run_days.source = {table}.source and run_days.day = {table}.day))"
+    )
 
 
 def logic_checksums(manifest: Manifest, settings: Settings) -> dict[str, str]:
@@ -227,48 +237,58 @@ def _since(settings: Settings) -> date | None:
     return datetime.now(UTC).date() - timedelta(days=int(settings.late_days))
 
 
-def _check_files(folder: Path, source: Source, days: Iterable[str]) -> None:
-    """Read the footers of the touched Parquet files: damage is named here, not inside a model."""
-    for day in sorted(days):
-        parts = day.split("-") if len(source.partition_columns) > 1 else [day]
-        names = zip(source.partition_columns, parts, strict=True)
-        below = folder.joinpath(*(f"{column}={part}" for column, part in names))
-        for entry in data_files(below, {".parquet": "parquet"}):
-            try:
-                pyarrow.parquet.read_metadata(entry.path)
-            except (pyarrow.ArrowException, OSError) as error:
-                raise UserError(
-                    f"{entry.path} is no readable Parquet file ({str(error).splitlines()[0]}): "
-                    "replace it or move it out of the lake, then run again."
-                ) from None
+def _check_files(
+    lake: Lake,
+    settings: Settings,
+    declared: Iterable[Source],
+    listing: Listing,
+    days: Mapping[str, list[str]],
+    built: Iterable[Partition],
+) -> None:
+    """Damage in what this run reads for the first time is named here, not inside a model."""
+    known = set(built)
+    changed = {p.source for p in listing.partitions if not p.day and p not in known}
+    for source in declared:
+        touched = days.get(source.name, [""] if source.name in changed else [])
+        files = [file for day in touched for file in listing.files.get((source.name, day), [])]
+        check_files(lake, source, files, strict=settings.target == "redshift")
 
 
-def _create_tables(connection: duckdb.DuckDBPyConnection, settings: Settings) -> str:
+def _create_external_tables(
+    database: Database,
+    settings: Settings,
+    lake: Lake,
+    declared: list[Source],
+    listing: Listing,
+    since: date | None,
+) -> list[str]:
+    """The tables of schema `spectrum`, by whichever name the engine has for them."""
+    if settings.target == "local":
+        from include.lake.external_tables import create_views
+
+        create_views(database, lake, f"{settings.schema_prefix}spectrum", declared)
+        return []
+    from include.lake.spectrum import create_external_tables
+
+    return create_external_tables(database, settings, declared, listing, since)
+
+
+def _create_tables(database: Database, settings: Settings) -> str:
     schema = f"{settings.schema_prefix}operations"
-    connection.execute(f"create schema if not exists {schema}")
+    # Its user need not have the right to make schemas, for which even "if not exists" asks.
+    if not database.rows(
+        "select 1 from information_schema.schemata where schema_name = ?", [schema]
+    ):
+        database.execute(f"create schema {schema}")
     for table, columns in TABLES.items():
-        connection.execute(f"create table if not exists {schema}.{table} {columns}")
+        database.execute(f"create table if not exists {schema}.{table} {columns}")
     return schema
 
 
-def _read(connection: duckdb.DuckDBPyConnection, table: str) -> list[Partition]:
+def _read(database: Database, table: str) -> list[Partition]:
     return [
         Partition(*row)
-        for row in connection.execute(
+        for row in database.rows(
             f"select source, day, object_count, byte_count, changed_at from {table}"
-        ).fetchall()
+        )
     ]
-
-
-def _insert(
-    connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]
-) -> None:
-    if rows:
-        # One statement: a row at a time takes a second per thousand.
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        places = ", ".join("unnest(?)" for _ in columns)
-        connection.execute(f"insert into {table} select {places}", columns)
-
-
-def _delete(connection: duckdb.DuckDBPyConnection, table: str, nodes: list[str]) -> None:
-    connection.execute(f"delete from {table} where node in (select unnest(?))", [nodes])

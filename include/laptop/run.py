@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from include import manifest
-from include.lake.listing import FORMATS, data_files
+from include.lake.storage import data_files
 from include.laptop import lock
 from include.laptop.airflow import Airflow, Client, NoAnswerError, clean_temporary
 from include.laptop.processes import (
@@ -82,7 +82,7 @@ def needs_sample(lake: Path, declared: manifest.Manifest) -> bool:
     """
     names = [source["name"] for source in declared.content["sources"].values()]
     landed = (lake / "_landing" / zone for zone in ("receipts", "committed"))
-    return not any(any(data_files(lake / name, FORMATS)) for name in names) and not any(
+    return not any(any(data_files(lake / name)) for name in names) and not any(
         any(zone.iterdir()) for zone in landed if zone.is_dir()
     )
 
@@ -124,11 +124,11 @@ def run(settings: Settings, sample: list[str]) -> int:
         clean_temporary()
         if manifest.make(settings):
             print("Made dbt/target/manifest.json")
-        empty = needs_sample(Path(settings.lake), manifest.Manifest.read())
-        # Preflight refuses every other target, and must find the lake as it was.
-        if settings.target == "local" and empty:
-            in_dbt_environment(settings, "include.lake", "generate", *sample)
-        in_dbt_environment(settings, "include.preflight")
+        # The credentials of every other target are Airflow's alone: there the DAG looks first.
+        if settings.target == "local":
+            if needs_sample(Path(settings.lake), manifest.Manifest.read()):
+                in_dbt_environment(settings, "include.lake", "generate", *sample)
+            in_dbt_environment(settings, "include.preflight")
         client = None
         try:
             airflow.start()
@@ -168,8 +168,12 @@ def report(settings: Settings, tasks: list[dict[str, Any]], seconds: float) -> i
         if task["state"] != "success":
             others.setdefault(task["state"] or "none", []).append(task["task_id"])
     print()
-    in_dbt_environment(settings, "include.kpis")
-    print(f"\nwarehouse  {settings.duckdb}")
+    if settings.target == "local":
+        in_dbt_environment(settings, "include.kpis")
+        print(f"\nwarehouse  {settings.duckdb}")
+    else:
+        print("KPIs       in the log of the task kpi_summary")
+        print(f"warehouse  {settings.target}, connection {settings.connection_id}")
     print(f"lake       {settings.lake}")
     print(f"logs       {lock.HOME / 'logs'}")
     if others:

@@ -22,10 +22,10 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest as DbtManifest
 from dbt.contracts.graph.nodes import ModelNode
 
-from include.duckdb_file import connect
+from include.database import Database, open_database
 from include.lake.partitions import find_run_days, record_build
-from include.manifest import Manifest
-from include.settings import ROOT, Settings
+from include.manifest import PROJECT, Manifest
+from include.settings import Settings
 
 Row = dict[str, object]
 
@@ -35,23 +35,26 @@ SCHEMAS = ("intermediate", "marts")
 FILE = "warehouse.duckdb"
 """DuckDB names a database after its file, and the parsed project names the database."""
 
+PREFIXES = ("GAME_ANALYTICS_", "DBT_", "REDSHIFT_")
+"""Of the variables that a build reads: none of the user's own gets in."""
+
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "unit_test")
 """For a build that only makes the tables, in a sixth of the time."""
 
 
 @contextmanager
-def environment(settings: Mapping[str, str]) -> Iterator[None]:
+def environment(settings: Mapping[str, str], project: Path = PROJECT) -> Iterator[None]:
     """The environment of a dbt process within this one: the settings, and files apart per process.
 
     dbt writes compiled SQL and a parse cache to its target folder, so two processes that share one
     would read each other's halves.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("GAME_ANALYTICS_", "DBT_"))]:
+        for name in [name for name in os.environ if name.startswith(PREFIXES)]:
             patch.delenv(name)
         folder = _scratch()
-        patch.setenv("DBT_PROJECT_DIR", str(ROOT / "dbt"))
-        patch.setenv("DBT_PROFILES_DIR", str(ROOT / "dbt"))
+        patch.setenv("DBT_PROJECT_DIR", str(project))
+        patch.setenv("DBT_PROFILES_DIR", str(project))
         patch.setenv("DBT_TARGET_PATH", str(folder / "target"))
         patch.setenv("DBT_LOG_PATH", str(folder / "logs"))
         # A log file and the artifacts that nobody reads here are half of a small build's time.
@@ -74,9 +77,9 @@ def _scratch() -> Path:
 
 
 @cache
-def _parsed(settings: tuple[tuple[str, str], ...]) -> tuple[DbtManifest, Manifest]:
+def _parsed(settings: tuple[tuple[str, str], ...], project: Path) -> tuple[DbtManifest, Manifest]:
     """The project as dbt and as the lake's commands want it, parsed once per combination."""
-    with environment(dict(settings)):
+    with environment(dict(settings), project):
         result = dbtRunner().invoke(["--quiet", "--write-json", "parse", "--no-partial-parse"])
         if not isinstance(result.result, DbtManifest):
             raise AssertionError(f"the dbt project does not parse: {result.exception}")
@@ -89,6 +92,8 @@ class Warehouse:
     `compiled` is the SQL of each model of the last build, in the order in which they were built.
     """
 
+    project = PROJECT
+
     def __init__(self, lake: Path, folder: Path, **settings: str) -> None:
         """The first build makes the file `FILE` in the folder."""
         given = {"lake": str(lake), "duckdb": str(folder / FILE), **settings}
@@ -98,6 +103,25 @@ class Warehouse:
         self.compiled: dict[str, str] = {}
 
     @property
+    def variables(self) -> dict[str, str]:
+        """What a process that builds it has in its environment."""
+        return self.settings.as_environment()
+
+    @property
+    def variables_of_parse(self) -> dict[str, str]:
+        """The same for the parse, which serves all warehouses that differ only in their paths."""
+        return self.variables | {
+            "GAME_ANALYTICS_LAKE": str(_scratch()),
+            "GAME_ANALYTICS_DUCKDB": str(_scratch() / FILE),
+        }
+
+    @contextmanager
+    def opened(self) -> Iterator[Database]:
+        """The warehouse as the steps around dbt reach it."""
+        with environment(self.variables), open_database(self.settings, patience=0) as database:
+            yield database
+
+    @property
     def lake(self) -> Path:
         """The folder that it is built from."""
         return Path(self.settings.lake)
@@ -105,20 +129,16 @@ class Warehouse:
     @property
     def _parsed(self) -> tuple[DbtManifest, Manifest]:
         # Paths are read by each build anew; every other setting may be rendered while dbt parses.
-        given = self.settings.as_environment() | {
-            "GAME_ANALYTICS_LAKE": str(_scratch()),
-            "GAME_ANALYTICS_DUCKDB": str(_scratch() / FILE),
-        }
-        return _parsed(tuple(sorted(given.items())))
+        return _parsed(tuple(sorted(self.variables_of_parse.items())), self.project)
 
     def find(self, asked: tuple[date, date] | None = None) -> Mapping[str, list[str]]:
         """The first step of a run; returns the days it found touched (or asked for), by source."""
-        with connect(self.settings.duckdb_path) as connection:
-            return find_run_days(connection, self.settings, self._parsed[1], asked).days
+        with self.opened() as database:
+            return find_run_days(database, self.settings, self._parsed[1], asked).days
 
     def dbt(self, *arguments: str) -> dict[str, str]:
         """One `dbt build`; returns what dbt says of each node that failed, by name."""
-        with environment(self.settings.as_environment()):
+        with environment(self.variables, self.project):
             try:
                 result = dbtRunner(manifest=self._parsed[0]).invoke(
                     ["--quiet", "build", *arguments]
@@ -141,8 +161,8 @@ class Warehouse:
 
     def record(self, *, full_refresh: bool = False) -> None:
         """The last step of a run that succeeded."""
-        with connect(self.settings.duckdb_path) as connection:
-            record_build(connection, self.settings, self._parsed[1], full_refresh=full_refresh)
+        with self.opened() as database:
+            record_build(database, self.settings, self._parsed[1], full_refresh=full_refresh)
 
     def build(self, *arguments: str) -> Mapping[str, list[str]]:
         """A whole run, which must succeed; returns the days that it found touched, by source."""

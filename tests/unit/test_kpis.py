@@ -13,6 +13,7 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 import duckdb
 
 from include import kpis
+from include.duckdb_file import DuckDB
 from include.settings import ROOT, Settings
 
 
@@ -31,7 +32,7 @@ def test_last_fourteen_days_of_each_application_with_retention(tmp_path: Path) -
             " ('one', 7, 100, 20), ('one', 30, 0, 0))"
             " as r (application_id, day_n, cohort_size, classic_players)"
         )
-        lines = kpis.summary(warehouse, Settings(schema_prefix="x_"))
+        lines = kpis.summary(DuckDB(warehouse), Settings(schema_prefix="x_"))
     assert lines[1] == "one (revenue in USD)"
     assert lines[3].split() == [
         *("2026-09-07", "1,006", "2,000", "3,000", "-", "5", "7", "1", "12.35", "0.0100")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,12 +29,6 @@ def test_dbt_is_missing_or_of_another_version(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dbt-core is .*, dbt.txt says 0.1: run `rm -rf"):
         preflight.check_dbt(Settings(dbt_executable=sys.executable), lock)
     assert "dbt-duckdb" in preflight.check_dbt(Settings(dbt_executable=sys.executable))
-
-
-def test_a_target_of_a_later_release() -> None:
-    assert preflight.check_target(Settings())
-    with pytest.raises(UserError, match="redshift is not there yet in this release: set GAME_"):
-        preflight.check_target(Settings(target="redshift"))
 
 
 def test_a_manifest_of_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +52,7 @@ def test_the_lake(tmp_path: Path) -> None:
 
 def test_the_warehouse_is_locked_damaged_newer_or_a_folder(tmp_path: Path) -> None:
     path = tmp_path / "new" / "warehouse.duckdb"
-    assert preflight.check_duckdb(path).endswith("(new)")
+    assert preflight.check_warehouse(Settings(duckdb=str(path))).endswith("(new)")
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", hold, str(path)],
@@ -66,27 +62,27 @@ def test_the_warehouse_is_locked_damaged_newer_or_a_folder(tmp_path: Path) -> No
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(UserError, match=rf"is open by .* \(process {holder.pid}\)"):
-            preflight.check_duckdb(path)
+            preflight.check_warehouse(Settings(duckdb=str(path)))
         holder.kill()
     content = bytearray(path.read_bytes())
     content[12] = 250  # The storage version.
     newer = tmp_path / "newer.duckdb"
     newer.write_bytes(content)
     with pytest.raises(UserError, match=r"was written by another DuckDB|is damaged"):
-        preflight.check_duckdb(newer)
+        preflight.check_warehouse(Settings(duckdb=str(newer)))
     damaged = tmp_path / "damaged.duckdb"
     damaged.write_bytes(b"no database" * 2000)
     with pytest.raises(UserError, match="is damaged or no DuckDB file"):
-        preflight.check_duckdb(damaged)
+        preflight.check_warehouse(Settings(duckdb=str(damaged)))
     with pytest.raises(UserError, match="is a folder"):
-        preflight.check_duckdb(tmp_path)
+        preflight.check_warehouse(Settings(duckdb=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
         ("mars", "error: GAME_ANALYTICS_TARGET is 'mars'"),
-        ("redshift", "error: target redshift is not there yet in this release"),
+        ("redshift", "error: GAME_ANALYTICS_LAKE is"),
     ],
 )
 def test_as_a_program_it_says_one_sentence(tmp_path: Path, target: str, expected: str) -> None:
@@ -179,3 +175,53 @@ def test_a_dry_run_compiles_and_lists(project: Settings, tmp_path: Path) -> None
     }
     assert [file for file in folder.rglob("*") if file.is_file()] == [folder / path]
     assert "select" in (folder / path).read_text()
+
+
+class Cluster:
+    """Answers for a database of Redshift."""
+
+    def __init__(self, schemas: dict[str, bool], *, may_create: bool) -> None:
+        self.schemas = schemas
+        self.may_create = may_create
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        assert not values
+        if "pg_namespace" in sql:
+            return list(self.schemas.items())
+        return [("dbt", "analytics", self.may_create)]
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
+        raise AssertionError(f"{sql} {values}")
+
+    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        raise AssertionError(f"{table} {rows}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        raise AssertionError
+        yield
+
+
+ALL = {f"x_{schema}": True for schema in preflight.SCHEMAS}
+
+
+@pytest.mark.parametrize(
+    ("schemas", "may_create", "fault"),
+    [
+        (ALL, False, None),
+        ({}, True, None),
+        (ALL | {"x_marts": False}, True, "user dbt cannot make tables in x_marts of database"),
+        ({**ALL, "x_marts": False}, False, "x_marts of database analytics: run include/aws/boot"),
+        ({}, False, "x_operations, x_reference, x_staging, x_intermediate, x_snapshots, x_marts"),
+    ],
+)
+def test_the_rights_in_redshift(
+    schemas: dict[str, bool], may_create: bool, fault: str | None
+) -> None:
+    settings = Settings(target="redshift", lake="s3://b/l", schema_prefix="x_")
+    database = Cluster(schemas, may_create=may_create)
+    if fault:
+        with pytest.raises(UserError, match=fault):
+            preflight.check_redshift(database, settings)
+    else:
+        assert preflight.check_redshift(database, settings) == "warehouse analytics as dbt"

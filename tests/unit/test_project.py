@@ -14,7 +14,7 @@ pytest.importorskip("dbt.adapters.duckdb", reason="runs in the dbt environment")
 
 from dbt.cli.main import dbtRunner
 
-from include.lake.listing import sources
+from include.lake.sources import sources
 from include.manifest import Manifest
 from include.settings import ROOT, Settings
 from tests.pipeline.warehouse import environment

@@ -36,7 +36,15 @@ def test_settings_survive_the_way_to_another_process() -> None:
     ("name", "value"),
     [
         ("LAKE", "s3://bucket/lake"),
+        ("LAKE", "s3://Bucket/lake"),
+        ("LAKE", "s3://bucket//lake"),
+        ("LAKE", "s3://"),
         ("LAKE", ""),
+        ("CONNECTION_ID", "airflow/connections/x"),
+        ("GLUE_DATABASE", "Game-Analytics"),
+        ("SPECTRUM_ROLE", "spectrum"),
+        ("READERS", "analysts"),
+        ("READERS", "role:analysts; drop"),
         ("DUCKDB", ""),
         ("TARGET", "snowflake"),
         ("EXECUTION", "kubernetes"),
@@ -113,3 +121,20 @@ def test_a_schedule_that_passes_is_one_for_airflow(value: str) -> None:
             "airflow.timetables.trigger", reason="Airflow's part of it runs in its environment"
         )
         timetables.CronTriggerTimetable(value, timezone="UTC").validate()
+
+
+def test_redshift_and_s3_go_together() -> None:
+    s3 = {"GAME_ANALYTICS_LAKE": "s3://my-bucket/games/lake/"}
+    redshift = {"GAME_ANALYTICS_TARGET": "redshift"}
+    settings = Settings.from_env(s3 | redshift)
+    assert settings.lake == "s3://my-bucket/games/lake"
+    assert settings.is_s3
+    with pytest.raises(SettingError, match="Redshift reads S3 alone"):
+        Settings.from_env(redshift)
+    with pytest.raises(SettingError, match="needs GAME_ANALYTICS_TARGET=redshift"):
+        Settings.from_env(s3)
+
+
+def test_readers_are_a_list_without_spaces() -> None:
+    settings = Settings.from_env({"GAME_ANALYTICS_READERS": " role:analysts, group:bi ,"})
+    assert settings.readers == "role:analysts,group:bi"

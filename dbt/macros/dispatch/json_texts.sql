@@ -1,6 +1,6 @@
 {#
     The texts of several top-level keys of a JSON object. `json_texts` makes one value of them, a column of a CTE,
-    and `text_of` takes a key out of it in the next; null if the key is missing, null or empty.
+    and `text_of` takes a key out of it in the next, as `json_text` does.
     DuckDB reads a JSON text anew for every call, so that ten keys one by one cost ten readings; Redshift has no
     function for several keys, so there the value is the object itself.
 #}
@@ -20,7 +20,7 @@
 {%- endmacro %}
 
 {% macro duckdb__text_of(texts, keys, key) -%}
-    nullif({{ texts }}[{{ keys.index(key) + 1 }}], '')
+    nullif(rtrim({{ texts }}[{{ keys.index(key) + 1 }}], ' '), '')
 {%- endmacro %}
 
 {% macro redshift__json_texts(json, keys) -%}

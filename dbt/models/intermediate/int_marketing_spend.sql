@@ -20,10 +20,9 @@ final as (
     select
         spend.spend_date,
         spend.acquisition_channel,
-        cast(
-            sum({{ converted('spend.amount', 'spend.currency', 'exchange_rates.rate') }})
-            as decimal(18, 4)
-        ) as amount,
+        {{ rounded_money('sum(' ~ converted(
+            'spend.amount', 'spend.currency', 'exchange_rates.rate'
+        ) ~ ')') }} as amount,
         cast(
             sum(
                 case

@@ -53,7 +53,7 @@ final as (
         cast(coalesce(extracted.amount, 0) as decimal(18, 8)) as amount
     from extracted
     left join currency_aliases
-        on upper(trim(extracted.currency_type)) = currency_aliases.alias
+        on upper({{ trimmed('extracted.currency_type') }}) = currency_aliases.alias
 )
 
 select * from final

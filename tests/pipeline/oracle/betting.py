@@ -33,7 +33,7 @@ class Transaction(NamedTuple):
 def transaction(placed: Placed, reporting: str) -> Transaction | None:
     """A row as a transaction; None if it is not valid."""
     row = placed.row
-    kind = (known(row.get("txtype")) or "").strip().upper()
+    kind = (known(row.get("txtype")) or "").strip(" ").upper()
     ids = [known(row.get(name)) for name in ("playerid", "gameid", "betid")]
     player_id, game_id, bet_id = ids
     amounts = [known(row.get(name)) or "0" for name in ("realamount", "bonusamount")]

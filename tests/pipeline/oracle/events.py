@@ -29,6 +29,16 @@ _AMOUNTS = {
     "currency_flow": "amount",
 }
 
+NAMES_OF_ROW = (
+    *("event_id", "event_type", "event_name", "event_version", "app_version"),
+    "application_id",
+)
+NAMES_OF_DATA = (
+    *("session_id", "device_id", "platform", "country_id"),
+    *("acquisition_channel", "campaign_id"),
+)
+"""What the marts hold in varchar(1024)."""
+
 Table = list[dict[str, object]]
 
 
@@ -88,6 +98,19 @@ def _timestamp_refusal(seconds: object, day: date, metadata: Row) -> str | None:
     return None if utc_day(seconds) == day else "wrong_partition"
 
 
+def _too_long(row: Row, data: Row) -> bool:
+    """Whether a text has more bytes than a column of Redshift, or may have been cut to fit."""
+    for column in ("event_data", "metadata"):
+        document = text(row.get(column)) or ""
+        length = len(document.encode())
+        if length > 65535 or (length > 65531 and not json_object(document)):
+            return True
+    names = [known(row.get(column)) for column in NAMES_OF_ROW]
+    names.append(known(data.get("user_id")) or known(data.get("player_id")))
+    names += [known(data.get(key)) for key in NAMES_OF_DATA]
+    return any(len(name.encode()) > 1020 for name in names if name)
+
+
 def refusal(placed: Placed, metadata: Row, data: Row) -> str | None:
     """Why a row is not valid, the first reason in the contract's order; None if it is."""
     row = placed.row
@@ -100,6 +123,8 @@ def refusal(placed: Placed, metadata: Row, data: Row) -> str | None:
     reason = _timestamp_refusal(row.get("event_timestamp"), placed.day, metadata)
     if reason is not None:
         return reason
+    if _too_long(row, data):
+        return "text_too_long"
     given = known(data.get(_AMOUNTS.get(str(row.get("event_type")), "")))
     if given is not None and amount(given) is None:
         return "amount_not_valid"

@@ -36,9 +36,9 @@ def text(value: object) -> str | None:
 
 
 def known(value: object) -> str | None:
-    """The text of a value as it stands; None if there is nothing but blanks in it."""
+    """The text of a value without spaces at its end; None if there is nothing but blanks in it."""
     found = text(value)
-    return found if found is not None and found.strip() else None
+    return found.rstrip(" ") if found is not None and found.strip(" ") else None
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -64,9 +64,9 @@ def json_object(document: str | None) -> Mapping[str, object]:
 
 def number(value: str | None) -> Decimal | None:
     """The number that a text is, with a decimal point; None if it is none."""
-    if value is None or not _NUMBER.fullmatch(value.strip()):
+    if value is None or not _NUMBER.fullmatch(value.strip(" ")):
         return None
-    return _LENIENT.create_decimal(value.strip())
+    return _LENIENT.create_decimal(value.strip(" "))
 
 
 def amount(value: str | None) -> Decimal | None:
@@ -110,7 +110,7 @@ def currency(value: object, default: str | None) -> str | None:
     name = known(value)
     if name is None:
         return default
-    code = name.strip().upper()
+    code = name.strip(" ").upper()
     return _CURRENCIES.get(code, code)
 
 
@@ -129,6 +129,6 @@ def utc_time(seconds: int) -> datetime:
 def iso_day(value: object) -> date | None:
     """The day in a date, a timestamp or an ISO text."""
     try:
-        return date.fromisoformat((text(value) or "").strip()[:10])
+        return date.fromisoformat((text(value) or "").strip(" ")[:10])
     except ValueError:
         return None

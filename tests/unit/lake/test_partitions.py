@@ -16,6 +16,7 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
 import duckdb
 
+from include.duckdb_file import DuckDB
 from include.lake.partitions import find_run_days, logic_checksums, record_build
 from include.manifest import Manifest
 from include.settings import Settings, UserError
@@ -97,7 +98,9 @@ class Build:
         asked: tuple[date, date] | None = None,
         run_id: str = "",
     ) -> list[str]:
-        found = find_run_days(self.connection, self.settings, of or manifest(), asked, run_id)
+        found = find_run_days(
+            DuckDB(self.connection), self.settings, of or manifest(), asked, run_id
+        )
         self.warnings = found.warnings
         written = self.connection.execute(
             "select day from operations.run_days where source = 'raw_events' order by 1"
@@ -109,7 +112,7 @@ class Build:
         self, of: Manifest | None = None, *, full_refresh: bool = False, run_id: str = ""
     ) -> int:
         return record_build(
-            self.connection,
+            DuckDB(self.connection),
             self.settings,
             of or manifest(),
             full_refresh=full_refresh,
@@ -280,7 +283,7 @@ def test_a_damaged_file_of_a_touched_day_is_named(build: Build) -> None:
 
 def test_the_prefix_is_in_every_schema(tmp_path: Path) -> None:
     build = Build(tmp_path, schema_prefix="ann_")
-    find_run_days(build.connection, build.settings, manifest())
+    find_run_days(DuckDB(build.connection), build.settings, manifest())
     schemas = build.connection.execute(
         "select distinct table_schema from information_schema.tables order by 1"
     ).fetchall()

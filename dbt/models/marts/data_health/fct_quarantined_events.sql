@@ -7,7 +7,7 @@ with mismatched_events as (
         event_timestamp,
         arrival_timestamp,
         mismatch_reason,
-        event_data
+        payload
     from {{ ref('stg_game_events') }}
     where
         not is_valid
@@ -23,7 +23,7 @@ final as (
         event_timestamp,
         {{ epoch_to_timestamp('arrival_timestamp') }} as arrived_at,
         mismatch_reason as reason,
-        left({{ masked('event_data') }}, 1000) as payload
+        left({{ masked('payload') }}, 1000) as payload
     from mismatched_events
 )
 

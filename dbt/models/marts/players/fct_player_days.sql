@@ -70,11 +70,9 @@ ad_days as (
         ad_impressions.application_id,
         ad_impressions.player_id,
         ad_impressions.event_date as activity_date,
-        cast(
-            sum({{ converted(
-                'ad_impressions.amount', 'ad_impressions.currency', 'exchange_rates.rate'
-            ) }}) as decimal(18, 4)
-        ) as ad_revenue
+        {{ rounded_money('sum(' ~ converted(
+            'ad_impressions.amount', 'ad_impressions.currency', 'exchange_rates.rate'
+        ) ~ ')') }} as ad_revenue
     from ad_impressions
     left join exchange_rates
         on

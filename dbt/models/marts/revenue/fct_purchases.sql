@@ -63,10 +63,9 @@ final as (
         purchases.item_id,
         cast(purchases.amount as decimal(18, 8)) as original_amount,
         purchases.currency as original_currency,
-        cast(
-            {{ converted('purchases.amount', 'purchases.currency', 'exchange_rates.rate') }}
-            as decimal(18, 4)
-        ) as revenue,
+        {{ rounded_money(
+            converted('purchases.amount', 'purchases.currency', 'exchange_rates.rate')
+        ) }} as revenue,
         refunds.event_at as refunded_at,
         cast(refunds.event_at as date) as refund_date,
         coalesce(

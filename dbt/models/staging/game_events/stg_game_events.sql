@@ -7,7 +7,7 @@
 with raw_events as (
     select
         event_id,
-        nullif(trim(event_type), '') as event_type,
+        nullif({{ trimmed('event_type') }}, '') as event_type,
         event_name,
         event_version,
         event_timestamp,
@@ -16,6 +16,8 @@ with raw_events as (
         year,
         month,
         day,
+        event_data as event_data_text,
+        metadata as metadata_text,
         {{ json_object('event_data') }} as event_data,
         {{ json_object('metadata') }} as metadata
     from {{ source('game_events', 'raw_events') }}
@@ -37,11 +39,14 @@ extracted as (
         event_type,
         event_timestamp,
         event_data,
-        nullif(trim(event_name), '') as event_name,
-        nullif(trim(event_version), '') as event_version,
-        nullif(trim(app_version), '') as app_version,
-        nullif(trim(event_id), '') as event_id,
-        nullif(trim(application_id), '') as application_id,
+        event_data_text,
+        {{ is_too_long('event_data_text', 'event_data') }}
+        or {{ is_too_long('metadata_text', 'metadata') }} as has_long_json,
+        nullif({{ trimmed('event_name') }}, '') as event_name,
+        nullif({{ trimmed('event_version') }}, '') as event_version,
+        nullif({{ trimmed('app_version') }}, '') as app_version,
+        nullif({{ trimmed('event_id') }}, '') as event_id,
+        nullif({{ trimmed('application_id') }}, '') as application_id,
         {{ parsed_date("year || '-' || month || '-' || day") }} as partition_date,
         {{ json_text(text_of('metadata_texts', metadata_keys, 'processing_result'), 'status') }}
             as processing_status,
@@ -98,6 +103,12 @@ judged as (
             when event_at is null or event_timestamp > arrival_timestamp + 86400
                 then 'timestamp_in_future'
             when cast(event_at as date) <> partition_date then 'wrong_partition'
+            when has_long_json or {{ names_too_long([
+                'event_id', 'event_type', 'event_name', 'event_version', 'app_version',
+                'application_id', 'player_id', 'session_id', 'device_id', 'platform', 'country_id',
+                'acquisition_channel', 'campaign_id'
+            ]) }}
+                then 'text_too_long'
             when amount_text is not null and amount is null then 'amount_not_valid'
         end as mismatch_reason
     from dated
@@ -106,7 +117,7 @@ judged as (
 final as (
     select
         event_id,
-        nullif(trim(event_type), '') as event_type,
+        nullif({{ trimmed('event_type') }}, '') as event_type,
         event_name,
         event_version,
         event_timestamp,
@@ -123,6 +134,10 @@ final as (
         campaign_id,
         amount,
         event_data,
+        case
+            when not coalesce(has_long_json, false) then event_data
+            when left(event_data_text, 1) = '{' then event_data_text
+        end as payload,
         arrival_timestamp,
         mismatch_reason,
         mismatch_reason is null as is_valid,

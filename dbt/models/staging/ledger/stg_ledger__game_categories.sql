@@ -8,10 +8,10 @@ with game_categories as (
 {# A game in two categories counts in one, else its bets would count twice. #}
 final as (
     select
-        trim(game_id) as game_id,
-        min(nullif(trim(game_category), '')) as game_category
+        {{ trimmed('game_id') }} as game_id,
+        min(nullif({{ trimmed('game_category') }}, '')) as game_category
     from game_categories
-    where nullif(trim(game_id), '') is not null
+    where nullif({{ trimmed('game_id') }}, '') is not null
     group by 1
 )
 

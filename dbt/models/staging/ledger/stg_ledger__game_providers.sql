@@ -7,10 +7,10 @@ with game_providers as (
 
 final as (
     select
-        trim(id) as game_provider_id,
-        max(nullif(trim(game_provider_name), '')) as game_provider_name
+        {{ trimmed('id') }} as game_provider_id,
+        max(nullif({{ trimmed('game_provider_name') }}, '')) as game_provider_name
     from game_providers
-    where nullif(trim(id), '') is not null
+    where nullif({{ trimmed('id') }}, '') is not null
     group by 1
 )
 

@@ -8,11 +8,11 @@ with games as (
 
 final as (
     select
-        trim(id) as game_id,
-        max(nullif(trim(game_name), '')) as game_name,
-        max(nullif(trim(gameproviderid), '')) as game_provider_id
+        {{ trimmed('id') }} as game_id,
+        max(nullif({{ trimmed('game_name') }}, '')) as game_name,
+        max(nullif({{ trimmed('gameproviderid') }}, '')) as game_provider_id
     from games
-    where nullif(trim(id), '') is not null
+    where nullif({{ trimmed('id') }}, '') is not null
     group by 1
 )
 

@@ -14,19 +14,19 @@ with players as (
 
 parsed as (
     select
-        trim(playerid) as player_id,
-        nullif(upper(trim(country)), '') as country,
+        {{ trimmed('playerid') }} as player_id,
+        nullif(upper({{ trimmed('country') }}), '') as country,
         {{ parsed_date('birthdate') }} as birth_date,
-        nullif(trim(gender), '') as gender,
-        nullif(trim(playerstate), '') as player_state,
-        coalesce(lower(trim(vip)) in ('1', 'true', 't', 'y', 'yes'), false) as is_vip,
-        coalesce(lower(trim(kyc)) in ('1', 'true', 't', 'y', 'yes'), false) as is_verified,
-        coalesce(lower(trim(wantsnewsletter)) in ('1', 'true', 't', 'y', 'yes'), false)
+        nullif({{ trimmed('gender') }}, '') as gender,
+        nullif({{ trimmed('playerstate') }}, '') as player_state,
+        coalesce(lower({{ trimmed('vip') }}) in ('1', 'true', 't', 'y', 'yes'), false) as is_vip,
+        coalesce(lower({{ trimmed('kyc') }}) in ('1', 'true', 't', 'y', 'yes'), false) as is_verified,
+        coalesce(lower({{ trimmed('wantsnewsletter') }}) in ('1', 'true', 't', 'y', 'yes'), false)
             as wants_newsletter,
         {{ parsed_date('latestupdate') }} as updated_date,
-        trim(latestupdate) as updated_text
+        {{ trimmed('latestupdate') }} as updated_text
     from players
-    where nullif(trim(playerid), '') is not null
+    where nullif({{ trimmed('playerid') }}, '') is not null
 ),
 
 ranked as (

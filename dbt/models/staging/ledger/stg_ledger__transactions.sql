@@ -23,20 +23,20 @@ parsed as (
     select
         game_transactions.partition_day,
         {{ parsed_date('game_transactions.partition_day') }} as bet_date,
-        nullif(trim(game_transactions.betid), '') as bet_id,
-        nullif(trim(game_transactions.playerid), '') as player_id,
-        nullif(trim(game_transactions.gameid), '') as game_id,
-        nullif(trim(game_transactions.channeluid), '') as channel_id,
-        upper(trim(game_transactions.txtype)) as transaction_type,
+        nullif({{ trimmed('game_transactions.betid') }}, '') as bet_id,
+        nullif({{ trimmed('game_transactions.playerid') }}, '') as player_id,
+        nullif({{ trimmed('game_transactions.gameid') }}, '') as game_id,
+        nullif({{ trimmed('game_transactions.channeluid') }}, '') as channel_id,
+        upper({{ trimmed('game_transactions.txtype') }}) as transaction_type,
         {{ to_currency_code('game_transactions.txcurrency', 'currency_aliases.currency') }}
             as currency,
-        {{ parsed_amount("coalesce(nullif(trim(game_transactions.realamount), ''), '0')") }}
+        {{ parsed_amount("coalesce(nullif(" ~ trimmed('game_transactions.realamount') ~ ", ''), '0')") }}
             as cash_amount,
-        {{ parsed_amount("coalesce(nullif(trim(game_transactions.bonusamount), ''), '0')") }}
+        {{ parsed_amount("coalesce(nullif(" ~ trimmed('game_transactions.bonusamount') ~ ", ''), '0')") }}
             as bonus_amount
     from game_transactions
     left join currency_aliases
-        on upper(trim(game_transactions.txcurrency)) = currency_aliases.alias
+        on upper({{ trimmed('game_transactions.txcurrency') }}) = currency_aliases.alias
 ),
 
 final as (

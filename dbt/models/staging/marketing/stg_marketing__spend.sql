@@ -18,14 +18,14 @@ currency_aliases as (
 final as (
     select
         {{ parsed_date('marketing_spend.date') }} as spend_date,
-        coalesce(nullif(trim(marketing_spend.acquisition_channel), ''), 'Unknown')
+        coalesce(nullif({{ trimmed('marketing_spend.acquisition_channel') }}, ''), 'Unknown')
             as acquisition_channel,
-        nullif(trim(marketing_spend.campaign_id), '') as campaign_id,
+        nullif({{ trimmed('marketing_spend.campaign_id') }}, '') as campaign_id,
         {{ to_currency_code('marketing_spend.currency', 'currency_aliases.currency') }} as currency,
         {{ parsed_amount('marketing_spend.amount') }} as amount
     from marketing_spend
     left join currency_aliases
-        on upper(trim(marketing_spend.currency)) = currency_aliases.alias
+        on upper({{ trimmed('marketing_spend.currency') }}) = currency_aliases.alias
 )
 
 select * from final

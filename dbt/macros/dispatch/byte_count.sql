@@ -1,0 +1,12 @@
+{# The bytes of a text in UTF-8: what Redshift's varchar(n) counts, and what Spectrum cuts after. #}
+{% macro byte_count(text) -%}
+    {{ adapter.dispatch('byte_count')(text) }}
+{%- endmacro %}
+
+{% macro duckdb__byte_count(text) -%}
+    strlen({{ text }})
+{%- endmacro %}
+
+{% macro redshift__byte_count(text) -%}
+    octet_length({{ text }})
+{%- endmacro %}

@@ -1,0 +1,101 @@
+"""What a run checks of the lake's files before any model reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.lake.listing import Listing
+from include.lake.sources import Source
+from include.lake.storage import THREADS, DataFile, Lake
+from include.settings import UserError
+
+SMALL_BYTES = 64 * 1024 * 1024
+"""Spectrum reads files from this size on at full speed; many smaller ones cost requests."""
+MANY_FILES = 8
+"""In one partition: from here on merging them pays."""
+
+PARQUET_TYPES = {
+    "varchar": (pa.types.is_string, pa.types.is_large_string),
+    "bigint": (pa.types.is_int64,),
+    "varbyte": (pa.types.is_binary, pa.types.is_large_binary),
+}
+"""Of each type that a source declares: what a Parquet file may hold for Spectrum to read it."""
+
+
+def check_files(lake: Lake, source: Source, files: Iterable[DataFile], *, strict: bool) -> None:
+    """Read the footers of Parquet files, several at a time.
+
+    Raises UserError for the first that is none, or (`strict`, as Spectrum is) has a column of
+    another type than its source declares.
+    """
+
+    def fault(file: DataFile) -> str | None:
+        try:
+            schema = _schema(lake, file)
+        except UserError as error:
+            return str(error)
+        wrong = _wrong_column(source, schema) if strict else None
+        return wrong and (
+            f"{file.path}: {wrong}, and Spectrum converts nothing: `make compact "
+            f"SOURCE={source.name}` writes it anew with that type."
+        )
+
+    parquet = sorted(
+        (file for file in files if file.name.endswith(".parquet")), key=lambda file: file.path
+    )
+    with ThreadPoolExecutor(THREADS) as pool:
+        for found in pool.map(fault, parquet):
+            if found:
+                raise UserError(found)
+
+
+def fits(lake: Lake, source: Source, file: DataFile) -> bool:
+    """Whether a file is Parquet of the declared types."""
+    return file.name.endswith(".parquet") and _wrong_column(source, _schema(lake, file)) is None
+
+
+def _schema(lake: Lake, file: DataFile) -> pa.Schema:
+    try:
+        with lake.footer(file) as end:
+            return pq.read_metadata(end).schema.to_arrow_schema()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"{file.path} is no readable Parquet file ({str(error).splitlines()[0]}): "
+            "replace it or move it out of the lake, then run again."
+        ) from None
+
+
+def _wrong_column(source: Source, schema: pa.Schema) -> str | None:
+    """The first column whose type is not the declared one, in words."""
+    for field in schema:
+        declared = source.file_columns.get(field.name.lower())
+        allowed = PARQUET_TYPES[declared.split("(")[0]] if declared else ()
+        if allowed and not any(is_type(field.type) for is_type in allowed):
+            return (
+                f"column {field.name} is {field.type}, but source {source.name} declares {declared}"
+            )
+    return None
+
+
+def small_files(declared: Sequence[Source], listing: Listing) -> list[str]:
+    """A line per source with partitions of many small Parquet files, with the remedy."""
+    lines = []
+    for source in declared:
+        many = [
+            files
+            for (name, day), files in listing.files.items()
+            if name == source.name and day and sum(f.size < SMALL_BYTES for f in files) > MANY_FILES
+        ]
+        if many:
+            files = [file for partition in many for file in partition]
+            size = sum(file.size for file in files) / len(files) / 1e6
+            lines.append(
+                f"{source.name}: {len(many)} day{'s have' if len(many) != 1 else ' has'} more than "
+                f"{MANY_FILES} files under 64 MB (on average {size:.1f} MB): "
+                f"`make compact SOURCE={source.name}` merges them."
+            )
+    return lines

@@ -1,0 +1,189 @@
+"""A lake in S3 is listed, checked and compacted as one in a folder is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pyarrow", reason="runs in dbt's environment")
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.lake.compaction import compact_source
+from include.lake.files import check_files
+from include.lake.listing import list_lake
+from include.lake.sources import Source
+from include.lake.storage import Bucket, Folder
+from include.manifest import Manifest
+from include.settings import UserError
+from tests.aws.ministack import MiniStack
+
+BUCKET = "a-lake"
+TEXT = "varchar(1024)"
+EVENTS = Source(
+    "source.p.e.raw_events",
+    "raw_events",
+    ("year", "month", "day"),
+    {"event_id": TEXT, "event_timestamp": "bigint"} | dict.fromkeys(("year", "month", "day"), TEXT),
+)
+BETS = Source("source.p.l.game_transactions", "game_transactions", ("date",), {"betid": TEXT})
+GAMES = Source("source.p.l.games", "games", (), {"id": TEXT})
+SOURCES = [EVENTS, BETS, GAMES]
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
+    with MiniStack.start(tmp_path_factory.mktemp("ministack")) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def client(s3: MiniStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An empty bucket; the code under test finds its way to it by the environment alone."""
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    client = s3.client("s3")
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    while listed := client.list_objects_v2(Bucket=BUCKET).get("Contents"):
+        client.delete_objects(
+            Bucket=BUCKET, Delete={"Objects": [{"Key": entry["Key"]} for entry in listed]}
+        )
+    client.delete_bucket(Bucket=BUCKET)
+
+
+def upload(client: Any, folder: Path, prefix: str = "lake/") -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            key = f"{prefix}{path.relative_to(folder).as_posix()}"
+            client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes())
+
+
+def write(path: Path, content: bytes = b"x") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("since", "count"),
+    [(None, 11), (date(2026, 2, 1), 7), (date(2026, 8, 31), 5), (date(2027, 1, 1), 1)],
+)
+def test_the_same_listing_as_of_a_folder(
+    client: Any, tmp_path: Path, since: date | None, count: int
+) -> None:
+    for day in ("2025-12-31", "2026-01-31", "2026-08-30", "2026-08-31", "2026-09-01"):
+        year, month, number = day.split("-")
+        write(tmp_path / f"raw_events/year={year}/month={month}/day={number}/a.parquet", b"123")
+        write(tmp_path / f"raw_events/year={year}/month={month}/day={number}/b-b.parquet")
+        write(tmp_path / f"game_transactions/date={day}/my-file.csv.gz", b"12")
+    write(tmp_path / "games/deep/down/g.jsonl")
+    for name in ("_SUCCESS", ".a.parquet", "_tmp/a.parquet", "notes.txt"):
+        write(tmp_path / "raw_events/year=2026/month=09/day=01" / name)
+    upload(client, tmp_path)
+    # Whoever made the folder in a console left this behind.
+    client.put_object(Bucket=BUCKET, Key="lake/games/", Body=b"")
+    in_s3 = list_lake(Bucket(f"s3://{BUCKET}/lake"), SOURCES, since)
+    here = list_lake(Folder(tmp_path), SOURCES, since)
+    assert [(p.source, p.day, p.object_count, p.byte_count) for p in in_s3.partitions] == [
+        (p.source, p.day, p.object_count, p.byte_count) for p in here.partitions
+    ]
+    assert len(in_s3.partitions) == count
+
+
+def test_more_objects_than_one_answer_holds(client: Any) -> None:
+    for number in range(1100):
+        client.put_object(Bucket=BUCKET, Key=f"lake/games/{number}.csv", Body=b"x")
+    (games,) = list_lake(Bucket(f"s3://{BUCKET}/lake"), [GAMES], None).partitions
+    assert games.object_count == 1100
+
+
+def test_a_lake_at_the_bucket_s_root(client: Any) -> None:
+    client.put_object(Bucket=BUCKET, Key="games/a.csv", Body=b"x")
+    client.put_object(Bucket=BUCKET, Key="games2/a.csv", Body=b"x")
+    lake = Bucket(f"s3://{BUCKET}")
+    lake.check()
+    assert [file.path for file in lake.files(GAMES)] == [f"s3://{BUCKET}/games/a.csv"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "raw_events/a.parquet",
+        "raw_events/year=2026/a.parquet",
+        "raw_events/year=2026/month=02/day=30/a.parquet",
+        "raw_events/year=2026//month=02/day=03/a.parquet",
+        "game_transactions/a.csv",
+        "game_transactions/date=2026-13-01/a-b.csv",
+    ],
+)
+def test_an_object_in_no_partition_is_named(client: Any, key: str) -> None:
+    client.put_object(Bucket=BUCKET, Key=f"lake/{key}", Body=b"x")
+    with pytest.raises(UserError, match=f"{key} lies in no folder"):
+        list_lake(Bucket(f"s3://{BUCKET}/lake"), SOURCES, None)
+
+
+@pytest.mark.usefixtures("client")
+def test_no_such_bucket() -> None:
+    for ask in (lambda lake: lake.check(), lambda lake: list_lake(lake, SOURCES, None)):
+        with pytest.raises(UserError, match=r"lake s3://none/x cannot be read .*make the bucket"):
+            ask(Bucket("s3://none/x"))
+
+
+def test_nobody_answers(monkeypatch: pytest.MonkeyPatch, s3: MiniStack) -> None:
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"cannot be reached .*AWS credentials, a region and a way"):
+        Bucket("s3://none/x").check()
+
+
+@pytest.mark.parametrize("columns", [2, 3000])
+def test_footers_are_read_however_long(client: Any, tmp_path: Path, columns: int) -> None:
+    table = pa.table({f"column_{number}": ["x"] for number in range(columns)})
+    path = tmp_path / "a.parquet"
+    pq.write_table(table.append_column("event_timestamp", pa.array([1], pa.int32())), path)
+    day = "lake/raw_events/year=2026/month=09/day=01"
+    client.put_object(Bucket=BUCKET, Key=f"{day}/a.parquet", Body=path.read_bytes())
+    lake = Bucket(f"s3://{BUCKET}/lake")
+    files = list(lake.files(EVENTS))
+    check_files(lake, EVENTS, files, strict=False)
+    fault = "column event_timestamp is int32, but source raw_events declares bigint.*make compact"
+    with pytest.raises(UserError, match=rf"s3://.*/a.parquet: {fault}"):
+        check_files(lake, EVENTS, files, strict=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all", b"x" * 100_000])
+def test_a_damaged_file_is_named(client: Any, content: bytes) -> None:
+    key = "lake/raw_events/year=2026/month=09/day=01/a.parquet"
+    client.put_object(Bucket=BUCKET, Key=key, Body=content)
+    lake = Bucket(f"s3://{BUCKET}/lake")
+    with pytest.raises(UserError, match=rf"s3://{BUCKET}/{key} is no readable Parquet file"):
+        check_files(lake, EVENTS, lake.files(EVENTS), strict=True)
+
+
+def test_compaction(client: Any) -> None:
+    for number in range(3):
+        body = f"betid\n00{number}\n".encode()
+        key = f"lake/game_transactions/date=2026-09-01/{number}.csv"
+        client.put_object(Bucket=BUCKET, Key=key, Body=body)
+    source = {
+        "name": "game_transactions",
+        "config": {"meta": {"partition_columns": ["date"]}},
+        "columns": {name: {"data_type": TEXT} for name in ("betid", "date")},
+    }
+    lake = Bucket(f"s3://{BUCKET}/lake")
+    compact_source(
+        lake, Manifest({"nodes": {}, "sources": {"s": source}}), "game_transactions", None, None
+    )
+    (file,) = lake.files(BETS)
+    rows = pq.read_table(pa.BufferReader(lake.read(file.path))).to_pylist()
+    assert rows == [{"betid": "000"}, {"betid": "001"}, {"betid": "002"}]
+    # Nothing is left of the journal.
+    listed = client.list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert [entry["Key"] for entry in listed] == [file.path.removeprefix(f"s3://{BUCKET}/")]

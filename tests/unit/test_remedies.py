@@ -1,0 +1,53 @@
+"""What the warehouse says, and what we say to do about it."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("airflow", reason="runs in Airflow's environment")
+
+from include.alerts import told
+from include.remedies import REMEDIES, remedy
+
+# Each as dbt or the driver passes it on, which of a server's message is the first line alone.
+SAID = (
+    ("Database Error in model m (m.sql)\n  1023\n  compiled code at m.sql", "another transaction"),
+    ("ERROR: 1023 DETAIL: Serializable isolation violation on table - 1", "another transaction"),
+    ("Query (10234) cancelled on user's request", "raise the timeout"),
+    ("Database Error in model m\n  Disk Full", "resize it"),
+    ("permission denied for schema marts", "bootstrap.sql"),
+    ("File 's3://b/k' has an incompatible Parquet schema for column 'c'", "make compact"),
+    ("S3ServiceException: The specified key does not exist., Status 404", "went while it was read"),
+    ("Database Error in model m\n  Spectrum Scan Error", "svl_s3log"),
+    ("S3ServiceException: Access Denied, Status 403", "policies/spectrum_role.json"),
+    ('password authentication failed for user "dbt"', "mend the secret"),
+    ("BrokenPipe: server socket closed. Please check that", "security group"),
+    ("('communication error', TimeoutError('timed out'))", "security group"),
+    ('schema "operations" does not exist', "administrator"),
+)
+
+
+@pytest.mark.parametrize(("message", "wanted"), SAID)
+def test_a_known_error_has_its_remedy(message: str, wanted: str) -> None:
+    assert wanted in (remedy(message) or "none")
+
+
+def test_every_remedy_is_tried_here() -> None:
+    assert {remedy(message) for message, _ in SAID} == {text for _, text in REMEDIES}
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["Query (1023) was aborted", 'column "x" does not exist', "division by zero", "", "10231"],
+)
+def test_an_unknown_error_has_none(message: str) -> None:
+    assert remedy(message) is None
+
+
+def test_the_remedy_is_told_below_the_error() -> None:
+    shown = told({"what": "model m broke: Disk Full", "remedy": "make room", "file": "dbt/m.sql"})
+    assert shown.splitlines() == [
+        "model m broke: Disk Full",
+        "  do:   make room.",
+        "  file: dbt/m.sql",
+    ]
