@@ -1,0 +1,92 @@
+"""The stand-in as a process of dbt's environment, for tests that run in Airflow's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.settings import ROOT
+
+PYTHON = ROOT / ".venv" / "dbt" / "bin" / "python"
+
+
+class ClusterProcess:
+    """A running stand-in; its control folder is read and written by file."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        """`told` is what the process prints when it is ready."""
+        self.host: str = told["host"]
+        self.port: int = told["port"]
+        self.dbname: str = told["dbname"]
+        self.administrator = (told["user"], told["password"])
+        self.control = Path(told["control"])
+        self.certificate: str = told["ca"]
+
+    @classmethod
+    @contextmanager
+    def start(cls, folder: Path, environment: Mapping[str, str]) -> Iterator[ClusterProcess]:
+        """Start it, and stop it at the end; skips with the reason where it cannot be installed."""
+        with subprocess.Popen(
+            [str(PYTHON), "-m", "tests.redshift_standin", str(folder)],
+            cwd=ROOT,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                pytest.fail(f"the stand-in ended with exit code {process.wait()}")
+            try:
+                yield cls(json.loads(line))
+            finally:
+                process.terminate()
+                process.wait(30)
+
+    def login(self, user: str, password: str) -> dict[str, str]:
+        """The variables of `dbt/profiles.yml` for a user, who trusts the stand-in's certificate."""
+        return {
+            "REDSHIFT_HOST": self.host,
+            "REDSHIFT_PORT": str(self.port),
+            "REDSHIFT_USERNAME": user,
+            "REDSHIFT_PASSWORD": password,
+            "REDSHIFT_DBNAME": self.dbname,
+            **self.trust(),
+        }
+
+    def trust(self) -> dict[str, str]:
+        """What lets a client verify the stand-in's certificate as it verifies Amazon's."""
+        return {"SSL_CERT_FILE": self.certificate}
+
+    def bootstrap(self, **values: str) -> None:
+        """Run `include/aws/bootstrap.sql` as the administrator; see `tests.redshift.bootstrap`."""
+        user, password = self.administrator
+        subprocess.run(
+            [str(PYTHON), "-m", "tests.redshift.bootstrap", json.dumps(values)],
+            cwd=ROOT,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **self.login(user, password)},
+            check=True,
+        )
+
+    def inject(self, match: str, fault: str, times: int = 1) -> None:
+        """Let a fault strike the next statements whose SQL or query group matches."""
+        faults = [{"match": match, "fault": fault, "times": times}]
+        (self.control / "faults.json").write_text(json.dumps(faults))
+
+    def queries(self) -> list[dict[str, Any]]:
+        """Every statement so far."""
+        return self._lines("queries.jsonl")
+
+    def scans(self) -> list[dict[str, Any]]:
+        """Every external table that a statement has read so far."""
+        return self._lines("scans.jsonl")
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.control / name).read_text().splitlines()]

@@ -1,0 +1,80 @@
+"""One stand-in and one S3 for all tests of a process that need them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from include.settings import ROOT
+
+if TYPE_CHECKING:
+    from tests.aws.ministack import MiniStack
+    from tests.redshift.warehouse import Bucket
+    from tests.redshift_standin import Cluster
+
+PASSWORD = f"Aa1{uuid.uuid4().hex}"
+"""Of the user `dbt`."""
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
+    from tests.aws.ministack import MiniStack
+
+    with MiniStack.start(tmp_path_factory.mktemp("ministack")) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, s3: MiniStack) -> Iterator[Cluster]:
+    """A cluster with the roles of `include/aws/bootstrap.sql`."""
+    from tests.redshift_standin import Cluster
+
+    with Cluster.start(tmp_path_factory.mktemp("cluster"), s3_endpoint=s3.endpoint) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def login(cluster: Cluster, s3: MiniStack) -> Callable[[str], dict[str, str]]:
+    """The variables with which the user `dbt` builds in schemas of a prefix, which it makes."""
+
+    def make(prefix: str) -> dict[str, str]:
+        administrator = {**os.environ, **s3.environment(), **cluster.environment()}
+        given = json.dumps({"password": PASSWORD, "prefix": prefix})
+        subprocess.run(
+            [sys.executable, "-m", "tests.redshift.bootstrap", given],
+            cwd=ROOT,
+            env={**administrator, "PYTHONPATH": str(ROOT)},
+            check=True,
+        )
+        return {
+            **s3.environment(),
+            **cluster.environment(),
+            "REDSHIFT_USERNAME": "dbt",
+            "REDSHIFT_PASSWORD": PASSWORD,
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_bucket(s3: MiniStack) -> Callable[[], Bucket]:
+    """Makes an empty bucket with a lake's prefix in it."""
+    from tests.redshift.warehouse import Bucket
+
+    numbers = itertools.count()
+    client = s3.client("s3")
+
+    def make() -> Bucket:
+        name = f"lake-{next(numbers)}"
+        client.create_bucket(Bucket=name)
+        return Bucket(client, name, "games/lake")
+
+    return make

@@ -1,0 +1,212 @@
+"""The same lake through both engines: every table row by row, digit by digit, type by type."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from include import redshift
+from include.lake.compaction import compact_source
+from include.lake.sample import Sample, write_sample
+from include.lake.storage import Folder
+from include.manifest import PROJECT, Manifest
+from include.settings import UserError
+from tests.pipeline.hand_lake import HandLake
+from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse, environment
+from tests.redshift.hostile_lake import write_hostile
+from tests.redshift.warehouse import Bucket, RedshiftWarehouse, contents, described
+from tests.redshift_standin import Cluster
+
+
+Login = Callable[[str], dict[str, str]]
+
+LEDGER = (
+    *("game_transactions", "currency_exchange", "games", "game_providers", "game_categories"),
+    *("players", "marketing_spend"),
+)
+SAMPLE = Sample(days=12, players=40, seed=11, end=date(2026, 9, 20))
+
+
+class Pair:
+    """A lake, and a warehouse of it on each engine."""
+
+    def __init__(self, root: Path, login: Login, bucket: Bucket, prefix: str) -> None:
+        self.lake = root / "lake"
+        settings = {"schema_prefix": prefix, "readers": "role:analysts"}
+        self.duckdb = Warehouse(self.lake, root, schema_prefix=prefix)
+        self.redshift = RedshiftWarehouse(bucket, login(prefix), **settings)
+        self.bucket = bucket
+
+    def build(self, *arguments: str) -> None:
+        """A run on each; both must find the same days."""
+        self.bucket.mirror(self.lake)
+        on_duckdb = self.duckdb.build(*WITHOUT_TESTS, *arguments)
+        assert self.redshift.build(*WITHOUT_TESTS, *arguments) == on_duckdb
+
+    def compare(self, scenario: str) -> None:
+        """Print a line per table, and fail if one differs."""
+        prefix = self.duckdb.settings.schema_prefix
+        with self.duckdb.opened() as duckdb, self.redshift.opened() as redshift:
+            columns = described(duckdb, prefix)
+            assert described(redshift, prefix) == columns
+            expected = contents(duckdb, prefix, columns)
+            found = contents(redshift, prefix, columns)
+        faults = []
+        for table, rows in sorted(expected.items()):
+            same = found[table] == rows
+            print(f"{scenario:28} {table:40} {len(rows):7} {'yes' if same else 'NO'}")
+            if not same:
+                faults += [f"{table} only DuckDB:   {r}" for r in _more(rows, found[table])]
+                faults += [f"{table} only Redshift: {r}" for r in _more(found[table], rows)]
+        assert not faults, "\n".join(faults)
+
+
+def _more(rows: list[str], others: list[str]) -> list[str]:
+    """The first few rows that the others lack."""
+    known = set(others)
+    return [row[:2000] for row in rows if row not in known][:4] or ["(other counts)"]
+
+
+def one_format(lake: Path) -> None:
+    """What Spectrum wants of the folders that take any format."""
+    for source in LEDGER:
+        compact_source(Folder(lake), Manifest.read(), source, None, None)
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, login: Login, make_bucket: Callable[[], Bucket]
+) -> Pair:
+    pair = Pair(tmp_path_factory.mktemp("parity"), login, make_bucket(), "parity_")
+    write_sample(pair.lake, SAMPLE)
+    write_hostile(pair.lake)
+    one_format(pair.lake)
+    # One day comes late, as a whole.
+    late = pair.lake / "raw_events/year=2026/month=09/day=15"
+    shutil.move(late, pair.lake.parent / "late")
+    return pair
+
+
+def test_a_first_build(pair: Pair) -> None:
+    pair.build()
+    pair.compare("first build")
+
+
+def test_analysts_read_the_marts_and_nothing_else(pair: Pair, cluster: Cluster) -> None:
+    with cluster.superuser() as superuser, superuser.cursor() as cursor:
+        cursor.execute("create role ann login password 'Ann-the-analyst-1' in role analysts")
+    login = pair.redshift.variables | {
+        "REDSHIFT_USERNAME": "ann",
+        "REDSHIFT_PASSWORD": "Ann-the-analyst-1",
+    }
+    with environment(login), redshift.connected() as database:
+        assert database.rows("select count(*) from parity_marts.rpt_daily_kpis") != [(0,)]
+        assert database.rows("select count(*) from parity_reference.event_types") != [(0,)]
+        for hidden in (
+            *("intermediate.int_events", "staging.stg_game_events", "spectrum.raw_events"),
+            *("snapshots.snap_ledger_players", "operations.run_days"),
+        ):
+            with pytest.raises(UserError, match="permission denied"):
+                database.rows(f"select count(*) from parity_{hidden} where 1 = 0")
+        with pytest.raises(UserError, match="permission denied"):
+            database.execute("delete from parity_marts.rpt_daily_kpis")
+
+
+def test_a_second_run_with_nothing_new(pair: Pair) -> None:
+    pair.build()
+    pair.compare("second run")
+
+
+def test_late_events_and_a_day_that_goes(pair: Pair) -> None:
+    shutil.move(pair.lake.parent / "late", pair.lake / "raw_events/year=2026/month=09/day=15")
+    shutil.rmtree(pair.lake / "raw_events/year=2026/month=09/day=11")
+    shutil.rmtree(pair.lake / "game_transactions/date=2026-09-12")
+    pair.build()
+    pair.compare("late day, day gone")
+
+
+def test_a_full_refresh(pair: Pair) -> None:
+    pair.build("--full-refresh")
+    pair.compare("full refresh")
+
+
+def test_days_in_another_order(
+    pair: Pair, tmp_path: Path, login: Login, make_bucket: Callable[[], Bucket]
+) -> None:
+    other = Pair(tmp_path, login, make_bucket(), "backwards_")
+    shutil.copytree(pair.lake, other.lake, ignore=shutil.ignore_patterns("raw_events"))
+    days = sorted((pair.lake / "raw_events").glob("*/*/*"))
+    # The last third, the first, then the middle.
+    third = len(days) // 3
+    for part in (days[2 * third :], days[:third], days[third : 2 * third]):
+        for day in part:
+            shutil.copytree(day, other.lake / day.relative_to(pair.lake))
+        other.build()
+    other.compare("days in another order")
+    with pair.duckdb.opened() as one, other.duckdb.opened() as two:
+        columns = described(one, "parity_")
+        assert contents(one, "parity_", columns) == contents(two, "backwards_", columns)
+
+
+def test_a_column_is_added_to_a_source_and_a_model(pair: Pair, tmp_path: Path) -> None:
+    project = tmp_path / "dbt"
+    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    _add_column(project)
+    lake = HandLake(pair.lake)
+    lake.event("2026-09-21T10:00:00", user_id="new")
+    lake.write()
+    new = pair.lake / "raw_events/year=2026/month=09/day=21/part-0.parquet"
+    pq.write_table(pq.read_table(new).append_column("server_region", pa.array(["eu"])), new)
+    for warehouse in (pair.duckdb, pair.redshift):
+        warehouse.project = project
+    pair.build()
+    pair.compare("a column more")
+    with pair.redshift.opened() as redshift:
+        regions = redshift.rows(
+            "select distinct server_region from parity_intermediate.int_events order by 1"
+        )
+        assert regions == [("eu",), (None,)]
+        columns = redshift.rows(
+            "select columnname from svv_external_columns "
+            "where schemaname = 'parity_spectrum' and tablename = 'raw_events'"
+        )
+        assert ("server_region",) in columns
+
+
+def _add_column(project: Path) -> None:
+    """A release of the project whose sources and models have a column more."""
+    staging = project / "models/staging/game_events"
+    sources = staging / "game_events__sources.yml"
+    declared = yaml.safe_load(sources.read_text())
+    declared["sources"][0]["tables"][0]["columns"].insert(
+        10, {"name": "server_region", "data_type": "varchar(64)"}
+    )
+    sources.write_text(yaml.safe_dump(declared, sort_keys=False))
+    for path, columns in (
+        (
+            staging / "stg_game_events.sql",
+            (
+                "        app_version,\n",
+                "        nullif({{ trimmed('app_version') }}, '') as app_version,\n",
+            ),
+        ),
+        (
+            project / "models/intermediate/int_events.sql",
+            ("        app_version,\n", "        events.app_version,\n"),
+        ),
+    ):
+        sql = path.read_text()
+        for column in columns:
+            assert column in sql
+            sql = sql.replace(column, f"{column}        server_region,\n")
+        path.write_text(sql)

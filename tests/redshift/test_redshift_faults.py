@@ -1,0 +1,166 @@
+"""What can go wrong with a model on Redshift: its error, its old rows, its retry.
+
+Each fault strikes the build of one model. The error must name the model and have a known remedy,
+the model's rows must be those of before, and a retry must make those that DuckDB makes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.remedies import remedy
+from include.settings import UserError
+from tests.pipeline.hand_lake import HandLake
+from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
+from tests.redshift.warehouse import Bucket, RedshiftWarehouse, contents, described
+from tests.redshift_standin import Cluster, Fault
+
+
+PREFIX = "faults_"
+INSERT = r"insert into .*faults_intermediate.*int_events"
+CREATE = r"create temporary table.*int_events"
+
+
+class Scene:
+    """A built warehouse, and one on DuckDB beside it; `arrive` gives both something to build."""
+
+    def __init__(self, root: Path, bucket: Bucket, login: dict[str, str]) -> None:
+        self.lake = HandLake(root / "lake")
+        for day in range(1, 8):
+            self.lake.event(f"2026-09-0{day}T10:00:00", user_id="p", session_id=f"s{day}")
+        self.bucket = bucket
+        self.redshift = RedshiftWarehouse(bucket, login, schema_prefix=PREFIX)
+        self.duckdb = Warehouse(self.lake.root, root, schema_prefix=PREFIX)
+        self.count = 0
+        self.write()
+        for warehouse in (self.redshift, self.duckdb):
+            warehouse.build(*WITHOUT_TESTS)
+
+    def write(self) -> None:
+        self.lake.write()
+        self.bucket.mirror(self.lake.root)
+
+    def arrive(self) -> None:
+        """An event for a day that has others, found by the first step of a run."""
+        self.count += 1
+        folder = self.lake.root / "raw_events/year=2026/month=09/day=04"
+        (folder / "part-0.parquet").rename(folder / f"part-{self.count}.parquet")
+        self.lake.event(f"2026-09-04T11:00:{self.count:02}", user_id="new")
+        self.write()
+        self.redshift.find()
+
+    def build(self, model: str = "int_events") -> str:
+        """Build one model; what dbt says of it if it failed."""
+        failed = self.redshift.dbt(*WITHOUT_TESTS, "--select", model)
+        assert set(failed) <= {model}
+        return failed.get(model, "")
+
+    def rows(self, warehouse: Warehouse, table: str = "intermediate.int_events") -> list[str]:
+        with warehouse.opened() as database:
+            columns = described(database, PREFIX)
+            return contents(database, PREFIX, {table: columns[table]})[table]
+
+    def assert_mended(self) -> None:
+        """The model's rows are those that DuckDB makes of the same lake."""
+        self.duckdb.find()
+        assert self.duckdb.dbt(*WITHOUT_TESTS, "--select", "int_events") == {}
+        assert self.rows(self.redshift) == self.rows(self.duckdb)
+
+
+@pytest.fixture(scope="module")
+def scene(
+    tmp_path_factory: pytest.TempPathFactory,
+    login: Callable[[str], dict[str, str]],
+    make_bucket: Callable[[], Bucket],
+) -> Scene:
+    return Scene(tmp_path_factory.mktemp("faults"), make_bucket(), login(PREFIX))
+
+
+@pytest.mark.parametrize(
+    ("fault", "match", "said", "do"),
+    [
+        ("serializable_conflict", INSERT, "1023", "another transaction wrote the same table"),
+        ("disk_full", INSERT, "disk full", "the cluster is full"),
+        ("statement_timeout", INSERT, "cancelled on user's request", "raise the timeout"),
+        ("permission_denied", CREATE, "permission denied", "bootstrap.sql says what it needs"),
+        ("drop_connection", INSERT, "", "the connection to the warehouse was lost"),
+        ("drop_connection", CREATE, "", "the connection to the warehouse was lost"),
+        ("file_vanishes", CREATE, "Spectrum Scan Error", "a file of the lake went"),
+    ],
+)
+def test_a_fault_leaves_the_old_rows_and_a_retry_mends_it(
+    scene: Scene, cluster: Cluster, fault: str, match: str, said: str, do: str
+) -> None:
+    scene.arrive()
+    before = scene.rows(scene.redshift)
+    cluster.inject(Fault(match, fault))
+    error = scene.build()
+    assert "model int_events (models/intermediate/int_events.sql)" in error
+    assert said.lower() in error.lower()
+    assert do in (remedy(error) or "no remedy"), error
+    assert scene.rows(scene.redshift) == before
+    assert scene.build() == ""
+    assert scene.rows(scene.redshift) != before
+    scene.assert_mended()
+
+
+def test_expired_credentials_in_the_middle(scene: Scene, cluster: Cluster) -> None:
+    scene.arrive()
+    before = scene.rows(scene.redshift)
+    cluster.inject(Fault("dbt", "expired_credentials", times=50))
+    try:
+        error = scene.build()
+    except Exception as broke:  # noqa: BLE001
+        error = str(broke)
+    finally:
+        cluster.control.clear_faults()
+    assert "mend the secret of the connection" in (remedy(error) or "no remedy"), error
+    assert scene.rows(scene.redshift) == before
+    assert scene.build() == ""
+    scene.assert_mended()
+
+
+def test_a_file_of_another_type_is_named_before_any_model_reads_it(scene: Scene) -> None:
+    wrong = "raw_events/year=2026/month=09/day=05/wrong.parquet"
+    path = scene.lake.root / wrong
+    good = pq.read_table(next(path.parent.glob("part-*.parquet")))
+    text = good.column("event_timestamp").cast(pa.string())
+    table = good.set_column(good.column_names.index("event_timestamp"), "event_timestamp", text)
+    pq.write_table(table, path)
+    scene.bucket.mirror(scene.lake.root)
+    with pytest.raises(UserError, match=rf"{wrong}: column event_timestamp is string.*compact"):
+        scene.redshift.find()
+    # One that comes after the listing is the model's to find.
+    path.rename(scene.lake.root.parent / "wrong.parquet")
+    scene.bucket.mirror(scene.lake.root)
+    scene.arrive()
+    before = scene.rows(scene.redshift)
+    shutil.move(scene.lake.root.parent / "wrong.parquet", path)
+    scene.bucket.mirror(scene.lake.root)
+    error = scene.build()
+    assert "model int_events" in error
+    assert "partitions with all below it, which names the file" in (remedy(error) or error)
+    with pytest.raises(UserError, match=f"{wrong}: column event_timestamp is string"):
+        scene.redshift.find()
+    assert scene.rows(scene.redshift) == before
+    path.unlink()
+    scene.bucket.mirror(scene.lake.root)
+    assert scene.build() == ""
+    scene.assert_mended()
+
+
+def test_in_the_end_every_table_is_what_duckdb_makes(scene: Scene) -> None:
+    scene.redshift.build(*WITHOUT_TESTS)
+    scene.duckdb.build(*WITHOUT_TESTS)
+    with scene.redshift.opened() as one, scene.duckdb.opened() as other:
+        columns = described(other, PREFIX)
+        assert contents(one, PREFIX, columns) == contents(other, PREFIX, columns)

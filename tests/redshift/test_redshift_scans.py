@@ -1,0 +1,74 @@
+"""What a run reads of the lake on Redshift: the touched days and their neighbours, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+from tests.redshift_standin import Cluster
+
+from tests.pipeline.hand_lake import HandLake
+from tests.pipeline.warehouse import WITHOUT_TESTS
+from tests.redshift.warehouse import Bucket, RedshiftWarehouse
+
+
+FIRST = date(2026, 7, 1)
+DAYS = 40
+TOUCHED = FIRST + timedelta(days=20)
+
+
+def partition(day: date) -> str:
+    return f"year={day:%Y}/month={day:%m}/day={day:%d}"
+
+
+def test_a_daily_run_reads_the_touched_day_and_what_it_reaches(
+    tmp_path: Path,
+    cluster: Cluster,
+    login: Callable[[str], dict[str, str]],
+    make_bucket: Callable[[], Bucket],
+) -> None:
+    lake = HandLake(tmp_path / "lake")
+    for number in range(DAYS):
+        day = FIRST + timedelta(days=number)
+        lake.event(f"{day}T10:00:00", user_id=f"p{number % 5}", session_id=f"s{number}")
+        lake.table(
+            f"game_transactions/date={day}/bets.parquet",
+            [
+                {
+                    "realamount": "1",
+                    "bonusamount": "0",
+                    "txcurrency": "EUR",
+                    "gameid": "g",
+                    "txtype": "WAGER",
+                    "betid": f"b{number}",
+                    "playerid": "p",
+                }
+            ],
+        )
+    lake.write()
+    warehouse = RedshiftWarehouse(make_bucket(), login("scans_"), schema_prefix="scans_")
+    warehouse.bucket.mirror(lake.root)
+    warehouse.build(*WITHOUT_TESTS)
+    full = cluster.scans()
+    assert max(len(scan.partitions) for scan in full) == DAYS
+
+    lake.event(f"{TOUCHED}T11:00:00", user_id="late", event_id="late")
+    lake.write()
+    (lake.root / f"game_transactions/date={TOUCHED}/bets.parquet").unlink()
+    warehouse.bucket.mirror(lake.root)
+    before = len(full)
+    warehouse.build(*WITHOUT_TESTS)
+    scans = cluster.scans()[before:]
+    read = {scan.table.rsplit(".", 1)[-1]: set[str]() for scan in scans}
+    for scan in scans:
+        read[scan.table.rsplit(".", 1)[-1]].update(scan.partitions)
+    assert read["raw_events"] == {
+        partition(TOUCHED + timedelta(days=shift)) for shift in range(-2, 3)
+    }
+    # Its file is gone: so is the partition, and nothing is left to be read.
+    assert read.get("game_transactions", set()) == set()
