@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run up down retry build airflow land generate manifest bench test lock
+.PHONY: help install install-dev run up down retry build airflow land generate compact manifest bench smoke-redshift test lock
 
 # The sample that `make run` lands into an empty lake.
 DAYS ?= 30
@@ -12,6 +12,7 @@ SEED ?= 7
 END ?=
 FILES ?=
 TASK ?=
+SOURCE ?=
 ARGS ?=
 
 # Nothing is written outside the checkout, caches included.
@@ -63,13 +64,16 @@ endef
 .venv/dbt/.installed: .venv/uv/.installed $(LOCKS)/dbt.txt
 	$(call install,dbt)
 
+.venv/aws/.installed: .venv/uv/.installed $(LOCKS)/aws.txt
+	$(call install,aws)
+
 .venv/%/.installed-dev: .venv/%/.installed $(LOCKS)/%-dev.txt
 	@echo "Adding the test tools to .venv/$*"
 	@$(UV) pip install --quiet --require-hashes --compile-bytecode --python .venv/$* --requirement $(LOCKS)/$*-dev.txt
 	@touch $@
 
 install: .venv/airflow/.installed .venv/dbt/.installed ## Install both environments
-install-dev: .venv/airflow/.installed-dev .venv/dbt/.installed-dev
+install-dev: .venv/airflow/.installed-dev .venv/dbt/.installed-dev .venv/aws/.installed
 
 # ARGS reaches the program as the shell reads it, so quotes in it are kept.
 export ARGS
@@ -103,23 +107,29 @@ land: install ## Land event files into the lake: FILES="a.jsonl b.jsonl.gz"
 generate: install ## Write reproducible sample data into the lake: DAYS= PLAYERS= SEED= END=
 	@$(LAKE) generate $(SAMPLE)
 
+compact: install ## Merge a source's small files into Parquet of the declared types: SOURCE=raw_events ARGS="--from 2026-01-01"
+	@$(LAKE) compact --source "$(SOURCE)" $(ARGS)
+
 manifest: install ## Make dbt's manifest, from which the DAG takes its tasks
 	@$(DBT_PYTHON) -m include.manifest
 
 bench: install manifest ## Measure against goals, to data/benchmarks: ARGS="landing build large day dag dag200 --rounds 5"
 	@$(DBT_PYTHON) -m tests.benchmarks $(ARGS)
 
+smoke-redshift: install-dev ## Ask a real Redshift (REDSHIFT_*) what the tests ask its stand-in; ARGS="names of entries"
+	@$(DBT_PYTHON) -m tests.redshift_standin.conformance $(ARGS)
+
 # dbt's environment and Airflow's cannot be one: each runs the tests that it can import.
 # Their temporary files stay in the checkout, and those of the last time go.
 test: install-dev manifest ## Run every test
 	@rm -rf .pytest_tmp && mkdir .pytest_tmp
-	@TMPDIR="$(CURDIR)/.pytest_tmp" $(DBT_PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS) tests
+	@TMPDIR="$(CURDIR)/.pytest_tmp" $(DBT_PYTHON) -m pytest -n 2 --dist loadfile $(ARGS) tests
 	@TMPDIR="$(CURDIR)/.pytest_tmp" $(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile $(ARGS) tests
 
 # The constraints are those of MWAA's image for Airflow 3.3.1 (its constraints-3.12.txt): CONSTRAINTS=file.
 lock: .venv/uv/.installed ## Resolve both environments anew: CONSTRAINTS=MWAA's constraint file
 	@test -f "$(CONSTRAINTS)" || { echo "error: give MWAA's constraint file: make lock CONSTRAINTS=constraints-3.12.txt." >&2; exit 1; }
-	@cd $(LOCKS) && for name in uv airflow dbt airflow-dev dbt-dev; do \
+	@cd $(LOCKS) && for name in uv airflow dbt aws airflow-dev dbt-dev; do \
 		"$(CURDIR)/$(UV)" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 			$$(test $$name = airflow && echo --constraint "$(abspath $(CONSTRAINTS))") $$name.in --output-file $$name.txt; \
 	done

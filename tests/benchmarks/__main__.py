@@ -6,6 +6,7 @@
 | build   | `against_hand.py` | plain `dbt build` against `by_hand.sql`, on the sample |
 | large   | `against_hand.py` | the same on about three million events, where SQL is most of it |
 | day     | `touched_day.py`  | one touched day on 90 days of history over one on 10 days |
+| redshift | `on_redshift.py` | on the stand-in: build beside DuckDB, partitions, bytes scanned |
 | dag     | `dag_run.py`      | the DAG, by ours and by Cosmos's modes, over plain `dbt build` |
 | dag200  | `dag_run.py`      | the same on a generated project of 200 models |
 
@@ -34,7 +35,7 @@ from datetime import UTC, datetime
 import duckdb
 
 from include.settings import UserError
-from tests.benchmarks import against_hand, builds, dag_run, landing, touched_day
+from tests.benchmarks import against_hand, builds, dag_run, landing, on_redshift, touched_day
 from tests.benchmarks.measure import FOLDER, Failed, Figure, Noted, Skipped, progress
 
 Line = Figure | Noted | Skipped | Failed
@@ -44,6 +45,7 @@ PARTS: dict[str, Callable[[int], Sequence[Line]]] = {
     against_hand.PART: against_hand.measure,
     against_hand.LARGE: against_hand.measure_large,
     touched_day.PART: touched_day.measure,
+    on_redshift.PART: on_redshift.measure,
     dag_run.PART: dag_run.measure,
     dag_run.LARGE: dag_run.measure_large,
 }
