@@ -27,7 +27,6 @@ from tests.redshift.hostile_lake import write_hostile
 from tests.redshift.warehouse import Bucket, RedshiftWarehouse, contents, described
 from tests.redshift_standin import Cluster
 
-
 Login = Callable[[str], dict[str, str]]
 
 LEDGER = (

@@ -24,7 +24,6 @@ from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
 from tests.redshift.warehouse import Bucket, RedshiftWarehouse, contents, described
 from tests.redshift_standin import Cluster, Fault
 
-
 PREFIX = "faults_"
 INSERT = r"insert into .*faults_intermediate.*int_events"
 CREATE = r"create temporary table.*int_events"

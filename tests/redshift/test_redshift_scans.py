@@ -10,12 +10,10 @@ import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
-from tests.redshift_standin import Cluster
-
 from tests.pipeline.hand_lake import HandLake
 from tests.pipeline.warehouse import WITHOUT_TESTS
 from tests.redshift.warehouse import Bucket, RedshiftWarehouse
-
+from tests.redshift_standin import Cluster
 
 FIRST = date(2026, 7, 1)
 DAYS = 40
