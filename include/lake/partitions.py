@@ -158,28 +158,28 @@ def record_build(
     }
     old = sorted({*new, *(known - set(logic))})
     with database.transaction():
-        database.execute(
-            f"delete from {schema}.built_partitions where {_covered(schema, 'built_partitions')}"
-        )
+        database.execute(f"delete from {schema}.built_partitions where {_covered(schema)}")
         database.execute(
             f"insert into {schema}.built_partitions select * from {schema}.listed_partitions "
-            f"where {_covered(schema, 'listed_partitions')}"
+            f"where {_covered(schema)}"
         )
         for node in old:
             database.execute(f"delete from {schema}.built_logic where node = ?", [node])
         database.insert(f"{schema}.built_logic", list(new.items()))
     ((count,),) = database.rows(
-        f"select count(*) from {schema}.built_partitions "
-        f"where {_covered(schema, 'built_partitions')}"
+        f"select count(*) from {schema}.built_partitions where {_covered(schema)}"
     )
     return int(count)
 
 
-def _covered(schema: str, table: str) -> str:
-    """The partitions that the run's days cover; an undivided source is covered by every run."""
+def _covered(schema: str) -> str:
+    """The partitions that the run's days cover; an undivided source is covered by every run.
+
+    One text of two columns: neither engine's way of comparing pairs is the other's.
+    """
     return (
-        f"(day = '' or exists (select 1 from {schema}.run_days as run_days "
-        f"where run_days.source = {table}.source and run_days.day = {table}.day))"
+        f"(day = '' or source || ' ' || day in "
+        f"(select source || ' ' || day from {schema}.run_days))"
     )
 
 
@@ -276,9 +276,7 @@ def _create_external_tables(
 def _create_tables(database: Database, settings: Settings) -> str:
     schema = f"{settings.schema_prefix}operations"
     # Its user need not have the right to make schemas, for which even "if not exists" asks.
-    if not database.rows(
-        "select 1 from information_schema.schemata where schema_name = ?", [schema]
-    ):
+    if not database.rows("select 1 from pg_catalog.pg_namespace where nspname = ?", [schema]):
         database.execute(f"create schema {schema}")
     for table, columns in TABLES.items():
         database.execute(f"create table if not exists {schema}.{table} {columns}")
