@@ -16,8 +16,10 @@ currency_aliases as (
 parsed as (
     select
         {{ parsed_date('currency_exchange.date') }} as rate_date,
-        coalesce(currency_aliases.currency, nullif(upper({{ trimmed('currency_exchange.currency') }}), ''))
-            as currency,
+        coalesce(
+            currency_aliases.currency,
+            nullif(upper({{ trimmed('currency_exchange.currency') }}), '')
+        ) as currency,
         {{ parsed_amount('currency_exchange.baserateeuro') }} as euro_rate
     from currency_exchange
     left join currency_aliases

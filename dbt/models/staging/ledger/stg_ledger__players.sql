@@ -20,7 +20,8 @@ parsed as (
         nullif({{ trimmed('gender') }}, '') as gender,
         nullif({{ trimmed('playerstate') }}, '') as player_state,
         coalesce(lower({{ trimmed('vip') }}) in ('1', 'true', 't', 'y', 'yes'), false) as is_vip,
-        coalesce(lower({{ trimmed('kyc') }}) in ('1', 'true', 't', 'y', 'yes'), false) as is_verified,
+        coalesce(lower({{ trimmed('kyc') }}) in ('1', 'true', 't', 'y', 'yes'), false)
+            as is_verified,
         coalesce(lower({{ trimmed('wantsnewsletter') }}) in ('1', 'true', 't', 'y', 'yes'), false)
             as wants_newsletter,
         {{ parsed_date('latestupdate') }} as updated_date,
