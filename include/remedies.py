@@ -47,13 +47,15 @@ REMEDIES = (
         "S3 or Glue refused the role of Spectrum: give it include/aws/policies/spectrum_role.json",
     ),
     (
-        r"password authentication failed|expired",
+        r"password authentication failed"
+        r"|(token|credentials?|password)[^.\n]{0,40} (has|have|is|are) expired",
         "the credentials are wrong or have expired: mend the secret of the connection, "
         "then clear the task, which reads it anew",
     ),
     (
-        r"(server|socket|connection) (is )?closed|connection (reset|refused)|broken ?pipe|eof"
-        r"|timed out|network socket|communication|name or service not known|getaddrinfo",
+        r"(server|socket|connection) (is )?closed|connection (reset|refused)|broken ?pipe|\beof\b"
+        r"|timed out|network socket|communication (link )?(error|failure)"
+        r"|name or service not known|getaddrinfo",
         "the connection to the warehouse was lost or refused: see that the cluster is up and its "
         "security group lets this machine in, then clear the task",
     ),

@@ -4,7 +4,7 @@
 -- Again?   Redshift has no IF NOT EXISTS for users and roles: on a second run those two fail, and everything after
 --          them may be repeated as often as you like. So go on after errors (psql does), or leave the two out.
 -- Prefix   The names stand here as with an empty GAME_ANALYTICS_SCHEMA_PREFIX. For the prefix dev_ put it before each, and
---          give it a Glue database of its own (GAME_ANALYTICS_GLUE_DATABASE), since external tables live there by name:
+--          before the Glue database, since external tables live there by name:
 --              sed -E 's/\b(staging|intermediate|marts|snapshots|reference|operations|spectrum)\b/dev_&/g' \
 --                  include/aws/bootstrap.sql | sed "s/'game_analytics'/'dev_game_analytics'/"
 -- Role     `iam_role default` is the role that the cluster or namespace has as its default. For another one write its

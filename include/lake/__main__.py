@@ -137,7 +137,10 @@ def freshness(settings: Settings) -> None:
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: all.")
 @click.pass_obj
 def compact(settings: Settings, source: str, first: datetime | None, last: datetime | None) -> None:
-    """Merge small files, and convert others to Parquet of the declared types; let no build run."""
+    """Merge small files, and convert others to Parquet of the declared types; let no build run.
+
+    Of JSON lines the undeclared keys are left out. The files as they were stay, below _compacted.
+    """
     from include.lake.compaction import compact_source
     from include.lake.storage import open_lake
     from include.manifest import Manifest
@@ -172,7 +175,9 @@ def main() -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        print("stopped; nothing is half done.", file=sys.stderr)
+        is_begun = "compact" in sys.argv
+        done = "run it again before the next build" if is_begun else "nothing is half done"
+        print(f"stopped; {done}.", file=sys.stderr)
         return 130
     return 0
 

@@ -75,15 +75,31 @@ def typed(
     database: Database, columns: Mapping[str, str], reader: str, *, keep_others: bool = False
 ) -> str:
     """A query for the declared columns out of one reader; one that no file has is null."""
-    there = [row[0] for row in database.rows(f"describe select * from {reader}")]
-    known = {name.lower() for name in there}
+    described = database.rows(f"describe select * from {reader}")
+    kinds = {row[0].lower(): str(row[1]).upper() for row in described}
     selected = [
-        f"cast({_name(name) if name in known else 'null'} as {_type(declared)}) as {_name(name)}"
+        f"{_converted(_name(name), kinds.get(name), _type(declared))} as {_name(name)}"
         for name, declared in columns.items()
     ]
     if keep_others:
-        selected += [_name(name) for name in there if name.lower() not in columns]
+        selected += [_name(row[0]) for row in described if row[0].lower() not in columns]
     return f"select {', '.join(selected)} from {reader}"
+
+
+def _converted(column: str, kind: str | None, wanted: str) -> str:
+    """A column of one kind (None: no file has it) as the wanted type."""
+    if kind is None:
+        column = "null"
+    elif wanted == "varchar" and kind.endswith(("]", ")")) and not kind.startswith("DECIMAL"):
+        # A struct, a map, a list: as the JSON that it came from.
+        column = f"to_json({column})"
+    elif wanted == "varchar" and kind == "BLOB":
+        # Some writers leave out that bytes are text.
+        return f"coalesce(try(decode({column})), cast({column} as varchar))"
+    elif wanted == "bigint" and kind in {"DOUBLE", "FLOAT"}:
+        # As landing does with a fraction of a second.
+        column = f"floor({column})"
+    return f"cast({column} as {wanted})"
 
 
 def _name(name: str) -> str:

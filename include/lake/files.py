@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,13 +29,15 @@ PARQUET_TYPES = {
 
 
 def check_files(lake: Lake, source: Source, files: Iterable[DataFile], *, strict: bool) -> None:
-    """Read the footers of Parquet files, several at a time.
+    """Read the footers of Parquet files and the headers of CSV files, several at a time.
 
-    Raises UserError for the first that is none, or (`strict`, as Spectrum is) has a column of
-    another type than its source declares.
+    Raises UserError for the first that is no Parquet, or (`strict`, as Spectrum is) has a column
+    of another type, or CSV columns in another order, than its source declares.
     """
 
     def fault(file: DataFile) -> str | None:
+        if file.name.endswith((".csv", ".csv.gz")):
+            return _wrong_header(lake, source, file) if strict else None
         try:
             schema = _schema(lake, file)
         except UserError as error:
@@ -44,13 +48,34 @@ def check_files(lake: Lake, source: Source, files: Iterable[DataFile], *, strict
             f"SOURCE={source.name}` writes it anew with that type."
         )
 
-    parquet = sorted(
-        (file for file in files if file.name.endswith(".parquet")), key=lambda file: file.path
+    checked = sorted(
+        (file for file in files if file.name.endswith((".parquet", ".csv", ".csv.gz"))),
+        key=lambda file: file.path,
     )
     with ThreadPoolExecutor(THREADS) as pool:
-        for found in pool.map(fault, parquet):
+        for found in pool.map(fault, checked):
             if found:
                 raise UserError(found)
+
+
+def _wrong_header(lake: Lake, source: Source, file: DataFile) -> str | None:
+    """What is wrong with a CSV file's first line, which Spectrum skips: it reads by position."""
+    try:
+        start = lake.head(file)
+        if file.name.endswith(".gz"):
+            start = zlib.decompressobj(wbits=31).decompress(start)
+        text = start.decode("utf-8-sig", errors="replace")
+    except (zlib.error, OSError) as error:
+        return f"{file.path} cannot be read ({error}): replace it or move it out of the lake."
+    names = [name.strip().lower() for name in next(csv.reader(text.splitlines()), [])]
+    declared = list(source.file_columns)
+    if names and names[: len(declared)] != declared[: len(names)]:
+        return (
+            f"{file.path}: its columns are {', '.join(names)}, but source {source.name} declares "
+            f"{', '.join(declared)}, and Spectrum reads CSV by position: `make compact "
+            f"SOURCE={source.name}` writes it anew as Parquet."
+        )
+    return None
 
 
 def fits(lake: Lake, source: Source, file: DataFile) -> bool:

@@ -24,7 +24,11 @@ def stale_sources(settings: Settings, manifest: Manifest) -> list[str]:
     """
     schema = f"{settings.schema_prefix}operations"
     with open_database(settings) as database:
-        rows = database.rows(f"select distinct source from {schema}.listed_partitions")
+        # The bound on late days leaves a source out that has been silent for longer.
+        rows = database.rows(
+            f"select source from {schema}.listed_partitions "
+            f"union select source from {schema}.built_partitions"
+        )
     present = {source for (source,) in rows}
     selectors = [
         unique_id.replace(f".{manifest.content['metadata']['project_name']}.", ":", 1)

@@ -1,11 +1,12 @@
 """What arrived since the last successful build, and the record of it in the warehouse.
 
-Schema `operations` holds five tables:
+Schema `operations` holds six tables:
 
 - `listed_partitions`: the lake as this run's first step found it;
 - `built_partitions`: the lake as of the last successful build;
 - `run_days`: the days of this run by source, which the models' macros read into literals;
 - `run`: whose days these are, and whether nothing was left out of them;
+- `built_until`: the newest arrival that a run of all its days has built;
 - `built_logic`: a checksum of every seed and of every incremental model's SQL, as last built.
 
 `find_run_days` writes all but the built ones before a build, `record_build` writes those after it,
@@ -20,6 +21,7 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from include.database import Database
+from include.lake.compaction import check_ended
 from include.lake.files import check_files, small_files
 from include.lake.listing import Listing, Partition, list_lake
 from include.lake.sources import Source, sources
@@ -36,6 +38,7 @@ TABLES = {
     "built_partitions": PARTITIONS,
     "run_days": "(source varchar(256), day varchar(16))",
     "run": "(run_id varchar(1024), is_whole boolean)",
+    "built_until": "(changed_at timestamp)",
     "built_logic": "(node varchar(1024), checksum varchar(256))",
 }
 
@@ -73,6 +76,7 @@ def find_run_days(
     """
     declared = sources(manifest)
     lake = open_lake(settings)
+    check_ended(lake, declared)
     schema = _create_tables(database, settings)
     logic = logic_checksums(manifest, settings)
     recorded: dict[str, str] = dict(
@@ -81,9 +85,9 @@ def find_run_days(
     changed = {node for node, checksum in logic.items() if recorded.get(node, checksum) != checksum}
     affected = _sources_of_changed_seeds(manifest, changed)
     # Days that are asked for, and all days of a changed seed, may lie before the bound.
-    since = None if asked or affected else _since(settings)
-    listing = list_lake(lake, declared, since)
     built = _read(database, f"{schema}.built_partitions")
+    since = None if asked or affected else _since(database, settings, schema)
+    listing = list_lake(lake, declared, since)
     partitioned = [source for source in declared if source.partition_columns]
 
     days: dict[str, list[str]] = {}
@@ -163,6 +167,11 @@ def record_build(
             f"insert into {schema}.built_partitions select * from {schema}.listed_partitions "
             f"where {_covered(schema)}"
         )
+        if is_whole:
+            newest = database.rows(f"select max(changed_at) from {schema}.listed_partitions")
+            if newest[0][0] is not None:
+                database.execute(f"delete from {schema}.built_until")
+                database.insert(f"{schema}.built_until", newest)
         for node in old:
             database.execute(f"delete from {schema}.built_logic where node = ?", [node])
         database.insert(f"{schema}.built_logic", list(new.items()))
@@ -231,10 +240,17 @@ def _sources_of_changed_seeds(manifest: Manifest, changed: Iterable[str]) -> set
     }
 
 
-def _since(settings: Settings) -> date | None:
-    if not settings.late_days:
+def _since(database: Database, settings: Settings, schema: str) -> date | None:
+    """The first day that is looked at: so many before the newest arrival that was built.
+
+    Not before today, for what arrived in a pause is not late. The whole lake if none was built.
+    """
+    until = database.rows(f"select changed_at from {schema}.built_until")
+    if not settings.late_days or not until:
         return None
-    return datetime.now(UTC).date() - timedelta(days=int(settings.late_days))
+    # A clock that runs ahead must not hide a day.
+    last: date = min(until[0][0].date(), datetime.now(UTC).date())
+    return last - timedelta(days=int(settings.late_days))
 
 
 def _check_files(
@@ -270,7 +286,7 @@ def _create_external_tables(
         return []
     from include.lake.spectrum import create_external_tables
 
-    return create_external_tables(database, settings, declared, listing, since)
+    return create_external_tables(database, settings, lake, declared, listing, since)
 
 
 def _create_tables(database: Database, settings: Settings) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from include.database import Database
-from include.lake.listing import Listing
+from include.lake.listing import Listing, list_lake
 from include.lake.sources import Source, data_ending
+from include.lake.storage import Lake
 from include.redshift import literal
 from include.settings import Settings, UserError
 
@@ -50,37 +51,47 @@ class ExternalTable:
 def create_external_tables(
     database: Database,
     settings: Settings,
+    lake: Lake,
     declared: Sequence[Source],
     listing: Listing,
     since: date | None = None,
 ) -> list[str]:
     """Make the external schema, its tables and their partitions as the sources and the lake say.
 
-    Partitions of days before `since` stay as they are. Returns what was changed, in lines. Raises
+    Partitions of days before `since`, which the listing leaves out, stay as they are; for a table
+    that is made anew the whole folder is listed. Returns what was changed, in lines. Raises
     UserError for a table that differs from its source in more than columns to be added.
     """
     schema = f"{settings.schema_prefix}spectrum"
     done = _create_schema(database, settings, schema)
     existing = _existing(database, schema)
+    found: dict[str, tuple[Listing, date | None]] = {}
     for source in declared:
-        done += _create_table(
-            database, schema, source, wanted(settings, source, listing), existing.get(source.name)
-        )
+        old = existing.get(source.name)
+        table = wanted(settings, source, listing, old)
+        found[source.name] = (listing, since)
+        if since and source.partition_columns and (old is None or old.format != table.format):
+            found[source.name] = (list_lake(lake, [source], None), None)
+            table = wanted(settings, source, found[source.name][0], old)
+        done += _create_table(database, schema, source, table, old)
     registered = _registered(database, schema)
     for source in declared:
         if source.partition_columns:
+            own, bound = found[source.name]
             there = registered.get(source.name, set())
-            days = {p.day for p in listing.partitions if p.source == source.name}
-            gone = {day for day in there - days if not since or date.fromisoformat(day) >= since}
+            days = {p.day for p in own.partitions if p.source == source.name}
+            gone = {day for day in there - days if not bound or date.fromisoformat(day) >= bound}
             done += _register(database, settings, f"{schema}.{source.name}", source, days - there)
             done += _remove(database, f"{schema}.{source.name}", source, gone)
     return done
 
 
-def wanted(settings: Settings, source: Source, listing: Listing) -> ExternalTable:
+def wanted(
+    settings: Settings, source: Source, listing: Listing, existing: ExternalTable | None = None
+) -> ExternalTable:
     """The table that a source must have; raises UserError for a folder of several formats.
 
-    An empty folder's table is Parquet, until it holds something else.
+    Without a file the format is that of the existing table, or Parquet until there is one.
     """
     formats = {
         source.formats[ending]
@@ -95,7 +106,7 @@ def wanted(settings: Settings, source: Source, listing: Listing) -> ExternalTabl
         )
     return ExternalTable(
         location=f"{settings.lake}/{source.name}/",
-        format=formats.pop() if formats else "parquet",
+        format=formats.pop() if formats else existing.format if existing else "parquet",
         columns=source.file_columns,
         partition_columns=source.partition_columns,
     )
@@ -197,6 +208,9 @@ def drift(table: ExternalTable, existing: ExternalTable) -> list[str]:
             f"it is partitioned by ({', '.join(existing.partition_columns)}), "
             f"not by ({', '.join(table.partition_columns)})"
         )
+    added = [column for column in table.columns if column not in existing.columns]
+    if table.format == "csv" and [*existing.columns, *added] != list(table.columns):
+        faults.append("its columns are in another order, by which CSV is read")
     for column, kind in existing.columns.items():
         if column not in table.columns:
             faults.append(f"no source column {column}")
@@ -240,7 +254,7 @@ def _register(
 def _remove(database: Database, table: str, source: Source, days: Iterable[str]) -> list[str]:
     gone = sorted(days)
     for day in gone:
-        database.execute(f"alter table {table} drop if exists partition ({_spec(source, day)})")
+        database.execute(f"alter table {table} drop partition ({_spec(source, day)})")
     return [f"removed {_partitions(gone)} of {table}: their folders are empty"] if gone else []
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from include.settings import Settings, UserError
 
 THREADS = 16
 """Requests to S3 at a time; botocore keeps as many connections open."""
+READ_REMEDY = "let this role list and read it (include/aws/policies/airflow_role.json)"
+WRITE_REMEDY = "let this role write to it (include/aws/policies/compaction_role.json)"
+HEAD_BYTES = 64 * 1024
+"""Read from the start of a text file: its header line lies in there."""
 FOOTER_BYTES = 64 * 1024
 """Read from the end of a Parquet file at first: the footer of most files is smaller."""
 
@@ -56,14 +61,23 @@ class Lake(Protocol):
     def footer(self, file: DataFile) -> IO[bytes]:
         """A Parquet file, opened to read its footer."""
 
+    def head(self, file: DataFile) -> bytes:
+        """The first bytes of a file, 64 kB at most."""
+
+    def exists(self, path: str) -> bool:
+        """Whether a file is there, by its path or URI."""
+
     def read(self, path: str) -> bytes:
-        """A whole file by its path or URI; raises FileNotFoundError if it is not there."""
+        """A whole file."""
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file; it is there whole, or not at all."""
 
-    def remove(self, paths: Sequence[str]) -> None:
-        """Remove files; one that is not there is no error."""
+    def move(self, path: str, target: str) -> None:
+        """Move a file; at no time is it in neither place. One that is gone is no error."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that is gone is no error."""
 
     def check(self) -> None:
         """Raise UserError if the lake is not there or cannot be read."""
@@ -107,6 +121,15 @@ class Folder:
         """The file itself; raises OSError."""
         return Path(file.path).open("rb")
 
+    def head(self, file: DataFile) -> bytes:
+        """The first bytes of a file; raises OSError."""
+        with Path(file.path).open("rb") as opened:
+            return opened.read(HEAD_BYTES)
+
+    def exists(self, path: str) -> bool:
+        """Whether a file is there."""
+        return Path(path).exists()
+
     def read(self, path: str) -> bytes:
         """A whole file; raises OSError."""
         return Path(path).read_bytes()
@@ -121,10 +144,15 @@ class Folder:
             os.fsync(file.fileno())
         hidden.rename(path)
 
-    def remove(self, paths: Sequence[str]) -> None:
-        """Remove files; raises OSError."""
-        for path in paths:
-            Path(path).unlink(missing_ok=True)
+    def move(self, path: str, target: str) -> None:
+        """Rename a file; raises OSError."""
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            Path(path).rename(target)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; raises OSError."""
+        Path(path).unlink(missing_ok=True)
 
     def check(self) -> None:
         """The lake is a folder that can be read."""
@@ -240,45 +268,60 @@ class Bucket:
         """The file's end, as much of it as its footer takes."""
         import io
 
+        if not file.size:
+            return io.BytesIO()
         key = self._key(file.path)
-        with self._explained():
-            end = self._end(key, min(FOOTER_BYTES, file.size))
-            # The last eight bytes are the footer's length and a mark.
-            length = int.from_bytes(end[-8:-4], "little") + 8
-            if len(end) < length <= file.size:
-                end = self._end(key, length)
+        end = self._read(key, Range=f"bytes=-{min(FOOTER_BYTES, file.size)}")
+        # The last eight bytes are the footer's length and a mark.
+        length = int.from_bytes(end[-8:-4], "little") + 8
+        if len(end) < length <= file.size:
+            end = self._read(key, Range=f"bytes=-{length}")
         return io.BytesIO(end)
 
-    def _end(self, key: str, length: int) -> bytes:
-        if not length:
+    def head(self, file: DataFile) -> bytes:
+        """The first bytes of an object."""
+        if not file.size:
             return b""
-        found = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes=-{length}")
-        content: bytes = found["Body"].read()
-        return content
+        return self._read(self._key(file.path), Range=f"bytes=0-{HEAD_BYTES - 1}")
+
+    def exists(self, path: str) -> bool:
+        """Whether an object is there.
+
+        By listing: for a key that is not there S3 answers "denied" to a role that may list only
+        some prefixes.
+        """
+        key = self._key(path)
+        with self._explained():
+            found = self.client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
+        return any(entry["Key"] == key for entry in found.get("Contents", []))
 
     def read(self, path: str) -> bytes:
-        """A whole object; raises FileNotFoundError."""
+        """A whole object."""
+        return self._read(self._key(path))
+
+    def _read(self, key: str, **options: str) -> bytes:
         with self._explained():
-            try:
-                found = self.client.get_object(Bucket=self.bucket, Key=self._key(path))
-            except self.client.exceptions.NoSuchKey:
-                raise FileNotFoundError(path) from None
+            found = self.client.get_object(Bucket=self.bucket, Key=key, **options)
             content: bytes = found["Body"].read()
         return content
 
     def write(self, path: str, content: bytes) -> None:
         """Write an object."""
-        with self._explained():
+        with self._explained("written to", WRITE_REMEDY):
             self.client.put_object(Bucket=self.bucket, Key=self._key(path), Body=content)
 
-    def remove(self, paths: Sequence[str]) -> None:
-        """Remove objects, as many in a request as S3 takes."""
-        keys = [{"Key": self._key(path)} for path in paths]
-        with self._explained():
-            for first in range(0, len(keys), 1000):
-                self.client.delete_objects(
-                    Bucket=self.bucket, Delete={"Objects": keys[first : first + 1000]}
-                )
+    def move(self, path: str, target: str) -> None:
+        """Copy an object, then remove it."""
+        source = {"Bucket": self.bucket, "Key": self._key(path)}
+        if self.exists(path):
+            with self._explained("written to", WRITE_REMEDY):
+                self.client.copy(source, self.bucket, self._key(target))
+            self.remove(path)
+
+    def remove(self, path: str) -> None:
+        """Remove an object; alone, since of many at once S3 refuses some without an error."""
+        with self._explained("written to", WRITE_REMEDY):
+            self.client.delete_object(Bucket=self.bucket, Key=self._key(path))
 
     def _key(self, path: str) -> str:
         return path.removeprefix(f"s3://{self.bucket}/")
@@ -289,7 +332,7 @@ class Bucket:
             self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, done: str = "read", denied: str = READ_REMEDY) -> Iterator[None]:
         """Turn what S3 and botocore raise into one sentence with a remedy."""
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -299,12 +342,13 @@ class Bucket:
             code = error.response["Error"]["Code"]
             remedies = {
                 "NoSuchBucket": "make the bucket, or set GAME_ANALYTICS_LAKE to another",
-                "AccessDenied": "let this role list and read it (include/aws/policies)",
+                "AccessDenied": denied,
                 "NoSuchKey": "a file went while the lake was read: run again",
                 "ExpiredToken": "the credentials have expired: renew them and run again",
             }
             remedy = remedies.get(code, "mend what S3 names, and run again")
-            raise UserError(f"the lake {self.root} cannot be read ({error}): {remedy}.") from None
+            message = f"the lake {self.root} cannot be {done} ({error}): {remedy}."
+            raise UserError(message) from None
         except BotoCoreError as error:
             raise UserError(
                 f"the lake {self.root} cannot be reached ({error}): "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -14,6 +15,7 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from botocore.exceptions import ClientError
 
 from include.lake.compaction import compact_source
 from include.lake.files import check_files
@@ -184,6 +186,48 @@ def test_compaction(client: Any) -> None:
     (file,) = lake.files(BETS)
     rows = pq.read_table(pa.BufferReader(lake.read(file.path))).to_pylist()
     assert rows == [{"betid": "000"}, {"betid": "001"}, {"betid": "002"}]
-    # Nothing is left of the journal.
-    listed = client.list_objects_v2(Bucket=BUCKET)["Contents"]
-    assert [entry["Key"] for entry in listed] == [file.path.removeprefix(f"s3://{BUCKET}/")]
+    # Nothing is left of the journal, and the files as they were are kept apart.
+    listed = {entry["Key"] for entry in client.list_objects_v2(Bucket=BUCKET)["Contents"]}
+    kept = {key for key in listed if key.startswith("lake/_compacted/")}
+    assert listed - kept == {file.path.removeprefix(f"s3://{BUCKET}/")}
+    assert {key.rsplit("/", 1)[-1] for key in kept} == {"0.csv", "1.csv", "2.csv"}
+
+
+@pytest.mark.parametrize("refused", ["put_object", "delete_object"])
+@pytest.mark.usefixtures("client")
+def test_a_refused_write_is_told_as_one(refused: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Bucket(f"s3://{BUCKET}/lake")
+
+    def refuse(**asked: str) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": str(asked)}}, refused)
+
+    monkeypatch.setattr(lake.client, refused, refuse)
+    told = r"cannot be written to .*AccessDenied.*policies/compaction_role\.json"
+    with pytest.raises(UserError, match=told):
+        lake.write(f"{lake.root}/a", b"x")
+        lake.remove(f"{lake.root}/a")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        ("betid", None),
+        ("BetId,surplus", None),
+        ("\ufeffbetid", None),
+        ("surplus,betid", "its columns are surplus, betid, but .* declares betid, and Spectrum"),
+        ("", None),
+    ],
+)
+def test_the_header_of_csv(client: Any, ending: str, header: str, fault: str | None) -> None:
+    body = f"{header}\n1\n".encode() if header else b""
+    key = f"lake/game_transactions/date=2026-09-01/a{ending}"
+    packed = gzip.compress(body) if ending.endswith("gz") else body
+    client.put_object(Bucket=BUCKET, Key=key, Body=packed)
+    lake = Bucket(f"s3://{BUCKET}/lake")
+    check_files(lake, BETS, lake.files(BETS), strict=False)
+    if fault is None:
+        check_files(lake, BETS, lake.files(BETS), strict=True)
+    else:
+        with pytest.raises(UserError, match=f"{fault}.*`make compact SOURCE=game_transactions`"):
+            check_files(lake, BETS, lake.files(BETS), strict=True)

@@ -64,6 +64,7 @@ def operations(service: str) -> frozenset[str]:
 def test_the_policies_are_these() -> None:
     assert [path.stem for path in POLICIES] == [
         "airflow_role",
+        "compaction_role",
         "spectrum_role",
         "spectrum_role_smoke",
         "spectrum_role_trust",

@@ -128,9 +128,10 @@ def _partitions(here: Place) -> list[Figure]:
     declared = sources(Manifest.read())
     with warehouse.opened() as database:
         began = time.perf_counter()
-        listing = list_lake(BucketLake(bucket.uri), declared, None)
+        lake_in_s3 = BucketLake(bucket.uri)
+        listing = list_lake(lake_in_s3, declared, None)
         listed = time.perf_counter()
-        create_external_tables(database, warehouse.settings, declared, listing)
+        create_external_tables(database, warehouse.settings, lake_in_s3, declared, listing)
         registered = time.perf_counter()
     progress(f"{PART}: {PARTITIONS:,} partitions registered in {registered - listed:.1f} s")
     return [

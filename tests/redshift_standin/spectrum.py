@@ -360,8 +360,6 @@ class Spectrum:
         )
         row = cursor.fetchone()
         if row is None:
-            if given["exists"]:
-                return
             raise Refused("42704", "Partition does not exist.")
         cursor.execute("delete from standin.external_files where relation = %s", row)
         cursor.execute(f"drop table standin_external.{row[0]}")

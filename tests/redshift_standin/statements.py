@@ -549,9 +549,7 @@ def add_partition(match: re.Match[str]) -> Statement:
     )
 
 
-@rule(
-    r"alter\s+table\s+(?P<name>NAME)\s+drop\s+(?P<exists>if\s+exists\s+)?(?P<partitions>partition\s*\(.*)"
-)
+@rule(r"alter\s+table\s+(?P<name>NAME)\s+drop\s+(?P<partitions>partition\s*\(.*)")
 def drop_partition(match: re.Match[str]) -> Statement:
     return nothing(
         "DDL",

@@ -21,6 +21,7 @@ SAID = (
     ("Database Error in model m\n  Spectrum Scan Error", "svl_s3log"),
     ("S3ServiceException: Access Denied, Status 403", "policies/spectrum_role.json"),
     ('password authentication failed for user "dbt"', "mend the secret"),
+    ("The security token included in the request is expired", "mend the secret"),
     ("BrokenPipe: server socket closed. Please check that", "security group"),
     ("('communication error', TimeoutError('timed out'))", "security group"),
     ('schema "operations" does not exist', "administrator"),
@@ -38,7 +39,16 @@ def test_every_remedy_is_tried_here() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    ["Query (1023) was aborted", 'column "x" does not exist', "division by zero", "", "10231"],
+    [
+        "Query (1023) was aborted",
+        'column "x" does not exist',
+        "division by zero",
+        "",
+        "10231",
+        'column "expired_at" does not exist',
+        'relation "communication_costs" does not exist',
+        "function typeof(text) does not exist",
+    ],
 )
 def test_an_unknown_error_has_none(message: str) -> None:
     assert remedy(message) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +12,11 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
 import duckdb
 
-from include.lake.compaction import compact_source
+from include.duckdb_file import DuckDB
+from include.lake import compaction, files
+from include.lake.compaction import check_ended, compact_source
+from include.lake.external_tables import create_views
+from include.lake.sources import sources
 from include.lake.storage import Folder
 from include.manifest import Manifest
 from include.settings import UserError
@@ -51,10 +54,13 @@ class Stopping(Folder):
         self._step()
         super().write(path, content)
 
-    def remove(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            self._step()
-            super().remove([path])
+    def move(self, path: str, target: str) -> None:
+        self._step()
+        super().move(path, target)
+
+    def remove(self, path: str) -> None:
+        self._step()
+        super().remove(path)
 
 
 @pytest.fixture
@@ -100,8 +106,64 @@ def test_every_format_becomes_parquet_of_the_declared_types(lake: Path) -> None:
 def test_stopped_anywhere_and_run_again(lake: Path, steps: int) -> None:
     with pytest.raises(StoppedError):
         compact_source(Stopping(lake, steps), manifest(), "game_transactions", None, None)
+    try:
+        check_ended(Folder(lake), sources(manifest()))
+    except UserError:
+        pass
+    else:
+        # Where a run would build, nothing is there twice, and nothing is missing.
+        with duckdb.connect() as connection:
+            create_views(DuckDB(connection), Folder(lake), "spectrum", sources(manifest()))
+            found = connection.execute("select betid from spectrum.game_transactions").fetchall()
+        assert sorted(found) == [(betid,) for betid, _ in EXPECTED]
     compact_source(Folder(lake), manifest(), "game_transactions", None, None)
     assert rows(lake) == EXPECTED
+    check_ended(Folder(lake), sources(manifest()))
+
+
+def test_what_was_merged_is_kept(lake: Path) -> None:
+    before = {path.relative_to(lake): path.read_bytes() for path in lake.rglob("?.*")}
+    compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+    kept = {
+        Path(*path.relative_to(lake / "_compacted").parts[1:]): path.read_bytes()
+        for path in (lake / "_compacted").rglob("?.*")
+    }
+    assert kept == before
+    assert len(kept) == 6
+
+
+def test_files_that_come_later_under_the_same_names(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (files, compaction):
+        # The merged file is a large one, which is left alone.
+        monkeypatch.setattr(module, "SMALL_BYTES", 100)
+    compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+    for number in range(2):
+        day = lake / "game_transactions/date=2026-09-01"
+        (day / "a.csv").write_text(f"realamount,betid\n1,later-{number}\n")
+        compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+    assert rows(lake) == sorted([*EXPECTED, ("later-0", "1"), ("later-1", "1")])
+
+
+def test_values_of_other_types_keep_their_meaning(tmp_path: Path) -> None:
+    day = tmp_path / "game_transactions/date=2026-09-01"
+    day.mkdir(parents=True)
+    duckdb.sql(
+        "select {'user_id': 'u', 'n': 1.5} as betid, encode('é') as realamount, 2.7 as n"
+        " union all by name select null as betid, '\\xFF'::blob as realamount"
+    ).write_parquet(str(day / "a.parquet"))
+    compact_source(Folder(tmp_path), manifest(), "game_transactions", None, None)
+    assert rows(tmp_path) == [('{"user_id":"u","n":1.5}', "é"), (None, "\\xFF")]
+
+
+def test_a_file_that_cannot_be_read_is_named_and_nothing_changes(lake: Path) -> None:
+    broken = lake / "game_transactions/date=2026-09-01/b.jsonl"
+    broken.write_text("{no json")
+    with pytest.raises(UserError, match=r"b\.jsonl, .*cannot be merged \(.*mend or move the one"):
+        compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+    assert broken.exists()
+    assert not (lake / "_compacted").exists()
 
 
 def test_only_the_days_that_are_asked_for(lake: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -178,12 +179,36 @@ def test_a_bound_on_late_days(tmp_path: Path) -> None:
     build = Build(tmp_path, late_days="10")
     today = datetime.now(UTC).date()
     recent, old = (str(today - timedelta(days=days)) for days in (3, 20))
-    event_file(build.lake, recent)
     forgotten = event_file(build.lake, old)
-    assert build.touched() == [recent]
+    event_file(build.lake, recent)
+    # Nothing was built, so nothing is late.
+    assert build.touched() == [old, recent]
     build.record()
     forgotten.unlink()
     assert build.touched() == []
+
+
+def test_a_pause_that_is_longer_than_late_days_loses_nothing(tmp_path: Path) -> None:
+    build = Build(tmp_path, late_days="3")
+    now = datetime.now(UTC)
+
+    def arrive(days_ago: int) -> str:
+        at = now - timedelta(days=days_ago)
+        path = event_file(build.lake, str(at.date()))
+        os.utime(path, (at.timestamp(), at.timestamp()))
+        return str(at.date())
+
+    arrive(40)
+    build.touched()
+    build.record()
+    in_the_pause, today = arrive(20), arrive(0)
+    # A run of one day does not tell that those before it were built.
+    build.touched(asked=(now.date(), now.date()))
+    build.record()
+    assert build.touched() == [in_the_pause]
+    build.record()
+    assert build.touched() == []
+    assert today == str(now.date())
 
 
 def test_a_changed_seed_touches_every_day_once(build: Build) -> None:
@@ -288,3 +313,16 @@ def test_the_prefix_is_in_every_schema(tmp_path: Path) -> None:
         "select distinct table_schema from information_schema.tables order by 1"
     ).fetchall()
     assert schemas == [("ann_operations",), ("ann_spectrum",)]
+
+
+def test_a_compaction_that_was_stopped_is_ended_first(build: Build) -> None:
+    event_file(build.lake, "2026-09-01")
+    journal = build.lake / "_compaction" / "raw_events.json"
+    journal.parent.mkdir()
+    merged = build.lake / "raw_events/year=2026/month=09/day=01/merged-1.parquet"
+    journal.write_text(json.dumps({"merged": str(merged), "moves": {"a": "b"}}))
+    # Nothing is there twice yet.
+    assert build.touched() == ["2026-09-01"]
+    merged.write_bytes(b"x")
+    with pytest.raises(UserError, match="twice: `make compact SOURCE=raw_events` ends it"):
+        build.touched()

@@ -27,6 +27,7 @@ EVENTS = Source(
     | dict.fromkeys(("year", "month", "day"), "varchar(16)"),
 )
 GAMES = Source("source.p.l.games", "games", (), {"id": "varchar(1024)"})
+DATE = {"date": "varchar(16)"}
 SETTINGS = Settings(target="redshift", lake="s3://b/lake", schema_prefix="ann_")
 ROLE = "arn:aws:iam::123456789012:role/spectrum"
 
@@ -95,7 +96,7 @@ def write(path: Path) -> None:
 def create(catalog: Catalog, lake: Path, *sources: Source, **options: Any) -> list[str]:
     listing = list_lake(Folder(lake), sources, options.get("since"))
     settings = options.pop("settings", SETTINGS)
-    return create_external_tables(catalog, settings, sources, listing, **options)
+    return create_external_tables(catalog, settings, Folder(lake), sources, listing, **options)
 
 
 def test_everything_from_nothing(lake: Path) -> None:
@@ -155,7 +156,7 @@ def test_a_partition_whose_folder_is_gone(lake: Path) -> None:
         ("raw_events", f'["2026","0{month}","0{day}"]')
         for month, day in ((8, 1), (9, 1), (9, 2), (9, 3))
     ]
-    drop = "alter table ann_spectrum.raw_events drop if exists partition "
+    drop = "alter table ann_spectrum.raw_events drop partition "
     create(catalog, lake, EVENTS)
     assert catalog.executed == [
         f"{drop}(year='2026', month='08', day='01')",
@@ -209,3 +210,39 @@ def test_one_format_per_folder(tmp_path: Path) -> None:
     write(tmp_path / "games/b.jsonl")
     with pytest.raises(UserError, match=r"holds csv and json files: .*`make compact SOURCE=games`"):
         create(Catalog(), tmp_path, GAMES)
+
+
+BETS = Source("s", "game_transactions", ("date",), {"a": "varchar(8)", "b": "varchar(8)"} | DATE)
+
+
+def test_a_table_made_anew_has_the_days_before_the_bound_as_well(tmp_path: Path) -> None:
+    for day in ("2026-07-01", "2026-09-02"):
+        write(tmp_path / f"game_transactions/date={day}/a.csv")
+    catalog = Catalog()
+    create(catalog, tmp_path, BETS, since=date(2026, 9, 1))
+    assert "OpenCSVSerde" in catalog.executed[0]
+    assert catalog.executed[1].count("partition (") == 2
+    # And one that only changes its format.
+    catalog = exists(BETS)
+    catalog.partitions = [("game_transactions", '["2026-07-01"]')]
+    create(catalog, tmp_path, BETS, since=date(2026, 9, 1))
+    drop, table, _ = catalog.executed
+    assert drop == "drop table ann_spectrum.game_transactions"
+    assert "OpenCSVSerde" in table
+
+
+def test_a_silent_source_keeps_its_table(tmp_path: Path) -> None:
+    write(tmp_path / "game_transactions/date=2026-07-01/a.csv")
+    catalog = exists(BETS, kind="org.apache.hadoop.hive.serde2.OpenCSVSerde")
+    catalog.partitions = [("game_transactions", '["2026-07-01"]')]
+    assert create(catalog, tmp_path, BETS, since=date(2026, 9, 1)) == []
+    assert catalog.executed == []
+
+
+def test_columns_of_csv_are_told_by_their_order(tmp_path: Path) -> None:
+    write(tmp_path / "game_transactions/date=2026-07-01/a.csv")
+    for columns in ({"b": "varchar(8)", "a": "varchar(8)"}, {"b": "varchar(8)"}):
+        existing = Source("s", "game_transactions", ("date",), columns | DATE)
+        catalog = exists(existing, kind="org.apache.hadoop.hive.serde2.OpenCSVSerde")
+        with pytest.raises(UserError, match="its columns are in another order, by which CSV"):
+            create(catalog, tmp_path, BETS)
