@@ -14,6 +14,7 @@ it, then clear that task with its downstream (a laptop: `make up`, `make retry T
 | a node | error: retried twice before it is red; failed test: never retried | call its owner |
 | `cross_model_tests` | marts disagree with each other | run the SQL that the error names |
 | `record_partitions`, `kpi_summary` | the marts are good; days may be built again | clear it |
+| `unlock` (Redshift) | the marts are good; other builds wait 90 minutes | nothing |
 
 A node is skipped, with all after it, if a source that it needs is stale; then `done` is red.
 
@@ -86,6 +87,11 @@ with (
     if transform.producer(settings):
         # Not above the nodes: they follow it while it runs, and outlive it if it fails.
         freshness >> transform.dbt_build(settings, manifest) >> kpis
+    if settings.target == "redshift":
+        unlock = step(
+            task_id="unlock", command=["include.build_lock", "free", *run], trigger_rule="all_done"
+        )
+        kpis >> unlock >> done
     # The nodes again: the tests run without skipped ones, the days of which stay unrecorded.
     [nodes, tests] >> record
     [nodes, tests, record] >> kpis

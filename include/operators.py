@@ -139,6 +139,26 @@ class DbtEnvironmentOperator(BaseOperator):
             os.killpg(self.process.pid, signal.SIGTERM)
 
 
+def keep_lock(settings: Settings, run_id: str) -> None:
+    """Let this run keep the build's lock while a worker builds a node by itself.
+
+    Raises AirflowException with the reason if the run may not build.
+    """
+    if settings.target == "local":
+        return
+    python = Path(settings.dbt_executable).with_name("python")
+    kept = subprocess.run(
+        [str(python), "-m", "include.build_lock", "keep", "--run-id", run_id],
+        cwd=ROOT,
+        env={**os.environ, **warehouse.environment(settings), **warehouse.login(settings)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if kept.returncode:
+        raise AirflowException(kept.stderr.strip().removeprefix("error: ") or kept.stdout)
+
+
 def keep_artifacts(project_dir: str, context: Any, **_: Any) -> None:
     """Keep what Cosmos's temporary copy of the project would take with it.
 
@@ -384,6 +404,7 @@ class DbtNodeOperator(ExplainedDbtOperator, DbtBuildLocalOperator):  # type: ign
         self.chosen(context)
         self.full_refresh = form_of(context).full_refresh
         self.artifacts = artifacts_of(context)
+        keep_lock(Settings.from_env(self.env), context["run_id"])
         super().execute(context, **kwargs)
 
 

@@ -95,7 +95,8 @@ def _cron_numbers(text: str, lowest: int, highest: int, names: tuple[str, ...]) 
     return numbers
 
 
-def _lake(name: str, value: str) -> str:
+def _place(name: str, value: str) -> str:
+    """A folder, or a prefix in S3."""
     if value.startswith("s3://"):
         prefix = value.rstrip("/")
         # A doubled slash is a folder without a name, in which Spectrum finds nothing.
@@ -103,6 +104,17 @@ def _lake(name: str, value: str) -> str:
             raise SettingError(name, value, "set it to s3://<bucket>/<prefix>, without // in it.")
         return prefix
     return _absolute(name, value)
+
+
+def _ids(kind: str) -> Callable[[str, str], str]:
+    def check(name: str, value: str) -> str:
+        ids = [text.strip() for text in value.split(",") if text.strip()]
+        for text in ids:
+            if not re.fullmatch(rf"{kind}-[0-9a-f]{{8,17}}", text):
+                raise SettingError(name, value, f"set it to ids such as {kind}-0123456789abcdef0.")
+        return ",".join(ids)
+
+    return check
 
 
 def _grantees(name: str, value: str) -> str:
@@ -131,11 +143,13 @@ def _days(name: str, value: str) -> str:
 class Settings:
     """One field per setting, by its name in lower case; `CHECKS` says what each may hold.
 
-    Paths are absolute. `lake` is a folder, or an S3 prefix without a slash at its end; `readers`
-    names who may read the marts. `late_days` is empty (the whole lake) or a number of days as text.
+    Paths are absolute. `lake` and `docs` are folders, or S3 prefixes without a slash at the end;
+    `readers` names who may read the marts. `late_days` is empty (the whole lake) or a number of
+    days as text. `ecs_subnets` and `ecs_security_groups` are ids with commas between them.
     """
 
     lake: str = "data/lake"
+    docs: str = "data/site"
     duckdb: str = "data/warehouse.duckdb"
     target: str = "local"
     execution: str = "watcher"
@@ -147,6 +161,12 @@ class Settings:
     spectrum_role: str = "default"
     readers: str = ""
     late_days: str = ""
+    ecs_cluster: str = "game-analytics"
+    ecs_task_definition: str = "game-analytics-dbt"
+    ecs_subnets: str = ""
+    ecs_security_groups: str = ""
+    ecs_log_group: str = "/ecs/game-analytics"
+    state_machine_arn: str = ""
     alert_topic_arn: str = ""
     deadline_minutes: str = "120"
     dbt_executable: str = ".venv/dbt/bin/dbt"
@@ -182,7 +202,26 @@ class Settings:
             raise SettingError(
                 "LAKE", settings.lake, "Redshift reads S3 alone: set it to s3://<bucket>/<prefix>."
             )
+        if settings.runs_on_ecs:
+            settings._check_ecs()
         return settings
+
+    def _check_ecs(self) -> None:
+        """A container reaches neither a file of this machine nor a folder."""
+        if self.target == "local":
+            remedy = "a container on ECS needs GAME_ANALYTICS_TARGET=redshift."
+            raise SettingError("EXECUTION", self.execution, remedy)
+        if not self.docs.startswith("s3://"):
+            remedy = "a container tells how it goes in S3: set it to s3://<bucket>/<prefix>."
+            raise SettingError("DOCS", self.docs, remedy)
+        if not self.ecs_subnets:
+            remedy = "set it to the subnets of the Fargate tasks, subnet-…,subnet-…."
+            raise SettingError("ECS_SUBNETS", self.ecs_subnets, remedy)
+
+    @property
+    def runs_on_ecs(self) -> bool:
+        """Whether dbt runs in containers on ECS, and not where Airflow's workers are."""
+        return self.execution in {"fargate", "ecs"}
 
     @property
     def is_s3(self) -> bool:
@@ -207,10 +246,11 @@ class Settings:
 
 
 CHECKS: dict[str, Callable[[str, str], str]] = {
-    "LAKE": _lake,
+    "LAKE": _place,
+    "DOCS": _place,
     "DUCKDB": _absolute,
     "TARGET": _one_of("local", "redshift"),
-    "EXECUTION": _one_of("watcher", "local"),
+    "EXECUTION": _one_of("watcher", "local", "fargate", "ecs"),
     "SCHEDULE": _schedule,
     "REPORTING_CURRENCY": _matching("[A-Z]{3}", "an ISO 4217 code such as USD"),
     "SCHEMA_PREFIX": _matching(
@@ -227,6 +267,17 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
     ),
     "READERS": _grantees,
     "LATE_DAYS": _days,
+    "ECS_CLUSTER": _matching("[A-Za-z0-9_:/-]{1,255}", "the name or the ARN of an ECS cluster"),
+    "ECS_TASK_DEFINITION": _matching(
+        "[A-Za-z0-9_:/-]{1,255}", "a task definition's family, family:revision or ARN"
+    ),
+    "ECS_SUBNETS": _ids("subnet"),
+    "ECS_SECURITY_GROUPS": _ids("sg"),
+    "ECS_LOG_GROUP": _matching("[A-Za-z0-9_./#-]{1,512}", "the name of a CloudWatch log group"),
+    "STATE_MACHINE_ARN": _matching(
+        r"(?:arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:stateMachine:[A-Za-z0-9_-]{1,80})?",
+        "arn:aws:states:<region>:<account>:stateMachine:<name>, or leave it empty",
+    ),
     "ALERT_TOPIC_ARN": _matching(
         r"(?:arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?",
         "the ARN of an SNS topic, arn:aws:sns:<region>:<account>:<name>, or leave it empty",

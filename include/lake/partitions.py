@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from include import build_lock
 from include.database import Database
 from include.lake.compaction import check_ended
 from include.lake.files import check_files, small_files
@@ -27,7 +28,7 @@ from include.lake.listing import Listing, Partition, list_lake
 from include.lake.sources import Source, sources
 from include.lake.storage import Lake, open_lake
 from include.manifest import Manifest
-from include.settings import Settings, UserError
+from include.settings import Settings
 
 PARTITIONS = (
     "(source varchar(256), day varchar(16), object_count bigint, byte_count bigint, "
@@ -72,12 +73,27 @@ def find_run_days(
     """List the lake, create the external tables, and write the run's days to the warehouse.
 
     The days are those whose files changed since the last successful build, or the days `asked` for
-    (first and last). Raises UserError for a lake that cannot be read.
+    (first and last). On Redshift the run takes the build's lock. Raises UserError for a lake that
+    cannot be read, LockedError while another run builds.
     """
     declared = sources(manifest)
     lake = open_lake(settings)
     check_ended(lake, declared)
-    schema = _create_tables(database, settings)
+    _create_tables(database, settings)
+    with build_lock.taken(database, settings, run_id):
+        return _find_run_days(database, settings, manifest, declared, lake, asked, run_id)
+
+
+def _find_run_days(
+    database: Database,
+    settings: Settings,
+    manifest: Manifest,
+    declared: list[Source],
+    lake: Lake,
+    asked: tuple[date, date] | None,
+    run_id: str,
+) -> RunDays:
+    schema = f"{settings.schema_prefix}operations"
     logic = logic_checksums(manifest, settings)
     recorded: dict[str, str] = dict(
         database.rows(f"select node, checksum from {schema}.built_logic")
@@ -143,14 +159,7 @@ def record_build(
     those may be more than this run has built.
     """
     schema = _create_tables(database, settings)
-    run = database.rows(f"select run_id, is_whole from {schema}.run")
-    if not run or run[0][0] != run_id:
-        other = (run[0][0] if run else "") or "a build without Airflow"
-        raise UserError(
-            f"the days of this run were replaced by those of {other}: "
-            "clear the task partitions with everything downstream, or start a new run."
-        )
-    is_whole = bool(run[0][1])
+    is_whole = build_lock.keep(database, settings, run_id)
     known = {node for (node,) in database.rows(f"select node from {schema}.built_logic")}
     logic = logic_checksums(manifest, settings)
     # A model that changed keeps its old checksum, and so its warning, until it is rebuilt whole; a

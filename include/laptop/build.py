@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -19,31 +20,40 @@ RUN_RESULTS = manifest.PROJECT / "target" / "run_results.json"
 
 def build(settings: Settings, arguments: list[str]) -> int:
     """Partitions, `dbt build`, and the fingerprints if every node was built; the exit code."""
+    run = ["--run-id", f"make build on {socket.gethostname()}"]
     with lock.hold("make build"):
         manifest.make(settings)
         in_dbt_environment(settings, "include.preflight")
-        in_dbt_environment(settings, "include.lake", "partitions")
-        RUN_RESULTS.unlink(missing_ok=True)
-        run_here(
-            settings,
-            [
-                *(settings.dbt_executable, "build", "--exclude-resource-type", "unit_test"),
-                *("--project-dir", str(manifest.PROJECT)),
-                *("--profiles-dir", str(manifest.PROJECT)),
-                *("--target", settings.target),
-                *arguments,
-            ],
-        )
+        in_dbt_environment(settings, "include.lake", "partitions", *run)
         try:
-            results = json.loads(RUN_RESULTS.read_bytes())
-        except (FileNotFoundError, ValueError):
-            print("Not recorded as built: dbt has built nothing.")
-            return 0
-        if missing := not_built(results):
-            print(f"Not recorded as built: {missing} of the nodes were not part of this build.")
-        else:
-            flags = ["--full-refresh"] if results["args"].get("full_refresh") else []
-            in_dbt_environment(settings, "include.lake", "record", *flags)
+            return _build(settings, arguments, run)
+        finally:
+            if settings.target == "redshift":
+                in_dbt_environment(settings, "include.build_lock", "free", *run)
+
+
+def _build(settings: Settings, arguments: list[str], run: list[str]) -> int:
+    RUN_RESULTS.unlink(missing_ok=True)
+    run_here(
+        settings,
+        [
+            *(settings.dbt_executable, "build", "--exclude-resource-type", "unit_test"),
+            *("--project-dir", str(manifest.PROJECT)),
+            *("--profiles-dir", str(manifest.PROJECT)),
+            *("--target", settings.target),
+            *arguments,
+        ],
+    )
+    try:
+        results = json.loads(RUN_RESULTS.read_bytes())
+    except (FileNotFoundError, ValueError):
+        print("Not recorded as built: dbt has built nothing.")
+        return 0
+    if missing := not_built(results):
+        print(f"Not recorded as built: {missing} of the nodes were not part of this build.")
+    else:
+        flags = ["--full-refresh"] if results["args"].get("full_refresh") else []
+        in_dbt_environment(settings, "include.lake", "record", *run, *flags)
     return 0
 
 

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from dbt.adapters.factory import get_adapter_by_type
 from dbt.cli.main import dbtRunner
 from dbt_common.events.base_types import EventMsg
 
-from include import failing_rows
+from include import build_lock, failing_rows
 from include.manifest import Manifest, dbt_arguments
 from include.settings import Settings, UserError
 from include.watcher import CROSS_MODEL_TESTS, NEWS_LINE
@@ -50,10 +50,12 @@ class Request:
     """What to build.
 
     `select` holds dbt selectors, None selects all. `tests` names the tests that span nodes: they
-    run in the end, if all went well. `artifacts` is the folder for dbt's artifacts.
+    run in the end, if all went well. `artifacts` is the folder for dbt's artifacts. `run_id` says
+    whose build this is, for the lock.
     """
 
     artifacts: str
+    run_id: str
     select: list[str] | None = None
     tests: list[str] = field(default_factory=list)
     full_refresh: bool = False
@@ -92,10 +94,14 @@ class Entry:
 class Newsroom:
     """Sorts dbt's events by node, and tells of a node once it and its tests have ended."""
 
-    def __init__(self, manifest: Manifest, request: Request, adapter: str) -> None:
+    def __init__(
+        self, manifest: Manifest, artifacts: Path, adapter: str, publish: Callable[[News], None]
+    ) -> None:
+        """`publish` gets the news of each node, on the reporter's thread."""
         self.manifest = manifest
-        self.request = request
+        self.artifacts = artifacts
         self.adapter = adapter
+        self.publish = publish
         self.events: queue.SimpleQueue[dict[str, Any] | threading.Event] = queue.SimpleQueue()
         self.owner: dict[str, str] = {node: node for node in manifest.built}
         for node in manifest.built:
@@ -135,7 +141,7 @@ class Newsroom:
         self.events.put(event)
 
     def report(self) -> None:
-        """Print the news for ever; the reporter's thread."""
+        """Publish the news for ever; the reporter's thread."""
         while True:
             event = self.events.get()
             if isinstance(event, threading.Event):
@@ -158,7 +164,7 @@ class Newsroom:
                 entry.waiting.clear()
             if not entry.waiting and not entry.told:
                 entry.told = True
-                self._print(owner, entry)
+                self._tell(owner, entry)
 
     def catch_up(self) -> None:
         """Wait until all that was heard so far has been told."""
@@ -168,7 +174,7 @@ class Newsroom:
         while self.reporter.is_alive() and not told.wait(0.1):
             pass
 
-    def _print(self, owner: str, entry: Entry) -> None:
+    def _tell(self, owner: str, entry: Entry) -> None:
         status = max((result["status"] for result in entry.results), key=SEVERITY.index)
         if entry.skipped and status == "error":
             status = "skipped"
@@ -181,9 +187,7 @@ class Newsroom:
             lines=entry.lines[-LINES:],
             results=[self._told(r) for r in entry.results if r["status"] != "success"],
         )
-        # In one piece: dbt logs to the same stream on other threads.
-        sys.stdout.write(f"{NEWS_LINE}{json.dumps(asdict(news))}\n")
-        sys.stdout.flush()
+        self.publish(news)
 
     def _told(self, result: Mapping[str, Any]) -> dict[str, Any]:
         told = {name: result[name] for name in ("unique_id", "status", "message")}
@@ -211,7 +215,7 @@ class Newsroom:
         file = Path(node["original_file_path"])
         # A generic test lies below the file that declares it.
         name = file if file.name == Path(result["path"]).name else file / result["path"]
-        path = Path(self.request.artifacts) / "compiled" / node["package_name"] / name
+        path = self.artifacts / "compiled" / node["package_name"] / name
         return path.read_text() if path.is_file() else ""
 
 
@@ -221,10 +225,32 @@ def _rows(response: Mapping[str, Any]) -> int | None:
     return int(rows) if rows is not None and int(rows) >= 0 else None
 
 
-def build(request: Request, settings: Settings) -> int:
-    """Run dbt and print the news; returns the exit code."""
+def print_news(news: News) -> None:
+    """A line of the standard output; in one piece, for dbt logs there on other threads."""
+    sys.stdout.write(f"{NEWS_LINE}{json.dumps(asdict(news))}\n")
+    sys.stdout.flush()
+
+
+def build(
+    request: Request, settings: Settings, publish: Callable[[News], None] = print_news
+) -> int:
+    """Run dbt and publish the news; returns the exit code.
+
+    Raises LockedError or LockLostError if this run may not build.
+    """
+    with build_lock.renewed(settings, request.run_id, interrupt):
+        return _build(request, settings, publish)
+
+
+def interrupt(reason: str) -> None:
+    """End dbt, from any thread."""
+    print(f"error: {reason}", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _build(request: Request, settings: Settings, publish: Callable[[News], None]) -> int:
     manifest = Manifest.read()
-    newsroom = Newsroom(manifest, request, settings.adapter)
+    newsroom = Newsroom(manifest, Path(request.artifacts), settings.adapter, publish)
     common = dbt_arguments(settings, Path(request.artifacts))
     # Parsed once for both commands.
     parsed = dbtRunner().invoke(["--quiet", "parse", "--no-write-json", *common])

@@ -76,6 +76,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         channel.flush()
         request = {
             "artifacts": str(artifacts_of(context)),
+            "run_id": context["run_id"],
             "select": None
             if wanted == built
             else [selector(self.manifest.nodes[node]) for node in sorted(wanted)],

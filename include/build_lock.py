@@ -1,0 +1,177 @@
+"""`python -m include.build_lock keep|free --run-id ID`: one build at a time in a warehouse.
+
+Airflow, the state machine and `make build` share one lock. It is a row of `operations.build_lock`
+on Redshift, beside the days that a build works on: who can build can reach it, and builds with
+another schema prefix have another. It is a lease: a run takes it with its first step and gives it
+back with its last, and as long as a process of the run builds, that process renews it. What a dead
+run has left expires, and the next run takes it over. A run that lost its lock meanwhile finds out
+with its next renewal, and stops.
+
+DuckDB needs none: its file has one writer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from include.database import Database, open_database
+from include.settings import Settings, UserError
+
+logger = logging.getLogger(__name__)
+
+LEASE_MINUTES = 90
+"""For how long a run has the lock while nothing renews it: between tasks, before a retry, while a
+worker builds a node alone. Longer than a statement may take (`include/aws/bootstrap.sql`)."""
+RENEWED_MINUTES = 5
+"""How long the lock outlives a process that renews it."""
+RENEW_SECONDS = 30.0
+"""How often that process does."""
+
+
+class LockedError(UserError):
+    """Another run builds: what to do is to wait."""
+
+
+class LockLostError(UserError):
+    """The run that wants to go on is no longer the one that may."""
+
+
+@contextmanager
+def taken(database: Database, settings: Settings, run_id: str) -> Iterator[None]:
+    """Take the lock for a run that begins, or keep it; given back only if the block fails.
+
+    The schema `operations` must be there. Raises LockedError while another run has the lock.
+    """
+    if settings.target == "local":
+        yield
+        return
+    database.execute(
+        f"create table if not exists {_table(settings)} "
+        "(run_id varchar(1024), renewed_at timestamp, expires_at timestamp)"
+    )
+    if expired := _take(database, settings, run_id, LEASE_MINUTES):
+        logger.warning("%s has left the build's lock behind: taken over.", expired)
+    try:
+        yield
+    except BaseException:
+        with suppress(UserError):
+            free(database, settings, run_id)
+        raise
+
+
+def _take(database: Database, settings: Settings, run_id: str, minutes: int) -> str:
+    """Take or keep the lock; returns whose it was if it had expired."""
+    table = _table(settings)
+    with database.transaction():
+        # First of all: a snapshot taken before the lock would not see who came before us.
+        database.execute(f"lock table {table}")
+        found = database.rows(f"select run_id, expires_at, expires_at > getdate() from {table}")
+        for other, until, is_alive in found:
+            if other != run_id and is_alive:
+                raise LockedError(
+                    f"{other} builds in this warehouse, and has the lock until {until:%H:%M} UTC "
+                    "unless it renews it: wait for its end, then start again."
+                )
+        database.execute(f"delete from {table}")
+        database.execute(
+            f"insert into {table} select ?, getdate(), dateadd(minute, {minutes}, getdate())",
+            [run_id],
+        )
+    return next((other for other, _, _ in found if other != run_id), "")
+
+
+def keep(database: Database, settings: Settings, run_id: str, minutes: int = LEASE_MINUTES) -> bool:
+    """Take the lock, or keep it, for a run that goes on; returns whether its days are all there is.
+
+    Raises LockedError while another run has it, LockLostError if another one has begun since.
+    """
+    took = "" if settings.target == "local" else _take(database, settings, run_id, minutes)
+    run = database.rows(f"select run_id, is_whole from {settings.schema_prefix}operations.run")
+    if not run or run[0][0] != run_id:
+        other = took or (run[0][0] if run else "") or "a build without Airflow"
+        if settings.target != "local":
+            free(database, settings, run_id)
+        raise LockLostError(
+            f"the days of this run were replaced by those of {other}: "
+            "clear the task partitions with everything downstream, or start a new run."
+        )
+    return bool(run[0][1])
+
+
+def free(database: Database, settings: Settings, run_id: str) -> None:
+    """Give the lock back; one that is another run's stays."""
+    database.execute(f"delete from {_table(settings)} where run_id = ?", [run_id])
+
+
+@contextmanager
+def renewed(settings: Settings, run_id: str, lost: Callable[[str], None]) -> Iterator[None]:
+    """Renew the lock of a run while the block builds; `lost` is told, once, why it no longer may.
+
+    Calls `lost` from another thread. A warehouse that cannot be reached is asked again for as long
+    as the lock lasts. Raises LockedError or LockLostError if the run may not go on.
+    """
+    if settings.target == "local":
+        yield
+        return
+    with open_database(settings) as database:
+        keep(database, settings, run_id, RENEWED_MINUTES)
+    ended = threading.Event()
+
+    def renew() -> None:
+        failures = 0
+        while not ended.wait(RENEW_SECONDS):
+            try:
+                with open_database(settings) as database:
+                    keep(database, settings, run_id, RENEWED_MINUTES)
+                failures = 0
+            except (LockedError, LockLostError) as error:
+                lost(str(error))
+                return
+            except UserError as error:
+                failures += 1
+                logger.warning("The lock could not be renewed: %s", error)
+                if failures * RENEW_SECONDS >= RENEWED_MINUTES * 60:
+                    lost(f"the lock could not be renewed for {RENEWED_MINUTES} minutes: {error}")
+                    return
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    with open_database(settings) as database:
+        keep(database, settings, run_id)
+
+
+def _table(settings: Settings) -> str:
+    return f"{settings.schema_prefix}operations.build_lock"
+
+
+def main() -> int:
+    """Keep the lock for a step that another program runs, or give it back."""
+    parser = argparse.ArgumentParser(prog="python -m include.build_lock")
+    parser.add_argument("action", choices=("keep", "free"))
+    parser.add_argument("--run-id", required=True)
+    asked = parser.parse_args()
+    settings = Settings.from_env(os.environ)
+    if settings.target == "local":
+        return 0
+    try:
+        with open_database(settings) as database:
+            (keep if asked.action == "keep" else free)(database, settings, asked.run_id)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

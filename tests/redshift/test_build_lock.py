@@ -1,0 +1,141 @@
+"""One build at a time on Redshift: who has the lock, who takes it over, who finds it lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+pytest.importorskip("psycopg2", reason="runs in dbt's environment")
+
+from include import build_lock
+from include.build_lock import LockedError, LockLostError
+from include.database import Database, open_database
+from include.settings import Settings
+
+PREFIX = "lock_"
+SETTINGS = Settings(target="redshift", lake="s3://any/where", schema_prefix=PREFIX)
+TABLE = f"{PREFIX}operations.build_lock"
+
+
+@pytest.fixture
+def environment(login: Callable[[str], dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in login(PREFIX).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def database(environment: None) -> Iterator[Database]:
+    """The warehouse, as the first step of a run finds it."""
+    assert environment is None
+    with open_database(SETTINGS) as database:
+        database.execute(f"drop table if exists {TABLE}")
+        days = f"{PREFIX}operations.run"
+        database.execute(f"drop table if exists {days}")
+        database.execute(f"create table {days} (run_id varchar(1024), is_whole boolean)")
+        yield database
+
+
+def begin(database: Database, run_id: str) -> None:
+    """The first step of a run: the lock, then its days."""
+    with build_lock.taken(database, SETTINGS, run_id):
+        database.execute(f"delete from {PREFIX}operations.run")
+        database.insert(f"{PREFIX}operations.run", [(run_id, True)])
+
+
+def let_expire(database: Database) -> None:
+    database.execute(f"update {TABLE} set expires_at = dateadd(minute, -1, getdate())")
+
+
+def test_a_second_run_waits_for_the_end_of_the_first(database: Database) -> None:
+    begin(database, "airflow")
+    with pytest.raises(LockedError, match=r"airflow builds in this warehouse.* until \d\d:\d\d"):
+        begin(database, "state machine")
+    build_lock.free(database, SETTINGS, "state machine")
+    with pytest.raises(LockedError):
+        begin(database, "state machine")
+    begin(database, "airflow")
+    assert build_lock.keep(database, SETTINGS, "airflow") is True
+    build_lock.free(database, SETTINGS, "airflow")
+    begin(database, "state machine")
+
+
+def test_what_a_dead_run_left_is_taken_over_and_it_finds_out(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin(database, "dead")
+    let_expire(database)
+    begin(database, "next")
+    assert "dead has left the build's lock behind" in caplog.text
+    with pytest.raises(LockedError, match="next builds"):
+        build_lock.keep(database, SETTINGS, "dead")
+    build_lock.free(database, SETTINGS, "next")
+    with pytest.raises(LockLostError, match=r"replaced by those of next: clear the task partit"):
+        build_lock.keep(database, SETTINGS, "dead")
+    # It took the lock to look, and must not keep others out with it.
+    begin(database, "third")
+
+
+def test_a_run_may_go_on_after_its_lock_expired_if_nobody_came(database: Database) -> None:
+    begin(database, "slow")
+    let_expire(database)
+    assert build_lock.keep(database, SETTINGS, "slow")
+    with pytest.raises(LockedError):
+        begin(database, "other")
+
+
+def test_a_first_step_that_fails_gives_the_lock_back(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), build_lock.taken(database, SETTINGS, "broken"):
+        raise ZeroDivisionError
+    begin(database, "other")
+
+
+def test_a_build_renews_its_lock_and_hears_that_it_is_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_lock, "RENEW_SECONDS", 0.2)
+    begin(database, "builder")
+    heard: list[str] = []
+    with (
+        pytest.raises(LockedError, match="thief"),
+        build_lock.renewed(SETTINGS, "builder", heard.append),
+    ):
+        before = database.rows(f"select renewed_at from {TABLE}")
+        time.sleep(2)
+        assert database.rows(f"select renewed_at from {TABLE}") > before
+        assert heard == []
+        while not heard:
+            # The builder renews again and again: be quicker once.
+            let_expire(database)
+            try:
+                begin(database, "thief")
+            except LockedError:
+                continue
+            time.sleep(1)
+    assert len(heard) == 1
+    assert "thief" in heard[0]
+
+
+def test_of_many_that_begin_at_once_one_builds(database: Database) -> None:
+    begin(database, "first")
+    build_lock.free(database, SETTINGS, "first")
+    winners: list[str] = []
+    barrier = threading.Barrier(6)
+
+    def attempt(name: str) -> None:
+        with open_database(SETTINGS) as own:
+            barrier.wait()
+            try:
+                begin(own, name)
+            except LockedError:
+                return
+            winners.append(name)
+
+    threads = [threading.Thread(target=attempt, args=(f"run {n}",)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(winners) == 1
