@@ -13,8 +13,7 @@ it, then clear that task with its downstream (a laptop: `make up`, `make retry T
 | `dbt_build` | dbt itself died, twice restarted; nodes then build themselves, one by one | wait |
 | a node | error: retried twice before it is red; failed test: never retried | call its owner |
 | `cross_model_tests` | marts disagree with each other | run the SQL that the error names |
-| `record_partitions`, `kpi_summary` | the marts are good; days may be built again | clear it |
-| `unlock` (Redshift) | the marts are good; other builds wait 90 minutes | nothing |
+| `record_partitions`, `kpi_summary`, `unlock` | the marts are good, if not recorded | clear it |
 
 A node is skipped, with all after it, if a source that it needs is stale; then `done` is red.
 
@@ -84,9 +83,9 @@ with (
     )
 
     preflight >> partitions >> freshness >> nodes >> tests
-    if transform.producer(settings):
+    if build := transform.dbt_build(settings, manifest):
         # Not above the nodes: they follow it while it runs, and outlive it if it fails.
-        freshness >> transform.dbt_build(settings, manifest) >> kpis
+        freshness >> build >> kpis
     if settings.target == "redshift":
         unlock = step(
             task_id="unlock", command=["include.build_lock", "free", *run], trigger_rule="all_done"

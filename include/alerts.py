@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.exceptions import AirflowFailException
 
 from include.settings import ROOT, Settings
 
@@ -28,6 +29,10 @@ SNS_SECONDS = 5
 LATE = """Run {run} of DAG {dag} has not ended {minutes} minutes after its logical date.
 It goes on. Look what it waits for: a task that runs for long, one that waits for its retry, or a
 worker or triggerer that is away."""
+
+
+class ToldElsewhereError(AirflowFailException):
+    """A task ends for the failure of another one, whose alert is enough; it is not retried."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,8 @@ def report_failure(topic: str, context: Any) -> None:
     one alert. Never raises, so that the task ends as it would have; Airflow itself would let pass
     what is no Exception, such as its own timeout.
     """
+    if isinstance(context.get("exception"), ToldElsewhereError):
+        return
     try:
         alert = Alert.of(context)
         logger.error("%s\n%s", alert.line, alert.text)

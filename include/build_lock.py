@@ -67,6 +67,8 @@ def taken(database: Database, settings: Settings, run_id: str) -> Iterator[None]
 
 def _take(database: Database, settings: Settings, run_id: str, minutes: int) -> str:
     """Take or keep the lock; returns whose it was if it had expired."""
+    if settings.target == "local":
+        return ""
     table = _table(settings)
     with database.transaction():
         # First of all: a snapshot taken before the lock would not see who came before us.
@@ -91,12 +93,11 @@ def keep(database: Database, settings: Settings, run_id: str, minutes: int = LEA
 
     Raises LockedError while another run has it, LockLostError if another one has begun since.
     """
-    took = "" if settings.target == "local" else _take(database, settings, run_id, minutes)
+    took = _take(database, settings, run_id, minutes)
     run = database.rows(f"select run_id, is_whole from {settings.schema_prefix}operations.run")
     if not run or run[0][0] != run_id:
         other = took or (run[0][0] if run else "") or "a build without Airflow"
-        if settings.target != "local":
-            free(database, settings, run_id)
+        free(database, settings, run_id)
         raise LockLostError(
             f"the days of this run were replaced by those of {other}: "
             "clear the task partitions with everything downstream, or start a new run."
@@ -106,6 +107,8 @@ def keep(database: Database, settings: Settings, run_id: str, minutes: int = LEA
 
 def free(database: Database, settings: Settings, run_id: str) -> None:
     """Give the lock back; one that is another run's stays."""
+    if settings.target == "local":
+        return
     database.execute(f"delete from {_table(settings)} where run_id = ?", [run_id])
 
 
@@ -114,7 +117,7 @@ def renewed(settings: Settings, run_id: str, lost: Callable[[str], None]) -> Ite
     """Renew the lock of a run while the block builds; `lost` is told, once, why it no longer may.
 
     Calls `lost` from another thread. A warehouse that cannot be reached is asked again for as long
-    as the lock lasts. Raises LockedError or LockLostError if the run may not go on.
+    as the lock lasts. Raises LockedError or LockLostError if the run may not begin or go on.
     """
     if settings.target == "local":
         yield
@@ -122,6 +125,11 @@ def renewed(settings: Settings, run_id: str, lost: Callable[[str], None]) -> Ite
     with open_database(settings) as database:
         keep(database, settings, run_id, RENEWED_MINUTES)
     ended = threading.Event()
+    reasons: list[str] = []
+
+    def lose(reason: str) -> None:
+        reasons.append(reason)
+        lost(reason)
 
     def renew() -> None:
         failures = 0
@@ -131,13 +139,13 @@ def renewed(settings: Settings, run_id: str, lost: Callable[[str], None]) -> Ite
                     keep(database, settings, run_id, RENEWED_MINUTES)
                 failures = 0
             except (LockedError, LockLostError) as error:
-                lost(str(error))
+                lose(str(error))
                 return
             except UserError as error:
                 failures += 1
                 logger.warning("The lock could not be renewed: %s", error)
                 if failures * RENEW_SECONDS >= RENEWED_MINUTES * 60:
-                    lost(f"the lock could not be renewed for {RENEWED_MINUTES} minutes: {error}")
+                    lose(f"the lock could not be renewed for {RENEWED_MINUTES} minutes: {error}")
                     return
 
     thread = threading.Thread(target=renew, daemon=True)
@@ -147,6 +155,9 @@ def renewed(settings: Settings, run_id: str, lost: Callable[[str], None]) -> Ite
     finally:
         ended.set()
         thread.join()
+        if reasons:
+            # Whatever the block made of it: this is why it ended.
+            raise LockLostError(reasons[0])
     with open_database(settings) as database:
         keep(database, settings, run_id)
 

@@ -105,6 +105,10 @@ class Manifest:
         """The name of a node, as dbt selects it."""
         return str(self.nodes[unique_id]["name"])
 
+    def selector(self, unique_id: str) -> str:
+        """What selects this node, and no other, in dbt."""
+        return f"fqn:{'.'.join(self.nodes[unique_id]['fqn'])}"
+
     def tests_of(self, unique_id: str) -> list[str]:
         """The ids of the data tests that `dbt build` of this node alone runs, in a fixed order."""
         return self._tests_by_node.get(unique_id, [])

@@ -198,6 +198,8 @@ class ExplainedDbtOperator:
     nodes: Mapping[str, frozenset[str]]
     files: Mapping[str, str]
     artifacts: Path = ARTIFACTS
+    compiled_sql: str
+    overwrite_rtif_after_execution: bool
     problems: Sequence[Mapping[str, Any]] = ()
 
     def chosen(self, context: Any) -> list[str]:
@@ -221,6 +223,20 @@ class ExplainedDbtOperator:
         self.raise_for(results)
         said = "\n".join(result.full_output[-20:])
         raise AirflowException(f"dbt ended with exit code {result.exit_code}.\n{said}")
+
+    def raise_for_news(self, news: Mapping[str, Any], context: Any) -> None:
+        """Raise what dbt has said of the node, with all that is needed to mend it."""
+        self.artifacts = artifacts_of(context)
+        self.artifacts.mkdir(parents=True, exist_ok=True)
+        with_sql = [result for result in news["results"] if result.get("sql")]
+        for result in with_sql:
+            sql_file(self.artifacts, result["unique_id"]).write_text(result["sql"])
+        # What the UI shows as the rendered template.
+        self.compiled_sql = "\n\n".join(
+            f"-- {result['unique_id']}\n{result['sql']}" for result in with_sql
+        )
+        self.overwrite_rtif_after_execution = True
+        self.raise_for(news["results"])
 
     def raise_for(self, results: Iterable[Mapping[str, Any]]) -> None:
         """Raise for the results that are a failure, if there are any.
@@ -404,7 +420,7 @@ class DbtNodeOperator(ExplainedDbtOperator, DbtBuildLocalOperator):  # type: ign
         self.chosen(context)
         self.full_refresh = form_of(context).full_refresh
         self.artifacts = artifacts_of(context)
-        keep_lock(Settings.from_env(self.env), context["run_id"])
+        keep_lock(Settings.from_env(self.env or {}), context["run_id"])
         super().execute(context, **kwargs)
 
 
@@ -487,8 +503,3 @@ def result_of(context: Any, task_id: str, key: str) -> Any:
         message = f"The run has no result of {task_id}: clear that task with its downstream."
         raise AirflowFailException(message)
     return result[key]
-
-
-def selector(node: Mapping[str, Any]) -> str:
-    """What selects this node, and no other, in dbt."""
-    return f"fqn:{'.'.join(node['fqn'])}"

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import re
 
+# Of a conflict dbt passes on the number alone.
+CONFLICT = r"^\s*1023\s*$|\b1023\b.*serializable|serializable isolation violation"
+LOGIN = (
+    r"password authentication failed"
+    r"|(token|credentials?|password)[^.\n]{0,40} (has|have|is|are) expired"
+)
+CONNECTION = (
+    r"(server|socket|connection) (is )?closed|connection (reset|refused)|broken ?pipe|\beof\b"
+    r"|timed out|network socket|communication (link )?(error|failure)"
+    r"|name or service not known|getaddrinfo"
+)
 REMEDIES = (
     (
-        # Of this one dbt passes on the number alone.
-        r"(?m)^\s*1023\s*$|\b1023\b.*serializable|serializable isolation violation",
+        CONFLICT,
         "another transaction wrote the same table: clear the task, and keep other writers away "
         "from the schemas of the build",
     ),
@@ -47,15 +57,12 @@ REMEDIES = (
         "S3 or Glue refused the role of Spectrum: give it include/aws/policies/spectrum_role.json",
     ),
     (
-        r"password authentication failed"
-        r"|(token|credentials?|password)[^.\n]{0,40} (has|have|is|are) expired",
+        LOGIN,
         "the credentials are wrong or have expired: mend the secret of the connection, "
         "then clear the task, which reads it anew",
     ),
     (
-        r"(server|socket|connection) (is )?closed|connection (reset|refused)|broken ?pipe|\beof\b"
-        r"|timed out|network socket|communication (link )?(error|failure)"
-        r"|name or service not known|getaddrinfo",
+        CONNECTION,
         "the connection to the warehouse was lost or refused: see that the cluster is up and its "
         "security group lets this machine in, then clear the task",
     ),
@@ -67,8 +74,19 @@ REMEDIES = (
 """Patterns of what a warehouse says, and the remedy; the first that is found counts."""
 
 
+TRANSIENT = f"{CONFLICT}|{LOGIN}|{CONNECTION}"
+"""Of these a second try may find nothing: a password may have been rotated a moment ago."""
+
+
+def is_transient(message: str) -> bool:
+    """Whether an error may be gone when the same is tried again, by its words."""
+    return _found(TRANSIENT, message)
+
+
 def remedy(message: str) -> str | None:
     """The remedy for an error by its words, without a full stop; None if none is known."""
-    return next(
-        (text for pattern, text in REMEDIES if re.search(pattern, message, re.IGNORECASE)), None
-    )
+    return next((text for pattern, text in REMEDIES if _found(pattern, message)), None)
+
+
+def _found(pattern: str, message: str) -> bool:
+    return re.search(pattern, message, re.IGNORECASE | re.MULTILINE) is not None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, BaseOperator, Param
@@ -22,7 +22,7 @@ from cosmos.dbt.graph import DbtNode
 
 from include import warehouse
 from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest
-from include.operators import CrossModelTestsOperator, DbtNodeOperator, selector
+from include.operators import CrossModelTestsOperator, DbtNodeOperator
 from include.run_form import FIELDS
 from include.settings import Settings
 from include.watcher import CROSS_MODEL_TESTS
@@ -31,8 +31,32 @@ from include.watcher.producer import DbtBuildOperator
 
 MAX_ACTIVE_TASKS = {"local": 2, "redshift": 8}
 """Per target. DuckDB takes one writer at a time, so more tasks would only wait for each other."""
-NODE_OPERATORS = {"local": DbtNodeOperator, "watcher": WatchedNodeOperator}
-TESTS_OPERATORS = {"local": CrossModelTestsOperator, "watcher": WatchedTestsOperator}
+
+
+class Operators(NamedTuple):
+    """What a mode of execution makes tasks with; `producer` runs dbt for all nodes, if any does."""
+
+    node: Callable[..., BaseOperator]
+    tests: Callable[..., BaseOperator]
+    producer: Callable[..., BaseOperator] | None
+
+
+def operators(settings: Settings) -> Operators:
+    """The operators of the setting EXECUTION."""
+    if not settings.runs_on_ecs:
+        return {
+            "local": Operators(DbtNodeOperator, CrossModelTestsOperator, None),
+            "watcher": Operators(WatchedNodeOperator, WatchedTestsOperator, DbtBuildOperator),
+        }[settings.execution]
+    # Only then: it is half a second of each parse of the DAG.
+    from include.ecs import nodes, producer
+
+    return {
+        "ecs": Operators(nodes.ContainerNodeOperator, nodes.ContainerTestsOperator, None),
+        "fargate": Operators(
+            nodes.FargateNodeOperator, nodes.FargateTestsOperator, producer.FargateBuildOperator
+        ),
+    }[settings.execution]
 
 
 def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
@@ -49,10 +73,10 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         place = {"dag": given["dag"], "task_group": given["task_group"], "task_id": node.name}
         if node.has_ephemeral_materialization:
             return EmptyOperator(**place)
-        return NODE_OPERATORS[settings.execution](
+        return operators(settings).node(
             **place,
             **task_args,
-            select=selector(manifest.nodes[node.unique_id]),
+            select=manifest.selector(node.unique_id),
             # Not `--exclude resource_type:unit_test`: an error in a project that has none.
             dbt_cmd_flags=["--exclude-resource-type", "unit_test"],
             # Tests with another parent wait for cross_model_tests.
@@ -60,6 +84,7 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
             sources={node.unique_id: manifest.sources(node.unique_id)},
             files=_files(manifest, [node.unique_id, *manifest.tests_of(node.unique_id)]),
             model_file=_files(manifest, [node.unique_id])[node.unique_id],
+            **({"settings": settings} if settings.runs_on_ecs else {}),
             owner=manifest.owner(node.unique_id) or "airflow",
             outlets=[marts(manifest)[node.name]] if node.name in marts(manifest) else [],
         )
@@ -70,8 +95,8 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         project_config=project,
         profile_config=warehouse.profile(settings),
         execution_config=ExecutionConfig(
-            execution_mode=ExecutionMode.LOCAL,
-            invocation_mode=InvocationMode.SUBPROCESS,
+            execution_mode=ExecutionMode.AWS_ECS if settings.runs_on_ecs else ExecutionMode.LOCAL,
+            invocation_mode=None if settings.runs_on_ecs else InvocationMode.SUBPROCESS,
             dbt_executable_path=settings.dbt_executable,
         ),
         render_config=RenderConfig(
@@ -88,17 +113,24 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
 def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
     """The task of all data tests that no single node's task runs."""
     tests = manifest.tests_across()
-    return TESTS_OPERATORS[settings.execution](
+    own = (
+        {"settings": settings}
+        if settings.runs_on_ecs
+        else {
+            "dbt_executable_path": settings.dbt_executable,
+            "invocation_mode": InvocationMode.SUBPROCESS,
+            "install_deps": False,
+            "emit_datasets": False,
+            "env": warehouse.environment(settings),
+        }
+    )
+    return operators(settings).tests(
         task_id=CROSS_MODEL_TESTS,
         # Without the skipped nodes there is still something to test.
         trigger_rule="none_failed",
         project_dir=str(PROJECT),
         profile_config=warehouse.profile(settings),
-        dbt_executable_path=settings.dbt_executable,
-        invocation_mode=InvocationMode.SUBPROCESS,
-        install_deps=False,
-        emit_datasets=False,
-        env=warehouse.environment(settings),
+        **own,
         sources={manifest.name(test): manifest.sources(test) for test in tests},
         nodes={manifest.name(test): manifest.parents(test) & manifest.built for test in tests},
         files=_files(manifest, tests),
@@ -107,16 +139,14 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
 
 def producer(settings: Settings) -> str | None:
     """The task that the nodes follow, in the modes that have one."""
-    return PRODUCER if settings.execution == "watcher" else None
+    return PRODUCER if operators(settings).producer else None
 
 
-def dbt_build(settings: Settings, manifest: Manifest) -> BaseOperator:
-    """The task that runs dbt for all nodes at once, which their own tasks follow."""
-    return DbtBuildOperator(
-        task_id=PRODUCER,
-        settings=settings,
-        manifest=manifest,
-        assets=marts(manifest),
+def dbt_build(settings: Settings, manifest: Manifest) -> BaseOperator | None:
+    """The task that runs dbt for all nodes at once, which their own tasks follow; None without."""
+    make = operators(settings).producer
+    return make and make(
+        task_id=PRODUCER, settings=settings, manifest=manifest, assets=marts(manifest)
     )
 
 

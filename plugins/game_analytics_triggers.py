@@ -150,6 +150,7 @@ class NodeTrigger(BaseTrigger):
     def __init__(self, producer: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.producer = producer
+        self.was_at_work = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its arguments, by which the triggerer makes it anew."""
@@ -169,7 +170,10 @@ class NodeTrigger(BaseTrigger):
         elif not again and (status or "").startswith(NOT_BUILT):
             yield TaskSkippedEvent()
         else:
-            yield TriggerEvent({"status": status})  # type: ignore[no-untyped-call]
+            event: dict[str, Any] = {"status": status}
+            if status is None and self.was_at_work and producer.state == "failed":
+                event["producer_failed"] = True
+            yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def status(self, producer: Producer, ti: Any) -> str | None:
         """What the producer says of the node, None if it has to be built by its own task."""
@@ -187,7 +191,7 @@ class NodeTrigger(BaseTrigger):
             if producer.state == "skipped":
                 return NOT_BUILT + f"{self.producer} was skipped"
             if producer.state not in ENDED:
-                ended = None
+                ended, self.was_at_work = None, True
                 continue
             ended = ended or time.monotonic()
             # One that was killed, or marked by hand, may have left a dbt that has yet to stop.

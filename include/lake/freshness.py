@@ -16,8 +16,12 @@ from include.manifest import Manifest, dbt_arguments
 from include.settings import Settings, UserError
 
 
-def stale_sources(settings: Settings, manifest: Manifest) -> list[str]:
+def stale_sources(
+    settings: Settings, manifest: Manifest, artifacts: Path | None = None
+) -> list[str]:
     """The unique ids of the sources that are past their `error_after`.
+
+    dbt's `sources.json` stays in the folder `artifacts`, if one is given.
 
     A source without files is no error and has no freshness: dbt would call it infinitely stale, so
     it is not asked about. Raises UserError if dbt could not tell.
@@ -39,8 +43,9 @@ def stale_sources(settings: Settings, manifest: Manifest) -> list[str]:
     ]
     if not selectors:
         return []
-    with tempfile.TemporaryDirectory() as target:
-        found = _asked(settings, selectors, Path(target))
+    # Apart from the manifest that Airflow reads.
+    with tempfile.TemporaryDirectory() as scratch:
+        found = _asked(settings, selectors, artifacts or Path(scratch))
     broken = [result["unique_id"] for result in found if result["status"] == "runtime error"]
     if broken:
         raise UserError(
@@ -50,7 +55,7 @@ def stale_sources(settings: Settings, manifest: Manifest) -> list[str]:
 
 
 def _asked(settings: Settings, selectors: list[str], target: Path) -> list[dict[str, Any]]:
-    """dbt's results; the folder keeps its artifacts apart from the manifest that Airflow reads."""
+    """dbt's results; its artifacts are in the folder."""
     # Exit code 1 also means "stale": the results tell the difference.
     subprocess.run(
         [

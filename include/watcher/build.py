@@ -15,13 +15,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dbt.adapters.factory import get_adapter_by_type
-from dbt.cli.main import dbtRunner
+from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt_common.events.base_types import EventMsg
 
 from include import build_lock, failing_rows
@@ -50,15 +51,16 @@ class Request:
     """What to build.
 
     `select` holds dbt selectors, None selects all. `tests` names the tests that span nodes: they
-    run in the end, if all went well. `artifacts` is the folder for dbt's artifacts. `run_id` says
-    whose build this is, for the lock.
+    run in the end, if all went well. `artifacts` is the folder for dbt's artifacts, `run_id` whose
+    build this is, `catalog` whether dbt's `catalog.json` is wanted after a good one.
     """
 
     artifacts: str
-    run_id: str
+    run_id: str = ""
     select: list[str] | None = None
     tests: list[str] = field(default_factory=list)
     full_refresh: bool = False
+    catalog: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,19 @@ class Newsroom:
         while self.reporter.is_alive() and not told.wait(0.1):
             pass
 
+    def close(self, ended: dbtRunnerResult) -> None:
+        """Wait for the news of a command that has ended; raises if it did not come to its end.
+
+        Without it a node whose news were lost, or a hook that failed, would pass in silence.
+        """
+        self.catch_up()
+        if isinstance(ended.exception, KeyboardInterrupt):
+            raise ended.exception
+        if ended.exception is not None:
+            raise BuildError(f"dbt ended before its end: {ended.exception}")
+        if not self.reporter.is_alive() or not (ended.success or self.told_bad):
+            raise BuildError("dbt failed, and not in a node; its log stands above.")
+
     def _tell(self, owner: str, entry: Entry) -> None:
         status = max((result["status"] for result in entry.results), key=SEVERITY.index)
         if entry.skipped and status == "error":
@@ -231,32 +246,36 @@ def print_news(news: News) -> None:
     sys.stdout.flush()
 
 
+class BuildError(UserError):
+    """dbt could not come to its end."""
+
+
 def build(
     request: Request, settings: Settings, publish: Callable[[News], None] = print_news
-) -> int:
-    """Run dbt and publish the news; returns the exit code.
+) -> None:
+    """Run dbt and publish the news, whatever they are.
 
-    Raises LockedError or LockLostError if this run may not build.
+    Raises BuildError, KeyboardInterrupt if dbt was stopped, LockedError or LockLostError if this
+    run may not build.
     """
     with build_lock.renewed(settings, request.run_id, interrupt):
-        return _build(request, settings, publish)
+        _build(request, settings, publish)
 
 
 def interrupt(reason: str) -> None:
     """End dbt, from any thread."""
-    print(f"error: {reason}", file=sys.stderr, flush=True)
+    print(f"Stopping dbt: {reason}", flush=True)
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def _build(request: Request, settings: Settings, publish: Callable[[News], None]) -> int:
+def _build(request: Request, settings: Settings, publish: Callable[[News], None]) -> None:
     manifest = Manifest.read()
     newsroom = Newsroom(manifest, Path(request.artifacts), settings.adapter, publish)
     common = dbt_arguments(settings, Path(request.artifacts))
     # Parsed once for both commands.
     parsed = dbtRunner().invoke(["--quiet", "parse", "--no-write-json", *common])
     if not parsed.success:
-        print(f"error: dbt cannot parse the project: {parsed.exception}", file=sys.stderr)
-        return 1
+        raise BuildError(f"dbt cannot parse the project: {parsed.exception}")
     dbt = dbtRunner(manifest=parsed.result, callbacks=[newsroom.hear])  # type: ignore[arg-type]
     selected = [] if request.select is None else ["--select", *request.select]
     excluded = ["--exclude", *map(manifest.name, manifest.tests_across())]
@@ -269,23 +288,28 @@ def _build(request: Request, settings: Settings, publish: Callable[[News], None]
             *(*selected, *(excluded if len(excluded) > 1 else []), *flags, *common),
         ]
     )
-    newsroom.catch_up()
-    if built.exception is not None:
-        print(f"error: dbt ended before its end: {built.exception}", file=sys.stderr)
-        return 130 if isinstance(built.exception, KeyboardInterrupt) else 1
-    if not newsroom.reporter.is_alive() or not (built.success or newsroom.told_bad):
-        # Else a node whose news were lost, or a hook that failed, would pass in silence.
-        print("error: dbt failed, and not in a node; its log stands above.", file=sys.stderr)
-        return 1
+    newsroom.close(built)
     if built.success and request.tests:
         tests = [test for test in manifest.tests_across() if manifest.name(test) in request.tests]
         newsroom.follow(tests, CROSS_MODEL_TESTS)
-        tested = dbt.invoke(["test", "--select", *request.tests, *flags, *common])
-        newsroom.catch_up()
-        if tested.exception is not None:
-            print(f"error: dbt ended before its end: {tested.exception}", file=sys.stderr)
-            return 130 if isinstance(tested.exception, KeyboardInterrupt) else 1
-    return 0
+        with all_results(Path(request.artifacts)):
+            newsroom.close(dbt.invoke(["test", "--select", *request.tests, *flags, *common]))
+    if built.success and request.catalog:
+        described = dbt.invoke(["--quiet", "docs", "generate", "--no-compile", *common])
+        if not described.success:
+            # For whoever reads: the build is good without it.
+            print(f"The catalog could not be made: {described.exception or 'see the log'}")
+
+
+@contextmanager
+def all_results(artifacts: Path) -> Iterator[None]:
+    """Keep in `run_results.json` what was there before a second command of the same build."""
+    file = artifacts / "run_results.json"
+    before = json.loads(file.read_bytes())["results"] if file.is_file() else []
+    yield
+    if before and file.is_file():
+        content = json.loads(file.read_bytes())
+        file.write_text(json.dumps({**content, "results": [*before, *content["results"]]}))
 
 
 def stop_with_parent() -> None:
@@ -302,13 +326,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=stop_with_parent, daemon=True).start()
     try:
-        return build(request, Settings.from_env(os.environ))
+        build(request, Settings.from_env(os.environ))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: stopped.", file=sys.stderr)
         return 130
+    return 0
 
 
 if __name__ == "__main__":

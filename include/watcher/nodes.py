@@ -9,12 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 from game_analytics_triggers import NEWS, NOT_BUILT
 
-from include.operators import (
-    CrossModelTestsOperator,
-    DbtNodeOperator,
-    artifacts_of,
-    sql_file,
-)
+from include.operators import CrossModelTestsOperator, DbtNodeOperator
 
 PRODUCER = "dbt_build"
 """The task of the `DbtBuildOperator`."""
@@ -33,8 +28,6 @@ class WatchedOperator:
         trigger_kwargs={"producer": PRODUCER},
         next_method="resume",
     )
-    overwrite_rtif_after_execution: bool
-    compiled_sql: str
 
     def resume(self, context: Any, event: Mapping[str, Any]) -> None:
         """Tell of what the producer has found, or run dbt for this node alone."""
@@ -44,23 +37,8 @@ class WatchedOperator:
         elif status.startswith(NOT_BUILT):
             raise AirflowSkipException(status)
         elif status in {"fail", "error"}:
-            self._tell(context)
-
-    def _tell(self, context: Any) -> None:
-        """Raise what dbt has found, with all that is needed to mend it."""
-        news = context["ti"].xcom_pull(task_ids=context["ti"].task_id, key=NEWS)
-        self.artifacts = artifacts_of(context)
-        self.artifacts.mkdir(parents=True, exist_ok=True)
-        for result in news["results"]:
-            if sql := result.get("sql"):
-                sql_file(self.artifacts, result["unique_id"]).write_text(sql)
-        self.compiled_sql = "\n\n".join(
-            f"-- {result['unique_id']}\n{result['sql']}"
-            for result in news["results"]
-            if result.get("sql")
-        )
-        self.overwrite_rtif_after_execution = True
-        self.raise_for(news["results"])  # type: ignore[attr-defined]
+            news = context["ti"].xcom_pull(task_ids=context["ti"].task_id, key=NEWS)
+            self.raise_for_news(news, context)  # type: ignore[attr-defined]
 
 
 class WatchedNodeOperator(WatchedOperator, DbtNodeOperator):  # type: ignore[misc]

@@ -24,7 +24,6 @@ from include.operators import (
     DbtEnvironmentOperator,
     artifacts_of,
     form_of,
-    selector,
     skip_reasons,
 )
 from include.settings import Settings
@@ -45,6 +44,8 @@ class DbtBuildOperator(DbtEnvironmentOperator):
     """
 
     template_fields: Sequence[str] = ()
+    publishes = False
+    """Whether dbt's artifacts are published where it ran."""
 
     def __init__(
         self,
@@ -79,16 +80,17 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             "run_id": context["run_id"],
             "select": None
             if wanted == built
-            else [selector(self.manifest.nodes[node]) for node in sorted(wanted)],
+            else [self.manifest.selector(node) for node in sorted(wanted)],
             "tests": self._tests(context),
             "full_refresh": form_of(context).full_refresh,
+            "catalog": wanted == built and self.publishes,
         }
         try:
             for news in self._follow(json.dumps(request), channel) if wanted else ():
                 channel.tell(self._task_id(news["unique_id"]), news)
         finally:
             # Marked by hand, the task ends before dbt does: then nobody may build yet.
-            channel.done = self.process is None or self.process.poll() is not None
+            channel.done = self.has_ended()
             channel.flush()
         for task_id in channel.good():
             if asset := self.assets.get(task_id):
@@ -96,6 +98,14 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         counts = Counter(status.split(":")[0] for status, _ in channel.nodes.values())
         self.log.info("%s", ", ".join(f"{count} {status}" for status, count in counts.items()))
         return dict(counts)
+
+    def has_ended(self) -> bool:
+        """Whether no dbt of this task builds any more."""
+        return self.process is None or self.process.poll() is not None
+
+    def let_go(self) -> None:
+        """What becomes of dbt when the task's supervisor is gone, and its worker perhaps too."""
+        self.on_kill()
 
     def _tests(self, context: Any) -> list[str]:
         """The names of the tests that span nodes, all of which this run builds."""
@@ -176,7 +186,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
                 return said.get(timeout=SUPERVISOR_SECONDS)
             except Empty:
                 if os.getppid() != supervisor:
-                    self.on_kill()
+                    self.let_go()
                     raise AirflowException("The supervisor of this task is gone.") from None
 
 

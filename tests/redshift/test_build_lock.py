@@ -99,7 +99,7 @@ def test_a_build_renews_its_lock_and_hears_that_it_is_lost(
     begin(database, "builder")
     heard: list[str] = []
     with (
-        pytest.raises(LockedError, match="thief"),
+        pytest.raises(LockLostError, match="thief"),
         build_lock.renewed(SETTINGS, "builder", heard.append),
     ):
         before = database.rows(f"select renewed_at from {TABLE}")

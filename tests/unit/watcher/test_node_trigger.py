@@ -108,7 +108,11 @@ def test_what_dbt_has_not_built_gets_a_worker_when_dbt_has_ended(
     monkeypatch: pytest.MonkeyPatch, status: str | None, state: str
 ) -> None:
     event, _ = outcome(monkeypatch, status, None, "queued", "running", "up_for_retry", state)
-    assert (type(event), event.payload) == (TriggerEvent, {"status": None})
+    # Whether it failed while this one waited, or long before it was cleared.
+    told = {"producer_failed": True} if state == "failed" else {}
+    assert (type(event), event.payload) == (TriggerEvent, {"status": None, **told})
+    event, _ = outcome(monkeypatch, status, state)
+    assert event.payload == {"status": None}
 
 
 @pytest.mark.parametrize("attempt", [1, 2])

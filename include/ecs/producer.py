@@ -1,0 +1,131 @@
+"""The task that runs one container for all nodes, and publishes what it tells of each."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException
+from game_analytics_triggers import file_name
+
+from include.container import EVENTS, REQUEST, RESULT
+from include.documents import Documents, open_documents
+from include.ecs import tasks
+from include.settings import UserError
+from include.watcher import NEWS_LINE
+from include.watcher.producer import DbtBuildOperator
+
+POLL_SECONDS = 1.0
+"""How often S3 is asked for events."""
+DESCRIBE_SECONDS = 5.0
+"""How often ECS is asked whether the task still runs."""
+LATE_SECONDS = 20.0
+"""How long after its task's end events of a container may come."""
+
+
+class FargateBuildOperator(DbtBuildOperator):
+    """Runs `include.container follow` in a Fargate task for all nodes that are not built yet.
+
+    A try that finds a container of an earlier one at work, whose worker was lost, follows that one
+    from its first event on, and starts none.
+    """
+
+    publishes = True
+    task_arn = ""
+    has_told = False
+
+    def execute(self, context: Any) -> dict[str, int]:
+        """Build and publish; returns the number of nodes by status."""
+        self.context = context
+        self.ecs = tasks.client()
+        return super().execute(context)
+
+    def lines(self, *_: str, request: str | None = None) -> Iterator[str]:
+        """Start a container, or find the one that works, and yield its news.
+
+        Raises AirflowException with the reason if it does not come to its end.
+        """
+        mark = tasks.started_by(self.context["ti"])
+        running = tasks.find(self.ecs, self.settings, mark)
+        if running:
+            self.task_arn = running[0]["taskArn"]
+            root = _asked_of(running[0])
+            self.log.info("Following %s, which an earlier try has started.", self.task_arn)
+        else:
+            tasks.wait_until_stopped(self.ecs, self.settings, mark)
+            root = self._start(mark, request or "")
+            self.log.info("Started %s.", self.task_arn)
+        self.log.info(
+            "What it tells comes by %s; its log: CloudWatch, group %s.",
+            root,
+            self.settings.ecs_log_group,
+        )
+        yield from self._told(open_documents(root))
+
+    def _start(self, mark: str, request: str) -> str:
+        """Start a container; returns where it will tell how it goes."""
+        ti = self.context["ti"]
+        run = f"{self.settings.docs}/runs/{file_name(ti.run_id)}"
+        root = f"{run}/{file_name(ti.task_id)}/try_{ti.try_number}"
+        try:
+            open_documents(root).write(REQUEST, request.encode())
+        except UserError as error:
+            raise AirflowException(str(error)) from None
+        variables = {
+            **tasks.environment(self.settings),
+            "AIRFLOW_CTX_DAG_ID": ti.dag_id,
+            "AIRFLOW_CTX_DAG_RUN_ID": ti.run_id,
+        }
+        command = ["follow", "--request", f"{root}/{REQUEST}"]
+        self.task_arn = tasks.start(self.ecs, self.settings, mark, command, variables)
+        return root
+
+    def _told(self, documents: Documents) -> Iterator[str]:
+        seen, ended, asked = "", None, time.monotonic()
+        while True:
+            # The result first: when it is there, all events are.
+            result = documents.read(RESULT)
+            for name in documents.names(EVENTS, after=seen):
+                for line in (documents.read(name) or b"").decode().splitlines():
+                    yield f"{NEWS_LINE}{line}"
+                seen = name
+            if result is not None:
+                self.has_told = True
+                break
+            if time.monotonic() > asked + DESCRIBE_SECONDS:
+                asked = time.monotonic()
+                task = tasks.describe(self.ecs, self.settings, self.task_arn)
+                if task["lastStatus"] == "STOPPED":
+                    ended = ended or time.monotonic()
+                    if time.monotonic() > ended + LATE_SECONDS:
+                        self.has_told = True
+                        raise AirflowException(tasks.explain(task))
+            time.sleep(POLL_SECONDS)
+        told = json.loads(result)
+        if told["status"] in {"error", "stopped"}:
+            raise AirflowException(f"dbt in ECS task {self.task_arn}: {told['message']}")
+        self.log.info("%s", told["message"])
+
+    def has_ended(self) -> bool:
+        """Whether no container of this task builds any more."""
+        return not self.task_arn or self.has_told
+
+    def let_go(self) -> None:
+        """Let the container work on: the next try follows it."""
+
+    def on_kill(self) -> None:
+        """Stop the container; a node that has to build itself waits for its end."""
+        if self.task_arn and not self.has_told:
+            reason = f"Airflow ended the task {self.task_id}"
+            tasks.stop(self.ecs, self.settings, self.task_arn, reason)
+
+
+def _asked_of(task: dict[str, Any]) -> str:
+    """Where a running container tells how it goes, from its command."""
+    for override in task.get("overrides", {}).get("containerOverrides", ()):
+        for word in override.get("command", ()):
+            if word.endswith(f"/{REQUEST}"):
+                return str(word.removesuffix(f"/{REQUEST}"))
+    raise AirflowException(f"{task['taskArn']} is no container of this task: stop it in ECS.")
