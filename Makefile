@@ -51,6 +51,10 @@ $(foreach name,airflow dbt,$(shell { .venv/$(name)/bin/python -c '' \
 	@.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(LOCKS)/uv.txt
 	@touch $@
 
+# Node.js comes from the Python index, what runs on it from npm's.
+NPM = PATH="$(CURDIR)/.venv/aws/bin:$$PATH" npm ci --prefix .venv/aws/asl --cache .venv/cache/npm \
+	--silent --ignore-scripts --no-audit --no-fund --no-update-notifier
+
 define install
 	@echo "Installing the $(1) environment into .venv/$(1)"
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" .venv/$(1)
@@ -64,8 +68,10 @@ endef
 .venv/dbt/.installed: .venv/uv/.installed $(LOCKS)/dbt.txt
 	$(call install,dbt)
 
-.venv/aws/.installed: .venv/uv/.installed $(LOCKS)/aws.txt
+.venv/aws/.installed: .venv/uv/.installed $(LOCKS)/aws.txt $(LOCKS)/asl/package-lock.json
 	$(call install,aws)
+	@mkdir -p .venv/aws/asl && cp $(LOCKS)/asl/package.json $(LOCKS)/asl/package-lock.json .venv/aws/asl
+	@$(NPM) || echo "Without npm's registry the state machine's linter is missing, and its test is skipped."
 
 .venv/%/.installed-dev: .venv/%/.installed $(LOCKS)/%-dev.txt
 	@echo "Adding the test tools to .venv/$*"

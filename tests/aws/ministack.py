@@ -19,6 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv/aws/bin/python"
+PROGRAM = Path(__file__).with_name("emulator.py")
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 
@@ -56,11 +57,14 @@ class MiniStack:
             "TMPDIR": str(folder),
             "HOME": str(folder),
             "LOG_LEVEL": "WARNING",
+            # Nothing beside the tests.
+            "PYTHONDONTWRITEBYTECODE": "1",
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHON"))}
         with (folder / "ministack.log").open("wb") as log:
             process = subprocess.Popen(
-                [python, "-m", "ministack"],
+                # -P: the folder of the program has a module ministack, too.
+                [python, "-P", PROGRAM],
                 env={**inherited, **own, **environment},
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
