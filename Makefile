@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run up down retry build airflow land generate compact manifest bench smoke-redshift test lock
+.PHONY: help install install-dev run up down retry build airflow land generate compact manifest bench smoke-redshift check-account test lock
 
 # The sample that `make run` lands into an empty lake.
 DAYS ?= 30
@@ -124,6 +124,9 @@ bench: install manifest ## Measure against goals, to data/benchmarks: ARGS="land
 
 smoke-redshift: install-dev ## Ask a real Redshift (REDSHIFT_*) what the tests ask its stand-in; ARGS="names of entries"
 	@$(DBT_PYTHON) -m tests.redshift_standin.conformance $(ARGS)
+
+check-account: install ## List what the AWS account still lacks for the settings as they are
+	@$(DBT_PYTHON) -m include.aws.account
 
 # dbt's environment and Airflow's cannot be one: each runs the tests that it can import.
 # Their temporary files stay in the checkout, and those of the last time go.
