@@ -1,6 +1,7 @@
 """Runs MiniStack, taught what AWS does and it does not. A program of its environment (.venv/aws).
 
-1. CloudFormation keeps all of a task definition: `Secrets`, health check, volumes.
+1. CloudFormation keeps all of a task definition: `Secrets`, health check, volumes. A secret of a
+   template without a value has none.
 2. `ecs:runTask.sync` answers with the task alone, fails with the task's description if a container
    did not end well, with AmazonECS.Unknown if ECS placed none, and stops it at a time-out.
 3. `aws-sdk:s3:getObject` exists.
@@ -29,6 +30,7 @@ from typing import Any
 # By name: MiniStack is in no environment that the types are checked in.
 stepfunctions: Any = import_module("ministack.services.stepfunctions")
 provisioners: Any = import_module("ministack.services.cloudformation.provisioners")
+secrets: Any = import_module("ministack.services.secretsmanager")
 ecs: Any = import_module("ministack.services.ecs")
 app: Any = import_module("ministack.app")
 
@@ -64,6 +66,18 @@ def register_task_definition(create: Any) -> Any:
     def created(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         given = {**properties, "Volumes": camel(properties.get("Volumes", []))}
         return create(logical_id, given, stack)
+
+    return created
+
+
+def make_secret(create: Any) -> Any:
+    """The provisioner of secrets, which stays empty if it is given no value."""
+
+    def created(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        name, attributes = create(logical_id, properties, stack)
+        if not properties.keys() & {"SecretString", "GenerateSecretString"}:
+            secrets._secrets[name]["Versions"].clear()
+        return name, attributes
 
     return created
 
@@ -125,7 +139,8 @@ def script(request: dict[str, Any]) -> dict[str, Any] | None:
 def act(outcome: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """Play an outcome; returns the stopped task, as Step Functions describes one."""
     if "error" in outcome:
-        raise failure(f"ECS.{outcome['error']}", f"{outcome['error']} (Service: AmazonECS)")
+        words = outcome.get("words", outcome["error"])
+        raise failure(f"ECS.{outcome['error']}", f"{words} (Service: AmazonECS; Status Code: 400)")
     if "failures" in outcome:
         failures = [{"Reason": reason} for reason in outcome["failures"]]
         raise failure("AmazonECS.Unknown", json.dumps({"Failures": failures, "Tasks": []}))
@@ -230,8 +245,10 @@ def teach() -> None:
         if isinstance(table, dict) and "create" in table.get("AWS::ECS::TaskDefinition", {})
     )
     create = register_task_definition(provisioners._ecs_task_def_create)
+    # An update makes the next revision by the function's name.
     provisioners._ecs_task_def_create = create
     handlers["AWS::ECS::TaskDefinition"]["create"] = create
+    handlers["AWS::SecretsManager::Secret"]["create"] = make_secret(provisioners._sm_secret_create)
     stepfunctions._SERVICE_DISPATCH["arn:aws:states:::ecs:runTask"] = run_task
     stepfunctions._invoke_aws_sdk_integration = integration(
         stepfunctions._invoke_aws_sdk_integration

@@ -1,0 +1,292 @@
+"""The state machine, executed: what it tries again, what it does not, and what it then says.
+
+ECS is scripted (`tests/aws/emulator.py`); Step Functions, S3, SNS and SQS are the emulator's own,
+and the machine is the one that the template makes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("boto3", reason="needs boto3")
+
+from include.settings import ROOT
+from tests.aws import stacks
+from tests.aws.ministack import MiniStack
+
+RESULT = "/game-analytics-docs-000000000000-us-east-1/site/runs/{run}/build/result.json"
+FAILED = {
+    "run_id": "…",
+    "status": "failed",
+    "message": "2 of 40 nodes failed",
+    "failed": [
+        {"node": "model.game_analytics.fct_bets", "status": "error", "message": "column gone"},
+        {"node": "test.game_analytics.not_null_x", "status": "fail", "message": 'Got "3" rows'},
+    ],
+    "exit_code": 1,
+}
+LOCKED = {"status": "error", "message": "another build has the lock", "failed": [], "exit_code": 75}
+GOOD = {"exit": 0}
+NOT_STARTED = {"stop": "TaskFailedToStart"}
+NAMED = ["- model.game_analytics.fct_bets: error, column gone", "- test.game_analytics.not_null_x"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way for the tasks to end, and what must come of it."""
+
+    name: str
+    outcomes: list[dict[str, Any]]
+    tries: int
+    alert: list[str] = field(default_factory=list)
+    """Texts of the alert; none: no alert, and the execution is good."""
+    silent: list[str] = field(default_factory=list)
+    """Texts that the alert must not have."""
+
+
+TABLE = [
+    Row("success", [GOOD], 1),
+    Row(
+        "models-failed",
+        [{"exit": 1, "result": FAILED}],
+        1,
+        ["failed: 2 of 40 nodes failed", *NAMED],
+    ),
+    Row("wrong-command", [{"exit": 2}], 1, ["exit code 2, without a result", "none is known"]),
+    Row("locked-then-good", [{"exit": 75, "result": LOCKED}] * 2 + [GOOD], 3),
+    Row("locked-for-ever", [{"exit": 75, "result": LOCKED}], 6, ["has the lock", "(tries: 6)"]),
+    Row(
+        "locked-then-failed",
+        [{"exit": 75, "result": LOCKED}, {"exit": 1, "result": FAILED}],
+        2,
+        NAMED,
+    ),
+    Row(
+        "locked-then-dead",
+        [{"exit": 75, "result": LOCKED}, {"exit": 1}],
+        2,
+        ["exit code 1, without a result"],
+        ["another build"],
+    ),
+    Row("no-room-then-good", [{"failures": ["RESOURCE:CPU"]}] * 3 + [GOOD], 4),
+    Row(
+        "no-room", [{"failures": ["RESOURCE:MEMORY"]}], 6, ["AmazonECS.Unknown", "RESOURCE:MEMORY"]
+    ),
+    Row("api-throttled", [{"error": "ThrottlingException"}, {"error": "ServerException"}, GOOD], 3),
+    Row("no-cluster", [{"error": "ClusterNotFoundException"}], 1, ["ClusterNotFoundException"]),
+    Row(
+        "processors-used-up",
+        [{"error": "ClientException", "words": "You've reached the limit on the number of…"}, GOOD],
+        2,
+    ),
+    Row(
+        "image-not-there",
+        [{**NOT_STARTED, "why": "CannotPullContainerError: … sha256:00: not found"}],
+        1,
+        ["the container did not start: CannotPullContainerError"],
+    ),
+    Row(
+        "image-not-pulled",
+        [{**NOT_STARTED, "why": "CannotPullContainerError: i/o timeout"}, GOOD],
+        2,
+    ),
+    Row(
+        "secret-not-read",
+        [{**NOT_STARTED, "why": "ResourceInitializationError: AccessDeniedException: not you"}],
+        1,
+        ["did not start: ResourceInitializationError: AccessDeniedException"],
+    ),
+    Row(
+        "no-network",
+        [{**NOT_STARTED, "why": "Timeout waiting for network interface provisioning"}],
+        3,
+        ["did not start: Timeout waiting for network"],
+    ),
+    Row("retired", [{"exit": 143, "stop": "TerminationNotice", "why": "retirement"}, GOOD], 2),
+    Row("killed", [{"exit": 137}], 3, ["exit code 137, without a result"]),
+    Row("host-gone", [{"why": "Host gone"}, GOOD], 2),
+    Row(
+        "out-of-memory",
+        [{"exit": 137, "reason": "OutOfMemoryError: Container killed due to memory usage"}],
+        1,
+        ["out of memory: raise the parameter Memory of build.yaml", "OutOfMemoryError"],
+    ),
+    Row(
+        "stopped-by-hand",
+        [{"exit": 143, "stop": "UserInitiated", "why": "Task stopped by user"}],
+        1,
+        ["exit code 143", "Task stopped by user"],
+    ),
+    Row("hangs", [{"hangs": True, "exit": 143}], 1, ["longer than two hours, and was stopped"]),
+    Row(
+        "huge-result",
+        [{"exit": 1, "result": {**FAILED, "failed": FAILED["failed"], "more": "x" * 300_000}}],
+        1,
+        ["exit code 1, without a result"],
+    ),
+    Row(
+        "long-messages",
+        [
+            {
+                "exit": 1,
+                "result": {
+                    **FAILED,
+                    "failed": [
+                        {"node": f"model.x.m{n}", "status": "error", "message": '"\\é' * 130}
+                        for n in range(20)
+                    ],
+                },
+            }
+        ],
+        1,
+        [f"- model.x.m{n}: error, " for n in (0, 19)],
+    ),
+    Row("no-json", [{"exit": 1, "result": "not an object"}], 1, ["exit code 1, without a result"]),
+]
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scripts")
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory, scripts: Path) -> Iterator[MiniStack]:
+    """An account with both stacks; the pauses take a thousandth of their time."""
+    with MiniStack.start(
+        tmp_path_factory.mktemp("ministack"), SFN_WAIT_SCALE="0.001", ECS_SCRIPTS=str(scripts)
+    ) as running:
+        stacks.deploy(running, "storage", {"Cluster": "analytics"})
+        stacks.deploy(running, "build", stacks.BUILD)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def inbox(emulator: MiniStack) -> str:
+    """A queue that gets the alerts."""
+    queue: str = emulator.client("sqs").create_queue(QueueName="inbox")["QueueUrl"]
+    arn = emulator.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    emulator.client("sns").subscribe(
+        TopicArn=stacks.outputs(emulator, "storage")["AlertTopicArn"],
+        Protocol="sqs",
+        Endpoint=arn["Attributes"]["QueueArn"],
+    )
+    return queue
+
+
+def execute(emulator: MiniStack, run: str) -> dict[str, Any]:
+    """Start the machine and wait for its end."""
+    client = emulator.client("stepfunctions")
+    machine = stacks.outputs(emulator, "build")["StateMachineArn"]
+    arn = client.start_execution(stateMachineArn=machine, name=run)["executionArn"]
+    for _ in range(300):
+        found: dict[str, Any] = client.describe_execution(executionArn=arn)
+        if found["status"] != "RUNNING":
+            return found
+        time.sleep(0.1)
+    pytest.fail(f"the execution {run} does not end")
+
+
+def alerts(emulator: MiniStack, queue: str) -> list[dict[str, str]]:
+    """What the queue has got: subject and message; it is empty then."""
+    client = emulator.client("sqs")
+    found = []
+    while got := client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        for message in got:
+            found.append(json.loads(message["Body"]))
+            client.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+def written(row: Row) -> str:
+    """The script of a row, with the place of its results."""
+    return json.dumps(
+        [
+            outcome | ({"result_at": RESULT.format(run=row.name)} if "result" in outcome else {})
+            for outcome in row.outcomes
+        ]
+    )
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+def test_outcomes(emulator: MiniStack, inbox: str, scripts: Path, row: Row) -> None:
+    (scripts / f"{row.name}.json").write_text(written(row))
+    good = row.outcomes[-1] == GOOD
+    ended = execute(emulator, row.name)
+    asked = [json.loads(line) for line in (scripts / f"{row.name}.asked").read_text().splitlines()]
+    assert len(asked) == row.tries
+    assert ended["status"] == ("SUCCEEDED" if good else "FAILED"), ended
+    sent = alerts(emulator, inbox)
+    if good:
+        assert sent == []
+        assert json.loads(ended["output"]) == {
+            "run_id": row.name,
+            "artifacts": f"s3:/{RESULT.format(run=row.name).removesuffix('result.json')}",
+        }
+        return
+    (alert,) = sent
+    assert alert["Subject"] == f"Build failed: {row.name}"
+    text = alert["Message"]
+    assert (scripts / f"{row.name}.stopped").exists() == bool(row.outcomes[-1].get("hangs"))
+    assert [words for words in row.alert if words not in text] == []
+    assert [words for words in row.silent if words in text] == []
+    assert ended["error"] == "BuildFailed"
+    assert ended["cause"] in text
+    for line in (
+        f"Run: {row.name} (tries: ",
+        f"Artifacts: s3:/{RESULT.format(run=row.name).removesuffix('result.json')}",
+        "Log: group /ecs/game-analytics",
+        f"Execution: {ended['executionArn']}",
+        "What to do: README.md, section When a run fails",
+    ):
+        assert line in text
+    assert len(text.encode()) < 20_000
+
+
+def test_what_ecs_is_asked_for(emulator: MiniStack, scripts: Path) -> None:
+    (scripts / "asked-once.json").write_text(json.dumps([GOOD]))
+    execute(emulator, "asked-once")
+    (asked,) = map(json.loads, (scripts / "asked-once.asked").read_text().splitlines())
+    assert asked["cluster"].endswith(":cluster/game-analytics")
+    assert asked["taskDefinition"].endswith(":task-definition/game-analytics-dbt:1")
+    assert asked["launchType"] == "FARGATE"
+    assert asked["networkConfiguration"]["awsvpcConfiguration"] == {
+        "subnets": stacks.SUBNETS.split(","),
+        "securityGroups": [stacks.SECURITY_GROUPS],
+        "assignPublicIp": "DISABLED",
+    }
+    assert asked["overrides"]["containerOverrides"] == [
+        {"name": "dbt", "command": ["build", "--run-id", "asked-once"]}
+    ]
+
+
+def test_a_topic_that_is_gone_leaves_the_execution_failed(
+    emulator: MiniStack, inbox: str, scripts: Path
+) -> None:
+    (scripts / "unheard.json").write_text(json.dumps([{"exit": 2}]))
+    topic = stacks.outputs(emulator, "storage")["AlertTopicArn"]
+    client = emulator.client("sns")
+    subscription = client.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"][0]
+    alerts(emulator, inbox)
+    client.delete_topic(TopicArn=topic)
+    try:
+        ended = execute(emulator, "unheard")
+    finally:
+        client.create_topic(Name=topic.rsplit(":", 1)[-1])
+        client.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=subscription["Endpoint"])
+    # A topic that is made again has the same ARN, and what was sent meanwhile is gone.
+    assert (ended["status"], ended["error"]) == ("FAILED", "BuildFailed")
+    assert alerts(emulator, inbox) == []
+
+
+def test_the_runbook_is_a_section_of_the_readme() -> None:
+    template = (stacks.FOLDER / "build.yaml").read_text()
+    section = template.partition("RunbookSection: ")[2].partition("\n")[0]
+    assert f"\n## {section}\n" in (ROOT / "README.md").read_text()

@@ -1,0 +1,263 @@
+"""The linters of templates and state machine, and what no linter knows."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.settings import AIRFLOW_PREFIX, CHECKS, PREFIX, ROOT, Settings
+from tests.aws import templates
+
+PROGRAMS = ROOT / ".venv" / "aws" / "bin"
+ASL_VALIDATOR = ROOT / ".venv/aws/asl/node_modules/.bin/asl-validator"
+MACHINE = templates.FOLDER / "state_machine.asl.json"
+BY_NAME = {path.stem: path for path in templates.TEMPLATES}
+
+
+def lint(*command: str | Path) -> None:
+    """Run a linter; its output is the failure."""
+    if not (PROGRAMS / "python").exists():
+        pytest.skip("the environment .venv/aws is missing")
+    ran = subprocess.run(
+        [*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        pytest.fail(ran.stdout + ran.stderr, pytrace=False)
+
+
+def validate(path: Path) -> None:
+    """Run the linter of state machines, which knows JSONata by its reference."""
+    if not ASL_VALIDATOR.exists():
+        pytest.skip("npm's registry could not be reached when .venv/aws was installed")
+    lint(PROGRAMS / "node", ASL_VALIDATOR, "--json-path", path)
+
+
+def test_the_templates_are_these() -> None:
+    assert sorted(BY_NAME) == ["build", "mwaa", "network", "storage"]
+
+
+def test_cloudformation_s_linter() -> None:
+    lint(PROGRAMS / "cfn-lint", "--", *templates.TEMPLATES)
+
+
+def test_the_linter_of_state_machines() -> None:
+    validate(MACHINE)
+
+
+@pytest.mark.parametrize(
+    ("sound", "broken"),
+    [
+        ('"Next": "WhatToSay"', '"Next": "Nowhere"'),
+        ("$power(2, $tries - 1)])", "$power(2, $tries - 1)"),
+        ('"Type": "Choice"', '"Type": "Chance"'),
+    ],
+)
+def test_that_linter_finds_what_is_broken(tmp_path: Path, sound: str, broken: str) -> None:
+    text = MACHINE.read_text()
+    assert sound in text
+    (tmp_path / "machine.json").write_text(text.replace(sound, broken))
+    with pytest.raises(pytest.fail.Exception):
+        validate(tmp_path / "machine.json")
+
+
+def test_every_placeholder_of_the_machine_is_filled() -> None:
+    (machine,) = templates.resources(BY_NAME["build"], "AWS::StepFunctions::StateMachine").values()
+    wanted = set(re.findall(r"\$\{(\w+)\}", MACHINE.read_text()))
+    assert wanted == set(machine["DefinitionSubstitutions"])
+    assert machine["DefinitionS3Location"] == MACHINE.name
+
+
+def states() -> dict[str, Any]:
+    """The states of the machine."""
+    found: dict[str, Any] = json.loads(MACHINE.read_text())["States"]
+    return found
+
+
+def test_every_task_has_an_end_and_a_catch() -> None:
+    tasks = {name: state for name, state in states().items() if state["Type"] == "Task"}
+    assert sorted(tasks) == ["Alert", "Build", "ReadResult"]
+    for name, state in tasks.items():
+        assert 0 < state["TimeoutSeconds"] <= 7200, name
+        assert [catch["ErrorEquals"] for catch in state["Catch"]] == [["States.ALL"]], name
+        # What a state hands on is small, whatever a service answered: 256 KB is the limit.
+        assert "Output" in state, name
+        assert all(catch["Output"] == {} for catch in state["Catch"]), name
+
+
+def test_the_machine_outlives_its_tries() -> None:
+    waits = sum(min(900, 60 * 2**number) for number in range(5))
+    machine = json.loads(MACHINE.read_text())
+    # One try that runs into its time-out is the last; before it all may have been short.
+    assert machine["TimeoutSeconds"] > states()["Build"]["TimeoutSeconds"] + waits
+    (alarm,) = [
+        one
+        for one in templates.resources(BY_NAME["build"], "AWS::CloudWatch::Alarm").values()
+        if one["MetricName"] == "ExecutionsTimedOut"
+    ]
+    assert machine["TimeoutSeconds"] == 6 * 3600
+    assert "six hours" in alarm["AlarmDescription"]
+    assert states()["Build"]["TimeoutSeconds"] == 2 * 3600
+    assert "longer than two hours" in states()["WhatToSay"]["Assign"]["summary"]
+
+
+def test_no_template_has_a_secret() -> None:
+    for path in [*templates.TEMPLATES, MACHINE]:
+        text = path.read_text()
+        assert "SecretString" not in text
+        assert "NoEcho" not in text
+        assert not re.search(r"(?i)password:? *[\"']?[a-z0-9]{4}", text), path
+        for secret in (
+            templates.resources(path, "AWS::SecretsManager::Secret").values()
+            if path.suffix == ".yaml"
+            else []
+        ):
+            assert set(secret) == {"Name", "Description"}
+
+
+def test_every_bucket_is_closed_encrypted_and_versioned() -> None:
+    buckets = templates.resources(BY_NAME["storage"], "AWS::S3::Bucket")
+    assert sorted(buckets) == ["CodeBucket", "DocsBucket", "LakeBucket"]
+    policies = templates.resources(BY_NAME["storage"], "AWS::S3::BucketPolicy")
+    assert sorted(policy["Bucket"]["Ref"] for policy in policies.values()) == sorted(buckets)
+    for name, bucket in buckets.items():
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+        assert bucket["BucketEncryption"]
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+        kept = templates.read(BY_NAME["storage"])["Resources"][name]
+        assert kept["DeletionPolicy"] == kept["UpdateReplacePolicy"] == "Retain"
+        rules = bucket["LifecycleConfiguration"]["Rules"]
+        assert all(rule["Status"] == "Enabled" for rule in rules)
+        # What is deleted in a bucket with versions is gone only when its versions are.
+        assert any("NoncurrentVersionExpiration" in rule for rule in rules)
+
+
+def test_raw_and_rejected_events_are_kept_for_a_stated_time() -> None:
+    lake = templates.resources(BY_NAME["storage"], "AWS::S3::Bucket")["LakeBucket"]
+    kept = {
+        templates.written(rule["Prefix"]): rule["ExpirationInDays"]
+        for rule in lake["LifecycleConfiguration"]["Rules"]
+        if "Prefix" in rule
+    }
+    assert kept == {
+        "${LakePrefix}/raw_events/": {"Ref": "RawDays"},
+        "${LakePrefix}/rejected_events/": {"Ref": "RawDays"},
+    }
+
+
+def test_the_image_is_scanned_and_its_tags_stay() -> None:
+    (repository,) = templates.resources(BY_NAME["storage"], "AWS::ECR::Repository").values()
+    assert repository["ImageScanningConfiguration"] == {"ScanOnPush": True}
+    assert repository["ImageTagMutability"] == "IMMUTABLE"
+    rules = json.loads(repository["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
+    assert [rule["action"]["type"] for rule in rules] == ["expire"]
+
+
+def task_definition() -> dict[str, Any]:
+    """The one of build.yaml."""
+    (found,) = templates.resources(BY_NAME["build"], "AWS::ECS::TaskDefinition").values()
+    return found
+
+
+def test_the_container() -> None:
+    (container,) = task_definition()["ContainerDefinitions"]
+    assert container["Name"] == "dbt"
+    assert container["ReadonlyRootFilesystem"] is True
+    assert container["User"] == "10001:10001"
+    assert container["StopTimeout"] == 60
+    assert container["MountPoints"] == [
+        {"SourceVolume": "tmp", "ContainerPath": "/tmp", "ReadOnly": False}  # noqa: S108
+    ]
+    assert {one["Name"]: templates.written(one["ValueFrom"]) for one in container["Secrets"]} == {
+        f"REDSHIFT_{key.upper()}": f"${{ConnectionArn}}:{key}::"
+        for key in ("host", "port", "username", "password", "dbname")
+    }
+
+
+def test_the_settings_of_the_container_are_settings() -> None:
+    (container,) = task_definition()["ContainerDefinitions"]
+    given = {one["Name"]: templates.written(one["Value"]) for one in container["Environment"]}
+    known = {f"{PREFIX}{name}" for name in CHECKS}
+    assert {name for name in given if name.startswith(PREFIX)} <= known
+    # With defaults for what parameters say, they are settings that a run starts with.
+    text = json.dumps(given)
+    for name, parameter in templates.read(BY_NAME["build"])["Parameters"].items():
+        text = text.replace(f"${{{name}}}", str(parameter.get("Default", "")))
+    text = text.replace("${LakeBucket}", "a-lake").replace("${LakePrefix}", "lake")
+    text = text.replace("${DocsBucket}", "docs").replace("${DocsPrefix}", "site")
+    text = text.replace("${GlueDatabase}", "game_analytics")
+    settings = Settings.from_env(json.loads(text))
+    assert (settings.target, settings.lake) == ("redshift", "s3://a-lake/lake")
+    assert settings.docs == "s3://docs/site"
+
+
+def test_the_settings_of_mwaa_are_settings() -> None:
+    (environment,) = templates.resources(BY_NAME["mwaa"], "AWS::MWAA::Environment").values()
+    assert environment["AirflowVersion"] == "3.3.1"
+    options = environment["AirflowConfigurationOptions"]
+    own = {
+        f"{AIRFLOW_PREFIX}{name.removeprefix('game_analytics.').upper()}"
+        for name in options
+        if name.startswith("game_analytics.")
+    }
+    assert own <= {f"{AIRFLOW_PREFIX}{name}" for name in CHECKS}
+    # All that the stacks know, so that nobody copies it.
+    missing = {name for name in CHECKS if f"{AIRFLOW_PREFIX}{name}" not in own}
+    assert missing == {
+        "CONNECTION_ID",
+        "DBT_EXECUTABLE",
+        "DEADLINE_MINUTES",
+        "DUCKDB",
+        "LATE_DAYS",
+        "READERS",
+        "SPECTRUM_ROLE",
+    }
+
+
+def test_the_secrets_backend_is_the_readme_s() -> None:
+    (environment,) = templates.resources(BY_NAME["mwaa"], "AWS::MWAA::Environment").values()
+    options = environment["AirflowConfigurationOptions"]
+    readme = (ROOT / "README.md").read_text()
+    said = re.search(r"^ *backend_kwargs = (.*)$", readme, re.MULTILINE)
+    assert said
+    for section, option in (("secrets", "backend"), ("workers", "secrets_backend")):
+        assert f"backend = {options[f'{section}.{option}']}" in readme
+        assert json.loads(options[f"{section}.{option}_kwargs"]) == json.loads(said[1])
+
+
+def test_exports_and_imports_match() -> None:
+    exported = {
+        templates.written(one["Export"]["Name"])
+        for path in templates.TEMPLATES
+        for one in templates.read(path).get("Outputs", {}).values()
+        if "Export" in one
+    }
+    imported = {
+        name
+        for path in templates.TEMPLATES
+        for name in re.findall(r'!ImportValue \{"Fn::Sub": "(.*?)"\}', path.read_text())
+    }
+    assert imported <= exported
+    assert len(imported) > 10
+
+
+def test_the_schedule_is_off_and_names_the_execution() -> None:
+    template = templates.read(BY_NAME["build"])
+    assert template["Parameters"]["Schedule"]["Default"] == ""
+    for name in ("DailyBuild", "SchedulerRole", "Schedules", "ScheduleDropped"):
+        assert template["Resources"][name]["Condition"] == "HasSchedule"
+    target = template["Resources"]["DailyBuild"]["Properties"]["Target"]
+    assert templates.written(target["Arn"]) == "arn:aws:scheduler:::aws-sdk:sfn:startExecution"
+    asked = json.loads(templates.written(target["Input"]))
+    assert asked == {"StateMachineArn": "${Machine}", "Name": "<aws.scheduler.execution-id>"}
+
+
+def test_parameters_say_what_they_are() -> None:
+    plain = {"EnvironmentClass", "MaxWorkers"}
+    for path in templates.TEMPLATES:
+        for name, parameter in templates.read(path)["Parameters"].items():
+            assert parameter.get("Description") or name in plain, (path.stem, name)
