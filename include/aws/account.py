@@ -209,10 +209,13 @@ def image(account: Account) -> str:
         return f"image {uri} (not in ECR, not looked at)"
     registry, repository, digest, tag = found.groups()
     wanted = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
-    with looking(f"image {uri}", f"push it, and {BUILD} with its digest as ImageUri"):
-        account.client("ecr").describe_images(
+    remedy = f"push it, and {BUILD} with its digest as ImageUri"
+    with looking(f"image {uri}", remedy):
+        there = account.client("ecr").describe_images(
             registryId=registry, repositoryName=repository, imageIds=[wanted]
         )
+    if not there["imageDetails"]:
+        raise UserError(f"image {uri} is not there: {remedy}.")
     return f"image {uri}"
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("yamllint", reason="runs in Airflow's environment, once")
+
 from include.settings import AIRFLOW_PREFIX, CHECKS, PREFIX, ROOT, Settings
 from tests.aws import templates
 
