@@ -53,7 +53,7 @@ $(foreach name,airflow dbt,$(shell { .venv/$(name)/bin/python -c '' \
 
 # Node.js comes from the Python index, what runs on it from npm's.
 NPM = PATH="$(CURDIR)/.venv/aws/bin:$$PATH" npm ci --prefix .venv/aws/asl --cache .venv/cache/npm \
-	--silent --ignore-scripts --no-audit --no-fund --no-update-notifier
+	--silent --ignore-scripts --no-audit --no-fund --no-update-notifier --fetch-retries 1
 
 define install
 	@echo "Installing the $(1) environment into .venv/$(1)"
