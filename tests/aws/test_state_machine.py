@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,12 +186,22 @@ def execute(emulator: MiniStack, run: str) -> dict[str, Any]:
     client = emulator.client("stepfunctions")
     machine = stacks.outputs(emulator, "build")["StateMachineArn"]
     arn = client.start_execution(stateMachineArn=machine, name=run)["executionArn"]
+    found: dict[str, Any] = wait_for(lambda: done(client.describe_execution(executionArn=arn)))
+    return found
+
+
+def done(execution: dict[str, Any]) -> dict[str, Any] | None:
+    """An execution that has ended."""
+    return None if execution["status"] == "RUNNING" else execution
+
+
+def wait_for(look: Callable[[], Any]) -> Any:
+    """What is looked for, as soon as it is there; for half a minute."""
     for _ in range(300):
-        found: dict[str, Any] = client.describe_execution(executionArn=arn)
-        if found["status"] != "RUNNING":
+        if found := look():
             return found
         time.sleep(0.1)
-    pytest.fail(f"the execution {run} does not end")
+    pytest.fail("it does not come")
 
 
 def alerts(emulator: MiniStack, queue: str) -> list[dict[str, str]]:
@@ -265,6 +275,20 @@ def test_what_ecs_is_asked_for(emulator: MiniStack, scripts: Path) -> None:
     assert asked["overrides"]["containerOverrides"] == [
         {"name": "dbt", "command": ["build", "--run-id", "asked-once"]}
     ]
+
+
+def test_a_task_of_ecs_itself(emulator: MiniStack, inbox: str) -> None:
+    # No script: the emulator's ECS runs it (without an engine: for ever), and somebody stops it.
+    machines, ecs = emulator.client("stepfunctions"), emulator.client("ecs")
+    machine = stacks.outputs(emulator, "build")["StateMachineArn"]
+    arn = machines.start_execution(stateMachineArn=machine, name="by-ecs")["executionArn"]
+    tasks = wait_for(lambda: ecs.list_tasks(cluster="game-analytics")["taskArns"])
+    ecs.stop_task(cluster="game-analytics", task=tasks[0], reason="by hand")
+    ended = wait_for(lambda: done(machines.describe_execution(executionArn=arn)))
+    assert ended["status"] == "FAILED"
+    (alert,) = alerts(emulator, inbox)
+    assert "by hand" in alert["Message"]
+    assert f"stream dbt/dbt/{tasks[0].rsplit('/', 1)[1]}" in alert["Message"]
 
 
 def test_a_topic_that_is_gone_leaves_the_execution_failed(
