@@ -72,7 +72,7 @@ CASES = [
         "out-of-memory",
         cause(ExitCode=137, Reason="OutOfMemoryError: Container killed due to memory usage"),
         ENOUGH,
-        "out of memory: raise the parameter Memory of build.yaml",
+        "out of memory: raise the parameter TaskMemory of build.yaml",
     ),
     Case("killed", cause(ExitCode=137), AGAIN, "the container ended with exit code 137"),
     Case(

@@ -113,7 +113,7 @@ def test_a_lake_that_is_there_stays_as_it_is(account: MiniStack) -> None:
 def test_an_update_is_a_new_revision_and_machine(account: MiniStack) -> None:
     stacks.deploy(account, "storage", {"Cluster": "analytics"})
     first = stacks.deploy(account, "build", stacks.BUILD)
-    changed = stacks.BUILD | {"Memory": "8192", "ImageUri": f"other@sha256:{'1' * 64}"}
+    changed = stacks.BUILD | {"TaskMemory": "8192", "ImageUri": f"other@sha256:{'1' * 64}"}
     second = stacks.deploy(account, "build", changed, update=True)
     assert second["StateMachineArn"] == first["StateMachineArn"]
     made = account.client("ecs").describe_task_definition(taskDefinition="game-analytics-dbt")

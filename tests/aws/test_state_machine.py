@@ -116,7 +116,7 @@ TABLE = [
         "out-of-memory",
         [{"exit": 137, "reason": "OutOfMemoryError: Container killed due to memory usage"}],
         1,
-        ["out of memory: raise the parameter Memory of build.yaml", "OutOfMemoryError"],
+        ["out of memory: raise the parameter TaskMemory of build.yaml", "OutOfMemoryError"],
     ),
     Row(
         "stopped-by-hand",
