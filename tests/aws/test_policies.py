@@ -231,6 +231,13 @@ def test_tasks_run_in_one_cluster_alone() -> None:
     assert all("ecs:cluster" in one["Condition"]["ArnEquals"] for one in found)
 
 
+def test_the_machine_reads_the_runs_alone() -> None:
+    (statement,) = [
+        one for _, one, action in allowed(["build-MachineRole-build"]) if action == "s3:GetObject"
+    ]
+    assert statement["Resource"] == "arn:aws:s3:::${DocsBucket}/${DocsPrefix}/runs/*"
+
+
 def test_a_service_takes_a_role_for_this_account_alone() -> None:
     services = {
         "build-ExecutionRole": ["ecs-tasks.amazonaws.com"],
