@@ -23,7 +23,11 @@ from include.settings import ROOT, UserError
 TARGETS = ("dbt", "airflow")
 PLATFORM = "linux/amd64"
 """What Fargate runs unless the task definition says otherwise, whatever this machine is."""
-SECRETS = {"pip.conf": "PIP_CONFIG_FILE", "uv.toml": "UV_CONFIG_FILE", "certificates": "SSL_CERT_FILE"}
+SECRETS = {
+    "pip.conf": "PIP_CONFIG_FILE",
+    "uv.toml": "UV_CONFIG_FILE",
+    "certificates": "SSL_CERT_FILE",
+}
 """Build secrets of the Dockerfile, each with the variable that names its file."""
 BILL = ROOT / "dist" / "sbom.json"
 SYFT = ROOT / ".venv" / "aws" / "bin" / "syft"
@@ -156,7 +160,7 @@ def push(repository: str, environ: Mapping[str, str]) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         digest = Path(scratch) / "digest"
         # Docker tells the digest afterwards; podman only while it pushes.
-        options = ["--digestfile", str(digest)] if builder == "podman" else []
+        options = ["--digestfile", str(digest)] if Path(builder).name == "podman" else []
         _run(
             [builder, "push", *options, there],
             environ=environ,

@@ -52,8 +52,8 @@ FOLDER = ROOT / ".venv" / "containers"
 RUN = Path("/tmp") / f"ga-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"  # noqa: S108
 """Sockets and locks: their paths may have 50 characters at most."""
 
-PYTHON_IMAGE = "docker.io/library/python:3.12-slim-bookworm"
 SUITE = "bookworm"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 LIBRARIES = (
     "ca-certificates,netbase,tzdata,libssl3,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,"
     "libreadline8,libncursesw6,libuuid1,libexpat1,libnsl2,libgdbm6"
@@ -141,15 +141,16 @@ class Engine:
         wanted = f"localhost/{images.name(target, tag)}"
         with self._alone("build"):
             if not self.has(wanted):
-                base = self._python_image()
+                self._python_image()
                 started = time.monotonic()
                 environ = self.environment | {"CONTAINER_PROGRAM": "podman"}
                 # What the machine's own pip reads may name files that are not in the build.
                 for variable in ("PIP_CONFIG_FILE", "UV_CONFIG_FILE"):
                     environ.pop(variable, None)
-                build = ["--pull-never", "--layers", "--isolation=chroot"]
-                arguments = [*build, f"--build-arg=PYTHON_IMAGE={base}"]
-                images.build(target, tag, environ, arguments, _platform())
+                if CERTIFICATES.exists():
+                    environ.setdefault("SSL_CERT_FILE", str(CERTIFICATES))
+                options = ["--pull-never", "--layers", "--isolation=chroot"]
+                images.build(target, tag, environ, options, _platform())
                 self.say(f"image {target}: built in {time.monotonic() - started:.0f} s")
                 self._remove_others(target, tag)
         return wanted
@@ -162,9 +163,9 @@ class Engine:
         """Forget builds of other files; what a container still uses stays."""
         found = self.podman("images", "--format={{.Repository}}:{{.Tag}}").stdout.split()
         for other in found:
-            if re.fullmatch(rf"localhost/game-analytics-{target}:files-\w+", other):
-                if not other.endswith(f":{tag}"):
-                    self.podman("rmi", other, check=False)
+            ours = re.fullmatch(rf"localhost/game-analytics-{target}:(files-\w+)", other)
+            if ours and ours[1] != tag:
+                self.podman("rmi", other, check=False)
 
     @cached_property
     def _tag(self) -> str:
@@ -174,15 +175,16 @@ class Engine:
             top = ROOT / name
             for path in [top] if top.is_file() else sorted(top.rglob("*")):
                 parts = path.relative_to(ROOT).parts
-                if path.is_file() and parts[:2] not in {("dbt", "target"), ("dbt", "logs")}:
-                    if "__pycache__" not in parts:
-                        digest.update(f"{'/'.join(parts)}\0{path.stat().st_mode}\0".encode())
-                        digest.update(hashlib.sha256(path.read_bytes()).digest())
+                made = parts[:2] in {("dbt", "target"), ("dbt", "logs")} or "__pycache__" in parts
+                if path.is_file() and not made:
+                    digest.update(f"{'/'.join(parts)}\0{path.stat().st_mode}\0".encode())
+                    digest.update(hashlib.sha256(path.read_bytes()).digest())
         return f"files-{digest.hexdigest()[:12]}"
 
-    def _python_image(self) -> str:
+    def _python_image(self) -> None:
         """A stand-in for the base image: Debian's libraries below a CPython of this machine."""
-        if not self.has(PYTHON_IMAGE):
+        found = re.search(r"^ARG PYTHON_IMAGE=(.+)$", (ROOT / "Dockerfile").read_text(), re.M)
+        if found and not self.has(found[1]):
             prefix = _python_prefix()
             own = (
                 # Laid out like the real one, which is built from source below /usr/local.
@@ -191,7 +193,7 @@ class Engine:
                 'bin include lib | tar -C "$1/usr/local" -xf - && cd "$1/usr/local" && rm -f '
                 "bin/pip* bin/idle* bin/2to3* bin/pydoc* && "
                 "{ strip --strip-unneeded lib/libpython3.1*.so.1.0 || true; } && "
-                "ln -sf python3 bin/python && chroot \"$1\" sh -c 'ldconfig && "
+                'ln -sf python3 bin/python && chroot "$1" sh -c \'ldconfig && '
                 "python3 -m ensurepip >/dev/null 2>&1 && ln -sf pip3 /usr/local/bin/pip'"
             )
             debian = (
@@ -199,12 +201,11 @@ class Engine:
                 'ln -s /usr/bin/python3 "$1/usr/local/bin/python"'
             )
             self._debian(
-                PYTHON_IMAGE,
+                found[1],
                 LIBRARIES if prefix else f"{LIBRARIES},python3,python3-venv",
                 own if prefix else debian,
                 "CMD python3",
             )
-        return PYTHON_IMAGE
 
     def postgres_image(self, name: str) -> str:
         """A stand-in for an official image of PostgreSQL, by its name in docker-compose.yaml."""
@@ -220,7 +221,7 @@ class Engine:
                     'ENTRYPOINT ["docker-entrypoint.sh"]',
                     'CMD ["postgres"]',
                     "VOLUME /var/lib/postgresql/data",
-                    "ENV PATH=/usr/local/bin:/usr/lib/postgresql/15/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                    "ENV PATH=/usr/local/bin:/usr/lib/postgresql/15/bin:/usr/bin:/bin",
                 )
         return name
 
@@ -300,15 +301,10 @@ class Engine:
             server = subprocess.Popen(
                 ["docker-registry", "serve", settings], stdout=log, stderr=log
             )
-        insecure = RUN / "registries.d"
-        insecure.mkdir(exist_ok=True)
-        named = insecure / f"{os.getpid()}.conf"
-        named.write_text(f'[[registry]]\nlocation = "{address}"\ninsecure = true\n')
         try:
             _wait(lambda: _listens(address), "the registry")
             yield address
         finally:
-            named.unlink()
             _end(server)
 
     @contextlib.contextmanager
@@ -372,12 +368,11 @@ def _configure() -> dict[str, str]:
         "[network]\n"
         f'network_backend = "netavark"\nnetwork_config_dir = "{FOLDER / "networks"}"\n',
     )
-    _write(registries, 'unqualified-search-registries = ["localhost"]\n')
+    _write(registries, '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n')
     return {
         "CONTAINERS_STORAGE_CONF": str(storage),
         "CONTAINERS_CONF": str(containers),
         "CONTAINERS_REGISTRIES_CONF": str(registries),
-        "CONTAINERS_REGISTRIES_CONF_DIR": str(RUN / "registries.d"),
     }
 
 
@@ -396,9 +391,9 @@ def _python_prefix() -> Path | None:
     prefix = Path(sys.base_prefix)
     for version in ("3.12", "3.11"):
         for found in [prefix, *sorted(prefix.parent.glob("*"), reverse=True)]:
-            if found != Path("/usr") and (found / f"lib/python{version}/ensurepip").is_dir():
-                if (found / f"bin/python{version}").exists():
-                    return found
+            parts = (found / f"bin/python{version}", found / f"lib/python{version}/ensurepip")
+            if found != Path("/usr") and all(part.exists() for part in parts):
+                return found
     return None
 
 
