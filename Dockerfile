@@ -64,12 +64,9 @@ RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/ensurepip \
     && groupadd --gid 10001 app \
     && useradd --uid 10001 --gid app --home-dir /tmp --no-create-home --shell /usr/sbin/nologin app
 WORKDIR /app
-# The only folder that is written is /tmp.
-ENV DBT_LOG_PATH=/tmp/dbt/logs \
-    DBT_PROFILES_DIR=/app/dbt \
+ENV DBT_PROFILES_DIR=/app/dbt \
     DBT_PROJECT_DIR=/app/dbt \
     DBT_SEND_ANONYMOUS_USAGE_STATS=false \
-    DBT_TARGET_PATH=/tmp/dbt/target \
     DO_NOT_TRACK=1 \
     GAME_ANALYTICS_DBT_EXECUTABLE=/opt/dbt/bin/dbt \
     HOME=/tmp \
@@ -97,7 +94,10 @@ USER 10001:0
 ENTRYPOINT ["airflow"]
 
 FROM base AS dbt
-ENV PATH=/opt/dbt/bin:$PATH
+# The only folder that is written is /tmp.
+ENV DBT_LOG_PATH=/tmp/dbt/logs \
+    DBT_TARGET_PATH=/tmp/dbt/target \
+    PATH=/opt/dbt/bin:$PATH
 USER 10001:10001
 ENTRYPOINT ["/opt/dbt/bin/python", "-m", "include.container"]
 CMD ["build"]
