@@ -21,6 +21,7 @@ from tests.containers import checkout
 from tests.containers.engine import Engine, free_port
 
 COMPOSE = ROOT / ".venv" / "aws" / "bin" / "docker-compose"
+DAG = "game_analytics"
 SECONDS = 240
 USER = 1234
 """Whoever made the checkout; nobody whom the image knows."""
@@ -142,7 +143,7 @@ def test_the_ui_is_there(composed: Composed) -> None:
 
 
 def test_a_run_builds_the_warehouse_in_data(composed: Composed) -> None:
-    dag = "/api/v2/dags/game_analytics"
+    dag = f"/api/v2/dags/{DAG}"
 
     def parsed() -> bool:
         errors = composed.ask("GET", "/api/v2/importErrors")["import_errors"]
@@ -152,7 +153,7 @@ def test_a_run_builds_the_warehouse_in_data(composed: Composed) -> None:
         )
 
     composed.until("DAG", parsed)
-    body = {"dag_run_id": "by_test", "logical_date": None, "conf": {"select": "dim_players"}}
+    body = {"dag_run_id": "by_test", "logical_date": None, "conf": {"select": "+stg_game_events"}}
     assert composed.ask("GET", dag)["is_paused"] is False
     composed.ask("POST", f"{dag}/dagRuns", body)
 
@@ -164,6 +165,6 @@ def test_a_run_builds_the_warehouse_in_data(composed: Composed) -> None:
     tasks = composed.ask("GET", f"{dag}/dagRuns/by_test/taskInstances?limit=100")["task_instances"]
     states = {task["task_id"]: task["state"] for task in tasks}
     assert state == "success", f"{states}\n{composed.compose('logs', '--tail=60', 'scheduler')}"
-    assert states["dim_players"] == "success"
+    assert states["stg_game_events"] == "success"
     warehouse = composed.folder / "data" / "warehouse.duckdb"
     assert warehouse.stat().st_uid == USER
