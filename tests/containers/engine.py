@@ -69,8 +69,8 @@ if [ "$(id -u)" = 0 ]; then
         --regid=postgres --init-groups "$0" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-    initdb --encoding UTF8 --username "$POSTGRES_USER" --auth "${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}"
-    echo "host all all all ${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}" >> "$PGDATA/pg_hba.conf"
+    initdb --encoding UTF8 --username "$POSTGRES_USER" --auth "$POSTGRES_HOST_AUTH_METHOD"
+    echo "host all all all $POSTGRES_HOST_AUTH_METHOD" >> "$PGDATA/pg_hba.conf"
     echo "create database $POSTGRES_DB" | postgres --single -j postgres
 fi
 exec "$@" -k /tmp -c listen_addresses='*'
