@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run up down retry build airflow land generate compact manifest bench smoke-redshift check-account test lock
+.PHONY: help install install-dev run up down retry build airflow land generate compact manifest bench image push smoke-redshift check-account test lock
 
 # The sample that `make run` lands into an empty lake.
 DAYS ?= 30
@@ -12,6 +12,8 @@ SEED ?= 7
 END ?=
 FILES ?=
 TASK ?=
+TARGET ?= dbt
+REPOSITORY ?=
 SOURCE ?=
 ARGS ?=
 
@@ -122,6 +124,12 @@ manifest: install ## Make dbt's manifest, from which the DAG takes its tasks
 bench: install manifest ## Measure against goals, to data/benchmarks: ARGS="landing build large day dag dag200 --rounds 5"
 	@$(DBT_PYTHON) -m tests.benchmarks $(ARGS)
 
+image: .venv/aws/.installed ## Build the image that runs dbt on ECS, with its bill of materials; TARGET=airflow: Compose's
+	@.venv/aws/bin/python -m include.image build "$(TARGET)"
+
+push: .venv/aws/.installed ## Push the image of this commit and print its reference by digest: REPOSITORY=<registry>/<repository>
+	@.venv/aws/bin/python -m include.image push "$(REPOSITORY)"
+
 smoke-redshift: install-dev ## Ask a real Redshift (REDSHIFT_*) what the tests ask its stand-in; ARGS="names of entries"
 	@$(DBT_PYTHON) -m tests.redshift_standin.conformance $(ARGS)
 
@@ -138,7 +146,7 @@ test: install-dev manifest ## Run every test
 # The constraints are those of MWAA's image for Airflow 3.3.1 (its constraints-3.12.txt): CONSTRAINTS=file.
 lock: .venv/uv/.installed ## Resolve both environments anew: CONSTRAINTS=MWAA's constraint file
 	@test -f "$(CONSTRAINTS)" || { echo "error: give MWAA's constraint file: make lock CONSTRAINTS=constraints-3.12.txt." >&2; exit 1; }
-	@cd $(LOCKS) && for name in uv airflow dbt aws airflow-dev dbt-dev; do \
+	@cd $(LOCKS) && for name in uv airflow compose dbt aws airflow-dev dbt-dev; do \
 		"$(CURDIR)/$(UV)" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 			$$(test $$name = airflow && echo --constraint "$(abspath $(CONSTRAINTS))") $$name.in --output-file $$name.txt; \
 	done

@@ -7,6 +7,11 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from tests.containers.engine import Engine, Unavailable
 
 # PostgreSQL's driver is in dbt's environment alone.
 collect_ignore = [] if importlib.util.find_spec("psycopg2") else ["redshift_standin"]
@@ -24,3 +29,13 @@ os.environ |= {
     "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
     "AIRFLOW__COSMOS__CACHE_DIR": f"{HOME}/cosmos",
 }
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """Podman with the project's images (`tests/containers/engine.py`)."""
+    try:
+        with Engine.start() as started:
+            yield started
+    except Unavailable as reason:
+        pytest.skip(str(reason))

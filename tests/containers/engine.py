@@ -1,0 +1,463 @@
+"""Podman for the tests: its own storage in the checkout, stand-ins for base images, one build.
+
+The Dockerfile and docker-compose.yaml stay as they are shipped: the images that they name are made
+here from Debian's packages, and tagged with the real names. Nothing but the standard library and
+pytest is imported, so that the tests of every environment can use it.
+
+    with Engine.start() as engine:              # raises Unavailable, the reason to skip
+        engine.run("dbt", "--version")          # a container of target dbt, ended and removed
+        engine.image("airflow")                 # built unless these files were built before
+        engine.socket                           # Docker's API, for Compose and MiniStack
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from include import image as images
+from include.settings import ROOT
+
+PACKAGES = {
+    "buildah": "buildah",
+    "podman": "podman",
+    "runc": "runc",
+    "conmon": "conmon",
+    "mmdebstrap": "mmdebstrap",
+    "skopeo": "skopeo",
+    "iptables": "iptables",
+    "docker-registry": "docker-registry",
+    "catatonit": "catatonit",
+    "/usr/lib/podman/netavark": "netavark",
+    "/usr/lib/podman/aardvark-dns": "aardvark-dns",
+    "/usr/share/containers/seccomp.json": "golang-github-containers-common",
+}
+"""Debian's packages, each by a program or file that tells whether it is there."""
+
+FOLDER = ROOT / ".venv" / "containers"
+"""Images, so that the next tests find what these built."""
+RUN = Path("/tmp") / f"ga-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"  # noqa: S108
+"""Sockets and locks: their paths may have 50 characters at most."""
+
+SUITE = "bookworm"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+LIBRARIES = (
+    "ca-certificates,netbase,tzdata,libssl3,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,"
+    "libreadline8,libncursesw6,libuuid1,libexpat1,libnsl2,libgdbm6"
+)
+BUILT_FROM = ("Dockerfile", ".dockerignore", "dags", "dbt", "include", "plugins")
+
+# The database's own first start is all that Compose needs of the real image's script.
+POSTGRES_START = """#!/bin/sh
+set -eu
+export PATH=/usr/lib/postgresql/15/bin:$PATH PGDATA="${PGDATA:-/var/lib/postgresql/data}"
+if [ "$(id -u)" = 0 ]; then
+    mkdir -p "$PGDATA" && chown -R postgres "$PGDATA" && exec setpriv --reuid=postgres \\
+        --regid=postgres --init-groups "$0" "$@"
+fi
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    initdb --encoding UTF8 --username "$POSTGRES_USER" --auth "$POSTGRES_HOST_AUTH_METHOD"
+    echo "host all all all $POSTGRES_HOST_AUTH_METHOD" >> "$PGDATA/pg_hba.conf"
+    echo "create database $POSTGRES_DB" | postgres --single -j postgres
+fi
+exec "$@" -k /tmp -c listen_addresses='*'
+"""
+
+
+class Unavailable(Exception):  # noqa: N818 - a reason to skip
+    """Containers cannot run here; the message says why."""
+
+
+@dataclass
+class Engine:
+    """Podman with a storage of its own; `Engine.start()` makes one."""
+
+    environment: dict[str, str]
+    """For any program that is to find these images: podman, buildah, skopeo, `make image`."""
+    folder: Path = FOLDER
+    _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(cls) -> Iterator[Engine]:
+        """Podman, ready to run; what was started with it ends with the block.
+
+        Raises Unavailable where that cannot be.
+        """
+        _install()
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        RUN.mkdir(mode=0o700, exist_ok=True)
+        engine = cls({**os.environ, **_configure()})
+        try:
+            engine.podman("info", timeout=60)
+        except RuntimeError as error:
+            raise Unavailable(f"podman does not run here: {error}") from None
+        with engine._closing:
+            yield engine
+
+    def podman(
+        self, *arguments: str | Path, check: bool = True, timeout: float = 600, given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run podman to its end; raises RuntimeError with its words if it fails."""
+        return _ran(["podman", *arguments], self.environment, check, timeout, given)
+
+    def run(
+        self,
+        *command: str | Path,
+        image: str = "",
+        options: Sequence[str | Path] = (),
+        check: bool = True,
+        timeout: float = 600,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a container as ECS does, to its end: read-only, /tmp apart, and without a network.
+
+        `image` is the one of target `dbt` unless another is named; `options` are of `podman run`
+        (`--entrypoint=…`, `--network=host`, `--env=…`).
+        """
+        own = ["--rm", "--init", "--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp"]
+        network = [] if any(str(o).startswith("--network") for o in options) else ["--network=none"]
+        return self.podman(
+            *("run", *own, *network, *options, image or self.image(), *command),
+            check=check,
+            timeout=timeout,
+        )
+
+    def image(self, target: str = "dbt") -> str:
+        """The name of a target's image, built unless it was, from the files as they are."""
+        tag = self._tag
+        wanted = f"localhost/{images.name(target, tag)}"
+        with self._alone("build"):
+            if not self.has(wanted):
+                self._python_image()
+                started = time.monotonic()
+                environ = self.environment | {"CONTAINER_PROGRAM": "podman"}
+                # What the machine's own pip reads may name files that are not in the build.
+                for variable in ("PIP_CONFIG_FILE", "UV_CONFIG_FILE"):
+                    environ.pop(variable, None)
+                if CERTIFICATES.exists():
+                    environ.setdefault("SSL_CERT_FILE", str(CERTIFICATES))
+                options = ["--pull-never", "--layers", "--isolation=chroot"]
+                images.build(target, tag, environ, options, _platform())
+                self.say(f"image {target}: built in {time.monotonic() - started:.0f} s")
+                self._remove_others(target, tag)
+        return wanted
+
+    def has(self, image: str) -> bool:
+        """Whether an image is in the storage."""
+        return self.podman("image", "exists", image, check=False).returncode == 0
+
+    def _remove_others(self, target: str, tag: str) -> None:
+        """Forget builds of other files; what a container still uses stays."""
+        found = self.podman("images", "--format={{.Repository}}:{{.Tag}}").stdout.split()
+        for other in found:
+            ours = re.fullmatch(rf"localhost/game-analytics-{target}:(files-\w+)", other)
+            if ours and ours[1] != tag:
+                self.podman("rmi", other, check=False)
+
+    @cached_property
+    def _tag(self) -> str:
+        """Stands for all files that an image is made of."""
+        digest = hashlib.sha256()
+        for name in BUILT_FROM:
+            top = ROOT / name
+            for path in [top] if top.is_file() else sorted(top.rglob("*")):
+                parts = path.relative_to(ROOT).parts
+                made = parts[:2] in {("dbt", "target"), ("dbt", "logs")} or "__pycache__" in parts
+                if path.is_file() and not made:
+                    digest.update(f"{'/'.join(parts)}\0{path.stat().st_mode}\0".encode())
+                    digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return f"files-{digest.hexdigest()[:12]}"
+
+    def _python_image(self) -> None:
+        """A stand-in for the base image: Debian's libraries below a CPython of this machine."""
+        found = re.search(r"^ARG PYTHON_IMAGE=(.+)$", (ROOT / "Dockerfile").read_text(), re.M)
+        if found and not self.has(found[1]):
+            prefix = _python_prefix()
+            own = (
+                # Laid out like the real one, which is built from source below /usr/local.
+                f"tar -C {prefix} --exclude='lib/python3*/test' --exclude='*.a' "
+                "--exclude=__pycache__ --exclude='lib/python3*/site-packages/*' -cf - "
+                'bin include lib | tar -C "$1/usr/local" -xf - && cd "$1/usr/local" && rm -f '
+                "bin/pip* bin/idle* bin/2to3* bin/pydoc* && "
+                "{ strip --strip-unneeded lib/libpython3.1*.so.1.0 || true; } && "
+                'ln -sf python3 bin/python && chroot "$1" sh -c \'ldconfig && '
+                "python3 -m ensurepip >/dev/null 2>&1 && ln -sf pip3 /usr/local/bin/pip'"
+            )
+            debian = (
+                'ln -s /usr/bin/python3 "$1/usr/local/bin/python3" && '
+                'ln -s /usr/bin/python3 "$1/usr/local/bin/python"'
+            )
+            self._debian(
+                found[1],
+                LIBRARIES if prefix else f"{LIBRARIES},python3,python3-venv",
+                own if prefix else debian,
+                "CMD python3",
+            )
+
+    def postgres_image(self, name: str) -> str:
+        """A stand-in for an official image of PostgreSQL, by its name in docker-compose.yaml."""
+        with self._alone("build"):
+            if not self.has(name):
+                script = FOLDER / "start-postgres"
+                script.write_text(POSTGRES_START)
+                script.chmod(0o755)
+                self._debian(
+                    name,
+                    "postgresql",
+                    f'cp {script} "$1/usr/local/bin/docker-entrypoint.sh"',
+                    'ENTRYPOINT ["docker-entrypoint.sh"]',
+                    'CMD ["postgres"]',
+                    "VOLUME /var/lib/postgresql/data",
+                    "ENV PATH=/usr/local/bin:/usr/lib/postgresql/15/bin:/usr/bin:/bin",
+                )
+        return name
+
+    def _debian(self, image: str, packages: str, hook: str, *changes: str) -> None:
+        """Make an image of Debian's packages and what a shell adds to them, in `$1`."""
+        started = time.monotonic()
+        archive = FOLDER / "rootfs.tar"
+        left_out = ("man", "doc", "locale", "info")
+        _ran(
+            [
+                *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"),
+                f"--include={packages}",
+                "--dpkgopt=force-unsafe-io",
+                *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in left_out),
+                f"--customize-hook={hook}",
+                '--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*',
+                *(SUITE, str(archive)),
+            ],
+            self.environment,
+        )
+        settings = [option for change in changes for option in ("--change", change)]
+        self.podman("import", *settings, archive, image)
+        archive.unlink()
+        self.say(f"stand-in for {image}: made in {time.monotonic() - started:.0f} s")
+
+    @cached_property
+    def socket(self) -> Path:
+        """The socket of Docker's API (`DOCKER_HOST=unix://…`), served until the engine ends."""
+        path = RUN / f"{os.getpid()}.sock"
+        path.unlink(missing_ok=True)
+        log = self._closing.enter_context((FOLDER / "service.log").open("ab"))
+        service = subprocess.Popen(
+            ["podman", "system", "service", "--time=0", f"unix://{path}"],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        self._closing.callback(_end, service, path)
+        _wait(lambda: path.exists() or service.poll() is not None, "podman's service")
+        if service.poll() is not None:
+            raise RuntimeError(f"podman's service ended: see {FOLDER / 'service.log'}")
+        return path
+
+    @contextlib.contextmanager
+    def health_checks(self, label: str) -> Iterator[None]:
+        """Run the health checks of containers with this label: podman leaves that to systemd."""
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(1):
+                found = self.podman("ps", "--quiet", f"--filter=label={label}", check=False)
+                for container in found.stdout.split():
+                    with contextlib.suppress(RuntimeError):
+                        self.podman("healthcheck", "run", container, check=False, timeout=30)
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    @contextlib.contextmanager
+    def registry(self, folder: Path) -> Iterator[str]:
+        """A registry on loopback, `127.0.0.1:<port>`, that podman and skopeo take without TLS."""
+        address = f"127.0.0.1:{free_port()}"
+        settings = folder / "registry.yml"
+        settings.write_text(
+            "version: 0.1\n"
+            f"storage: {{filesystem: {{rootdirectory: {folder / 'registry'}}}}}\n"
+            f"http: {{addr: '{address}'}}\n"
+        )
+        with (folder / "registry.log").open("wb") as log:
+            server = subprocess.Popen(
+                ["docker-registry", "serve", settings], stdout=log, stderr=log
+            )
+        try:
+            _wait(lambda: _listens(address), "the registry")
+            yield address
+        finally:
+            _end(server)
+
+    @contextlib.contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        """One process at a time: tests run beside each other, and none should build twice."""
+        with (FOLDER / f"{what}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @staticmethod
+    def say(text: str) -> None:
+        """Tell what took long; pytest shows it with a failure, or with -s."""
+        print(f"[containers] {text}", file=sys.stderr, flush=True)
+
+
+def _install() -> None:
+    """Install Debian's packages if they are missing; raises Unavailable where that cannot be."""
+    if sys.platform != "linux":
+        raise Unavailable("the tests' containers need Linux")
+    if os.geteuid():
+        raise Unavailable("the tests' containers need root: podman mounts and networks as root")
+    missing = [
+        package
+        for known, package in PACKAGES.items()
+        if not (Path(known).exists() if known.startswith("/") else shutil.which(known))
+    ]
+    if not missing:
+        return
+    if not shutil.which("apt-get"):
+        raise Unavailable(f"the tests' containers need {', '.join(missing)}")
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        with Path("/var/lock/game-analytics-apt").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _ran(["apt-get", "update", "-qq"], environ)
+            options = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
+            _ran(["apt-get", "install", *options, *missing], environ)
+    except (RuntimeError, OSError) as error:
+        raise Unavailable(f"{', '.join(missing)} cannot be installed: {error}") from None
+
+
+def _configure() -> dict[str, str]:
+    """Write podman's settings; returns the variables that name them."""
+    storage, containers, registries = (
+        FOLDER / name for name in ("storage.conf", "containers.conf", "registries.conf")
+    )
+    _write(
+        storage,
+        f'[storage]\ndriver = "overlay"\nrunroot = "{RUN}"\ngraphroot = "{FOLDER / "storage"}"\n',
+    )
+    # runc: Debian's crun refuses hybrid control groups. The limits: podman's own are above what an
+    # unprivileged machine allows. Locks in files: the shared memory is one for all storages.
+    _write(
+        containers,
+        "[containers]\n"
+        'default_ulimits = ["nofile=8192:8192", "nproc=8192:8192"]\n'
+        'log_driver = "k8s-file"\n'
+        "[engine]\n"
+        'cgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
+        f'lock_type = "file"\ntmp_dir = "{RUN}/libpod"\n'
+        "[network]\n"
+        f'network_backend = "netavark"\nnetwork_config_dir = "{FOLDER / "networks"}"\n',
+    )
+    _write(registries, '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n')
+    return {
+        "CONTAINERS_STORAGE_CONF": str(storage),
+        "CONTAINERS_CONF": str(containers),
+        "CONTAINERS_REGISTRIES_CONF": str(registries),
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file at once or not at all: other tests may be reading it."""
+    scratch = path.with_suffix(f".{os.getpid()}")
+    scratch.write_text(text)
+    scratch.replace(path)
+
+
+def _python_prefix() -> Path | None:
+    """The folder of a CPython that can be moved, 3.12 rather than 3.11; None if there is none.
+
+    Also versions beside the one that runs this. Debian's own is spread over /usr.
+    """
+    prefix = Path(sys.base_prefix)
+    for version in ("3.12", "3.11"):
+        for found in [prefix, *sorted(prefix.parent.glob("*"), reverse=True)]:
+            parts = (found / f"bin/python{version}", found / f"lib/python{version}/ensurepip")
+            if found != Path("/usr") and all(part.exists() for part in parts):
+                return found
+    return None
+
+
+def _platform() -> str:
+    machine = os.uname().machine
+    return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
+
+
+def _ran(
+    command: Sequence[str | Path],
+    environ: dict[str, str],
+    check: bool = True,
+    timeout: float = 600,
+    given: str = "",
+) -> subprocess.CompletedProcess[str]:
+    words = [str(word) for word in command]
+    try:
+        ran = subprocess.run(
+            words,
+            env=environ,
+            input=given,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{' '.join(words)} has not ended after {timeout:.0f} s") from None
+    if check and ran.returncode:
+        raise RuntimeError(
+            f"{' '.join(words)} ended with {ran.returncode}:\n{ran.stdout}{ran.stderr}"
+        )
+    return ran
+
+
+def _wait(ready: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > until:
+            raise RuntimeError(f"{what} did not start in {seconds:.0f} s")
+        time.sleep(0.1)
+
+
+def _end(process: subprocess.Popen[bytes], *leftovers: Path) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with socket.socket() as asking:
+        return asking.connect_ex((host, int(port))) == 0
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
