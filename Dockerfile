@@ -99,5 +99,7 @@ ENV DBT_LOG_PATH=/tmp/dbt/logs \
     DBT_TARGET_PATH=/tmp/dbt/target \
     PATH=/opt/dbt/bin:$PATH
 USER 10001:10001
+# Fargate gives a volume the rights of the folder of this name only where it is declared.
+VOLUME ["/tmp"]
 ENTRYPOINT ["/opt/dbt/bin/python", "-m", "include.container"]
 CMD ["build"]

@@ -12,6 +12,10 @@ With ECS_SCRIPTS, a folder, ECS does what is written there instead of running a 
 `{"exit": 1, "reason": "…", "stop": "EssentialContainerExited", "why": "…", "result": {…}}`, or
 `{"failures": ["RESOURCE:CPU"]}`, `{"error": "ServerException"}`, `{"hangs": true}`; `result` is put
 as the object `result_at`. What the tries were asked for is appended to `<run id>.asked`.
+
+With ECS_CONTAINERS, `{"environment": {…}, "volumes": […]}`, containers run by DOCKER_HOST as on
+Fargate (read-only, `/tmp` apart), but in the network of this machine, where the emulator and the
+stand-in of Redshift listen on loopback; they get these variables and Docker binds on top.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ FREE_FORM = {"options", "dockerLabels"}
 """Maps whose keys are data."""
 SHORTEST_TIMEOUT = 5.0
 SCRIPTS = os.environ.get("ECS_SCRIPTS")
+CONTAINERS = json.loads(os.environ.get("ECS_CONTAINERS", "null"))
 
 started: contextvars.ContextVar[list[tuple[str, str]]] = contextvars.ContextVar("started")
 """The tasks of the state that runs: cluster and ARN."""
@@ -112,6 +117,37 @@ def failure(error: str, cause: str) -> Exception:
     """An error of a state."""
     made: Exception = stepfunctions._ExecutionError(error, cause)
     return made
+
+
+def container_options(build: Any) -> Any:
+    """How a container is run, from its definition; the arguments and the result are Docker's."""
+
+    def built(definition: dict[str, Any], *arguments: Any) -> dict[str, Any]:
+        options: dict[str, Any] = build(definition, *arguments)
+        for name in ("network", "extra_hosts", "ports"):
+            options.pop(name, None)
+        mounts = definition.get("mountPoints", [])
+        # A volume of Fargate is as large as the task's disk, and who mounts it may write.
+        return options | {
+            "network_mode": "host",
+            "read_only": bool(definition.get("readonlyRootFilesystem")),
+            "tmpfs": {mount["containerPath"]: "mode=1777" for mount in mounts},
+            "user": definition.get("user"),
+            "environment": options["environment"] | CONTAINERS.get("environment", {}),
+            "volumes": CONTAINERS.get("volumes", []),
+        }
+
+    return built
+
+
+def metadata(register: Any) -> Any:
+    """The addresses of AWS that a container is told, as they are in the network of this machine."""
+
+    def registered(*arguments: Any) -> Any:
+        *before, _, address = arguments
+        return register(*before, True, address)
+
+    return registered
 
 
 def run_id(request: dict[str, Any]) -> str:
@@ -244,6 +280,9 @@ def teach() -> None:
         for table in vars(provisioners).values()
         if isinstance(table, dict) and "create" in table.get("AWS::ECS::TaskDefinition", {})
     )
+    if CONTAINERS is not None:
+        ecs._build_run_kwargs = container_options(ecs._build_run_kwargs)
+        ecs._register_metadata = metadata(ecs._register_metadata)
     create = register_task_definition(provisioners._ecs_task_def_create)
     # An update makes the next revision by the function's name.
     provisioners._ecs_task_def_create = create

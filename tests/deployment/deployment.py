@@ -1,0 +1,187 @@
+"""All of it in one place: stacks, registry, containers, the lake in S3, the stand-in of Redshift."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from include import image as images
+from include.settings import ROOT
+from tests.aws import stacks
+from tests.aws.ministack import MiniStack
+from tests.containers.engine import Engine
+from tests.pipeline.checkout import Checkout
+from tests.redshift.cluster_process import ClusterProcess
+
+CANARY = "Kanar1envogel-im-Container"
+"""The password of the user `dbt`."""
+SAMPLE = ("--days", "5", "--players", "20", "--seed", "5", "--end", "2026-09-10")
+CERTIFICATES = "/certificates"
+"""Where a container finds the certificate of the stand-in, as that of Amazon is in the image."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An account in which everything is deployed, as the README says it."""
+
+    engine: Engine
+    emulator: MiniStack
+    cluster: ClusterProcess
+    checkout: Checkout
+    storage: dict[str, str]
+    build: dict[str, str]
+    image: str
+
+    @classmethod
+    @contextlib.contextmanager
+    def make(cls, folder: Path, engine: Engine) -> Iterator[Deployment]:
+        """Deploy; what runs ends with the block."""
+        certificates = folder / "certificates"
+        certificates.mkdir()
+        folder.chmod(0o755)
+        containers = {
+            "environment": {"SSL_CERT_FILE": f"{CERTIFICATES}/ca.pem"},
+            "volumes": [f"{certificates}:{CERTIFICATES}:ro"],
+        }
+        with (
+            MiniStack.start(
+                folder / "ministack",
+                DOCKER_HOST=f"unix://{engine.socket}",
+                ECS_CONTAINERS=json.dumps(containers),
+            ) as emulator,
+            ClusterProcess.start(folder / "redshift", emulator.environment()) as cluster,
+            engine.registry(folder) as registry,
+        ):
+            shutil.copy(cluster.certificate, certificates / "ca.pem")
+            cluster.bootstrap(password=CANARY)
+            storage = stacks.deploy(emulator, "storage", {"Cluster": "analytics"})
+            stacks.put_connection(
+                emulator,
+                {
+                    "engine": "redshift",
+                    "host": cluster.host,
+                    "port": cluster.port,
+                    "username": "dbt",
+                    "password": CANARY,
+                    "dbname": cluster.dbname,
+                },
+            )
+            checkout = Checkout.make(folder / "checkout", "fargate")
+            lake = fill_lake(checkout, emulator, storage["LakeBucket"])
+            image = push(engine, f"{registry}/game-analytics-dbt")
+            build = stacks.deploy(emulator, "build", stacks.BUILD | {"ImageUri": image})
+            assert lake
+            yield cls(engine, emulator, cluster, checkout, storage, build, image)
+
+    @property
+    def docs(self) -> str:
+        """The setting DOCS."""
+        return f"s3://{self.storage['DocsBucket']}/site"
+
+    @property
+    def lake(self) -> str:
+        """The setting LAKE."""
+        return f"s3://{self.storage['LakeBucket']}/lake"
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        """Everything below a prefix of DOCS, by its name behind that."""
+        client, bucket = self.emulator.client("s3"), self.storage["DocsBucket"]
+        found = {}
+        for page in client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=f"site/{prefix}"
+        ):
+            for entry in page.get("Contents", []):
+                content = client.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
+                found[entry["Key"].removeprefix(f"site/{prefix}")] = content
+        return found
+
+    def execute(self, name: str, seconds: float = 300) -> dict[str, Any]:
+        """Run an execution of the state machine to its end; returns its description."""
+        client = self.emulator.client("stepfunctions")
+        arn = client.start_execution(stateMachineArn=self.build["StateMachineArn"], name=name)[
+            "executionArn"
+        ]
+        until = time.monotonic() + seconds
+        while (described := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            assert time.monotonic() < until, "the execution does not end"
+            time.sleep(0.5)
+        return dict(described)
+
+    def log(self) -> str:
+        """What containers have printed, as CloudWatch has it."""
+        logs, group = self.emulator.client("logs"), self.storage["LogGroup"]
+        events = logs.filter_log_events(logGroupName=group)["events"]
+        return "\n".join(event["message"] for event in events)
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """The tasks that ECS has stopped, and what they were."""
+        ecs = self.emulator.client("ecs")
+        arns = ecs.list_tasks(cluster=self.build["Cluster"], desiredStatus="STOPPED")["taskArns"]
+        found: list[dict[str, Any]] = ecs.describe_tasks(cluster=self.build["Cluster"], tasks=arns)[
+            "tasks"
+        ]
+        return found
+
+    def compared(self) -> subprocess.CompletedProcess[str]:
+        """The marts beside those that the same lake makes on DuckDB."""
+        built = self.checkout.run("include.laptop.build", GAME_ANALYTICS_EXECUTION="watcher")
+        assert built.returncode == 0, built.stdout + built.stderr
+        file = self.checkout.root / "data/warehouse.duckdb"
+        return subprocess.run(
+            [
+                str(ROOT / ".venv/dbt/bin/python"),
+                *("-m", "tests.redshift.compared", str(file), self.lake),
+            ],
+            cwd=ROOT,
+            env={
+                **self.checkout.environment,
+                **self.emulator.environment(),
+                **self.cluster.login("dbt", CANARY),
+                "GAME_ANALYTICS_EXECUTION": "watcher",
+                "PYTHONPATH": str(ROOT),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def fill_lake(checkout: Checkout, emulator: MiniStack, bucket: str) -> int:
+    """Make sample data, and copy it into the lake's bucket; returns the number of objects."""
+    output = shutil.ignore_patterns("target", "logs")
+    shutil.copytree(ROOT / "dbt", checkout.root / "dbt", ignore=output)
+    local = {"GAME_ANALYTICS_EXECUTION": "watcher"}
+    for command in (
+        ("include.manifest",),
+        ("include.lake", "generate", *SAMPLE),
+        ("include.lake", "compact", "--source", "game_transactions"),
+    ):
+        ran = checkout.run_dbt(*command, **local)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    s3, count = emulator.client("s3"), 0
+    for path in checkout.lake.rglob("*"):
+        name = path.relative_to(checkout.lake).as_posix()
+        if path.is_file() and not name.startswith("_"):
+            s3.put_object(Bucket=bucket, Key=f"lake/{name}", Body=path.read_bytes())
+            count += 1
+    return count
+
+
+def push(engine: Engine, repository: str) -> str:
+    """Push the image of these files, forget it, and return its reference by digest."""
+    local = engine.image()
+    engine.podman("tag", local, f"{repository}:tests")
+    engine.podman("push", "--quiet", f"{repository}:tests")
+    engine.podman("rmi", f"{repository}:tests")
+    asked = ["skopeo", "inspect", "--tls-verify=false", f"docker://{repository}:tests"]
+    told = subprocess.run(asked, capture_output=True, text=True, check=True)
+    return f"{repository}@{json.loads(told.stdout)['Digest']}"
