@@ -202,13 +202,15 @@ def dbt_arguments(settings: Settings, target: Path) -> list[str]:
     """What each dbt command of ours is told; its artifacts and logs go to a folder of its own.
 
     The manifest that Airflow reads stays as it is. The parse is kept for the next command: it must
-    have the same target, or the next one parses the project anew.
+    have the same target, or the next one parses the project anew. dbt refuses the path of a parse
+    that is not there, as on MWAA, where nothing can be kept beside the project.
     """
+    kept = PROJECT / "target" / "partial_parse.msgpack"
     return [
         *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
         *("--target", settings.target),
         *("--target-path", str(target), "--log-path", str(target)),
-        *("--partial-parse-file-path", str(PROJECT / "target" / "partial_parse.msgpack")),
+        *(("--partial-parse-file-path", str(kept)) if kept.is_file() else ()),
     ]
 
 

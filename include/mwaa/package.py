@@ -75,7 +75,7 @@ def package(dist: Path = DIST, wheels: str | None = None) -> None:
     else:
         _make_manifest(new / DAGS)
     if wheels:
-        _download_wheels(new / WHEELS)
+        _download_wheels(new / WHEELS, dist / WHEELS)
     shutil.rmtree(dist, ignore_errors=True)
     new.rename(dist)
 
@@ -132,7 +132,9 @@ def for_mwaa(lock: str, names: Iterable[str] | None = None) -> str:
     wanted = None if names is None else set(names)
     kept = []
     for entry in re.split(r"(?m)^(?=[A-Za-z0-9])", lock):
-        found = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==[^ ;\\\n]+( ; ([^\\\n]+?))?(?= \\\n|\n)", entry)
+        found = re.match(
+            r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==[^ ;\\\n]+( ; ([^\\\n]+?))?(?= \\\n|\n)", entry
+        )
         if not found:
             continue
         holds = not found[3] or Marker(found[3]).evaluate(MWAA_PYTHON)
@@ -162,18 +164,22 @@ def _closure(*names: str) -> set[str]:
             # Of another platform.
             continue
         seen.add(name)
-        for need in map(Requirement, needs):
-            if not need.marker or need.marker.evaluate({**MWAA_PYTHON, "extra": ""}):
-                waiting.append(canonicalize_name(need.name))
+        waiting.extend(
+            canonicalize_name(need.name)
+            for need in map(Requirement, needs)
+            if not need.marker or need.marker.evaluate({**MWAA_PYTHON, "extra": ""})
+        )
     return seen
 
 
 def _files(folder: Path, without: Iterable[str]) -> Iterator[Path]:
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
-        if path.is_file() and parts[0] not in without and "__pycache__" not in parts:
-            if not any(part.startswith(".") for part in parts):
-                yield path
+        left_out = parts[0] in without or any(
+            part == "__pycache__" or part.startswith(".") for part in parts
+        )
+        if path.is_file() and not left_out:
+            yield path
 
 
 def _plugins() -> bytes:
@@ -239,18 +245,25 @@ def reproducible(manifest: Mapping[str, object]) -> object:
 
     told = manifest["metadata"]
     assert isinstance(told, Mapping)
-    varying = ("generated_at", "invocation_id", "invocation_started_at", "user_id", "run_started_at")
+    varying = (
+        "generated_at",
+        "invocation_id",
+        "invocation_started_at",
+        "user_id",
+        "run_started_at",
+    )
     kept = {name: value for name, value in told.items() if name not in varying}
     # The field that readers of the schema may ask for.
     kept["generated_at"] = "1970-01-01T00:00:00Z"
-    graphs = {
-        name: in_order(manifest[name]) for name in ("parent_map", "child_map", "group_map")
-    }
+    graphs = {name: in_order(manifest[name]) for name in ("parent_map", "child_map", "group_map")}
     return plain({**manifest, "metadata": kept, **graphs})
 
 
-def _download_wheels(folder: Path) -> None:
-    """Download what MWAA cannot fetch where it has no package index, hashes checked."""
+def _download_wheels(folder: Path, known: Path) -> None:
+    """Download what MWAA cannot fetch where it has no package index, hashes checked.
+
+    What lies in `known` already, the wheels of the last package, is not downloaded again.
+    """
     locks = ROOT / "include" / "requirements"
     wanted = {
         "airflow": for_mwaa((locks / "airflow.txt").read_text(), beyond_the_image()),
@@ -260,18 +273,19 @@ def _download_wheels(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
         list_file = folder / f"{name}.txt"
         list_file.write_text(lock)
-        platforms = [word for known in PLATFORMS for word in ("--platform", f"{known}_x86_64")]
-        downloaded = subprocess.run(
-            [
-                *(str(ROOT / ".venv" / "uv" / "bin" / "python"), "-m", "pip", "download"),
-                *("--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"),
-                *("--only-binary", ":all:", "--python-version", "3.12", *platforms),
-                *("--dest", str(folder / name), "--requirement", str(list_file)),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        platforms = [word for tag in PLATFORMS for word in ("--platform", f"{tag}_x86_64")]
+        command = [
+            *(str(ROOT / ".venv" / "uv" / "bin" / "python"), "-m", "pip", "download"),
+            *("--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"),
+            *("--only-binary", ":all:", "--python-version", "3.12", *platforms),
+            *("--dest", str(folder / name), "--requirement", str(list_file)),
+        ]
+        for origin in (["--no-index", "--find-links", str(known / name)], []):
+            downloaded = subprocess.run(
+                [*command, *origin], capture_output=True, text=True, check=False
+            )
+            if downloaded.returncode == 0:
+                break
         list_file.unlink()
         if downloaded.returncode:
             said = downloaded.stderr.strip().splitlines()[-1:]
