@@ -81,7 +81,9 @@ def python_3_12() -> Path:
     for candidate in [shutil.which("python3.12"), *map(str, beside)]:
         if candidate is None:
             continue
-        asked = subprocess.run([candidate, "-c", "import ensurepip"], check=False)
+        asked = subprocess.run(
+            [candidate, "-c", "import ensurepip"], stderr=subprocess.DEVNULL, check=False
+        )
         if asked.returncode == 0:
             return Path(candidate)
     pytest.skip("MWAA's image has Python 3.12, and its constraints are for it: there is none here")
