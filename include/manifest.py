@@ -222,8 +222,8 @@ def install_dbt(executable: str) -> str:
     failed = Path(executable).parent.parent.with_suffix(".failed")
     why = f"startup.sh says: {failed.read_text().strip()}; " if failed.is_file() else ""
     return (
-        f"{why}wait if the MWAA environment is being updated; else see startup.sh's log in the "
-        "log group of the workers, mend what it names, and run `make deploy` with ARGS=--update"
+        f"{why}wait if the MWAA environment is being updated; else see what startup.sh has logged "
+        "in the log group of the workers, mend it, and run `make deploy` with ARGS=--update"
     )
 
 

@@ -92,7 +92,7 @@ class DbtEnvironmentOperator(BaseOperator):
         python = Path(self.settings.dbt_executable).with_name("python")
         if not python.exists():
             message = (
-                f"dbt's environment is not installed ({python} is missing): "
+                f"the environment of dbt is not installed ({python} is missing): "
                 f"{install_dbt(self.settings.dbt_executable)}."
             )
             raise AirflowFailException(message)

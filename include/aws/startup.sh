@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# MWAA's startup script: dbt's own environment for the workers. `make package` fills in the
-# lines in @…@ and writes dist/mwaa/startup.sh; this file is not to be uploaded as it is.
+# MWAA's startup script: dbt's own environment for the workers. `make package` fills in lock and
+# wheels and writes dist/mwaa/startup.sh; this file is not to be uploaded as it is.
 #
 # MWAA sources it on every component before it installs requirements.txt, and kills it after
 # 295 s; a component whose startup script was killed does not start. So there is no `set -e` and

@@ -223,6 +223,8 @@ class Image:
     def start_up(self, component: str) -> str:
         """Source `startup.sh` as a component does; returns what it printed."""
         (self.root / "tmp").mkdir(exist_ok=True)
+        # A container that starts knows nothing of the one before it.
+        self.exported.pop(component, None)
         before = self.environment(component)
         told = Path(before["CUSTOMER_ENV_VARS"])
         told.unlink(missing_ok=True)

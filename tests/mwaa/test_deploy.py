@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -181,10 +182,13 @@ def stop_after() -> Iterator[Callable[[int], None]]:
 def preflight(stage: Stage, folder: Path) -> str:
     """What `check_manifest` says of the bucket's `dags/`, as a worker has it."""
     shutil.rmtree(folder, ignore_errors=True)
-    for key in sorted(stage.keys()):
-        if key.startswith("dags/"):
-            (folder / key).parent.mkdir(parents=True, exist_ok=True)
-            stage.s3.download_file(stage.bucket, key, str(folder / key))
+    keys = [key for key in sorted(stage.keys()) if key.startswith("dags/")]
+    for key in keys:
+        (folder / key).parent.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(lambda key: stage.s3.download_file(stage.bucket, key, str(folder / key)), keys)
+        )
     program = "from include import preflight; print(preflight.check_manifest())"
     ended = subprocess.run(
         [str(ROOT / ".venv/dbt/bin/python"), "-c", program],

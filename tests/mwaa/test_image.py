@@ -55,10 +55,10 @@ def cluster(
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory, emulator: MiniStack) -> str:
+def lake(package: Path, tmp_path_factory: pytest.TempPathFactory, emulator: MiniStack) -> str:
     """A sample's events and bets in S3, in the formats that Spectrum reads."""
     checkout = Checkout.make(tmp_path_factory.mktemp("lake"))
-    shutil.copytree(deploy.DIST.parents[1] / "dbt", checkout.root / "dbt")
+    shutil.copytree(package / "dags" / "dbt", checkout.root / "dbt")
     for command in (["generate", *SAMPLE], ["compact", "--source", "game_transactions"]):
         made = checkout.run_dbt("include.lake", *command)
         assert made.returncode == 0, made.stderr

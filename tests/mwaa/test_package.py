@@ -73,7 +73,7 @@ def test_the_startup_script_is_bash_that_never_leaves_the_shell(package: Path) -
     assert checked.returncode == 0
     code = [line.split("#")[0] for line in script.split("\nLOCK\n")[1].splitlines()]
     assert not re.search(r"^\s*(set -|exit\b)", "\n".join(code), re.MULTILINE)
-    assert "@" not in re.sub(r'"\$\{index\[@\]\}"', "", script)
+    assert not re.search(r"@[A-Z]+@", script)
     assert "dbt-core==1.11.16" in script
 
 
