@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -61,6 +62,10 @@ def test_the_same_tree_makes_the_same_bytes(package: Path, tmp_path: Path) -> No
     assert second.pop("startup.sh") == without_wheels["startup.sh"]
     assert second == {path: first[path] for path in second}
     assert str(ROOT).encode() not in second["dags/dbt/target/manifest.json"]
+    made = json.loads(second["dags/dbt/target/manifest.json"])
+    rates = made["sources"]["source.game_analytics.ledger.currency_exchange"]
+    # Spectrum reads CSV by position.
+    assert list(rates["columns"])[:3] == ["date", "currency", "baserateeuro"]
     assert packaging.outdated(again) == []
     (again / "dags" / "include" / "settings.py").write_text("")
     (again / "dags" / "left_over.py").touch()
