@@ -49,7 +49,10 @@ MWAA_PYTHON = {
     "platform_python_implementation": "CPython",
 }
 """The interpreter of MWAA's image for Airflow 3.3.1, as the markers of requirements know it."""
-PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "manylinux1")
+PLATFORMS = (
+    *(f"manylinux_2_{minor}" for minor in range(34, 4, -1)),
+    *("manylinux2014", "manylinux2010", "manylinux1"),
+)
 """What Amazon Linux 2023 (glibc 2.34) can load, see PEP 600."""
 MWAA_HOME = "/usr/local/airflow"
 """AIRFLOW_HOME cannot be another on MWAA."""

@@ -65,12 +65,16 @@ PYTHON
 """
 """As the image: in the same shell, and what it exports then is Airflow's environment."""
 STARTUP_SECONDS = 295
+QUIET = "--skip-serve-logs"
 COMPONENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "scheduler": {"scheduler": (), "dag-processor": (), "triggerer": ()},
+    "scheduler": {"scheduler": (QUIET,), "dag-processor": (), "triggerer": (QUIET,)},
     "webserver": {"api-server": ()},
-    "worker": {"celery worker": ("--concurrency", "3")},
+    "worker": {"celery worker": (QUIET, "--concurrency", "3")},
 }
-"""Per component: the commands of Airflow in its container."""
+"""Per component: the commands of Airflow in its container.
+
+A server for logs would listen on every address of this machine.
+"""
 HOST = "127.0.0.1"
 PATIENCE = 200
 
