@@ -93,7 +93,7 @@ game_analytics_build() {
 }
 
 game_analytics_start() {
-    local failed="$game_analytics_environment.failed" errors began=$SECONDS
+    local failed="$game_analytics_environment.failed" errors why began=$SECONDS
     errors="$(mktemp)"
     rm -f "$failed"
     if [[ -n "$game_analytics_wheels" ]]; then
@@ -116,8 +116,10 @@ game_analytics_start() {
         cat "$errors" >&2
         # Half an environment would fail later, and say less.
         rm -rf "$game_analytics_environment"
-        tail -n 1 "$errors" > "$failed"
-        game_analytics_say "ERROR: dbt's environment was not built: $(cat "$failed")." \
+        why="$(tail -n 1 "$errors")"
+        why="${why#ERROR: }"
+        echo "$why" > "$failed"
+        game_analytics_say "ERROR: dbt's environment was not built: $why." \
             "Tasks will fail and say so. In a network without a package index run" \
             "\`make package WHEELS=1 BUCKET=…\` and \`make deploy\`; else see pip's words above."
     fi

@@ -256,6 +256,8 @@ def check_package(dist: Path, bucket: str) -> None:
         raise UserError(
             f"startup.sh looks for wheels at {wheels}: {again} with WHEELS=1 BUCKET={bucket}."
         )
+    if wheels and not any((dist / WHEELS).rglob("*.whl")):
+        raise UserError(f"{dist / WHEELS} is gone: {again} with WHEELS=1 BUCKET={bucket}.")
     if size(dist / PLUGINS) > MAX_PLUGINS:
         raise UserError(f"{dist / PLUGINS} is larger than 1 GB, which MWAA does not take.")
 
@@ -302,11 +304,15 @@ def plan(target: Target, dist: Path = DIST, *, force: bool = False) -> Plan:
 
 
 def _is_ours(key: str, prefix: str) -> bool:
-    """Whether a key lies where this package alone writes: an environment may have other DAGs."""
+    """Whether a key lies where this package alone writes: an environment may have other DAGs.
+
+    Wheels stay: a worker that starts before the environment is updated looks for those of before.
+    """
     inside = key.removeprefix(f"{prefix}/")
-    return key.startswith(f"{WHEELS}/") or (
-        inside.startswith(("include/", "dbt/"))
-        or ("/" not in inside and inside.startswith("game_analytics") and inside.endswith(".py"))
+    if key.startswith(f"{WHEELS}/"):
+        return False
+    return inside.startswith(("include/", "dbt/")) or (
+        "/" not in inside and inside.startswith("game_analytics") and inside.endswith(".py")
     )
 
 

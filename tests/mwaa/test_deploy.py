@@ -299,20 +299,20 @@ def test_an_airflowignore_of_others_stays(stage: Stage) -> None:
     assert stage.s3.get_object(Bucket=stage.bucket, Key=key)["Body"].read() == mine
 
 
-def test_wheels_go_first(stage: Stage) -> None:
+def test_wheels_go_first_and_stay(stage: Stage) -> None:
     (stage.dist / "startup.sh").write_bytes(
         packaging.updates(f"s3://{stage.bucket}/wheels")["startup.sh"]
     )
-    (stage.dist / "wheels/dbt").mkdir(parents=True)
-    (stage.dist / "wheels/dbt/a-1-py3-none-any.whl").write_bytes(b"wheel")
-    assert stage.run(updates=True)[0] == "uploaded wheels/dbt/a-1-py3-none-any.whl"
-    (stage.dist / "wheels/dbt/a-1-py3-none-any.whl").rename(
-        stage.dist / "wheels/dbt/a-2-py3-none-any.whl"
-    )
-    assert stage.run(updates=False) == [
-        "uploaded wheels/dbt/a-2-py3-none-any.whl",
-        "deleted wheels/dbt/a-1-py3-none-any.whl",
-    ]
+    with pytest.raises(UserError, match="wheels is gone: run `make package` with WHEELS=1"):
+        stage.run(updates=False)
+    wheel = stage.dist / "wheels/dbt/a-1-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    wheel.write_bytes(b"wheel")
+    assert stage.run(updates=True)[0] == f"uploaded wheels/dbt/{wheel.name}"
+    # Until the environment is updated, workers look for the old one.
+    wheel.rename(wheel.with_name("a-2-py3-none-any.whl"))
+    assert stage.run(updates=False) == ["uploaded wheels/dbt/a-2-py3-none-any.whl"]
+    assert f"wheels/dbt/{wheel.name}" in stage.keys()
 
 
 def test_without_credentials_or_arguments(tmp_path: Path) -> None:
