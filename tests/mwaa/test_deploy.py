@@ -70,7 +70,7 @@ class Stage:
             }
         return said
 
-    def keys(self) -> set[str]:
+    def there(self) -> set[str]:
         """What lies in the bucket."""
         found = self.s3.list_objects_v2(Bucket=self.bucket, MaxKeys=1000)
         return {entry["Key"] for entry in found.get("Contents", [])}
@@ -97,14 +97,14 @@ def stage(
 
 def test_a_first_deploy_and_one_with_nothing_to_do(stage: Stage) -> None:
     planned = stage.run(updates=False, plan=True)
-    assert stage.keys() == set()
+    assert stage.there() == set()
     assert f"upload s3://{stage.bucket}/dags/game_analytics.py" in planned
     assert planned[-1].startswith(f"update environment {NAME}: plugins.zip, requirements.txt")
     said = stage.run(updates=True)
     expected = {
         path.relative_to(stage.dist).as_posix() for path in stage.dist.rglob("*") if path.is_file()
     }
-    assert stage.keys() == expected
+    assert stage.there() == expected
     ours = [line.removeprefix("uploaded ") for line in said if line.startswith("uploaded dags/")]
     assert ours[-2:] == ["dags/dbt/target/manifest.json", "dags/dbt/target/manifest.fingerprint"]
     assert stage.told["WorkerReplacementStrategy"] == "GRACEFUL"
@@ -129,7 +129,7 @@ def test_a_change_moves_what_has_changed_and_removes_what_is_gone(stage: Stage) 
         "deleted dags/include/kpis.py",
         "uploaded dags/dbt/target/manifest.fingerprint",
     ]
-    assert {"dags/others.py", "dags/others/include/x.py", "elsewhere/dbt/y.sql"} <= stage.keys()
+    assert {"dags/others.py", "dags/others/include/x.py", "elsewhere/dbt/y.sql"} <= stage.there()
     # A new plugin alone is a new version of one file.
     (stage.dist / "plugins.zip").write_bytes(b"another")
     assert stage.run(updates=True)[0] == "uploaded plugins.zip"
@@ -182,7 +182,7 @@ def stop_after() -> Iterator[Callable[[int], None]]:
 def preflight(stage: Stage, folder: Path) -> str:
     """What `check_manifest` says of the bucket's `dags/`, as a worker has it."""
     shutil.rmtree(folder, ignore_errors=True)
-    keys = [key for key in sorted(stage.keys()) if key.startswith("dags/")]
+    keys = [key for key in stage.there() if key.startswith("dags/")]
     for key in keys:
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(8) as pool:
@@ -265,7 +265,7 @@ def test_what_cannot_work_is_one_sentence_and_changes_nothing(stage: Stage, tmp_
     )
     with pytest.raises(UserError, match=r"keeps no versions.*put-bucket-versioning"):
         stage.run(updates=False)
-    assert stage.keys() == set()
+    assert stage.there() == set()
     stage.dist = tmp_path / "none"
     with pytest.raises(UserError, match="holds no package: run `make package`"):
         stage.run(updates=False)
@@ -282,6 +282,7 @@ def test_a_package_of_another_tree_or_for_another_bucket(
     (dist / "dags/include/kpis.py").write_text("")
     with pytest.raises(UserError, match=r"of other files \(dags/include/kpis.py\): run `make pack"):
         deploy.check_package(dist, BUCKET)
+    (dist / "startup.sh").write_bytes(packaging.updates()["startup.sh"])
     monkeypatch.setattr(deploy, "outdated", lambda _: [])
     monkeypatch.setattr(deploy, "MAX_PLUGINS", 100)
     with pytest.raises(UserError, match="larger than 1 GB"):
@@ -312,7 +313,7 @@ def test_wheels_go_first_and_stay(stage: Stage) -> None:
     # Until the environment is updated, workers look for the old one.
     wheel.rename(wheel.with_name("a-2-py3-none-any.whl"))
     assert stage.run(updates=False) == ["uploaded wheels/dbt/a-2-py3-none-any.whl"]
-    assert f"wheels/dbt/{wheel.name}" in stage.keys()
+    assert f"wheels/dbt/{wheel.name}" in stage.there()
 
 
 def test_without_credentials_or_arguments(tmp_path: Path) -> None:
