@@ -147,10 +147,9 @@ def for_mwaa(lock: str, names: Iterable[str] | None = None) -> str:
 
 
 def beyond_the_image() -> set[str]:
-    """The packages that Cosmos needs beyond what Airflow and the Amazon provider bring along."""
-    return _closure("astronomer-cosmos") - _closure(
-        "apache-airflow", "apache-airflow-providers-amazon"
-    )
+    """What `requirements.txt` needs beyond Airflow and the Amazon provider, which MWAA has."""
+    asked = re.findall(r"(?m)^([A-Za-z0-9._-]+)==", (ROOT / "requirements.txt").read_text())
+    return _closure(*asked) - _closure("apache-airflow", "apache-airflow-providers-amazon")
 
 
 def _closure(*names: str) -> set[str]:

@@ -115,6 +115,27 @@ def test_the_wheels_are_all_that_the_locks_ask_for(package: Path) -> None:
     assert not {"apache-airflow", "boto3"} & airflow
 
 
+def test_its_remedies_are_those_of_mwaa(package: Path, tmp_path: Path) -> None:
+    dbt = tmp_path / "game_analytics_dbt" / "bin" / "dbt"
+    (tmp_path / "game_analytics_dbt.failed").write_text("no space left\n")
+    program = (
+        "import sys; from include import manifest as m; "
+        "print(m.install_dbt(sys.argv[1])); print(m.MAKE_MANIFEST)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program, str(dbt)],
+        cwd=package / "dags",
+        env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.startswith("startup.sh says: no space left; wait if the MWAA environment is being")
+    assert "`make deploy` with ARGS=--update" in said
+    assert "make install" not in said
+    assert "make manifest" not in said
+
+
 def test_wheels_without_a_bucket_are_refused() -> None:
     asked = subprocess.run(
         [sys.executable, "-m", "include.mwaa.package", "--wheels"],
