@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run up down retry build airflow land generate compact manifest bench image push smoke-redshift check-account test lock
+.PHONY: help install install-dev run up down retry build airflow land generate compact manifest bench image push package deploy check-account smoke-redshift test lock
 
 # The sample that `make run` lands into an empty lake.
 DAYS ?= 30
@@ -15,6 +15,9 @@ TASK ?=
 TARGET ?= dbt
 REPOSITORY ?=
 SOURCE ?=
+BUCKET ?=
+ENVIRONMENT ?=
+WHEELS ?=
 ARGS ?=
 
 # Nothing is written outside the checkout, caches included.
@@ -120,6 +123,12 @@ compact: install ## Merge a source's small files into Parquet of the declared ty
 
 manifest: install ## Make dbt's manifest, from which the DAG takes its tasks
 	@$(DBT_PYTHON) -m include.manifest
+
+package: install ## Make dist/mwaa, the package as MWAA takes it; WHEELS=1 BUCKET=… for a network without a package index
+	@$(AIRFLOW_PYTHON) -m include.mwaa.package $(if $(WHEELS),--wheels) --bucket "$(BUCKET)"
+
+deploy: install ## Bring dist/mwaa to an MWAA environment: BUCKET= ENVIRONMENT= ARGS=--plan
+	@$(AIRFLOW_PYTHON) -m include.mwaa.deploy --bucket "$(BUCKET)" --environment "$(ENVIRONMENT)" $(ARGS)
 
 bench: install manifest ## Measure against goals, to data/benchmarks: ARGS="landing build large day dag dag200 --rounds 5"
 	@$(DBT_PYTHON) -m tests.benchmarks $(ARGS)

@@ -20,14 +20,19 @@ from typing import Any
 
 import msgspec
 
-from include.settings import ROOT, Settings, UserError
+from include.settings import PACKAGED, ROOT, Settings, UserError
 
 PROJECT = ROOT / "dbt"
 MANIFEST = PROJECT / "target" / "manifest.json"
 FINGERPRINT = PROJECT / "target" / "manifest.fingerprint"
 LOCK = ROOT / "include" / "requirements" / "dbt.txt"
 BUILT_TYPES = frozenset({"model", "seed", "snapshot"})
-MAKE_MANIFEST = "Run `make manifest`."
+MAKE_MANIFEST = (
+    "A deploy is under way or was cut off: clear this task in two minutes, and if it fails again "
+    "run `make deploy` again."
+    if PACKAGED
+    else "Run `make manifest`."
+)
 
 
 @contextmanager
@@ -201,14 +206,29 @@ def dbt_arguments(settings: Settings, target: Path) -> list[str]:
     """What each dbt command of ours is told; its artifacts and logs go to a folder of its own.
 
     The manifest that Airflow reads stays as it is. The parse is kept for the next command: it must
-    have the same target, or the next one parses the project anew.
+    have the same target, or the next one parses the project anew. dbt refuses the path of a parse
+    that is not there, as on MWAA, where nothing can be kept beside the project.
     """
+    kept = PROJECT / "target" / "partial_parse.msgpack"
     return [
         *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
         *("--target", settings.target),
         *("--target-path", str(target), "--log-path", str(target)),
-        *("--partial-parse-file-path", str(PROJECT / "target" / "partial_parse.msgpack")),
+        *(("--partial-parse-file-path", str(kept)) if kept.is_file() else ()),
     ]
+
+
+def install_dbt(executable: str) -> str:
+    """What to do if dbt's environment is not as it must be; on MWAA `startup.sh` makes it."""
+    if not PACKAGED:
+        # Make trusts its stamps: what was changed by hand below .venv it does not install again.
+        return "run `rm -rf .venv && make install`"
+    failed = Path(executable).parent.parent.with_suffix(".failed")
+    why = f"startup.sh says: {failed.read_text().strip()}; " if failed.is_file() else ""
+    return (
+        f"{why}wait if the MWAA environment is being updated; else see what startup.sh has logged "
+        "in the log group of the workers, mend it, and run `make deploy` with ARGS=--update"
+    )
 
 
 def shown(path: Path) -> str:

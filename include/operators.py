@@ -22,7 +22,7 @@ from game_analytics_triggers import NODES, file_name, page
 
 from include import warehouse
 from include.alerts import told
-from include.manifest import Manifest, shown
+from include.manifest import MAKE_MANIFEST, Manifest, install_dbt, shown
 from include.remedies import remedy
 from include.run_form import RunForm, skip_reason
 from include.settings import ROOT, Settings, UserError
@@ -91,7 +91,10 @@ class DbtEnvironmentOperator(BaseOperator):
         """
         python = Path(self.settings.dbt_executable).with_name("python")
         if not python.exists():
-            message = f"dbt's environment is not installed ({python} is missing): `make install`."
+            message = (
+                f"the environment of dbt is not installed ({python} is missing): "
+                f"{install_dbt(self.settings.dbt_executable)}."
+            )
             raise AirflowFailException(message)
         self.process = subprocess.Popen(
             [str(python), "-m", *self.command, *arguments],
@@ -218,7 +221,7 @@ class ExplainedDbtOperator:
         if result.exit_code == 0:
             if not results:
                 message = "dbt found nothing to run: the manifest is not this project's. "
-                raise AirflowFailException(message + "Run `make manifest`.")
+                raise AirflowFailException(message + MAKE_MANIFEST)
             return
         self.raise_for(results)
         said = "\n".join(result.full_output[-20:])

@@ -23,10 +23,6 @@ from include.lake.storage import open_lake
 from include.run_form import FIELDS, REMEDY, RunForm
 from include.settings import Settings, UserError
 
-INSTALL = "run `rm -rf .venv && make install`"
-"""Make trusts its stamps: what was changed by hand below .venv it does not install again."""
-
-
 SCHEMAS = ("operations", "reference", "staging", "intermediate", "snapshots", "marts")
 """Where a build makes tables and views, with the prefix in front; it makes what is missing."""
 ADAPTERS = {"local": "dbt-duckdb", "redshift": "dbt-redshift"}
@@ -34,18 +30,19 @@ ADAPTERS = {"local": "dbt-duckdb", "redshift": "dbt-redshift"}
 
 def check_dbt(settings: Settings, lock: Path = manifest.LOCK) -> str:
     """dbt and its adapter are there, in the versions of the lock."""
+    install = manifest.install_dbt(settings.dbt_executable)
     if not os.access(settings.dbt_executable, os.X_OK):
-        raise UserError(f"{settings.dbt_executable} is no program: {INSTALL}.")
+        raise UserError(f"{settings.dbt_executable} is no program: {install}.")
     locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
     found = []
     for package in ("dbt-core", ADAPTERS[settings.target]):
         try:
             version = metadata.version(package)
         except metadata.PackageNotFoundError:
-            raise UserError(f"{package} is not installed: {INSTALL}.") from None
+            raise UserError(f"{package} is not installed: {install}.") from None
         if version != locked.get(package, version):
             raise UserError(
-                f"{package} is {version}, {lock.name} says {locked[package]}: {INSTALL}."
+                f"{package} is {version}, {lock.name} says {locked[package]}: {install}."
             )
         found.append(f"{package} {version}")
     return ", ".join(found)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `include/` and `dbt/`: the checkout, or `dags/` on MWAA."""
+PACKAGED = (ROOT / "game_analytics.py").is_file()
+"""Whether this is the package that `make package` makes, in which the DAG lies in `ROOT`."""
 
 PREFIX = "GAME_ANALYTICS_"
 AIRFLOW_PREFIX = "AIRFLOW__GAME_ANALYTICS__"
