@@ -43,10 +43,13 @@ class LockLostError(UserError):
 
 
 @contextmanager
-def taken(database: Database, settings: Settings, run_id: str) -> Iterator[None]:
+def taken(
+    database: Database, settings: Settings, run_id: str, minutes: int = LEASE_MINUTES
+) -> Iterator[None]:
     """Take the lock for a run that begins, or keep it; given back only if the block fails.
 
-    The schema `operations` must be there. Raises LockedError while another run has the lock.
+    It lasts so many minutes from then on, if nothing renews it. The schema `operations` must be
+    there. Raises LockedError while another run has the lock.
     """
     if settings.target == "local":
         yield
@@ -55,7 +58,7 @@ def taken(database: Database, settings: Settings, run_id: str) -> Iterator[None]
         f"create table if not exists {_table(settings)} "
         "(run_id varchar(1024), renewed_at timestamp, expires_at timestamp)"
     )
-    if expired := _take(database, settings, run_id, LEASE_MINUTES):
+    if expired := _take(database, settings, run_id, minutes):
         logger.warning("%s has left the build's lock behind: taken over.", expired)
     try:
         yield
@@ -113,8 +116,15 @@ def free(database: Database, settings: Settings, run_id: str) -> None:
 
 
 @contextmanager
-def renewed(settings: Settings, run_id: str, lost: Callable[[str], None]) -> Iterator[None]:
+def renewed(
+    settings: Settings,
+    run_id: str,
+    lost: Callable[[str], None],
+    minutes: int = LEASE_MINUTES,
+) -> Iterator[None]:
     """Renew the lock of a run while the block builds; `lost` is told, once, why it no longer may.
+
+    After a block that went well the lock lasts so many minutes: for what else the run has to do.
 
     Calls `lost` from another thread. A warehouse that cannot be reached is asked again for as long
     as the lock lasts. Raises LockedError or LockLostError if the run may not begin or go on.
@@ -159,7 +169,7 @@ def renewed(settings: Settings, run_id: str, lost: Callable[[str], None]) -> Ite
             # Whatever the block made of it: this is why it ended.
             raise LockLostError(reasons[0])
     with open_database(settings) as database:
-        keep(database, settings, run_id)
+        keep(database, settings, run_id, minutes)
 
 
 def _table(settings: Settings) -> str:

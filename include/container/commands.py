@@ -10,7 +10,7 @@ from dbt.cli.main import dbtRunner
 
 from include import build_lock, preflight
 from include.container import REQUEST, TRY_AGAIN
-from include.container.reports import Report, Result, summary
+from include.container.reports import Report, Result
 from include.database import open_database
 from include.lake.freshness import stale_sources
 from include.lake.partitions import find_run_days, record_build
@@ -19,7 +19,7 @@ from include.remedies import is_transient
 from include.run_form import skip_reason
 from include.settings import Settings, UserError
 from include.watcher import CROSS_MODEL_TESTS
-from include.watcher.build import Newsroom, Request, build, interrupt
+from include.watcher.build import Newsroom, Request, build, interrupt, run_dbt
 
 
 def build_all(settings: Settings, run_id: str, report: Report) -> Result:
@@ -29,9 +29,12 @@ def build_all(settings: Settings, run_id: str, report: Report) -> Result:
     print(preflight.check_manifest(), flush=True)
     manifest = Manifest.read()
     with open_database(settings) as database:
-        print(find_run_days(database, settings, manifest, run_id=run_id), flush=True)
+        # As long as this process renews it: what is killed must not keep others out for long.
+        lease = build_lock.RENEWED_MINUTES
+        print(find_run_days(database, settings, manifest, run_id=run_id, lease=lease), flush=True)
     try:
-        return _build_days(settings, run_id, report, manifest)
+        with build_lock.renewed(settings, run_id, interrupt, lease):
+            return _build_days(settings, run_id, report, manifest)
     finally:
         with open_database(settings) as database:
             build_lock.free(database, settings, run_id)
@@ -64,7 +67,7 @@ def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manif
         catalog=True,
     )
     if nodes:
-        build(request, settings, report.tell)
+        run_dbt(request, settings, report.tell)
     release(settings)
     failed = report.failed()
     if failed:
@@ -72,13 +75,13 @@ def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manif
             entry["status"] == "error" and is_transient(entry["message"]) for entry in failed
         )
         code = TRY_AGAIN if transient else 1
-        return Result(run_id, "failed", summary(failed, len(report.news)), code, failed)
+        return Result(run_id, "failed", report.summary(), code, failed)
     if stale:
         message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
         return Result(run_id, "failed", message, 1)
     with open_database(settings) as database:
         record_build(database, settings, manifest, run_id=run_id)
-    return Result(run_id, "success", summary([], len(report.news)), 0)
+    return Result(run_id, "success", report.summary(), 0)
 
 
 def follow(settings: Settings, report: Report) -> Result:
@@ -93,7 +96,7 @@ def follow(settings: Settings, report: Report) -> Result:
     return Result(
         request.run_id,
         "failed" if failed else "success",
-        summary(failed, len(report.news)),
+        report.summary(),
         0,
         failed,
     )
@@ -121,9 +124,9 @@ def dbt(settings: Settings, words: Sequence[str], report: Report, run_id: str) -
         raise ended.exception
     failed = report.failed()
     if ended.success:
-        return Result(run_id, "success", summary([], len(report.news)), 0)
+        return Result(run_id, "success", report.summary(), 0)
     if failed:
-        return Result(run_id, "failed", summary(failed, len(report.news)), 1, failed)
+        return Result(run_id, "failed", report.summary(), 1, failed)
     return Result(run_id, "error", f"dbt failed: {ended.exception or 'its log says why'}", 1)
 
 

@@ -7,12 +7,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from include.container import EVENTS, RESULT
 from include.documents import Documents
 from include.manifest import MANIFEST
 from include.settings import UserError
+from include.watcher import CROSS_MODEL_TESTS
 from include.watcher.build import News
 
 UPLOADS = 16
@@ -111,6 +111,14 @@ class Report:
                 found.append({"node": node, "status": news.status, "message": message})
         return found[:FAILURES]
 
+    def summary(self) -> str:
+        """A line of how many nodes did how."""
+        count = sum(news.unique_id != CROSS_MODEL_TESTS for news in self.news)
+        names = [entry["node"] for entry in self.failed()]
+        return (
+            f"{', '.join(names)} went wrong, of {count} nodes" if names else f"{count} nodes built"
+        )
+
     def _upload_events(self) -> None:
         while not self._ended.wait(EVENT_SECONDS):
             self._upload_waiting()
@@ -131,10 +139,3 @@ class Report:
             if not self.problem:
                 print(f"error: {error}", flush=True)
             self.problem = str(error)
-
-
-def summary(failed: list[dict[str, Any]], count: int) -> str:
-    """A line of how many nodes did how."""
-    if not failed:
-        return f"{count} nodes built"
-    return f"{len(failed)} of {count} nodes went wrong: {', '.join(f['node'] for f in failed)}"

@@ -69,18 +69,19 @@ def find_run_days(
     manifest: Manifest,
     asked: tuple[date, date] | None = None,
     run_id: str = "",
+    lease: int = build_lock.LEASE_MINUTES,
 ) -> RunDays:
     """List the lake, create the external tables, and write the run's days to the warehouse.
 
     The days are those whose files changed since the last successful build, or the days `asked` for
-    (first and last). On Redshift the run takes the build's lock. Raises UserError for a lake that
-    cannot be read, LockedError while another run builds.
+    (first and last). On Redshift the run takes the build's lock, for so many minutes. Raises
+    UserError for a lake that cannot be read, LockedError while another run builds.
     """
     declared = sources(manifest)
     lake = open_lake(settings)
     check_ended(lake, declared)
     _create_tables(database, settings)
-    with build_lock.taken(database, settings, run_id):
+    with build_lock.taken(database, settings, run_id, lease):
         return _find_run_days(database, settings, manifest, declared, lake, asked, run_id)
 
 

@@ -259,7 +259,7 @@ def build(
     run may not build.
     """
     with build_lock.renewed(settings, request.run_id, interrupt):
-        _build(request, settings, publish)
+        run_dbt(request, settings, publish)
 
 
 def interrupt(reason: str) -> None:
@@ -268,7 +268,8 @@ def interrupt(reason: str) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def _build(request: Request, settings: Settings, publish: Callable[[News], None]) -> None:
+def run_dbt(request: Request, settings: Settings, publish: Callable[[News], None]) -> None:
+    """The same for who has the lock already."""
     manifest = Manifest.read()
     newsroom = Newsroom(manifest, Path(request.artifacts), settings.adapter, publish)
     common = dbt_arguments(settings, Path(request.artifacts))
@@ -296,6 +297,8 @@ def _build(request: Request, settings: Settings, publish: Callable[[News], None]
             newsroom.close(dbt.invoke(["test", "--select", *request.tests, *flags, *common]))
     if built.success and request.catalog:
         described = dbt.invoke(["--quiet", "docs", "generate", "--no-compile", *common])
+        if isinstance(described.exception, KeyboardInterrupt):
+            raise described.exception
         if not described.success:
             # For whoever reads: the build is good without it.
             print(f"The catalog could not be made: {described.exception or 'see the log'}")

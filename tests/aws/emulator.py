@@ -41,6 +41,7 @@ app: Any = import_module("ministack.app")
 FREE_FORM = {"options", "dockerLabels"}
 """Maps whose keys are data."""
 SHORTEST_TIMEOUT = 5.0
+STOP_SECONDS = 60
 SCRIPTS = os.environ.get("ECS_SCRIPTS")
 CONTAINERS = json.loads(os.environ.get("ECS_CONTAINERS", "null"))
 
@@ -106,11 +107,24 @@ def run_task(resource: str, asked: dict[str, Any]) -> Any:
         (placed,) = answer["tasks"]
         cluster = request.get("cluster", "default")
         started.get([]).append((cluster, placed["taskArn"]))
-        task = pascal(stepfunctions._poll_ecs_tasks(cluster, [placed["taskArn"]])["tasks"][0])
+        task = pascal(ended(cluster, placed["taskArn"]))
     exits = [container.get("ExitCode") for container in task["Containers"]]
     if task.get("StopCode") != "EssentialContainerExited" or any(code != 0 for code in exits):
         raise failure("States.TaskFailed", json.dumps(task, separators=(",", ":")))
     return task
+
+
+def ended(cluster: str, arn: str) -> dict[str, Any]:
+    """A task of ECS when it has stopped; MiniStack itself waits no longer than 600 scaled seconds.
+
+    How long a state may take is for `timed` to say.
+    """
+    while True:
+        _, _, body = ecs._describe_tasks({"cluster": cluster, "tasks": [arn]})
+        for task in json.loads(body or "{}").get("tasks", []):
+            if task["lastStatus"] == "STOPPED":
+                return dict(task)
+        time.sleep(0.5)
 
 
 def failure(error: str, cause: str) -> Exception:
@@ -281,6 +295,10 @@ def teach() -> None:
         if isinstance(table, dict) and "create" in table.get("AWS::ECS::TaskDefinition", {})
     )
     if CONTAINERS is not None:
+        containers: Any = import_module("docker.models.containers")
+        stop_container = containers.Container.stop
+        # As the task definition says, where MiniStack gives a container 5 seconds.
+        containers.Container.stop = lambda one, **_: stop_container(one, timeout=STOP_SECONDS)
         ecs._build_run_kwargs = container_options(ecs._build_run_kwargs)
         ecs._register_metadata = metadata(ecs._register_metadata)
     create = register_task_definition(provisioners._ecs_task_def_create)

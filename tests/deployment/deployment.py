@@ -1,4 +1,4 @@
-"""All of it in one place: stacks, registry, containers, the lake in S3, the stand-in of Redshift."""
+"""All of it in one place: stacks, registry, containers, lake in S3, stand-in of Redshift."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import contextlib
 import json
 import shutil
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from include import image as images
 from include.settings import ROOT
 from tests.aws import stacks
 from tests.aws.ministack import MiniStack
@@ -57,6 +54,7 @@ class Deployment:
                 folder / "ministack",
                 DOCKER_HOST=f"unix://{engine.socket}",
                 ECS_CONTAINERS=json.dumps(containers),
+                SFN_WAIT_SCALE="0.05",
             ) as emulator,
             ClusterProcess.start(folder / "redshift", emulator.environment()) as cluster,
             engine.registry(folder) as registry,
@@ -104,12 +102,15 @@ class Deployment:
                 found[entry["Key"].removeprefix(f"site/{prefix}")] = content
         return found
 
-    def execute(self, name: str, seconds: float = 300) -> dict[str, Any]:
-        """Run an execution of the state machine to its end; returns its description."""
+    def start(self, name: str) -> str:
+        """Start an execution of the state machine; returns its ARN."""
         client = self.emulator.client("stepfunctions")
-        arn = client.start_execution(stateMachineArn=self.build["StateMachineArn"], name=name)[
-            "executionArn"
-        ]
+        machine = self.build["StateMachineArn"]
+        return str(client.start_execution(stateMachineArn=machine, name=name)["executionArn"])
+
+    def ended(self, arn: str, seconds: float = 300) -> dict[str, Any]:
+        """An execution when it has ended."""
+        client = self.emulator.client("stepfunctions")
         until = time.monotonic() + seconds
         while (described := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
             assert time.monotonic() < until, "the execution does not end"
@@ -117,19 +118,17 @@ class Deployment:
         return dict(described)
 
     def log(self) -> str:
-        """What containers have printed, as CloudWatch has it."""
+        """What containers have printed, as CloudWatch has it; it is long."""
         logs, group = self.emulator.client("logs"), self.storage["LogGroup"]
         events = logs.filter_log_events(logGroupName=group)["events"]
         return "\n".join(event["message"] for event in events)
 
-    def tasks(self) -> list[dict[str, Any]]:
-        """The tasks that ECS has stopped, and what they were."""
-        ecs = self.emulator.client("ecs")
-        arns = ecs.list_tasks(cluster=self.build["Cluster"], desiredStatus="STOPPED")["taskArns"]
-        found: list[dict[str, Any]] = ecs.describe_tasks(cluster=self.build["Cluster"], tasks=arns)[
-            "tasks"
-        ]
-        return found
+    def tasks(self, word: str) -> list[dict[str, Any]]:
+        """The tasks that ECS has stopped, of a run whose command or variables have this word."""
+        ecs, cluster = self.emulator.client("ecs"), self.build["ClusterName"]
+        arns = ecs.list_tasks(cluster=cluster, desiredStatus="STOPPED")["taskArns"]
+        found = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+        return [task for task in found if word in json.dumps(task["overrides"])]
 
     def compared(self) -> subprocess.CompletedProcess[str]:
         """The marts beside those that the same lake makes on DuckDB."""
