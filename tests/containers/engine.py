@@ -48,7 +48,7 @@ PACKAGES = {
 """Debian's packages, each by a program or file that tells whether it is there."""
 
 FOLDER = ROOT / ".venv" / "containers"
-"""Images, so that the next tests find what these built."""
+"""Images, so that the next tests find what these built; to be removed when it has grown."""
 RUN = Path("/tmp") / f"ga-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"  # noqa: S108
 """Sockets and locks: their paths may have 50 characters at most."""
 
@@ -139,6 +139,8 @@ class Engine:
         """The name of a target's image, built unless it was, from the files as they are."""
         tag = self._tag
         wanted = f"localhost/{images.name(target, tag)}"
+        if self.has(wanted):
+            return wanted
         with self._alone("build"):
             if not self.has(wanted):
                 self._python_image()
@@ -209,7 +211,7 @@ class Engine:
 
     def postgres_image(self, name: str) -> str:
         """A stand-in for an official image of PostgreSQL, by its name in docker-compose.yaml."""
-        with self._alone("build"):
+        with self._alone("postgres"):
             if not self.has(name):
                 script = FOLDER / "start-postgres"
                 script.write_text(POSTGRES_START)
@@ -228,7 +230,7 @@ class Engine:
     def _debian(self, image: str, packages: str, hook: str, *changes: str) -> None:
         """Make an image of Debian's packages and what a shell adds to them, in `$1`."""
         started = time.monotonic()
-        archive = FOLDER / "rootfs.tar"
+        archive = FOLDER / f"{os.getpid()}.tar"
         left_out = ("man", "doc", "locale", "info")
         _ran(
             [
@@ -351,9 +353,11 @@ def _configure() -> dict[str, str]:
     storage, containers, registries = (
         FOLDER / name for name in ("storage.conf", "containers.conf", "registries.conf")
     )
+    # Not mounted onto itself, which nobody could remove.
     _write(
         storage,
-        f'[storage]\ndriver = "overlay"\nrunroot = "{RUN}"\ngraphroot = "{FOLDER / "storage"}"\n',
+        f'[storage]\ndriver = "overlay"\nrunroot = "{RUN}"\ngraphroot = "{FOLDER / "storage"}"\n'
+        '[storage.options.overlay]\nskip_mount_home = "true"\n',
     )
     # runc: Debian's crun refuses hybrid control groups. The limits: podman's own are above what an
     # unprivileged machine allows. Locks in files: the shared memory is one for all storages.

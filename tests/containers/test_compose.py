@@ -79,17 +79,20 @@ def composed(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     if COMPOSE is None:
         pytest.skip("the environment has Compose on Linux alone")
     folder = checkout.copy(tmp_path_factory.mktemp("compose") / "checkout")
+    database = re.search(r"image: (\S*postgres:\S+)", (folder / "docker-compose.yaml").read_text())
+    assert database
+    engine.postgres_image(database[1])
     _land(engine, folder)
+    # Or the schedule's first run would come before the test's.
+    (folder / ".env").write_text("GAME_ANALYTICS_SCHEDULE=none\n")
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, USER, USER)
     for parent in folder.parents:
         # pytest's folders are for their owner; Docker would not mind, its daemon mounts.
         if parent.stat().st_uid == os.geteuid() and parent.stat().st_mode & 0o077 == 0:
             parent.chmod(0o711)
+    # Compose asks for the name as Docker completes it.
     engine.podman("tag", engine.image("airflow"), "docker.io/library/game-analytics-airflow:local")
-    database = re.search(r"image: (\S*postgres:\S+)", (folder / "docker-compose.yaml").read_text())
-    assert database
-    engine.postgres_image(database[1])
 
     port, project = free_port(), f"ga{os.getpid()}"
     environ = engine.environment | {
