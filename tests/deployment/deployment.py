@@ -18,6 +18,7 @@ from tests.aws.ministack import MiniStack
 from tests.containers.engine import Engine
 from tests.pipeline.checkout import Checkout
 from tests.redshift.cluster_process import ClusterProcess
+from tests.redshift.test_redshift_dag import BACKEND, SECRETS
 
 CANARY = "Kanar1envogel-im-Container"
 """The password of the user `dbt`."""
@@ -60,19 +61,8 @@ class Deployment:
             engine.registry(folder) as registry,
         ):
             shutil.copy(cluster.certificate, certificates / "ca.pem")
-            cluster.bootstrap(password=CANARY)
             storage = stacks.deploy(emulator, "storage", {"Cluster": "analytics"})
-            stacks.put_connection(
-                emulator,
-                {
-                    "engine": "redshift",
-                    "host": cluster.host,
-                    "port": cluster.port,
-                    "username": "dbt",
-                    "password": CANARY,
-                    "dbname": cluster.dbname,
-                },
-            )
+            set_password(cluster, emulator, CANARY)
             checkout = Checkout.make(folder / "checkout", "fargate")
             lake = fill_lake(checkout, emulator, storage["LakeBucket"])
             image = push(engine, f"{registry}/game-analytics-dbt")
@@ -101,6 +91,42 @@ class Deployment:
                 content = client.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
                 found[entry["Key"].removeprefix(f"site/{prefix}")] = content
         return found
+
+    def rotate(self, password: str) -> None:
+        """Change the password of the user `dbt`, as the secret's rotation does."""
+        set_password(self.cluster, self.emulator, password)
+
+    def wait_for(self, part: str, seconds: float = 120) -> None:
+        """Wait until a run has published something whose name has this in it."""
+        client, bucket = self.emulator.client("s3"), self.storage["DocsBucket"]
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            pages = client.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix="site/runs/"
+            )
+            if any(part in entry["Key"] for page in pages for entry in page.get("Contents", [])):
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"{part} never came")
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of an Airflow of this account."""
+        return {
+            "GAME_ANALYTICS_TARGET": "redshift",
+            "GAME_ANALYTICS_LAKE": self.lake,
+            "GAME_ANALYTICS_DOCS": self.docs,
+            "GAME_ANALYTICS_ECS_CLUSTER": self.build["ClusterName"],
+            "GAME_ANALYTICS_ECS_SUBNETS": stacks.SUBNETS,
+            "GAME_ANALYTICS_ECS_SECURITY_GROUPS": stacks.SECURITY_GROUPS,
+            "GAME_ANALYTICS_STATE_MACHINE_ARN": self.build["StateMachineArn"],
+            "AIRFLOW__SECRETS__BACKEND": BACKEND,
+            "AIRFLOW__SECRETS__BACKEND_KWARGS": SECRETS,
+            "AIRFLOW__WORKERS__SECRETS_BACKEND": BACKEND,
+            "AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS": SECRETS,
+            **self.emulator.environment(),
+            **self.cluster.trust(),
+        }
 
     def start(self, name: str) -> str:
         """Start an execution of the state machine; returns its ARN."""
@@ -152,6 +178,20 @@ class Deployment:
             text=True,
             check=False,
         )
+
+
+def set_password(cluster: ClusterProcess, emulator: MiniStack, password: str) -> None:
+    """Of the user `dbt`, in the database and in the secret."""
+    cluster.bootstrap(password=password)
+    connection = {
+        "engine": "redshift",
+        "host": cluster.host,
+        "port": cluster.port,
+        "username": "dbt",
+        "password": password,
+        "dbname": cluster.dbname,
+    }
+    stacks.put_connection(emulator, connection)
 
 
 def fill_lake(checkout: Checkout, emulator: MiniStack, bucket: str) -> int:

@@ -6,6 +6,7 @@ One account for all tests of the file; they go in order.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,12 +14,10 @@ import pytest
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from include.manifest import BUILT_TYPES
-from tests.aws import stacks
 from tests.containers.engine import Engine
 from tests.deployment.deployment import CANARY, Deployment
 from tests.pipeline.checkout import states
 from tests.pipeline.test_real_run import STEPS
-from tests.redshift.test_redshift_dag import BACKEND, SECRETS
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +63,13 @@ def test_its_marts_are_those_of_a_local_build(deployment: Deployment) -> None:
     assert "marts.rpt_daily_kpis" in compared.stdout
 
 
-def test_what_passes_by_itself_is_tried_again(deployment: Deployment) -> None:
-    deployment.cluster.inject("/rpt_ltv_overall$", "serializable_conflict")
-    ended = deployment.ended(deployment.start("nightly-2"))
-    assert ended["status"] == "SUCCEEDED"
+def test_a_password_that_is_rotated_during_a_build_is_a_retry(deployment: Deployment) -> None:
+    arn = deployment.start("nightly-2")
+    deployment.wait_for("nightly-2/build/events/")
+    deployment.rotate(f"{CANARY}-2")
+    assert deployment.ended(arn)["status"] == "SUCCEEDED"
     assert exits(deployment, "nightly-2") == [0, 75]
+    assert "password authentication failed" in deployment.log()
 
 
 def test_of_two_executions_one_builds_and_the_other_waits(deployment: Deployment) -> None:
@@ -80,43 +81,64 @@ def test_of_two_executions_one_builds_and_the_other_waits(deployment: Deployment
     assert "builds in this warehouse, and has the lock until" in deployment.log()
 
 
-def test_the_dag_follows_one_container_and_retries_one_model_in_another(
+def test_the_dag_survives_a_killed_container_and_retries_one_model_in_its_own(
     deployment: Deployment,
 ) -> None:
     deployment.cluster.inject("/rpt_ltv_overall$", "serializable_conflict")
-    ended = deployment.checkout.run(
-        "include.laptop.run",
-        GAME_ANALYTICS_TARGET="redshift",
-        GAME_ANALYTICS_LAKE=deployment.lake,
-        GAME_ANALYTICS_DOCS=deployment.docs,
-        GAME_ANALYTICS_ECS_CLUSTER=deployment.build["ClusterName"],
-        GAME_ANALYTICS_ECS_SUBNETS=stacks.SUBNETS,
-        GAME_ANALYTICS_ECS_SECURITY_GROUPS=stacks.SECURITY_GROUPS,
-        AIRFLOW__SECRETS__BACKEND=BACKEND,
-        AIRFLOW__SECRETS__BACKEND_KWARGS=SECRETS,
-        AIRFLOW__WORKERS__SECRETS_BACKEND=BACKEND,
-        AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS=SECRETS,
-        **deployment.emulator.environment(),
-        **deployment.cluster.trust(),
-    )
+
+    def kill() -> None:
+        deployment.wait_for("/dbt_build/try_1/events/")
+        for container in deployment.engine.podman("ps", "--quiet").stdout.split():
+            deployment.engine.podman("kill", container)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    ended = deployment.checkout.run("include.laptop.run", **deployment.settings)
+    killer.join()
     print(ended.stdout, ended.stderr)
     assert ended.returncode == 0
     manifest = json.loads((deployment.checkout.root / "dbt/target/manifest.json").read_text())
     nodes = {
         node["name"] for node in manifest["nodes"].values() if node["resource_type"] in BUILT_TYPES
     }
-    steps = STEPS | {"unlock"}
-    found = states(ended.stdout, nodes | steps)
-    assert found.pop("rpt_ltv_overall") == ["up_for_retry", "success"]
-    assert found == {task: ["success"] for task in (nodes | steps) - {"rpt_ltv_overall"}}
+    tasks = nodes | STEPS | {"unlock"}
+    found = states(ended.stdout, tasks)
+    twice = {"rpt_ltv_overall", "dbt_build"}
+    assert {task: found.pop(task) for task in twice} == {
+        task: ["up_for_retry", "success"] for task in twice
+    }
+    assert found == {task: ["success"] for task in tasks - twice}
     commands = [
         task["overrides"]["containerOverrides"][0]["command"]
         for task in deployment.tasks("make_run__")
     ]
-    assert sorted(command[0] for command in commands) == ["dbt", "follow"]
-    assert "fqn:game_analytics.marts.ltv.rpt_ltv_overall" in next(
-        command for command in commands if command[0] == "dbt"
+    # The tests that span nodes did not run beside a model that failed.
+    started = sorted(" ".join(command[:2]) for command in commands)
+    assert started == ["dbt build", "dbt test", "follow --request", "follow --request"]
+    (alone,) = [command for command in commands if command[:2] == ["dbt", "build"]]
+    assert alone[alone.index("--select") + 1].endswith(".rpt_ltv_overall")
+
+
+def test_the_dag_of_the_state_machine_follows_an_execution(deployment: Deployment) -> None:
+    home = deployment.checkout.root / ".airflow"
+    airflow = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(deployment.checkout.root / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(deployment.checkout.root / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+    tested = deployment.checkout.run(
+        *("airflow", "dags", "test", "game_analytics_step_functions"),
+        **deployment.settings,
+        **airflow,
     )
+    print(tested.stdout[-5000:], tested.stderr[-5000:])
+    assert tested.returncode == 0
+    machine = deployment.emulator.client("stepfunctions")
+    executions = machine.list_executions(stateMachineArn=deployment.build["StateMachineArn"])
+    (own,) = [found for found in executions["executions"] if found["name"].startswith("manual__")]
+    assert own["status"] == "SUCCEEDED"
+    assert exits(deployment, own["name"]) == [0]
 
 
 def test_the_password_is_nowhere_but_in_its_secret(deployment: Deployment) -> None:
