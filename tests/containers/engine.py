@@ -49,8 +49,12 @@ PACKAGES = {
 
 FOLDER = ROOT / ".venv" / "containers"
 """Images, so that the next tests find what these built; to be removed when it has grown."""
-RUN = Path("/tmp") / f"ga-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"  # noqa: S108
-"""Sockets and locks: their paths may have 50 characters at most."""
+SHORT = 49
+"""Characters of a folder of sockets: podman takes no more."""
+RUN = FOLDER / "run"
+"""Sockets and locks."""
+if len(str(RUN)) > SHORT:
+    RUN = Path("/tmp") / f"ga-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"  # noqa: S108
 
 SUITE = "bookworm"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -87,7 +91,6 @@ class Engine:
 
     environment: dict[str, str]
     """For any program that is to find these images: podman, buildah, skopeo, `make image`."""
-    folder: Path = FOLDER
     _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @classmethod
@@ -99,7 +102,12 @@ class Engine:
         """
         _install()
         FOLDER.mkdir(parents=True, exist_ok=True)
+        place = FOLDER / "place"
+        if not place.exists() or place.read_text() != str(RUN):
+            # The storage remembers its paths, and goes by them in a checkout that was moved.
+            shutil.rmtree(FOLDER / "storage", ignore_errors=True)
         RUN.mkdir(mode=0o700, exist_ok=True)
+        _write(place, str(RUN))
         engine = cls({**os.environ, **_configure()})
         try:
             engine.podman("info", timeout=60)
@@ -109,10 +117,10 @@ class Engine:
             yield engine
 
     def podman(
-        self, *arguments: str | Path, check: bool = True, timeout: float = 600, given: str = ""
+        self, *arguments: str | Path, check: bool = True, timeout: float = 600
     ) -> subprocess.CompletedProcess[str]:
         """Run podman to its end; raises RuntimeError with its words if it fails."""
-        return _ran(["podman", *arguments], self.environment, check, timeout, given)
+        return _ran(["podman", *arguments], self.environment, check, timeout)
 
     def run(
         self,
@@ -382,7 +390,7 @@ def _configure() -> dict[str, str]:
 
 def _write(path: Path, text: str) -> None:
     """Write a file at once or not at all: other tests may be reading it."""
-    scratch = path.with_suffix(f".{os.getpid()}")
+    scratch = path.with_name(f"{path.name}.{os.getpid()}")
     scratch.write_text(text)
     scratch.replace(path)
 
@@ -411,14 +419,13 @@ def _ran(
     environ: dict[str, str],
     check: bool = True,
     timeout: float = 600,
-    given: str = "",
 ) -> subprocess.CompletedProcess[str]:
     words = [str(word) for word in command]
     try:
         ran = subprocess.run(
             words,
             env=environ,
-            input=given,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
