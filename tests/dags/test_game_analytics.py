@@ -94,7 +94,8 @@ def dag(bag: DagBag) -> Any:
 
 def test_exactly_these_dags_and_no_import_error(bag: DagBag) -> None:
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"game_analytics"}
+    assert set(bag.dags) == {"game_analytics", "game_analytics_step_functions"}
+    assert bag.dags["game_analytics_step_functions"].task_ids == ["state_machine"]
 
 
 def test_exactly_these_tasks(dag: Any) -> None:
@@ -137,6 +138,34 @@ def test_without_the_watcher_each_node_runs_dbt(
         assert not local.get_task(name).start_from_trigger
         assert dag.get_task(name).start_from_trigger
         assert local.get_task(name).upstream_task_ids == dag.get_task(name).upstream_task_ids
+
+
+@pytest.mark.parametrize("execution", ["local", "watcher", "fargate", "ecs"])
+def test_on_redshift_the_tasks_are_the_same_in_every_mode_and_the_last_gives_the_lock_back(
+    bag: DagBag, dag: Any, monkeypatch: pytest.MonkeyPatch, execution: str
+) -> None:
+    assert bag
+    for name, value in {
+        "TARGET": "redshift",
+        "LAKE": "s3://studio-lake/lake",
+        "DOCS": "s3://studio-docs/site",
+        "ECS_SUBNETS": "subnet-0123456789abcdef0",
+        "EXECUTION": execution,
+    }.items():
+        monkeypatch.setenv(f"GAME_ANALYTICS_{name}", value)
+    found = DagBag(dag_folder=str(ROOT / "dags"), load_op_links=False).dags["game_analytics"]
+    producer = {"dbt_build"} if execution in {"watcher", "fargate"} else set()
+    assert set(found.task_ids) == NODES | STEPS - {"dbt_build"} | producer | {"unlock"}
+    assert found.get_task("unlock").trigger_rule.value == "all_done"
+    assert found.get_task("unlock").upstream_task_ids == {"kpi_summary"}
+    assert "unlock" in found.get_task("done").upstream_task_ids
+    for name in NODES:
+        task: Any = found.get_task(name)
+        assert bool(task.start_from_trigger) is bool(producer)
+        assert task.upstream_task_ids == dag.get_task(name).upstream_task_ids
+        assert task.select == dag.get_task(name).select
+        assert task.owner == dag.get_task(name).owner
+        assert task.outlets == dag.get_task(name).outlets
 
 
 def test_days_are_recorded_only_if_every_node_is_built(dag: Any) -> None:
