@@ -3,9 +3,10 @@
 Airflow, the state machine and `make build` share one lock. It is a row of `operations.build_lock`
 on Redshift, beside the days that a build works on: who can build can reach it, and builds with
 another schema prefix have another. It is a lease: a run takes it with its first step and gives it
-back with its last, and as long as a process of the run builds, that process renews it. What a dead
-run has left expires, and the next run takes it over. A run that lost its lock meanwhile finds out
-with its next renewal, and stops.
+back with its last, and as long as its dbt builds all nodes, that process renews it. What a dead run
+has left expires, and the next run takes it over. A run that lost its lock meanwhile finds out with
+its next renewal, and stops. A run is known by its id: two Airflows that build in one warehouse need
+a schema prefix each, for their scheduled runs have the same ids.
 
 DuckDB needs none: its file has one writer.
 """
@@ -17,6 +18,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -32,6 +34,8 @@ RENEWED_MINUTES = 5
 """How long the lock outlives a process that renews it."""
 RENEW_SECONDS = 30.0
 """How often that process does."""
+SPARE_SECONDS = 60.0
+"""How long before the lock's end a process that cannot renew it stops building."""
 
 
 class LockedError(UserError):
@@ -112,7 +116,10 @@ def free(database: Database, settings: Settings, run_id: str) -> None:
     """Give the lock back; one that is another run's stays."""
     if settings.target == "local":
         return
-    database.execute(f"delete from {_table(settings)} where run_id = ?", [run_id])
+    table = _table(settings)
+    with database.transaction():
+        database.execute(f"lock table {table}")
+        database.execute(f"delete from {table} where run_id = ?", [run_id])
 
 
 @contextmanager
@@ -124,52 +131,80 @@ def renewed(
 ) -> Iterator[None]:
     """Renew the lock of a run while the block builds; `lost` is told, once, why it no longer may.
 
-    After a block that went well the lock lasts so many minutes: for what else the run has to do.
-
-    Calls `lost` from another thread. A warehouse that cannot be reached is asked again for as long
-    as the lock lasts. Raises LockedError or LockLostError if the run may not begin or go on.
+    Calls `lost` from another thread, also when the lock could not be renewed for so long that it is
+    about to expire. After the block the lock lasts so many minutes, for what else the run has to
+    do. Raises LockedError or LockLostError if the run may not begin or go on.
     """
     if settings.target == "local":
         yield
         return
     with open_database(settings) as database:
         keep(database, settings, run_id, RENEWED_MINUTES)
-    ended = threading.Event()
-    reasons: list[str] = []
-
-    def lose(reason: str) -> None:
-        reasons.append(reason)
-        lost(reason)
-
-    def renew() -> None:
-        failures = 0
-        while not ended.wait(RENEW_SECONDS):
-            try:
-                with open_database(settings) as database:
-                    keep(database, settings, run_id, RENEWED_MINUTES)
-                failures = 0
-            except (LockedError, LockLostError) as error:
-                lose(str(error))
-                return
-            except UserError as error:
-                failures += 1
-                logger.warning("The lock could not be renewed: %s", error)
-                if failures * RENEW_SECONDS >= RENEWED_MINUTES * 60:
-                    lose(f"the lock could not be renewed for {RENEWED_MINUTES} minutes: {error}")
-                    return
-
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
+    renewal = Renewal(settings, run_id, lost)
     try:
         yield
-    finally:
-        ended.set()
-        thread.join()
-        if reasons:
-            # Whatever the block made of it: this is why it ended.
-            raise LockLostError(reasons[0])
-    with open_database(settings) as database:
-        keep(database, settings, run_id, minutes)
+    except BaseException:
+        renewal.end()
+        with suppress(UserError), open_database(settings) as database:
+            keep(database, settings, run_id, minutes)
+        raise
+    renewal.end()
+    try:
+        with open_database(settings) as database:
+            keep(database, settings, run_id, minutes)
+    except (LockedError, LockLostError):
+        raise
+    except UserError as error:
+        # What is built stays built: the lock only expires sooner.
+        logger.warning("The lock could not be kept: %s", error)
+
+
+class Renewal:
+    """Renews a lock in the background until `end`."""
+
+    def __init__(self, settings: Settings, run_id: str, lost: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.run_id = run_id
+        self.lost = lost
+        self.reason = ""
+        self.ended = threading.Event()
+        self.renewed_at = time.monotonic()
+        # Apart: an attempt to connect may hang for minutes.
+        for work in (self.renew, self.watch):
+            threading.Thread(target=work, daemon=True).start()
+
+    def renew(self) -> None:
+        """Renew, again and again."""
+        while not self.ended.wait(RENEW_SECONDS):
+            asked = time.monotonic()
+            try:
+                with open_database(self.settings) as database:
+                    keep(database, self.settings, self.run_id, RENEWED_MINUTES)
+                self.renewed_at = asked
+            except (LockedError, LockLostError) as error:
+                self.lose(str(error))
+            except UserError as error:
+                logger.warning("The lock could not be renewed: %s", error)
+
+    def watch(self) -> None:
+        """Stop the build while the lock still lasts."""
+        limit = RENEWED_MINUTES * 60 - SPARE_SECONDS
+        while not self.ended.wait(1):
+            if time.monotonic() > self.renewed_at + limit:
+                self.lose(f"the lock could not be renewed for {limit:.0f} seconds")
+
+    def lose(self, reason: str) -> None:
+        """Tell once why this run may not go on."""
+        if not self.ended.is_set():
+            self.reason = reason
+            self.ended.set()
+            self.lost(reason)
+
+    def end(self) -> None:
+        """Renew no more; raises LockLostError if the lock was lost, whatever else went wrong."""
+        self.ended.set()
+        if self.reason:
+            raise LockLostError(self.reason) from None
 
 
 def _table(settings: Settings) -> str:

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 from include.settings import UserError
 
-WRITE_REMEDY = "let this role list, read and write it (include/aws/policies/build_role.json)"
+WRITE_REMEDY = (
+    "let this role list, read and write it, as those of include/aws/build.yaml and mwaa.yaml may"
+)
 
 
 class Documents(Protocol):

@@ -11,15 +11,20 @@ from airflow.providers.amazon.aws.operators.step_function import StepFunctionSta
 from airflow.providers.amazon.aws.triggers.step_function import (
     StepFunctionsExecutionCompleteTrigger,
 )
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+)
 from game_analytics_triggers import file_name
 
 from include.alerts import ToldElsewhereError
 from include.settings import Settings
 
 POLL_SECONDS = 10
-FOLLOW_HOURS = 8
-"""Longer than the state machine's own time-out."""
+FOLLOWED = timedelta(hours=6, minutes=15)
+"""Longer than the state machine's own time-out, of which the provider's waiter knows nothing."""
 RUNNING = frozenset({"RUNNING", "PENDING_REDRIVE"})
 NAME_LENGTH = 56
 """Of a run's id in an execution's name, which has 80 characters at most."""
@@ -38,18 +43,22 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
             aws_conn_id=None,
             deferrable=True,
             waiter_delay=POLL_SECONDS,
-            waiter_max_attempts=FOLLOW_HOURS * 3600 // POLL_SECONDS,
+            waiter_max_attempts=int(FOLLOWED.total_seconds()) // POLL_SECONDS,
             **kwargs,
         )
 
-    def execute(self, context: Any) -> None:
+    def execute(self, context: Any) -> Any:
         """Start or find the execution, and wait for its end in the triggerer."""
         if not self.state_machine_arn:
-            message = "GAME_ANALYTICS_STATE_MACHINE_ARN is empty: set it to output StateMachineArn."
-            raise AirflowFailException(f"{message[:-1]} of include/aws/build.yaml.")
+            raise AirflowFailException(
+                "GAME_ANALYTICS_STATE_MACHINE_ARN is empty: set it to the output StateMachineArn "
+                "of include/aws/build.yaml."
+            )
         number, status = self.last(context)
+        if status == "SUCCEEDED" and context["ti"].try_number > 1:
+            self.log.info("The execution of an earlier try went well: %s.", self.arn)
+            return self.arn
         if status in RUNNING:
-            self.name = self.name_of(context, number)
             self.log.info("Following %s, which an earlier try has started.", self.arn)
             trigger = StepFunctionsExecutionCompleteTrigger(
                 execution_arn=self.arn,
@@ -58,29 +67,42 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
                 aws_conn_id=None,
                 region_name=self.region_name,
             )
-            timeout = timedelta(hours=FOLLOW_HOURS)
-            self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=FOLLOWED)
         self.name = self.name_of(context, number + 1)
-        super().execute(context)
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:  # noqa: ARG002
+        """Tell how the execution ended; the trigger's word for it is not needed."""
+        return self.told(context)
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any
     ) -> Any:
-        """Tell how the execution ended; raises ToldElsewhereError if it was not good."""
+        """The same if the triggerer gave up waiting."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralError:
-            # The trigger fails if the execution does, and also if it cannot ask.
-            number, status = self.last(context)
-            if status is None or status in RUNNING:
-                raise
-        self.name = self.name_of(context, number)
+        except (TaskDeferralError, TaskDeferralTimeout):
+            return self.told(context)
+
+    def told(self, context: Any) -> str:
+        """The ARN of an execution that went well.
+
+        Raises ToldElsewhereError if it failed, AirflowFailException if it was ended from above, in
+        which case it has sent no alert, and AirflowException, for a retry, if it still runs.
+        """
+        _, status = self.last(context)
+        if status == "SUCCEEDED":
+            return self.arn
+        if status is None or status in RUNNING:
+            raise AirflowException(f"{self.arn} has not ended: the next try follows it.")
         described = self.hook.conn.describe_execution(executionArn=self.arn)
         cause = described.get("cause") or described.get("error") or "no cause"
-        raise ToldElsewhereError(
-            f"{self.arn} {status}: {cause}\nIts alert names the failing models. Mend them, then "
-            "clear this task: it starts a new execution."
-        )
+        if status == "FAILED":
+            raise ToldElsewhereError(
+                f"{self.arn} {status}: {cause}\nIts alert names the failing models. Mend them, "
+                "then clear this task: it starts a new execution."
+            )
+        raise AirflowFailException(f"{self.arn} {status}: {cause}. Clear this task to start anew.")
 
     def last(self, context: Any) -> tuple[int, str | None]:
         """The number of this run's last execution, and its status; 0 and None if it has none."""
@@ -92,6 +114,7 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
                 found = (number, client.describe_execution(executionArn=self.arn)["status"])
             except client.exceptions.ExecutionDoesNotExist:
                 break
+        self.name = self.name_of(context, max(found[0], 1))
         return found
 
     @property

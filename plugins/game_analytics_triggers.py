@@ -171,7 +171,8 @@ class NodeTrigger(BaseTrigger):
             yield TaskSkippedEvent()
         else:
             event: dict[str, Any] = {"status": status}
-            if status is None and self.was_at_work and producer.state == "failed":
+            waited = self.was_at_work or ti.try_number == 1
+            if status is None and waited and producer.state == "failed":
                 event["producer_failed"] = True
             yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 

@@ -9,11 +9,14 @@
 Below `<DOCS>/runs/<run>/<part>/` lie `events/<number>.jsonl` (a line per node that ended, see
 `include.watcher.build.News`), dbt's `manifest.json`, `run_results.json`, `sources.json`,
 `catalog.json`, `compiled/` and `dbt.log`, and at last `result.json`: when that is there, nothing
-else will come. A `follow` finds its `request.json` there.
+else will come, but for a `build` that is tried again, all tries of which share the folder. A
+`follow` finds its `request.json` there.
 """
 
 ARTIFACTS = "CONTAINER_ARTIFACTS"
 """The variable that says where a `dbt …` command reports: a folder, or a prefix in S3."""
+FINGERPRINT = "PROJECT_FINGERPRINT"
+"""The variable that says which dbt project the DAG has; the image must hold the same."""
 RESULT = "result.json"
 REQUEST = "request.json"
 EVENTS = "events/"

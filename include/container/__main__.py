@@ -25,15 +25,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from include import manifest
 from include.build_lock import LockedError
-from include.container import ARTIFACTS, REQUEST, TRY_AGAIN, commands
+from include.container import ARTIFACTS, FINGERPRINT, REQUEST, TRY_AGAIN, commands
 from include.container.reports import Report, Result
 from include.documents import open_documents
 from include.remedies import is_transient
 from include.settings import Settings, UserError
 
 STOP_SECONDS = 15.0
-"""How long dbt may take to cancel its queries: Fargate kills 30 seconds after its signal."""
+"""How long dbt may take to cancel its queries; the rest of the grace is for the artifacts."""
 RUN_ID = "AIRFLOW_CTX_DAG_RUN_ID"
 """The variable of Airflow's that says for which run a container works."""
 
@@ -58,9 +59,11 @@ class Stop:
     def insist(self) -> None:
         """End the process with what there is, if dbt does not."""
         time.sleep(STOP_SECONDS)
-        if self.report:
-            self.report.close(self.result())
-        os._exit(128 + self.signal)
+        try:
+            if self.report:
+                self.report.close(self.result())
+        finally:
+            os._exit(128 + self.signal)
 
     def result(self) -> Result:
         """How a run ends that was stopped."""
@@ -77,6 +80,7 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as target:
         report = stop.report = Report(open_documents(root), Path(target))
         try:
+            check_project()
             if asked.command == "build":
                 result = commands.build_all(settings, asked.run_id, report)
             elif asked.command == "follow":
@@ -96,6 +100,16 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
         print(f"error: built, but not all of it could be told: {report.problem}", file=sys.stderr)
         return 1
     return result.exit_code
+
+
+def check_project() -> None:
+    """The image holds the dbt project of the DAG that asks; raises UserError if it does not."""
+    own = manifest.FINGERPRINT.read_text().strip() if manifest.FINGERPRINT.is_file() else ""
+    if os.environ.get(FINGERPRINT, own) != own:
+        raise UserError(
+            "the image holds another dbt project than the DAG: `make push`, then deploy "
+            "include/aws/build.yaml with the ImageUri that it prints."
+        )
 
 
 def failure(run_id: str, message: str, *, again: bool) -> Result:

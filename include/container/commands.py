@@ -22,6 +22,10 @@ from include.watcher import CROSS_MODEL_TESTS
 from include.watcher.build import Newsroom, Request, build, interrupt, run_dbt
 
 
+LISTING_MINUTES = 30
+"""How long finding the days of a first run may take."""
+
+
 def build_all(settings: Settings, run_id: str, report: Report) -> Result:
     """All that a run of the DAG does: preflight, days, freshness, dbt, the record of the days."""
     for check in (preflight.check_dbt, preflight.check_lake, preflight.check_warehouse):
@@ -29,15 +33,18 @@ def build_all(settings: Settings, run_id: str, report: Report) -> Result:
     print(preflight.check_manifest(), flush=True)
     manifest = Manifest.read()
     with open_database(settings) as database:
-        # As long as this process renews it: what is killed must not keep others out for long.
-        lease = build_lock.RENEWED_MINUTES
-        print(find_run_days(database, settings, manifest, run_id=run_id, lease=lease), flush=True)
+        found = find_run_days(database, settings, manifest, run_id=run_id, lease=LISTING_MINUTES)
+    print(found, flush=True)
     try:
-        with build_lock.renewed(settings, run_id, interrupt, lease):
+        # From here on what is killed keeps others out for a few minutes only.
+        with build_lock.renewed(settings, run_id, interrupt, build_lock.RENEWED_MINUTES):
             return _build_days(settings, run_id, report, manifest)
     finally:
-        with open_database(settings) as database:
-            build_lock.free(database, settings, run_id)
+        try:
+            with open_database(settings) as database:
+                build_lock.free(database, settings, run_id)
+        except UserError as error:
+            print(f"The lock could not be given back, and expires: {error}", flush=True)
 
 
 def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manifest) -> Result:

@@ -95,9 +95,11 @@ class Report:
         # dbt writes none when it was given the project as parsed.
         if MANIFEST.is_file():
             files.setdefault("manifest.json", MANIFEST)
-        with ThreadPoolExecutor(UPLOADS) as pool:
-            list(pool.map(lambda name: self._write(name, files[name].read_bytes()), files))
-        self._write(RESULT, json.dumps(asdict(result), indent=2).encode())
+        try:
+            with ThreadPoolExecutor(UPLOADS) as pool:
+                list(pool.map(lambda name: self._write(name, files[name].read_bytes()), files))
+        finally:
+            self._write(RESULT, json.dumps(asdict(result), indent=2).encode())
         print(f"{result.status}: {result.message}\nartifacts: {self.documents.root}", flush=True)
 
     def failed(self) -> list[dict[str, str]]:

@@ -9,7 +9,6 @@ from typing import Any
 from airflow.providers.amazon.aws.exceptions import EcsOperatorError
 from airflow.sdk.exceptions import AirflowException
 from cosmos.operators.aws_ecs import DbtBuildAwsEcsOperator, DbtTestAwsEcsOperator
-from game_analytics_triggers import file_name
 
 from include.alerts import ToldElsewhereError
 from include.container import ARTIFACTS, EVENTS, RESULT
@@ -39,10 +38,13 @@ class ContainerOperator(ExplainedDbtOperator):
         """
         ti = context["ti"]
         ecs, settings = tasks.client(), self.settings
-        for task_id in (PRODUCER, ti.task_id):
-            tasks.wait_until_stopped(ecs, settings, tasks.started_by(ti, task_id))
-        run = f"{settings.docs}/runs/{file_name(ti.run_id)}"
-        self.root = f"{run}/{file_name(ti.task_id)}/try_{ti.try_number}"
+        producer = tasks.started_by(ti, PRODUCER)
+        # One that nobody follows any more, since its task has failed for good.
+        for left in tasks.find(ecs, settings, producer):
+            tasks.stop(ecs, settings, left["taskArn"], f"{ti.task_id} builds itself")
+        for mark in (producer, tasks.started_by(ti)):
+            tasks.wait_until_stopped(ecs, settings, mark)
+        self.root = tasks.root(settings, ti)
         self.environment_variables = {ARTIFACTS: self.root}
         super().execute(context, **kwargs)  # type: ignore[misc]
         self._tell(context)
@@ -65,20 +67,20 @@ class ContainerOperator(ExplainedDbtOperator):
 
     def _tell(self, context: Any) -> None:
         documents = open_documents(self.root)
-        content = documents.read(RESULT)
-        if content is None:
+        names = documents.names("")
+        if RESULT not in names:
             raise AirflowException(
                 tasks.explain(tasks.describe(self.client, self.settings, self.arn))
             )
         results: list[Mapping[str, Any]] = []
-        for name in documents.names(EVENTS):
+        for name in (name for name in names if name.startswith(EVENTS)):
             for line in (documents.read(name) or b"").decode().splitlines():
                 news = json.loads(line)
                 results += news["results"]
                 for said in news["lines"]:
                     self.log.info("%s", said)
         self.raise_for_news({"results": results}, context)
-        result = json.loads(content)
+        result = json.loads(documents.read(RESULT) or b"")
         self.log.info("%s", result["message"])
         if result["exit_code"]:
             raise AirflowException(f"dbt in ECS task {self.arn}: {result['message']}")

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
-from game_analytics_triggers import file_name
 
 from include.container import EVENTS, REQUEST, RESULT
 from include.documents import Documents, open_documents
@@ -67,8 +66,7 @@ class FargateBuildOperator(DbtBuildOperator):
     def _start(self, mark: str, request: str) -> str:
         """Start a container; returns where it will tell how it goes."""
         ti = self.context["ti"]
-        run = f"{self.settings.docs}/runs/{file_name(ti.run_id)}"
-        root = f"{run}/{file_name(ti.task_id)}/try_{ti.try_number}"
+        root = tasks.root(self.settings, ti)
         try:
             open_documents(root).write(REQUEST, request.encode())
         except UserError as error:
@@ -85,13 +83,14 @@ class FargateBuildOperator(DbtBuildOperator):
     def _told(self, documents: Documents) -> Iterator[str]:
         seen, ended, asked = "", None, time.monotonic()
         while True:
-            # The result first: when it is there, all events are.
-            result = documents.read(RESULT)
-            for name in documents.names(EVENTS, after=seen):
-                for line in (documents.read(name) or b"").decode().splitlines():
-                    yield f"{NEWS_LINE}{line}"
-                seen = name
-            if result is not None:
+            # Where the result is listed, all events are: it is written last.
+            names = documents.names("")
+            for name in names:
+                if name.startswith(EVENTS) and name > seen:
+                    for line in (documents.read(name) or b"").decode().splitlines():
+                        yield f"{NEWS_LINE}{line}"
+                    seen = name
+            if RESULT in names:
                 self.has_told = True
                 break
             if time.monotonic() > asked + DESCRIBE_SECONDS:
@@ -103,7 +102,7 @@ class FargateBuildOperator(DbtBuildOperator):
                         self.has_told = True
                         raise AirflowException(tasks.explain(task))
             time.sleep(POLL_SECONDS)
-        told = json.loads(result)
+        told = json.loads(documents.read(RESULT) or b"")
         if told["status"] in {"error", "stopped"}:
             raise AirflowException(f"dbt in ECS task {self.task_arn}: {told['message']}")
         self.log.info("%s", told["message"])

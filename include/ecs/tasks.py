@@ -9,7 +9,10 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.ecs import EcsHook
 from airflow.providers.amazon.aws.utils.identifiers import generate_uuid
 from airflow.sdk.exceptions import AirflowException
+from game_analytics_triggers import file_name
 
+from include import manifest
+from include.container import FINGERPRINT
 from include.settings import PREFIX, Settings
 
 CONTAINER = "dbt"
@@ -45,7 +48,16 @@ def environment(settings: Settings) -> dict[str, str]:
     """The settings that a container needs to know; none is secret, for ECS shows them."""
     own = {f"{PREFIX}{name.upper()}" for name in OWN_PLACE}
     given = settings.as_environment()
-    return {name: value for name, value in given.items() if name not in own and value}
+    return {
+        **{name: value for name, value in given.items() if name not in own},
+        FINGERPRINT: manifest.FINGERPRINT.read_text().strip(),
+    }
+
+
+def root(settings: Settings, ti: Any) -> str:
+    """Where the container of a try tells how it goes: never where another one has."""
+    place = "/".join(map(file_name, (ti.run_id, ti.task_id, f"try_{ti.try_number}-{ti.id}")))
+    return f"{settings.docs}/runs/{place}"
 
 
 def started_by(ti: Any, task_id: str | None = None) -> str:

@@ -20,7 +20,7 @@ RUN_RESULTS = manifest.PROJECT / "target" / "run_results.json"
 
 def build(settings: Settings, arguments: list[str]) -> int:
     """Partitions, `dbt build`, and the fingerprints if every node was built; the exit code."""
-    run = ["--run-id", f"make build on {socket.gethostname()}"]
+    run = ["--run-id", f"make build on {socket.gethostname()}, {os.getpid()}"]
     with lock.hold("make build"):
         manifest.make(settings)
         in_dbt_environment(settings, "include.preflight")

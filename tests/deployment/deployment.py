@@ -96,18 +96,19 @@ class Deployment:
         """Change the password of the user `dbt`, as the secret's rotation does."""
         set_password(self.cluster, self.emulator, password)
 
-    def wait_for(self, part: str, seconds: float = 120) -> None:
-        """Wait until a run has published something whose name has this in it."""
+    def wait_for(self, *parts: str) -> None:
+        """Wait until a run has published something whose name has all of this in it."""
         client, bucket = self.emulator.client("s3"), self.storage["DocsBucket"]
-        until = time.monotonic() + seconds
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             pages = client.get_paginator("list_objects_v2").paginate(
                 Bucket=bucket, Prefix="site/runs/"
             )
-            if any(part in entry["Key"] for page in pages for entry in page.get("Contents", [])):
+            names = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+            if any(all(part in name for part in parts) for name in names):
                 return
             time.sleep(0.2)
-        raise AssertionError(f"{part} never came")
+        raise AssertionError(f"{parts} never came")
 
     @property
     def settings(self) -> dict[str, str]:

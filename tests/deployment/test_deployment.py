@@ -87,7 +87,7 @@ def test_the_dag_survives_a_killed_container_and_retries_one_model_in_its_own(
     deployment.cluster.inject("/rpt_ltv_overall$", "serializable_conflict")
 
     def kill() -> None:
-        deployment.wait_for("/dbt_build/try_1/events/")
+        deployment.wait_for("/dbt_build/try_1-", "/events/")
         for container in deployment.engine.podman("ps", "--quiet").stdout.split():
             deployment.engine.podman("kill", container)
 

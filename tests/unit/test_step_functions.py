@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
 from include.alerts import ToldElsewhereError
 from include.settings import Settings
@@ -53,6 +53,7 @@ def context() -> dict[str, Any]:
         dag_id="game_analytics_step_functions",
         task_id="state_machine",
         run_id=RUN,
+        try_number=1,
         xcom_push=lambda **_: None,
     )
     return {"ti": ti, "task_instance": ti, "run_id": RUN}
@@ -106,21 +107,60 @@ def test_names_are_the_run_s_own_and_short_enough() -> None:
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
-def test_an_execution_that_failed_is_told_without_an_alert_or_a_retry(
-    monkeypatch: pytest.MonkeyPatch, context: Any
+ENDS = pytest.mark.parametrize("end", ["trigger", "gave up", "timed out"])
+
+
+def ended(task: BuildExecutionOperator, context: Any, end: str) -> Any:
+    """Resume the task as Airflow does: with the trigger's event, or without one."""
+    if end == "trigger":
+        event = {"event": {"status": "error", "message": "Step function failed"}}
+        return task.resume_execution("execute_complete", event, context)
+    why = "Trigger failure" if end == "gave up" else "Trigger timeout"
+    return task.resume_execution("__fail__", {"error": why}, context)
+
+
+@ENDS
+def test_one_that_failed_is_told_without_an_alert_or_a_retry(
+    monkeypatch: pytest.MonkeyPatch, context: Any, end: str
 ) -> None:
     task = operator(monkeypatch, Machine("FAILED", "FAILED"))
-    with pytest.raises(ToldElsewhereError, match=r"-2 FAILED: rpt_ltv went wrong") as raised:
-        task.resume_execution("__fail__", {"error": "Trigger failure"}, context)
-    assert isinstance(raised.value, AirflowFailException)
+    with pytest.raises(ToldElsewhereError, match=r"-2 FAILED: rpt_ltv went wrong"):
+        ended(task, context, end)
 
 
-def test_a_trigger_that_failed_beside_a_running_execution_is_an_error_to_retry(
+@ENDS
+@pytest.mark.parametrize("state", ["TIMED_OUT", "ABORTED"])
+def test_one_that_was_ended_from_above_has_sent_no_alert_so_airflow_does(
+    monkeypatch: pytest.MonkeyPatch, context: Any, end: str, state: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=rf"-1 {state}") as raised:
+        ended(operator(monkeypatch, Machine(state)), context, end)
+    assert not isinstance(raised.value, ToldElsewhereError)
+
+
+@ENDS
+def test_one_that_went_well_is_good_whatever_the_triggerer_says(
+    monkeypatch: pytest.MonkeyPatch, context: Any, end: str
+) -> None:
+    assert ended(operator(monkeypatch, Machine("FAILED", "SUCCEEDED")), context, end).endswith("-2")
+
+
+@ENDS
+def test_one_that_still_runs_is_followed_by_the_next_try(
+    monkeypatch: pytest.MonkeyPatch, context: Any, end: str
+) -> None:
+    with pytest.raises(AirflowException, match="has not ended") as raised:
+        ended(operator(monkeypatch, Machine("RUNNING")), context, end)
+    assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_a_later_try_takes_one_that_went_well_for_its_own(
     monkeypatch: pytest.MonkeyPatch, context: Any
 ) -> None:
-    task = operator(monkeypatch, Machine("RUNNING"))
-    with pytest.raises(TaskDeferralError):
-        task.resume_execution("__fail__", {"error": "Trigger failure"}, context)
+    context["ti"].try_number = 2
+    machine = Machine("SUCCEEDED")
+    assert operator(monkeypatch, machine).execute(context).endswith("-1")
+    assert len(machine.states) == 1
 
 
 def test_without_an_arn_it_says_which_setting_is_empty(context: Any) -> None:

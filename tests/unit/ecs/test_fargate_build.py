@@ -20,7 +20,8 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.execution_time.xcom import XCom
 
-from include.container import EVENTS, REQUEST, RESULT
+from include import manifest
+from include.container import EVENTS, FINGERPRINT, REQUEST, RESULT
 from include.documents import open_documents
 from include.ecs import producer as module
 from include.ecs import tasks
@@ -113,6 +114,8 @@ class Run:
         for name, seconds in (("POLL", 0.02), ("DESCRIBE", 0.02), ("LATE", 0.5)):
             patch.setattr(module, f"{name}_SECONDS", seconds)
         patch.setattr(tasks, "POLL_SECONDS", 0.02)
+        (folder / "fingerprint").write_text("abc\n")
+        patch.setattr(manifest, "FINGERPRINT", folder / "fingerprint")
         self.patch = patch
         content = {
             "nodes": {
@@ -137,6 +140,7 @@ class Run:
             run_id="scheduled__2026-11-28T04:30:00+00:00",
             task_id="dbt_build",
             try_number=attempt,
+            id=f"id-{attempt}",
             xcom_pull=lambda task_ids: results[task_ids],
             xcom_push=lambda key, value: self.xcoms.update({(key, "dbt_build"): value}),
             get_task_states=lambda **asked: {asked["run_ids"][0]: self.states},
@@ -204,13 +208,16 @@ def test_a_container_is_asked_and_followed(run: Run) -> None:
     assert override["name"] == "dbt"
     follow, option, uri = override["command"]
     assert (follow, option) == ("follow", "--request")
-    folder = "runs/scheduled__2026-11-28T04_30_00_00_00/dbt_build/try_1"
+    folder = "runs/scheduled__2026-11-28T04_30_00_00_00/dbt_build/try_1-id-1"
     assert uri == f"{run.settings.docs}/{folder}/{REQUEST}"
     request = json.loads(Path(uri).read_text())
     assert request["run_id"] == "scheduled__2026-11-28T04:30:00+00:00"
     assert request["select"] is None
     variables = {item["name"]: item["value"] for item in override["environment"]}
     assert variables["AIRFLOW_CTX_DAG_RUN_ID"] == request["run_id"]
+    assert variables[FINGERPRINT] == "abc"
+    # Else the task definition's would count.
+    assert variables["GAME_ANALYTICS_SCHEMA_PREFIX"] == ""
     assert variables["GAME_ANALYTICS_LAKE"] == "s3://lake/events"
     assert "GAME_ANALYTICS_DBT_EXECUTABLE" not in variables
     # What ECS takes of all overrides together.

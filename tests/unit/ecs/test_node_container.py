@@ -19,7 +19,7 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 from airflow.providers.amazon.aws.operators.ecs import EcsBaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include import alerts, operators
+from include import alerts, manifest, operators
 from include.alerts import ToldElsewhereError
 from include.container import ARTIFACTS, EVENTS, RESULT
 from include.documents import open_documents
@@ -98,6 +98,7 @@ class Task:
                 run_id="run",
                 map_index=-1,
                 try_number=2,
+                id="id",
                 xcom_push=lambda **_: None,
                 xcom_pull=lambda task_ids: {
                     "preflight": {"selected": None},
@@ -107,6 +108,8 @@ class Task:
         }
         patch.setattr(operators, "ARTIFACTS", folder / "artifacts")
         patch.setattr(tasks, "POLL_SECONDS", 0.02)
+        (folder / "fingerprint").write_text("abc\n")
+        patch.setattr(manifest, "FINGERPRINT", folder / "fingerprint")
         # Of the provider and of Airflow's own context, which a real task has.
         patch.setattr(
             "cosmos.operators.base.context_to_airflow_vars",
@@ -150,7 +153,7 @@ def test_dbt_s_lines_come_back(task: Task, caplog: pytest.LogCaptureFixture) -> 
     assert override["command"][:2] == ["dbt", "build"]
     assert "fqn:game_analytics.marts.ltv.rpt_ltv" in override["command"]
     variables = {item["name"]: item["value"] for item in override["environment"]}
-    assert variables[ARTIFACTS] == f"{task.settings.docs}/runs/run/rpt_ltv/try_2"
+    assert variables[ARTIFACTS] == f"{task.settings.docs}/runs/run/rpt_ltv/try_2-id"
     assert variables["AIRFLOW_CTX_DAG_RUN_ID"] == "run"
     assert not any("PASSWORD" in name for name in variables)
     assert len(json.dumps(asked["overrides"])) < 8192
@@ -207,6 +210,21 @@ def test_the_container_of_a_lost_worker_is_waited_for(task: Task) -> None:
     operator = task.run(ecs)
     assert ecs.asked == []
     assert operator.root == root
+
+
+def test_a_container_for_all_that_nobody_follows_is_stopped_first(task: Task) -> None:
+    ecs = NodeEcs(GOOD)
+    mark = tasks.started_by(task.context["ti"], "dbt_build")
+    ecs.add("arn:left", {}, mark)
+
+    def stop(*, task: str, **_: Any) -> None:
+        assert ecs.asked == []
+        ecs.tasks[task] |= {"desiredStatus": "STOPPED", "lastStatus": "STOPPED"}
+
+    task.patch.setattr(ecs, "stop_task", stop)
+    task.run(ecs)
+    assert ecs.tasks["arn:left"]["lastStatus"] == "STOPPED"
+    assert len(ecs.asked) == 1
 
 
 def test_no_node_starts_a_container_when_the_one_for_all_has_failed(

@@ -111,7 +111,7 @@ def test_what_dbt_has_not_built_gets_a_worker_when_dbt_has_ended(
     # Whether it failed while this one waited, or long before it was cleared.
     told = {"producer_failed": True} if state == "failed" else {}
     assert (type(event), event.payload) == (TriggerEvent, {"status": None, **told})
-    event, _ = outcome(monkeypatch, status, state)
+    event, _ = outcome(monkeypatch, status, state, attempt=2)
     assert event.payload == {"status": None}
 
 
