@@ -2,7 +2,7 @@
 
 First everything is looked at, and nothing is changed if something is wrong; `--plan` ends there.
 Then: the wheels; the files of `dags/` that differ, and those that are gone; last the manifest and
-its fingerprint, so that a run that sees only a part of it fails in preflight and says so. If
+its fingerprint, so that a run that sees only a part of `dbt/` fails in preflight and says so. If
 `plugins.zip`, `requirements.txt` or `startup.sh` have changed, the environment is updated, which
 takes MWAA 20 to 30 minutes; tasks that run meanwhile may come to their end.
 """

@@ -65,7 +65,7 @@ class Case:
 CASES = [
     Case("failed", cause(ExitCode=1), ENOUGH, "the container ended with exit code 1, without"),
     Case("busy", cause(ExitCode=75), AGAIN, "the container ended with exit code 75"),
-    Case("busy-for-long", cause(ExitCode=75), ENOUGH, "the container ended", tries=6),
+    Case("busy-for-long", cause(ExitCode=75), ENOUGH, "the container ended", tries=12),
     # Not an exit code that only begins like it.
     Case("not-75", cause(ExitCode=175), ENOUGH, "the container ended with exit code 175"),
     Case(

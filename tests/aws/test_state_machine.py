@@ -61,7 +61,7 @@ TABLE = [
     ),
     Row("wrong-command", [{"exit": 2}], 1, ["exit code 2, without a result", "none is known"]),
     Row("locked-then-good", [{"exit": 75, "result": LOCKED}] * 2 + [GOOD], 3),
-    Row("locked-for-ever", [{"exit": 75, "result": LOCKED}], 6, ["has the lock", "(tries: 6)"]),
+    Row("locked-for-ever", [{"exit": 75, "result": LOCKED}], 12, ["has the lock", "(tries: 12)"]),
     Row(
         "locked-then-failed",
         [{"exit": 75, "result": LOCKED}, {"exit": 1, "result": FAILED}],

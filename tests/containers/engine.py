@@ -81,6 +81,10 @@ exec "$@" -k /tmp -c listen_addresses='*'
 """
 
 
+ENVIRONMENT = dict(os.environ)
+"""As it is before any test: those of the stand-in trust its certificate authority alone."""
+
+
 class Unavailable(Exception):  # noqa: N818 - a reason to skip
     """Containers cannot run here; the message says why."""
 
@@ -108,7 +112,7 @@ class Engine:
             shutil.rmtree(FOLDER / "storage", ignore_errors=True)
         RUN.mkdir(mode=0o700, exist_ok=True)
         _write(place, str(RUN))
-        engine = cls({**os.environ, **_configure()})
+        engine = cls({**ENVIRONMENT, **_configure()})
         try:
             engine.podman("info", timeout=60)
         except RuntimeError as error:
