@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from include.build_lock import LockedError
+from include.build_lock import LockedError, LockLostError
 from include.container import ARTIFACTS, REQUEST, TRY_AGAIN, commands
 from include.container.reports import Report, Result
 from include.documents import open_documents
@@ -86,7 +86,12 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
         except KeyboardInterrupt:
             result = stop.result()
         except UserError as error:
-            result = failure(asked.run_id, str(error), again=isinstance(error, LockedError))
+            # dbt's parse, for one, fails of an interrupt; who lost the lock interrupts itself.
+            if stop.signal and not isinstance(error, LockedError | LockLostError):
+                result = stop.result()
+            else:
+                again = isinstance(error, LockedError)
+                result = failure(asked.run_id, str(error), again=again)
         except Exception as error:
             # A bug, too, must be told where people look.
             report.close(failure(asked.run_id, f"{type(error).__name__}: {error}", again=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
-from include import build_lock
+from include import build_lock, preflight
+from include.build_lock import LockLostError
 from include.container import commands
 from include.container.__main__ import Stop, run
 from include.container.reports import Report, Result
@@ -90,8 +92,8 @@ def on_redshift(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[News]], None]
         raise LOST
 
     for name in ("check_dbt", "check_lake", "check_warehouse"):
-        monkeypatch.setattr(commands.preflight, name, lambda _: "good")
-    monkeypatch.setattr(commands.preflight, "check_manifest", lambda: "good")
+        monkeypatch.setattr(preflight, name, lambda _: "good")
+    monkeypatch.setattr(preflight, "check_manifest", lambda: "good")
     monkeypatch.setattr(commands, "open_database", opened)
     monkeypatch.setattr(commands, "find_run_days", lambda *_, **__: "days")
     monkeypatch.setattr(commands, "stale_sources", lambda *_: [])
@@ -119,3 +121,34 @@ def test_a_lock_that_cannot_be_given_back_hides_no_outcome(
     assert run(["build", "--run-id", "r"], settings, Stop()) == 0
     assert result_of(tmp_path)["status"] == "success"
     assert "expires in 5 minutes: the warehouse cannot be reached" in capsys.readouterr().out
+
+
+def test_what_a_stop_broke_is_told_as_a_stop(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    stop = Stop()
+
+    def behave(*_: object) -> Result:
+        # dbt's parse takes the interrupt, and has failed then.
+        stop.signal = signal.SIGTERM
+        raise UserError("dbt cannot parse the project: .")
+
+    monkeypatch.setattr(commands, "build_all", behave)
+    assert run(["build", "--run-id", "r"], settings, stop) == 143
+    assert result_of(tmp_path)["status"] == "stopped"
+    assert result_of(tmp_path)["exit_code"] == 143
+
+
+def test_who_lost_the_lock_is_told_so_and_not_of_a_stop(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    stop = Stop()
+
+    def behave(*_: object) -> Result:
+        stop.signal = signal.SIGINT
+        raise LockLostError("the days of this run were replaced by those of other: start anew.")
+
+    monkeypatch.setattr(commands, "build_all", behave)
+    assert run(["build", "--run-id", "r"], settings, stop) == 1
+    assert result_of(tmp_path)["status"] == "error"
+    assert result_of(tmp_path)["message"].startswith("the days of this run were replaced")
