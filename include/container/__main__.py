@@ -34,6 +34,8 @@ from include.settings import Settings, UserError
 
 STOP_SECONDS = 15.0
 """How long dbt may take to cancel its queries: Fargate kills 30 seconds after its signal."""
+REPORT_SECONDS = 10.0
+"""And how long the report may take after that, if S3 does not answer."""
 RUN_ID = "AIRFLOW_CTX_DAG_RUN_ID"
 """The variable of Airflow's that says for which run a container works."""
 
@@ -45,21 +47,28 @@ class Stop:
         self.signal = 0
         self.report: Report | None = None
         self.run_id = ""
+        self.is_ending = False
 
     def hear(self, number: int, _: FrameType | None) -> None:
-        """The handler; the first signal interrupts, others are heard no more."""
+        """The handler; the first signal interrupts, others are heard no more.
+
+        What has ended reports to its end: without `result.json` nobody would know of it.
+        """
         if self.signal:
             return
         self.signal = number
         print(f"Stopping, by signal {number}.", flush=True)
         threading.Thread(target=self.insist, daemon=True).start()
-        raise KeyboardInterrupt
+        if not self.is_ending:
+            raise KeyboardInterrupt
 
     def insist(self) -> None:
         """End the process with what there is, if dbt does not."""
         time.sleep(STOP_SECONDS)
         if self.report:
-            self.report.close(self.result())
+            closing = threading.Thread(target=self.report.close, args=(self.result(),), daemon=True)
+            closing.start()
+            closing.join(REPORT_SECONDS)
         os._exit(128 + self.signal)
 
     def result(self) -> Result:
@@ -96,6 +105,7 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
             # A bug, too, must be told where people look.
             report.close(failure(asked.run_id, f"{type(error).__name__}: {error}", again=False))
             raise
+        stop.is_ending = True
         report.close(result)
     if report.problem and not result.exit_code:
         print(f"error: built, but not all of it could be told: {report.problem}", file=sys.stderr)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +18,7 @@ pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
 from include import build_lock, preflight
 from include.build_lock import LockLostError
+from include.container import __main__ as module
 from include.container import commands
 from include.container.__main__ import Stop, run
 from include.container.reports import Report, Result
@@ -152,3 +156,42 @@ def test_who_lost_the_lock_is_told_so_and_not_of_a_stop(
     assert run(["build", "--run-id", "r"], settings, stop) == 1
     assert result_of(tmp_path)["status"] == "error"
     assert result_of(tmp_path)["message"].startswith("the days of this run were replaced")
+
+
+def test_a_stop_while_it_reports_does_not_cost_the_report(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    stop = Stop()
+    monkeypatch.setattr(stop, "insist", lambda: None)
+
+    def write(self: DocumentsInFolder, name: str, content: bytes) -> None:
+        if name == "manifest.json":
+            stop.hear(signal.SIGTERM, None)
+        real(self, name, content)
+
+    real = DocumentsInFolder.write
+    monkeypatch.setattr(DocumentsInFolder, "write", write)
+    good = Result("r", "success", "1 nodes built", 0)
+    monkeypatch.setattr(commands, "build_all", lambda *_: good)
+    assert run(["build", "--run-id", "r"], settings, stop) == 0
+    assert stop.signal == signal.SIGTERM
+    assert result_of(tmp_path)["status"] == "success"
+
+
+def test_a_report_that_hangs_does_not_hold_up_a_stop(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stop = Stop()
+    stop.signal = signal.SIGTERM
+    held = threading.Event()
+    documents = Documents(tmp_path, refuses=lambda _: not held.wait(30))
+    stop.report = Report(documents, tmp_path)
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.0)
+    monkeypatch.setattr(module, "REPORT_SECONDS", 0.1)
+    began = time.monotonic()
+    stop.insist()
+    assert codes == [143]
+    assert time.monotonic() - began < 10
+    held.set()
