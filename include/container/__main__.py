@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,10 +102,10 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
             else:
                 again = isinstance(error, LockedError)
                 result = failure(asked.run_id, str(error), again=again)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # A bug, too, must be told where people look.
-            report.close(failure(asked.run_id, f"{type(error).__name__}: {error}", again=False))
-            raise
+            traceback.print_exc()
+            result = failure(asked.run_id, f"{type(error).__name__}: {error}", again=False)
         stop.is_ending = True
         report.close(result)
     if report.problem and not result.exit_code:

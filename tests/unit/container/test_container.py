@@ -17,13 +17,14 @@ import pytest
 pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
 from include import build_lock, preflight
-from include.build_lock import LockLostError
+from include.build_lock import LockedError, LockLostError
 from include.container import __main__ as module
 from include.container import commands
-from include.container.__main__ import Stop, run
-from include.container.reports import Report, Result
+from include.container.__main__ import Stop, file_name, run
+from include.container.reports import FAILURES, MESSAGE_LENGTH, Report, Result
 from include.documents import DocumentsInFolder
 from include.settings import Settings, UserError
+from include.watcher import CROSS_MODEL_TESTS
 from include.watcher.build import News
 
 LOST = UserError("the warehouse cannot be reached (connection refused): see that it is up.")
@@ -195,3 +196,156 @@ def test_a_report_that_hangs_does_not_hold_up_a_stop(
     assert codes == [143]
     assert time.monotonic() - began < 10
     held.set()
+
+
+def test_the_line_of_a_result_is_one_and_short(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    said = UserError("dbt ended before its end:\n\n  Compilation Error\n" + "x" * 5_000)
+    assert built(monkeypatch, settings, raising(said)) == 1
+    message = result_of(tmp_path)["message"]
+    assert message.startswith("dbt ended before its end: Compilation Error xxx")
+    assert len(message) == MESSAGE_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LockedError("other builds in this warehouse: wait for its end."), 75),
+        (UserError("the warehouse cannot be reached (connection refused): see its cluster."), 75),
+        (UserError("dbt failed: serializable isolation violation on table 7"), 75),
+        (UserError("the lake s3://a/b cannot be read (AccessDenied): give this role access."), 1),
+        (LockLostError("the days of this run were replaced by those of other: start anew."), 1),
+        # What nobody foresaw: the state machine reads the code, a person the result.
+        (RuntimeError("server closed the connection unexpectedly"), 75),
+        (KeyError("unique_id"), 1),
+    ],
+)
+def test_the_exit_code_is_that_of_the_result(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    tmp_path: Path,
+    error: Exception,
+    code: int,
+) -> None:
+    assert built(monkeypatch, settings, raising(error)) == code
+    result = result_of(tmp_path)
+    assert (result["status"], result["exit_code"]) == ("error", code)
+    assert str(error) in result["message"]
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ([news("a", "error", "1023")], 75),
+        ([news("a", "error", "connection reset by peer"), news("b", "skipped")], 75),
+        ([news("a", "error", "1023"), news("b", "fail", "Got 1 result")], 1),
+        ([news("a", "error", "1023"), news("b", "error", "column x does not exist")], 1),
+        # A test that tells of a connection has failed all the same.
+        ([news("a", "fail", "connection refused")], 1),
+    ],
+)
+def test_failed_nodes_are_tried_again_if_all_may_go_well(
+    on_redshift: Callable[[list[News]], None],
+    settings: Settings,
+    tmp_path: Path,
+    told: list[News],
+    code: int,
+) -> None:
+    on_redshift(told)
+    assert run(["build", "--run-id", "r"], settings, Stop()) == code
+    result = result_of(tmp_path)
+    assert (result["status"], result["exit_code"]) == ("failed", code)
+    wrong = [n.unique_id.split(".")[-1] for n in told if n.status in {"fail", "error"}]
+    assert [entry["node"] for entry in result["failed"]] == wrong
+
+
+def test_a_result_names_what_failed_and_stays_small(tmp_path: Path) -> None:
+    report = Report(Documents(tmp_path / "docs"), tmp_path)
+    for number in range(100):
+        report.tell(news(f"m{number}", "error", "y" * 50_000, None, "z"))
+    report.tell(news("good"))
+    report.tell(news("late", "warn", "Got 1 result"))
+    report.tell(news("below", "skipped"))
+    report.tell(News(CROSS_MODEL_TESTS, "success", 0.1, None, [], []))
+    failed = report.failed()
+    assert [entry["node"] for entry in failed] == [f"m{n}" for n in range(FAILURES)]
+    report.close(Result("r", "failed", report.summary(), 1, failed))
+    content = (tmp_path / "docs" / "result.json").read_bytes()
+    # What a state of Step Functions may hold.
+    assert len(content) < 100_000
+    assert report.summary().endswith("m19 went wrong, of 103 nodes")
+
+
+def test_events_come_while_it_runs_and_the_result_comes_last(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    (target / "compiled" / "p").mkdir(parents=True)
+    (target / "compiled" / "p" / "a.sql").write_text("select 1")
+    (target / "run_results.json").write_text("{}")
+    (target / "partial_parse.msgpack").write_text("not to be kept")
+    documents = Documents(tmp_path / "docs")
+    report = Report(documents, target)
+    report.tell(news("a"))
+    until = time.monotonic() + 10
+    while not documents.written and time.monotonic() < until:
+        time.sleep(0.02)
+    assert documents.written == ["events/000001.jsonl"]
+    report.tell(news("b"))
+    report.close(Result("r", "success", "2 nodes built", 0))
+    assert documents.written[-1] == "result.json"
+    assert set(documents.written[1:-1]) - {"manifest.json"} == {
+        "events/000002.jsonl",
+        "compiled/p/a.sql",
+        "run_results.json",
+    }
+    (line,) = (tmp_path / "docs" / "events" / "000002.jsonl").read_text().splitlines()
+    assert json.loads(line)["unique_id"] == "model.p.b"
+
+
+def test_the_first_result_counts(tmp_path: Path) -> None:
+    documents = Documents(tmp_path)
+    report = Report(documents, tmp_path / "target")
+    first = Result("r", "stopped", "stopped", 143)
+    closing = [
+        threading.Thread(target=report.close, args=(result,))
+        for result in (first, Result("r", "success", "1 nodes built", 0))
+    ]
+    closing[0].start()
+    closing[0].join()
+    closing[1].start()
+    closing[1].join()
+    assert documents.written.count("result.json") == 1
+    assert json.loads((tmp_path / "result.json").read_text())["status"] == "stopped"
+
+
+def test_an_upload_that_fails_stops_no_other(tmp_path: Path) -> None:
+    documents = Documents(tmp_path, refuses=lambda name: name.startswith("events/"))
+    report = Report(documents, tmp_path / "target")
+    report.tell(news("a"))
+    report.close(Result("r", "success", "1 nodes built", 0))
+    assert report.problem == "events/000001.jsonl is refused."
+    assert documents.written[-1] == "result.json"
+
+
+def test_what_was_built_and_cannot_be_told_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: object, name: str, __: bytes) -> None:
+        raise UserError(f"{name} is refused.")
+
+    monkeypatch.setattr(DocumentsInFolder, "write", refuse)
+    good = Result("r", "success", "1 nodes built", 0)
+    assert built(monkeypatch, settings, lambda _: good) == 1
+    assert "built, but not all of it could be told: result.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("run_id", "folder"),
+    [
+        ("scheduled__2026-09-30T04:30:00+00:00", "scheduled__2026-09-30T04_30_00_00_00"),
+        ("../../etc", "_.._etc"),
+        ("..", "_"),
+    ],
+)
+def test_a_run_id_is_one_folder(run_id: str, folder: str) -> None:
+    assert file_name(run_id) == folder
