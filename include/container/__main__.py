@@ -168,7 +168,10 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.hear)
     try:
-        return run(sys.argv[1:] or ["build"], Settings.from_env(os.environ), stop)
+        settings = Settings.from_env(os.environ)
+        # As each dbt that is started here has them: it parses anew for other variables.
+        os.environ |= settings.as_environment()
+        return run(sys.argv[1:] or ["build"], settings, stop)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
