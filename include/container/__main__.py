@@ -20,13 +20,14 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from include import manifest
-from include.build_lock import LockedError
+from include.build_lock import LockedError, LockLostError
 from include.container import ARTIFACTS, FINGERPRINT, REQUEST, TRY_AGAIN, commands
 from include.container.reports import Report, Result
 from include.documents import open_documents
@@ -35,6 +36,8 @@ from include.settings import Settings, UserError
 
 STOP_SECONDS = 15.0
 """How long dbt may take to cancel its queries; the rest of the grace is for the artifacts."""
+REPORT_SECONDS = 10.0
+"""And how long the report may take after that, if S3 does not answer."""
 RUN_ID = "AIRFLOW_CTX_DAG_RUN_ID"
 """The variable of Airflow's that says for which run a container works."""
 
@@ -46,24 +49,29 @@ class Stop:
         self.signal = 0
         self.report: Report | None = None
         self.run_id = ""
+        self.is_ending = False
 
     def hear(self, number: int, _: FrameType | None) -> None:
-        """The handler; the first signal interrupts, others are heard no more."""
+        """The handler; the first signal interrupts, others are heard no more.
+
+        What has ended reports to its end: without `result.json` nobody would know of it.
+        """
         if self.signal:
             return
         self.signal = number
         print(f"Stopping, by signal {number}.", flush=True)
         threading.Thread(target=self.insist, daemon=True).start()
-        raise KeyboardInterrupt
+        if not self.is_ending:
+            raise KeyboardInterrupt
 
     def insist(self) -> None:
         """End the process with what there is, if dbt does not."""
         time.sleep(STOP_SECONDS)
-        try:
-            if self.report:
-                self.report.close(self.result())
-        finally:
-            os._exit(128 + self.signal)
+        if self.report:
+            closing = threading.Thread(target=self.report.close, args=(self.result(),), daemon=True)
+            closing.start()
+            closing.join(REPORT_SECONDS)
+        os._exit(128 + self.signal)
 
     def result(self) -> Result:
         """How a run ends that was stopped."""
@@ -90,11 +98,17 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
         except KeyboardInterrupt:
             result = stop.result()
         except UserError as error:
-            result = failure(asked.run_id, str(error), again=isinstance(error, LockedError))
-        except Exception as error:
+            # dbt's parse, for one, fails of an interrupt; who lost the lock interrupts itself.
+            if stop.signal and not isinstance(error, LockedError | LockLostError):
+                result = stop.result()
+            else:
+                again = isinstance(error, LockedError)
+                result = failure(asked.run_id, str(error), again=again)
+        except Exception as error:  # noqa: BLE001
             # A bug, too, must be told where people look.
-            report.close(failure(asked.run_id, f"{type(error).__name__}: {error}", again=False))
-            raise
+            traceback.print_exc()
+            result = failure(asked.run_id, f"{type(error).__name__}: {error}", again=False)
+        stop.is_ending = True
         report.close(result)
     if report.problem and not result.exit_code:
         print(f"error: built, but not all of it could be told: {report.problem}", file=sys.stderr)
@@ -166,7 +180,10 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.hear)
     try:
-        return run(sys.argv[1:] or ["build"], Settings.from_env(os.environ), stop)
+        settings = Settings.from_env(os.environ)
+        # As each dbt that is started here has them: it parses anew for other variables.
+        os.environ |= settings.as_environment()
+        return run(sys.argv[1:] or ["build"], settings, stop)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

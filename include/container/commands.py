@@ -21,7 +21,6 @@ from include.settings import Settings, UserError
 from include.watcher import CROSS_MODEL_TESTS
 from include.watcher.build import Newsroom, Request, build, interrupt, run_dbt
 
-
 LISTING_MINUTES = 30
 """How long finding the days of a first run may take."""
 
@@ -40,11 +39,19 @@ def build_all(settings: Settings, run_id: str, report: Report) -> Result:
         with build_lock.renewed(settings, run_id, interrupt, build_lock.RENEWED_MINUTES):
             return _build_days(settings, run_id, report, manifest)
     finally:
-        try:
-            with open_database(settings) as database:
-                build_lock.free(database, settings, run_id)
-        except UserError as error:
-            print(f"The lock could not be given back, and expires: {error}", flush=True)
+        _free_lock(settings, run_id)
+
+
+def _free_lock(settings: Settings, run_id: str) -> None:
+    """Give the lock back, if that can be: how the build ended must not be hidden by it."""
+    if settings.target == "local":
+        return
+    try:
+        with open_database(settings) as database:
+            build_lock.free(database, settings, run_id)
+    except UserError as error:
+        minutes = build_lock.RENEWED_MINUTES
+        print(f"The lock could not be given back; it expires in {minutes} minutes: {error}")
 
 
 def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manifest) -> Result:

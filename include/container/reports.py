@@ -22,7 +22,7 @@ EVENT_SECONDS = 0.5
 FAILURES = 20
 """How many failed nodes a result names: Step Functions reads it, and takes 256 kB."""
 MESSAGE_LENGTH = 1000
-"""Characters of each one's message."""
+"""Characters of each one's message, and of the line that says how all went."""
 ARTIFACTS = (
     "manifest.json",
     "run_results.json",
@@ -99,7 +99,9 @@ class Report:
             with ThreadPoolExecutor(UPLOADS) as pool:
                 list(pool.map(lambda name: self._write(name, files[name].read_bytes()), files))
         finally:
-            self._write(RESULT, json.dumps(asdict(result), indent=2).encode())
+            line = " ".join(result.message.split())[:MESSAGE_LENGTH]
+            content = {**asdict(result), "message": line}
+            self._write(RESULT, json.dumps(content, indent=2).encode())
         print(f"{result.status}: {result.message}\nartifacts: {self.documents.root}", flush=True)
 
     def failed(self) -> list[dict[str, str]]:

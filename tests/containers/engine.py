@@ -139,13 +139,16 @@ class Engine:
         `image` is the one of target `dbt` unless another is named; `options` are of `podman run`
         (`--entrypoint=…`, `--network=host`, `--env=…`).
         """
+        words = self.words(*command, image=image, options=options)
+        return self.podman(*words, check=check, timeout=timeout)
+
+    def words(
+        self, *command: str | Path, image: str = "", options: Sequence[str | Path] = ()
+    ) -> list[str | Path]:
+        """What podman is told for `run`."""
         own = ["--rm", "--init", "--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp"]
         network = [] if any(str(o).startswith("--network") for o in options) else ["--network=none"]
-        return self.podman(
-            *("run", *own, *network, *options, image or self.image(), *command),
-            check=check,
-            timeout=timeout,
-        )
+        return ["run", *own, *network, *options, image or self.image(), *command]
 
     def image(self, target: str = "dbt") -> str:
         """The name of a target's image, built unless it was, from the files as they are."""

@@ -1,0 +1,303 @@
+"""The image's own command in real containers, on target `local`: what it leaves and how it ends.
+
+What it does on Redshift and ECS is in `tests/deployment`. A copy of the project does on demand what
+must go wrong: a model fails, waits or hangs as the variable `CASE` says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.settings import ROOT
+from tests.containers.engine import Engine
+
+USER = 10001
+SAMPLE = ("--days", "3", "--players", "5", "--seed", "7")
+GATE = """
+{%- if execute and env_var('CASE', '') == 'wait' -%}
+    {#- DuckDB cannot sleep; each of these can be cancelled. -#}
+    {%- for _ in range(3000) -%}{%- do run_query('select sum(range) from range(20000000)') -%}
+    {%- endfor -%}
+{%- endif -%}
+{%- if execute and env_var('CASE', '') == 'hang' -%}
+    {#- And this by nobody. -#}
+    {%- for _ in range(90000) -%}{%- for _ in range(90000) -%}{%- endfor -%}{%- endfor -%}
+{%- endif -%}
+"""
+TWICE = "{% if env_var('CASE', '') == 'fail' %} union all select * from final{% endif %}\n"
+BROKEN = "{% if env_var('CASE', '') == 'fail' %} where no_such_column = 1{% endif %}\n"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A container that has ended: its code, what it printed, and the folder of its report."""
+
+    code: int
+    said: str
+    report: Path
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """`result.json`."""
+        content: dict[str, Any] = json.loads((self.report / "result.json").read_text())
+        return content
+
+    @property
+    def events(self) -> dict[str, str]:
+        """The status of each node that was told, by its name."""
+        files = sorted((self.report / "events").glob("*.jsonl"))
+        told = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        named = {news["unique_id"].split(".")[-1]: news["status"] for news in told}
+        assert len(named) == len(told)
+        return named
+
+
+@dataclass(frozen=True)
+class Place:
+    """A lake and a folder for reports, as the containers have them."""
+
+    engine: Engine
+    folder: Path
+
+    def options(self, **environ: str) -> list[str]:
+        """Of `podman run`."""
+        given = {
+            "GAME_ANALYTICS_TARGET": "local",
+            "GAME_ANALYTICS_LAKE": "/lake",
+            "GAME_ANALYTICS_DOCS": "/docs",
+            "GAME_ANALYTICS_DUCKDB": "/tmp/warehouse.duckdb",  # noqa: S108 - its only folder
+            **environ,
+        }
+        volumes = {"/lake": "lake:ro", "/docs": "docs"}
+        if "CASE" in environ:
+            volumes["/app/dbt"] = "project/dbt:ro"
+        mounted = [(inside, *name.split(":")) for inside, name in volumes.items()]
+        return [
+            *(f"--volume={self.folder / n}:{':'.join([to, *how])}" for to, n, *how in mounted),
+            *(f"--env={name}={value}" for name, value in given.items()),
+        ]
+
+    def run(self, report: str, *command: str, **environ: str) -> Ended:
+        """Run a container to its end; `report` is where it should report, below DOCS."""
+        ended = self.engine.run(*command, options=self.options(**environ), check=False)
+        return Ended(ended.returncode, ended.stdout + ended.stderr, self.folder / "docs" / report)
+
+    def stop_at(self, line: str, report: str, command: Sequence[str], case: str) -> Ended:
+        """Run one until it prints a line, then tell it to stop, as ECS does."""
+        name = f"game-analytics-{os.getpid()}-{case}"
+        options = [f"--name={name}", *self.options(CASE=case)]
+        words = self.engine.words(*command, options=options)
+        with subprocess.Popen(
+            ["podman", *words],
+            env=self.engine.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            assert process.stdout
+            said = ""
+            for text in process.stdout:
+                said += text
+                if line in text:
+                    break
+            # What ended just before is told every half a second.
+            time.sleep(1)
+            self.engine.podman("stop", "--time=30", name)
+            said += process.stdout.read()
+        return Ended(process.returncode, said, self.folder / "docs" / report)
+
+
+@pytest.fixture(scope="module")
+def place(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("entry")
+    # Also for the image's user.
+    folder.chmod(0o755)
+    _python(ROOT, "include.lake", "generate", *SAMPLE, GAME_ANALYTICS_LAKE=str(folder / "lake"))
+    (folder / "docs").mkdir()
+    os.chown(folder / "docs", USER, USER)
+    project = folder / "project"
+    left_out = shutil.ignore_patterns("__pycache__", "target", "logs")
+    for name in ("include", "dbt"):
+        shutil.copytree(ROOT / name, project / name, ignore=left_out)
+    models = project / "dbt" / "models"
+    games = models / "marts" / "betting" / "dim_games.sql"
+    games.write_text(GATE + games.read_text() + TWICE)
+    spend = models / "staging" / "marketing" / "stg_marketing__spend.sql"
+    spend.write_text(spend.read_text() + BROKEN)
+    _python(project, "include.manifest", GAME_ANALYTICS_LAKE=str(folder / "lake"))
+    for name in ("partial_parse.msgpack", "perf_info.json"):
+        (project / "dbt" / "target" / name).unlink()
+    return Place(engine, folder)
+
+
+def _python(root: Path, module: str, *words: str, **settings: str) -> None:
+    dbt = str(Path(sys.executable).with_name("dbt"))
+    environ = {**os.environ, "PYTHONPATH": str(root), "GAME_ANALYTICS_DBT_EXECUTABLE": dbt}
+    command = [sys.executable, "-m", module, *words]
+    subprocess.run(command, cwd=root, env=environ | settings, check=True, capture_output=True)
+
+
+def test_a_good_build_leaves_all_that_there_is_to_know(place: Place) -> None:
+    ended = place.run("runs/nightly-1/build", "build", "--run-id", "nightly-1")
+    assert ended.code == 0, ended.said
+    assert ended.result == {
+        "run_id": "nightly-1",
+        "status": "success",
+        "message": "38 nodes built",
+        "exit_code": 0,
+        "failed": [],
+    }
+    assert {"success", "warn"} >= set(ended.events.values())
+    assert {"event_types", "stg_game_events", "rpt_daily_kpis", "cross_model_tests"} <= set(
+        ended.events
+    )
+    assert len(ended.events) == 39
+    assert "model.game_analytics.rpt_daily_kpis success" in ended.said
+
+    def read(name: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((ended.report / name).read_text())
+        return content
+
+    nodes = read("manifest.json")["nodes"]
+    results = [entry["unique_id"] for entry in read("run_results.json")["results"]]
+    tests = {node for node in nodes if node.startswith("test.")}
+    assert len(results) == len(set(results))
+    # Those of the second command, too.
+    assert tests == set(results) & tests
+    assert "model.game_analytics.rpt_daily_kpis" in results
+    described = read("catalog.json")["nodes"]
+    assert "dau" in described["model.game_analytics.rpt_daily_kpis"]["columns"]
+    fresh = {entry["unique_id"]: entry["status"] for entry in read("sources.json")["results"]}
+    assert fresh["source.game_analytics.game_events.raw_events"] == "pass"
+    compiled = ended.report / "compiled/game_analytics/models/marts/kpis/rpt_daily_kpis.sql"
+    assert "select" in compiled.read_text()
+    log = (ended.report / "dbt.log").read_text()
+    assert "Command `cli docs generate` succeeded" in log
+    # Each of the commands but the first takes the parse of the first.
+    assert log.count("Unable to do partial parsing") == 1
+    # Nothing half written.
+    assert list(ended.report.rglob(".*")) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (("rebuild",), "invalid choice: 'rebuild'"),
+        (("build", "--run-id", "a/b"), "'a/b': use letters, digits and . _ - only."),
+        (("follow", "--request", "/docs/x.json"), "does not end with /request.json"),
+    ],
+)
+def test_a_wrong_command_line_starts_nothing(
+    place: Place, command: tuple[str, ...], why: str
+) -> None:
+    before = sorted((place.folder / "docs").rglob("*"))
+    ended = place.run("", *command)
+    assert ended.code == 2
+    assert why in ended.said
+    assert sorted((place.folder / "docs").rglob("*")) == before
+
+
+def test_a_lake_that_is_not_there_is_said_to_be_missing(place: Place) -> None:
+    command = ("build", "--run-id", "no-lake")
+    ended = place.run("runs/no-lake/build", *command, GAME_ANALYTICS_LAKE="/nowhere")
+    assert ended.code == 1
+    assert ended.result["status"] == "error"
+    assert ended.result["message"].startswith("the lake /nowhere does not exist: land events with")
+    assert f"error: {ended.result['message']}" in ended.said
+
+
+def test_what_went_wrong_is_named_and_the_rest_is_built(place: Place) -> None:
+    command = ("build", "--run-id", "wrong")
+    ended = place.run("runs/wrong/build", *command, CASE="fail")
+    assert ended.code == 1, ended.said
+    result = ended.result
+    assert (result["status"], result["exit_code"]) == ("failed", 1)
+    failed = {entry["node"]: entry for entry in result["failed"]}
+    assert set(failed) == {"dim_games", "stg_marketing__spend"}
+    assert failed["dim_games"]["status"] == "fail"
+    assert failed["stg_marketing__spend"]["status"] == "error"
+    assert "no_such_column" in failed["stg_marketing__spend"]["message"]
+    assert "dim_games" in result["message"]
+    assert result["message"].endswith(" went wrong, of 38 nodes")
+    assert ended.events["int_marketing_spend"] == "skipped"
+    assert ended.events["fct_sessions"] == "success"
+    assert "cross_model_tests" not in ended.events
+
+
+def test_told_to_stop_it_cancels_and_reports(place: Place) -> None:
+    command = ("build", "--run-id", "stopped")
+    began = "START sql table model marts.dim_games"
+    ended = place.stop_at(began, "runs/stopped/build", command, "wait")
+    assert ended.code == 143, ended.said
+    assert ended.result["status"] == "stopped"
+    assert ended.result["exit_code"] == 143
+    assert ended.result["message"].startswith("stopped by SIGTERM")
+    assert ended.events["stg_ledger__games"] == "success"
+    assert "rpt_daily_kpis" not in ended.events
+    assert (ended.report / "dbt.log").exists()
+
+
+def test_told_to_stop_when_dbt_hangs_it_reports_and_ends(place: Place) -> None:
+    command = ("build", "--run-id", "hung")
+    began = "START sql table model marts.dim_games"
+    ended = place.stop_at(began, "runs/hung/build", command, "hang")
+    # Killed by podman after 30 seconds it would be 137.
+    assert ended.code == 143, ended.said
+    assert ended.result["status"] == "stopped"
+    assert ended.events["stg_ledger__games"] == "success"
+
+
+def test_a_report_that_cannot_be_written_is_an_error_of_its_own(place: Place) -> None:
+    command = ("dbt", "build", "--select", "event_types")
+    ended = place.run("", *command, GAME_ANALYTICS_DOCS="/lake/docs")
+    assert ended.code == 1
+    assert "seed.game_analytics.event_types success" in ended.said
+    assert "/lake/docs" in ended.said.partition("error: built, but not all of it could be told:")[2]
+
+
+def test_it_follows_what_a_run_of_the_dag_asks_for(place: Place) -> None:
+    root = place.folder / "docs" / "runs" / "scheduled" / "dbt_build-1"
+    root.mkdir(parents=True)
+    for folder in (root, root.parent, root.parent.parent):
+        os.chown(folder, USER, USER)
+    selected = ["event_types", "stg_marketing__spend"]
+    asked = {"artifacts": "", "run_id": "scheduled__1", "select": selected}
+    (root / "request.json").write_text(json.dumps(asked))
+    uri = "/docs/runs/scheduled/dbt_build-1/request.json"
+    ended = place.run("runs/scheduled/dbt_build-1", "follow", "--request", uri)
+    # The lake's tables were not made: the node's own task tells of it.
+    assert ended.code == 0, ended.said
+    assert ended.events == {"event_types": "success", "stg_marketing__spend": "error"}
+    assert ended.result["run_id"] == "scheduled__1"
+    assert ended.result["status"] == "failed"
+    assert [entry["node"] for entry in ended.result["failed"]] == ["stg_marketing__spend"]
+
+
+def test_a_request_that_is_not_there_is_told(place: Place) -> None:
+    uri = "/docs/runs/gone/request.json"
+    ended = place.run("runs/gone", "follow", "--request", uri)
+    assert ended.code == 1
+    assert ended.result["status"] == "error"
+    assert "there is no request.json below /docs/runs/gone" in ended.result["message"]
+
+
+def test_a_command_line_of_dbt_reports_where_it_is_told(place: Place) -> None:
+    environ = {"CONTAINER_ARTIFACTS": "/docs/cosmos/event_types"}
+    command = ("dbt", "build", "--select", "event_types", "--no-use-colors")
+    ended = place.run("cosmos/event_types", *command, **environ)
+    assert ended.code == 0, ended.said
+    assert ended.events == {"event_types": "success"}
+    assert ended.result["status"] == "success"
+    results = json.loads((ended.report / "run_results.json").read_text())["results"]
+    assert "seed.game_analytics.event_types" in {entry["unique_id"] for entry in results}
