@@ -10,7 +10,7 @@ it, then clear that task with its downstream (a laptop: `make up`, `make retry T
 |---|---|---|
 | `preflight` | dbt, manifest, lake or warehouse is not as it must be | what the error says |
 | `partitions`, `freshness` | the lake cannot be read | mend the file that the error names |
-| `dbt_build` | dbt died thrice: nodes build themselves (wait), or on Fargate | what its error says |
+| `dbt_build` | dbt died thrice; nodes then build themselves, but on Fargate | as its error says |
 | a node | error: retried twice before it is red; failed test: never retried | call its owner |
 | `cross_model_tests` | marts disagree with each other | run the SQL that the error names |
 | `record_partitions`, `kpi_summary`, `unlock` | the marts are good, if not recorded | clear it |
