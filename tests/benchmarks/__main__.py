@@ -7,6 +7,7 @@
 | large   | `against_hand.py` | the same on about three million events, where SQL is most of it |
 | day     | `touched_day.py`  | one touched day on 90 days of history over one on 10 days |
 | redshift | `on_redshift.py` | on the stand-in: build beside DuckDB, partitions, bytes scanned |
+| fargate | `fargate.py`      | the dbt image: its size, its start, its command over `dbt build` |
 | dag     | `dag_run.py`      | the DAG, by ours and by Cosmos's modes, over plain `dbt build` |
 | dag200  | `dag_run.py`      | the same on a generated project of 200 models |
 
@@ -35,7 +36,15 @@ from datetime import UTC, datetime
 import duckdb
 
 from include.settings import UserError
-from tests.benchmarks import against_hand, builds, dag_run, landing, on_redshift, touched_day
+from tests.benchmarks import (
+    against_hand,
+    builds,
+    dag_run,
+    fargate,
+    landing,
+    on_redshift,
+    touched_day,
+)
 from tests.benchmarks.measure import FOLDER, Failed, Figure, Noted, Skipped, progress
 
 Line = Figure | Noted | Skipped | Failed
@@ -46,6 +55,7 @@ PARTS: dict[str, Callable[[int], Sequence[Line]]] = {
     against_hand.LARGE: against_hand.measure_large,
     touched_day.PART: touched_day.measure,
     on_redshift.PART: on_redshift.measure,
+    fargate.PART: fargate.measure,
     dag_run.PART: dag_run.measure,
     dag_run.LARGE: dag_run.measure_large,
 }
