@@ -169,7 +169,9 @@ def push(repository: str, environ: Mapping[str, str]) -> str:
         )
         if digest.exists():
             return f"{repository}@{digest.read_text().strip()}"
-    return next(_digests(builder, there, repository, environ))
+    for reference in _digests(builder, there, repository, environ):
+        return reference
+    raise UserError(f"{there} is pushed, but {builder} does not tell its digest: ask the registry.")
 
 
 def _digests(

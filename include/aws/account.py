@@ -201,10 +201,7 @@ def container(account: Account) -> dict[str, Any]:
 def image(account: Account) -> str:
     """The image that the task definition names is in its repository."""
     uri = container(account)["image"]
-    found = re.fullmatch(
-        r"(\d{12})\.dkr\.ecr\.[a-z0-9-]+\.[a-z.]+/([^:@]+)(?:@(sha256:[0-9a-f]{64})|:([\w.-]+))?",
-        uri,
-    )
+    found = ECR_IMAGE.fullmatch(uri)
     if not found:
         return f"image {uri} (not in ECR, not looked at)"
     registry, repository, digest, tag = found.groups()
