@@ -114,9 +114,15 @@ class Engine:
         _write(place, str(RUN))
         engine = cls({**ENVIRONMENT, **_configure()})
         try:
-            engine.podman("info", timeout=60)
+            store = engine.podman("info", "--format={{.Store.GraphRoot}}", timeout=60).stdout
         except RuntimeError as error:
             raise Unavailable(f"podman does not run here: {error}") from None
+        if store.strip() != str(FOLDER / "storage"):
+            # podman's database has the paths that it was made with, and obeys them before ours.
+            raise RuntimeError(
+                f"{FOLDER} was copied, and podman would work in {store.strip()}: "
+                f"remove {FOLDER / 'storage' / 'libpod'}"
+            )
         with engine._closing:
             yield engine
 

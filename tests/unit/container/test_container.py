@@ -349,3 +349,22 @@ def test_what_was_built_and_cannot_be_told_is_no_success(
 )
 def test_a_run_id_is_one_folder(run_id: str, folder: str) -> None:
     assert file_name(run_id) == folder
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["rebuild"], "invalid choice: 'rebuild'"),
+        (["build", "--run-id", "a/b"], "'a/b': use letters, digits and . _ - only."),
+        (["build", "--run-id", "x" * 201], "use letters, digits and . _ - only."),
+        (["follow"], "the following arguments are required: --request"),
+        (["follow", "--request", "s3://a/x.json"], "does not end with /request.json"),
+    ],
+)
+def test_a_wrong_command_line_has_code_2(
+    words: list[str], why: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(words, settings, Stop())
+    assert ended.value.code == 2
+    assert why in capsys.readouterr().err

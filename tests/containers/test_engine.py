@@ -1,0 +1,21 @@
+"""Podman's storage is this checkout's own, also if the checkout was copied."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.containers import engine as module
+from tests.containers.engine import Engine
+
+
+def test_a_copied_storage_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def podman(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 0, "/other/checkout/.venv/containers/storage\n", "")
+
+    monkeypatch.setattr(Engine, "podman", podman)
+    monkeypatch.setattr(module, "_install", lambda: None)
+    with pytest.raises(RuntimeError, match="podman would work in /other/checkout/"), Engine.start():
+        pass
