@@ -19,6 +19,7 @@ from pathlib import Path
 
 from include import manifest
 from include.database import Database, open_database
+from include.documents import open_documents
 from include.lake.storage import open_lake
 from include.run_form import FIELDS, REMEDY, RunForm
 from include.settings import Settings, UserError
@@ -73,6 +74,23 @@ def check_warehouse(settings: Settings) -> str:
             return f"warehouse {settings.duckdb_path}{new}"
     with open_database(settings) as database:
         return check_redshift(database, settings)
+
+
+def check_containers(settings: Settings) -> str:
+    """The cluster is there, and where containers tell how it goes can be listed."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    open_documents(settings.docs).names("runs/none/")
+    try:
+        # A right that the role of the workers has anyway, for it looks for what it has started.
+        boto3.client("ecs").list_tasks(cluster=settings.ecs_cluster, maxResults=1)
+    except (BotoCoreError, ClientError) as error:
+        raise UserError(
+            f"cluster {settings.ecs_cluster} of GAME_ANALYTICS_ECS_CLUSTER cannot be used "
+            f"({error}): deploy include/aws/build.yaml; `make check-account` lists all that lacks."
+        ) from None
+    return f"containers on {settings.ecs_cluster}, reports in {settings.docs}"
 
 
 def check_redshift(database: Database, settings: Settings) -> str:
@@ -204,6 +222,8 @@ def main() -> int:
         print(check_manifest())
         print(check_lake(settings))
         print(check_warehouse(settings))
+        if settings.runs_on_ecs:
+            print(check_containers(settings))
         nodes = selected_nodes(settings, form)
         if asked.dry_run:
             print("\n".join(dry_run(settings, form, nodes, asked.dry_run)))

@@ -7,15 +7,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment, as the command does")
 
 from include.aws.account import Account, findings
-from include.settings import ROOT, Settings
+from include.preflight import check_containers
+from include.settings import ROOT, Settings, UserError
 from tests.aws import stacks
 from tests.aws.ministack import MiniStack
 
@@ -364,3 +367,26 @@ def test_what_may_not_be_looked_at_is_told_as_that(
     (line,) = missing(complete)
     assert line.startswith("Glue database game_analytics cannot be looked at (AccessDenied")
     assert "let this role read it" in line
+
+
+def test_the_dag_s_own_preflight_looks_at_what_its_containers_need(
+    complete: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.from_env(complete)
+    assert settings.ecs_cluster in check_containers(settings)
+    with pytest.raises(UserError, match="s3://no-such-bucket/site cannot be used"):
+        check_containers(replace(settings, docs="s3://no-such-bucket/site"))
+
+    class Ecs:
+        """The emulator lists the tasks of any cluster; ECS does not."""
+
+        def list_tasks(self, **_: Any) -> None:
+            said = {"Code": "ClusterNotFoundException", "Message": "Cluster not found."}
+            raise ClientError({"Error": said}, "ListTasks")
+
+    make = boto3.client
+    monkeypatch.setattr(
+        boto3, "client", lambda name, **more: Ecs() if name == "ecs" else make(name, **more)
+    )
+    with pytest.raises(UserError, match=r"ECS_CLUSTER cannot be used .*Cluster not found.*build"):
+        check_containers(settings)

@@ -115,6 +115,8 @@ def test_the_dag_survives_a_killed_container_and_retries_one_model_in_its_own(
     # The tests that span nodes did not run beside a model that failed.
     started = sorted(" ".join(command[:2]) for command in commands)
     assert started == ["dbt build", "dbt test", "follow --request", "follow --request"]
+    compared = deployment.compared()
+    assert compared.returncode == 0, compared.stdout + compared.stderr
     (alone,) = [command for command in commands if command[:2] == ["dbt", "build"]]
     assert alone[alone.index("--select") + 1].endswith(".rpt_ltv_overall")
 
