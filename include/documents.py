@@ -27,8 +27,8 @@ class Documents(Protocol):
     def read(self, name: str) -> bytes | None:
         """A whole file; None if it is not there."""
 
-    def names(self, prefix: str, after: str = "") -> list[str]:
-        """The sorted names of the files below a prefix, or only those behind a name."""
+    def names(self, prefix: str) -> list[str]:
+        """The sorted names of the files below a prefix."""
 
 
 def open_documents(root: str) -> Documents:
@@ -60,14 +60,13 @@ class DocumentsInFolder:
             except FileNotFoundError:
                 return None
 
-    def names(self, prefix: str, after: str = "") -> list[str]:
+    def names(self, prefix: str) -> list[str]:
         """The files below a folder."""
-        found = (
+        return sorted(
             path.relative_to(self.path).as_posix()
             for path in (self.path / prefix).rglob("*")
             if path.is_file() and not path.name.startswith(".")
         )
-        return sorted(name for name in found if name > after)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -113,11 +112,9 @@ class DocumentsInS3:
             content: bytes = found["Body"].read()
             return content
 
-    def names(self, prefix: str, after: str = "") -> list[str]:
+    def names(self, prefix: str) -> list[str]:
         """The keys below a prefix; S3 lists them sorted."""
         asked = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
-        if after:
-            asked["StartAfter"] = self.prefix + after
         with self._explained():
             return [
                 entry["Key"].removeprefix(self.prefix)

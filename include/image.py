@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from include.settings import ROOT, UserError
@@ -169,20 +169,18 @@ def push(repository: str, environ: Mapping[str, str]) -> str:
         )
         if digest.exists():
             return f"{repository}@{digest.read_text().strip()}"
-    for reference in _digests(builder, there, repository, environ):
-        return reference
-    raise UserError(f"{there} is pushed, but {builder} does not tell its digest: ask the registry.")
+    return _by_digest(builder, there, repository, environ)
 
 
-def _digests(
-    builder: str, image: str, repository: str, environ: Mapping[str, str]
-) -> Iterator[str]:
+def _by_digest(builder: str, image: str, repository: str, environ: Mapping[str, str]) -> str:
+    """A pushed image by its digest in this repository; raises UserError if it is not told."""
     asked = subprocess.run(
         [builder, "image", "inspect", image], env=environ, capture_output=True, check=True
     )
     for reference in json.loads(asked.stdout)[0]["RepoDigests"]:
         if reference.startswith(f"{repository}@"):
-            yield reference
+            return str(reference)
+    raise UserError(f"{image} is pushed, but {builder} does not tell its digest: ask the registry.")
 
 
 def _log_in(builder: str, registry: str, environ: Mapping[str, str]) -> None:

@@ -27,6 +27,7 @@ class ContainerOperator(ExplainedDbtOperator):
 
     root = ""
     settings: Settings
+    env: dict[str, str]
     arn: str
     client: Any
     log: Any
@@ -45,6 +46,8 @@ class ContainerOperator(ExplainedDbtOperator):
         for mark in (producer, tasks.started_by(ti)):
             tasks.wait_until_stopped(ecs, settings, mark)
         self.root = tasks.root(settings, ti)
+        # Now, not when the DAG is imported: it reads a file, which preflight finds missing.
+        self.env = tasks.environment(settings)
         self.environment_variables = {ARTIFACTS: self.root}
         super().execute(context, **kwargs)  # type: ignore[misc]
         self._tell(context)
@@ -99,7 +102,6 @@ def arguments(settings: Settings) -> dict[str, Any]:
         "reattach": True,
         "deferrable": False,
         "waiter_delay": int(tasks.POLL_SECONDS),
-        "env": tasks.environment(settings),
     }
 
 

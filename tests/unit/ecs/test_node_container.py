@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include import alerts, manifest, operators
 from include.alerts import ToldElsewhereError
-from include.container import ARTIFACTS, EVENTS, RESULT
+from include.container import ARTIFACTS, EVENTS, FINGERPRINT, RESULT
 from include.documents import open_documents
 from include.ecs import tasks
 from include.ecs.nodes import ContainerNodeOperator, FargateNodeOperator
@@ -155,6 +155,9 @@ def test_dbt_s_lines_come_back(task: Task, caplog: pytest.LogCaptureFixture) -> 
     variables = {item["name"]: item["value"] for item in override["environment"]}
     assert variables[ARTIFACTS] == f"{task.settings.docs}/runs/run/rpt_ltv/try_2-id"
     assert variables["AIRFLOW_CTX_DAG_RUN_ID"] == "run"
+    assert variables[FINGERPRINT] == "abc"
+    assert variables["GAME_ANALYTICS_LAKE"] == "s3://lake/events"
+    assert "GAME_ANALYTICS_DBT_EXECUTABLE" not in variables
     assert not any("PASSWORD" in name for name in variables)
     assert len(json.dumps(asked["overrides"])) < 8192
 
