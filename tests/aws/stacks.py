@@ -126,9 +126,18 @@ def delete(emulator: MiniStack, stack: str) -> None:
     )
 
 
+CONNECTION_SECRET = "airflow/connections/redshift_default"  # noqa: S105 - its name
+
+
+def connection(emulator: MiniStack) -> dict[str, Any]:
+    """What the secret of the warehouse's connection says now."""
+    secret = emulator.client("secretsmanager").get_secret_value(SecretId=CONNECTION_SECRET)
+    return dict(json.loads(secret["SecretString"]))
+
+
 def put_connection(emulator: MiniStack, value: Mapping[str, Any] = CONNECTION) -> None:
     """What an administrator puts into the secret by hand."""
     emulator.client("secretsmanager").put_secret_value(
-        SecretId="airflow/connections/redshift_default",
+        SecretId=CONNECTION_SECRET,
         SecretString=json.dumps(value),
     )

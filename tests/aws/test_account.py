@@ -21,10 +21,10 @@ from include.preflight import check_containers
 from include.settings import ROOT, Settings, UserError
 from tests.aws import stacks
 from tests.aws.ministack import MiniStack
+from tests.aws.stacks import CONNECTION_SECRET
 
 Client = Callable[[str], Any]
 NAME = "game-analytics"
-SECRET = "airflow/connections/redshift_default"  # noqa: S105 - its name
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,9 @@ def register(client: Client, change: Callable[[dict[str, Any]], object]) -> None
 
 def without_keys(client: Client, _: dict[str, str]) -> None:
     value = {"host": "h", "port": 1, "username": "dbt", "password": ""}
-    client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=json.dumps(value))
+    client("secretsmanager").put_secret_value(
+        SecretId=CONNECTION_SECRET, SecretString=json.dumps(value)
+    )
 
 
 def unsubscribe(client: Client, _: dict[str, str]) -> None:
@@ -209,9 +211,9 @@ TABLE = [
     Gone(
         "secret",
         lambda client, _: client("secretsmanager").delete_secret(
-            SecretId=SECRET, ForceDeleteWithoutRecovery=True
+            SecretId=CONNECTION_SECRET, ForceDeleteWithoutRecovery=True
         ),
-        f"^secret {SECRET} is not there",
+        f"^secret {CONNECTION_SECRET} is not there",
         STORAGE,
         others=1,
     ),
@@ -219,7 +221,7 @@ TABLE = [
     Gone(
         "secret-json",
         lambda client, _: client("secretsmanager").put_secret_value(
-            SecretId=SECRET, SecretString="[not JSON"
+            SecretId=CONNECTION_SECRET, SecretString="[not JSON"
         ),
         "is no JSON object",
         "put-secret-value",
@@ -254,7 +256,9 @@ TABLE = [
     ),
     Gone(
         "key-of-the-container",
-        lambda client, _: register(client, lambda one: one["secrets"][0].update(valueFrom=SECRET)),
+        lambda client, _: register(
+            client, lambda one: one["secrets"][0].update(valueFrom=CONNECTION_SECRET)
+        ),
         "the container's REDSHIFT_HOST is the whole secret, not a key",
         BUILD,
     ),
@@ -302,8 +306,10 @@ def test_one_thing_is_missing(emulator: MiniStack, complete: dict[str, str], gon
 def test_the_secret_as_the_stack_makes_it(emulator: MiniStack, complete: dict[str, str]) -> None:
     stacks.reset(emulator)
     stacks.deploy(emulator, "storage", {"Cluster": "analytics"})
-    (line,) = [line for line in missing(complete) if SECRET in line]
-    assert line.startswith(f"a value of secret {SECRET} is not there: put one with `aws secrets")
+    (line,) = [line for line in missing(complete) if CONNECTION_SECRET in line]
+    assert line.startswith(
+        f"a value of secret {CONNECTION_SECRET} is not there: put one with `aws secrets"
+    )
 
 
 def test_everything_is_missing(emulator: MiniStack, complete: dict[str, str]) -> None:
@@ -324,7 +330,7 @@ def test_only_what_is_needed(emulator: MiniStack, complete: dict[str, str]) -> N
     assert missing(complete | {"EXECUTION": "local", "DOCS": "data/site"}) == []
     # With IAM there is no connection, and so no secret.
     emulator.client("secretsmanager").delete_secret(
-        SecretId=SECRET, ForceDeleteWithoutRecovery=True
+        SecretId=CONNECTION_SECRET, ForceDeleteWithoutRecovery=True
     )
     assert missing(complete | {"CONNECTION_ID": ""}) == []
 

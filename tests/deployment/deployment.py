@@ -158,10 +158,11 @@ class Deployment:
         return [task for task in found if word in json.dumps(task["overrides"])]
 
     def compared(self) -> subprocess.CompletedProcess[str]:
-        """The marts beside those that the same lake makes on DuckDB."""
+        """The marts, read with the secret of now, beside those of DuckDB from the same lake."""
         built = self.checkout.run("include.laptop.build", GAME_ANALYTICS_EXECUTION="watcher")
         assert built.returncode == 0, built.stdout + built.stderr
         file = self.checkout.root / "data/warehouse.duckdb"
+        secret = stacks.connection(self.emulator)
         return subprocess.run(
             [
                 str(ROOT / ".venv/dbt/bin/python"),
@@ -171,7 +172,7 @@ class Deployment:
             env={
                 **self.checkout.environment,
                 **self.emulator.environment(),
-                **self.cluster.login("dbt", CANARY),
+                **self.cluster.login(secret["username"], secret["password"]),
                 "GAME_ANALYTICS_EXECUTION": "watcher",
                 "PYTHONPATH": str(ROOT),
             },
