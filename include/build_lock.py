@@ -1,4 +1,4 @@
-"""`python -m include.build_lock keep|free --run-id ID`: one build at a time in a warehouse.
+"""`python -m include.build_lock keep|free|during --run-id ID`: one build at a time in a warehouse.
 
 Airflow, the state machine and `make build` share one lock. It is a row of `operations.build_lock`
 on Redshift, beside the days that a build works on: who can build can reach it, and builds with
@@ -16,10 +16,12 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from include.database import Database, open_database
@@ -207,20 +209,42 @@ class Renewal:
             raise LockLostError(self.reason) from None
 
 
+def during(settings: Settings, run_id: str, command: Sequence[str]) -> int:
+    """Run a program, which a lost lock interrupts; its exit code.
+
+    Raises LockedError or LockLostError if the run may not begin or go on.
+    """
+    lost = threading.Event()
+    with renewed(settings, run_id, lambda _: lost.set()):
+        process = subprocess.Popen(command)
+        while process.poll() is None:
+            try:
+                if lost.wait(0.2):
+                    process.send_signal(signal.SIGINT)
+                    process.wait()
+            except KeyboardInterrupt:
+                # The program was told as well, and ends in its own time.
+                continue
+    return process.returncode
+
+
 def _table(settings: Settings) -> str:
     return f"{settings.schema_prefix}operations.build_lock"
 
 
 def main() -> int:
-    """Keep the lock for a step that another program runs, or give it back."""
+    """Keep the lock for a step that another program runs, or while one runs, or give it back."""
     parser = argparse.ArgumentParser(prog="python -m include.build_lock")
-    parser.add_argument("action", choices=("keep", "free"))
+    parser.add_argument("action", choices=("keep", "free", "during"))
     parser.add_argument("--run-id", required=True)
-    asked = parser.parse_args()
+    parser.add_argument("command", nargs="*", help="what runs meanwhile, behind --")
+    asked = parser.parse_intermixed_args()
     settings = Settings.from_env(os.environ)
-    if settings.target == "local":
-        return 0
     try:
+        if asked.action == "during":
+            return during(settings, asked.run_id, asked.command)
+        if settings.target == "local":
+            return 0
         with open_database(settings) as database:
             (keep if asked.action == "keep" else free)(database, settings, asked.run_id)
     except UserError as error:

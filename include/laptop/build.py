@@ -12,7 +12,7 @@ from typing import Any
 
 from include import manifest
 from include.laptop import lock
-from include.laptop.processes import StopError, in_dbt_environment, run_here, stop_on_signals
+from include.laptop.processes import StopError, in_dbt_environment, stop_on_signals
 from include.settings import Settings, UserError
 
 RUN_RESULTS = manifest.PROJECT / "target" / "run_results.json"
@@ -34,15 +34,14 @@ def build(settings: Settings, arguments: list[str]) -> int:
 
 def _build(settings: Settings, arguments: list[str], run: list[str]) -> int:
     RUN_RESULTS.unlink(missing_ok=True)
-    run_here(
+    in_dbt_environment(
         settings,
-        [
-            *(settings.dbt_executable, "build", "--exclude-resource-type", "unit_test"),
-            *("--project-dir", str(manifest.PROJECT)),
-            *("--profiles-dir", str(manifest.PROJECT)),
-            *("--target", settings.target),
-            *arguments,
-        ],
+        *("include.build_lock", "during", *run, "--"),
+        *(settings.dbt_executable, "build", "--exclude-resource-type", "unit_test"),
+        *("--project-dir", str(manifest.PROJECT)),
+        *("--profiles-dir", str(manifest.PROJECT)),
+        *("--target", settings.target),
+        *arguments,
     )
     try:
         results = json.loads(RUN_RESULTS.read_bytes())

@@ -39,17 +39,12 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def in_dbt_environment(settings: Settings, *command: str) -> None:
-    """Run `python -m …` of dbt's environment in this terminal; raises UserError if it fails."""
-    python = Path(settings.dbt_executable).with_name("python")
-    run_here(settings, [str(python), "-m", *command])
-
-
-def run_here(settings: Settings, command: list[str]) -> None:
-    """Run a program of dbt's environment in this terminal, and end it if we are stopped.
+def in_dbt_environment(settings: Settings, *arguments: str) -> None:
+    """Run `python -m …` of dbt's environment in this terminal, and end it if we are stopped.
 
     Raises UserError if it fails, without a text: the program has said what is wrong.
     """
+    command = [str(Path(settings.dbt_executable).with_name("python")), "-m", *arguments]
     try:
         # Its own session: a Ctrl-C reaches us alone, and we pass it on.
         process = subprocess.Popen(

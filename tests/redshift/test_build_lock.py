@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -116,6 +118,41 @@ def test_a_build_renews_its_lock_and_hears_that_it_is_lost(
             time.sleep(1)
     assert len(heard) == 1
     assert "thief" in heard[0]
+
+
+STAYS = (
+    "import sys, time\n"
+    "try:\n    time.sleep(60)\n"
+    "except KeyboardInterrupt:\n    print('interrupted'); sys.exit(3)"
+)
+
+
+def test_a_program_runs_under_the_lock_and_a_lost_one_interrupts_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(build_lock, "RENEW_SECONDS", 0.2)
+    begin(database, "builder")
+    for name, value in SETTINGS.as_environment().items():
+        monkeypatch.setenv(name, value)
+    ends_with_2 = [sys.executable, "-c", "import sys; sys.exit(int(sys.argv[-1]))", "--code", "2"]
+    monkeypatch.setattr(sys, "argv", ["", "during", "--run-id", "builder", "--", *ends_with_2])
+    assert build_lock.main() == 2
+    assert build_lock.keep(database, SETTINGS, "builder") is True
+
+    def steal() -> None:
+        with open_database(SETTINGS) as own:
+            while True:
+                let_expire(own)
+                with suppress(LockedError):
+                    begin(own, "thief")
+                    return
+
+    thief = threading.Timer(2, steal)
+    thief.start()
+    with pytest.raises(LockLostError, match="thief"):
+        build_lock.during(SETTINGS, "builder", [sys.executable, "-c", STAYS])
+    thief.join()
+    assert capfd.readouterr().out == "interrupted\n"
 
 
 def test_of_many_that_begin_at_once_one_builds(database: Database) -> None:

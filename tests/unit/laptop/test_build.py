@@ -46,18 +46,18 @@ def test_dbt_that_builds_nothing_is_not_recorded(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    results, commands = tmp_path / "run_results.json", []
+    results = tmp_path / "run_results.json"
+    commands: list[tuple[str, ...]] = []
 
-    def run_here(_: Settings, command: list[str]) -> None:
+    def in_dbt_environment(_: Settings, *command: str) -> None:
         commands.append(command)
-        if written:
+        if "build" in command and written:
             results.write_text(written)
 
     monkeypatch.setattr(build, "RUN_RESULTS", results)
     monkeypatch.setattr(lock, "hold", lambda _: nullcontext())
     monkeypatch.setattr(manifest, "make", lambda _: False)
-    monkeypatch.setattr(build, "in_dbt_environment", lambda _, *command: commands.append(command))
-    monkeypatch.setattr(build, "run_here", run_here)
+    monkeypatch.setattr(build, "in_dbt_environment", in_dbt_environment)
     assert build.build(Settings(), ["--help"]) == 0
     assert commands[-1][-1] == "--help"
     assert capsys.readouterr().out == "Not recorded as built: dbt has built nothing.\n"
