@@ -138,26 +138,40 @@ class Warehouse:
 
     def dbt(self, *arguments: str) -> dict[str, str]:
         """One `dbt build`; returns what dbt says of each node that failed, by name."""
+        entries = self._invoke("build", *arguments)
+        self.compiled = {
+            f"{entry.node.schema}.{entry.node.name}": entry.node.compiled_code
+            for entry in entries
+            if isinstance(entry.node, ModelNode) and entry.node.compiled_code
+        }
+        return {
+            entry.node.name: str(entry.message or entry.status)
+            for entry in entries
+            if str(entry.status) in {"error", "fail", "runtime error", "partial success"}
+        }
+
+    def unit_tests(self) -> dict[str, str]:
+        """What dbt says of each unit test, `pass` or why not, by model and name.
+
+        The tables must be there: dbt takes the types of a test's rows from them.
+        """
+        # `dbt build` runs a unit test only with its model, and skips what is below one that fails.
+        return {
+            entry.node.unique_id.split(".", 2)[2]: str(entry.message or entry.status)
+            for entry in self._invoke("test", "--select", "resource_type:unit_test")
+        }
+
+    def _invoke(self, *arguments: str) -> Sequence[RunResult]:
+        """Run dbt in this process."""
         with environment(self.variables, self.project):
             try:
-                result = dbtRunner(manifest=self._parsed[0]).invoke(
-                    ["--quiet", "build", *arguments]
-                )
+                result = dbtRunner(manifest=self._parsed[0]).invoke(["--quiet", *arguments])
             finally:
                 # The adapter holds the file open until the process ends.
                 DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
         if result.exception:
             raise result.exception
-        self.compiled = {
-            f"{entry.node.schema}.{entry.node.name}": entry.node.compiled_code
-            for entry in _entries(result.result)
-            if isinstance(entry.node, ModelNode) and entry.node.compiled_code
-        }
-        return {
-            entry.node.name: str(entry.message or entry.status)
-            for entry in _entries(result.result)
-            if str(entry.status) in {"error", "fail", "runtime error", "partial success"}
-        }
+        return _entries(result.result)
 
     def record(self, *, full_refresh: bool = False) -> None:
         """The last step of a run that succeeded."""

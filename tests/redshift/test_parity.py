@@ -101,6 +101,12 @@ def test_a_first_build(pair: Pair) -> None:
     pair.compare("first build")
 
 
+def test_every_unit_test_of_dbt_passes_on_redshift(pair: Pair) -> None:
+    results = pair.redshift.unit_tests()
+    assert len(results) > 40
+    assert {name: said for name, said in results.items() if said != "pass"} == {}
+
+
 def test_analysts_read_the_marts_and_nothing_else(pair: Pair, cluster: Cluster) -> None:
     with cluster.superuser() as superuser, superuser.cursor() as cursor:
         cursor.execute("create role ann login password 'Ann-the-analyst-1' in role analysts")
