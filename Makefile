@@ -146,11 +146,12 @@ check-account: install ## List what the AWS account still lacks for the settings
 	@$(DBT_PYTHON) -m include.aws.account
 
 # dbt's environment and Airflow's cannot be one: each runs the tests that it can import.
-# Their temporary files stay in the checkout, and those of the last time go.
+# Their temporary files stay in the checkout, and those of the last time go. Files go in the order of
+# their folders: whole runs first, so that the many small ones of tests/unit fill both processes to the end.
 test: install-dev manifest ## Run every test
 	@rm -rf .pytest_tmp && mkdir .pytest_tmp
-	@TMPDIR="$(CURDIR)/.pytest_tmp" $(DBT_PYTHON) -m pytest -n 2 --dist loadfile $(ARGS) tests
-	@TMPDIR="$(CURDIR)/.pytest_tmp" $(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile $(ARGS) tests
+	@TMPDIR="$(CURDIR)/.pytest_tmp" $(DBT_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) tests
+	@TMPDIR="$(CURDIR)/.pytest_tmp" $(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) tests
 
 # The constraints are those of MWAA's image for Airflow 3.3.1 (its constraints-3.12.txt): CONSTRAINTS=file.
 lock: .venv/uv/.installed ## Resolve both environments anew: CONSTRAINTS=MWAA's constraint file

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from include.command import command
 from include.database import Database, open_database
 from include.settings import Settings, UserError
 
@@ -232,6 +233,7 @@ def _table(settings: Settings) -> str:
     return f"{settings.schema_prefix}operations.build_lock"
 
 
+@command
 def main() -> int:
     """Keep the lock for a step that another program runs, or while one runs, or give it back."""
     parser = argparse.ArgumentParser(prog="python -m include.build_lock")
@@ -240,16 +242,12 @@ def main() -> int:
     parser.add_argument("command", nargs="*", help="what runs meanwhile, behind --")
     asked = parser.parse_intermixed_args()
     settings = Settings.from_env(os.environ)
-    try:
-        if asked.action == "during":
-            return during(settings, asked.run_id, asked.command)
-        if settings.target == "local":
-            return 0
-        with open_database(settings) as database:
-            (keep if asked.action == "keep" else free)(database, settings, asked.run_id)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if asked.action == "during":
+        return during(settings, asked.run_id, asked.command)
+    if settings.target == "local":
+        return 0
+    with open_database(settings) as database:
+        (keep if asked.action == "keep" else free)(database, settings, asked.run_id)
     return 0
 
 

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from include.command import command
 from include.settings import ROOT, UserError
 
 TARGETS = ("dbt", "airflow")
@@ -225,8 +226,9 @@ def _run(
         raise UserError(failed)
 
 
+@command
 def main() -> int:
-    """Run one command; what a user can cause is one sentence and exit code 1."""
+    """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m include.image")
     commands = parser.add_subparsers(dest="command", required=True)
     building = commands.add_parser("build")
@@ -234,16 +236,12 @@ def main() -> int:
     building.add_argument("options", nargs="*", help="more for docker build, after --")
     commands.add_parser("push").add_argument("repository")
     arguments = parser.parse_args()
-    try:
-        if arguments.command == "push":
-            print(push(arguments.repository, os.environ))
-            return 0
-        image = build(arguments.target, commit(), os.environ, arguments.options)
-        write_bill(image, os.environ)
-        print(f"{image}, bill of materials in {BILL.relative_to(ROOT)}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if arguments.command == "push":
+        print(push(arguments.repository, os.environ))
+        return 0
+    image = build(arguments.target, commit(), os.environ, arguments.options)
+    write_bill(image, os.environ)
+    print(f"{image}, bill of materials in {BILL.relative_to(ROOT)}")
     return 0
 
 

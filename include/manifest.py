@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from include.command import command
 from include.settings import PACKAGED, ROOT, Settings, UserError
 
 PROJECT = ROOT / "dbt"
@@ -236,14 +237,11 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
+@command
 def main() -> int:
-    """Make the manifest if need be; what a user can cause is one sentence and exit code 1."""
-    try:
-        if make(Settings.from_env(os.environ)):
-            print(f"Made {shown(MANIFEST)}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    """Make the manifest if need be."""
+    if make(Settings.from_env(os.environ)):
+        print(f"Made {shown(MANIFEST)}")
     return 0
 
 

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 from include import manifest
+from include.command import command
 from include.database import Database, open_database
 from include.documents import open_documents
 from include.lake.storage import open_lake
@@ -211,25 +212,22 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@command
 def main() -> int:
-    """Run all checks; the first that fails is one sentence on stderr and exit code 1."""
+    """Run all checks, until one fails."""
     asked = arguments()
-    try:
-        form = RunForm.from_params({name: getattr(asked, name) for name in FIELDS})
-        settings = Settings.from_env(os.environ)
-        print(f"target {settings.target}")
-        print(check_dbt(settings))
-        print(check_manifest())
-        print(check_lake(settings))
-        print(check_warehouse(settings))
-        if settings.runs_on_ecs:
-            print(check_containers(settings))
-        nodes = selected_nodes(settings, form)
-        if asked.dry_run:
-            print("\n".join(dry_run(settings, form, nodes, asked.dry_run)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    form = RunForm.from_params({name: getattr(asked, name) for name in FIELDS})
+    settings = Settings.from_env(os.environ)
+    print(f"target {settings.target}")
+    print(check_dbt(settings))
+    print(check_manifest())
+    print(check_lake(settings))
+    print(check_warehouse(settings))
+    if settings.runs_on_ecs:
+        print(check_containers(settings))
+    nodes = selected_nodes(settings, form)
+    if asked.dry_run:
+        print("\n".join(dry_run(settings, form, nodes, asked.dry_run)))
     if asked.json:
         print(json.dumps({"selected": nodes if nodes is None else sorted(nodes)}))
     return 0

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from include.command import command
 from include.settings import PREFIX, Settings, UserError
 
 STORAGE = "deploy include/aws/storage.yaml"
@@ -334,18 +335,15 @@ def findings(account: Account) -> Iterator[tuple[bool, str]]:
                 yield False, str(error)
 
 
+@command
 def main() -> int:
     """Print a line per check; exit code 1 if anything is missing."""
-    try:
-        settings = Settings.from_env(os.environ)
-        account = Account(settings)
-        if not list(checks(settings)):
-            print(f"target {settings.target} needs nothing of AWS")
-            return 0
-        print(caller(account))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    settings = Settings.from_env(os.environ)
+    account = Account(settings)
+    if not list(checks(settings)):
+        print(f"target {settings.target} needs nothing of AWS")
+        return 0
+    print(caller(account))
     missing = 0
     for good, line in findings(account):
         print(f"ok       {line}" if good else f"MISSING  {line}")

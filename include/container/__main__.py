@@ -28,6 +28,7 @@ from types import FrameType
 
 from include import manifest
 from include.build_lock import LockedError, LockLostError
+from include.command import command
 from include.container import ARTIFACTS, FINGERPRINT, REQUEST, TRY_AGAIN, commands
 from include.container.reports import Report, Result
 from include.documents import open_documents
@@ -174,6 +175,7 @@ def folder_of_request(uri: str) -> str:
     return folder
 
 
+@command
 def main() -> int:
     """Run the command line of this process."""
     stop = Stop()
@@ -184,9 +186,6 @@ def main() -> int:
         # As each dbt that is started here has them: it parses anew for other variables.
         os.environ |= settings.as_environment()
         return run(sys.argv[1:] or ["build"], settings, stop)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 128 + stop.signal
 

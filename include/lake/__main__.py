@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from include.command import command
 from include.settings import Settings, UserError
 
 
@@ -164,13 +165,11 @@ def _folder(settings: Settings) -> Path:
     return Path(settings.lake)
 
 
+@command
 def main() -> int:
-    """Run one command; what a user can cause is one sentence on stderr and exit code 1."""
+    """Run one command."""
     try:
         lake.main(standalone_mode=False)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from include import manifest
+from include.command import command
 from include.laptop import lock
 from include.laptop.processes import StopError, in_dbt_environment, stop_on_signals
 from include.settings import Settings, UserError
@@ -76,15 +77,12 @@ def arguments(text: str) -> list[str]:
         ) from None
 
 
+@command
 def main() -> int:
-    """Build; what a user can cause is one sentence and exit code 1."""
+    """Build."""
     stop_on_signals()
     try:
         return build(Settings.from_env(os.environ), arguments(os.environ.get("ARGS", "")))
-    except UserError as error:
-        if str(error):
-            print(f"error: {error}", file=sys.stderr)
-        return 1
     except StopError as stopped:
         return 128 + int(stopped.args[0])
 

@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections.abc import Iterable
 
+from include.command import command
 from include.laptop import lock, up
 from include.laptop.airflow import Client
 from include.settings import UserError
@@ -40,13 +41,10 @@ def check(task_id: str, known: Iterable[str]) -> None:
         raise UserError(f"there is no task {task_id or 'without a name (TASK=)'}: {meant}")
 
 
+@command
 def main() -> int:
-    """Clear the task; what a user can cause is one sentence and exit code 1."""
-    try:
-        print(retry(*sys.argv[1:]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    """Clear the task."""
+    print(retry(*sys.argv[1:]))
     return 0
 
 

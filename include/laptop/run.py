@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from include import manifest
+from include.command import command
 from include.lake.storage import data_files
 from include.laptop import lock
 from include.laptop.airflow import Airflow, Client, NoAnswerError, clean_temporary
@@ -186,8 +187,9 @@ def report(settings: Settings, tasks: list[dict[str, Any]], seconds: float) -> i
     return 0
 
 
+@command
 def main() -> int:
-    """Run it; what a user can cause is one sentence and an exit code that is not 0."""
+    """Run it."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     for name in ("days", "players", "seed", "end"):
         parser.add_argument(f"--{name}", default="", help="of the sample")
@@ -200,10 +202,6 @@ def main() -> int:
     stop_on_signals()
     try:
         return run(Settings.from_env(os.environ), sample)
-    except UserError as error:
-        if str(error):
-            print(f"error: {error}", file=sys.stderr)
-        return 1
     except StopError as stopped:
         print("\nStopped, with everything that was started.", file=sys.stderr)
         return 128 + int(stopped.args[0])

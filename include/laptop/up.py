@@ -9,6 +9,7 @@ import sys
 import time
 
 from include import manifest
+from include.command import command
 from include.laptop import lock
 from include.laptop.airflow import HOST, START_SECONDS, Airflow, clean_temporary, is_free
 from include.laptop.processes import (
@@ -113,8 +114,9 @@ def _end(pid: int) -> None:
         return
 
 
+@command
 def main() -> int:
-    """Run one command; what a user can cause is one sentence and exit code 1."""
+    """Run one command."""
     command, port = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else PORT
     stop_on_signals()
     try:
@@ -122,9 +124,6 @@ def main() -> int:
             return down()
         settings = Settings.from_env(os.environ)
         return serve(settings, port) if command == "serve" else up(settings, port)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except StopError as stopped:
         print("\nStopped, with everything that was started.", file=sys.stderr)
         return 128 + int(stopped.args[0])

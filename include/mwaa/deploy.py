@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from include.command import command
 from include.mwaa.package import (
     DAGS,
     DIST,
@@ -380,28 +381,25 @@ def deploy(target: Target, planned: Plan, say: Callable[[str], None] = print) ->
         )
 
 
+@command
 def main() -> int:
-    """Plan and deploy; what a user can mend is one sentence and exit code 1."""
+    """Plan and deploy."""
     parser = argparse.ArgumentParser(prog="python -m include.mwaa.deploy", description=__doc__)
     parser.add_argument("--bucket", default="")
     parser.add_argument("--environment", default="")
     parser.add_argument("--plan", action="store_true", help="Say what would be done, and stop.")
     parser.add_argument("--update", action="store_true", help="Update the environment anyway.")
     asked = parser.parse_args()
-    try:
-        if not asked.bucket or not asked.environment:
-            raise UserError("say where to: `make deploy BUCKET=<bucket> ENVIRONMENT=<name>`.")
-        target = Target(asked.environment, asked.bucket)
-        planned = plan(target, force=asked.update)
-        for line in planned.lines():
-            print(f"would {line}" if asked.plan and line != "nothing to do" else line)
-        total = sum(map(size, (*planned.upload.values(), *planned.last.values())))
-        print(f"{total / 1e6:.2f} MB of {size(DIST) / 1e6:.2f} MB", flush=True)
-        if not asked.plan:
-            deploy(target, planned, say=lambda line: print(line, flush=True))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if not asked.bucket or not asked.environment:
+        raise UserError("say where to: `make deploy BUCKET=<bucket> ENVIRONMENT=<name>`.")
+    target = Target(asked.environment, asked.bucket)
+    planned = plan(target, force=asked.update)
+    for line in planned.lines():
+        print(f"would {line}" if asked.plan and line != "nothing to do" else line)
+    total = sum(map(size, (*planned.upload.values(), *planned.last.values())))
+    print(f"{total / 1e6:.2f} MB of {size(DIST) / 1e6:.2f} MB", flush=True)
+    if not asked.plan:
+        deploy(target, planned, say=lambda line: print(line, flush=True))
     return 0
 
 

@@ -24,6 +24,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from include.command import command
 from include.manifest import fingerprint
 from include.settings import AIRFLOW_PREFIX, PREFIX, ROOT, UserError
 
@@ -318,22 +319,19 @@ def size(path: Path) -> int:
     return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
 
 
+@command
 def main() -> int:
-    """Make the package and say what is in it; what a user can mend is one sentence."""
+    """Make the package and say what is in it."""
     parser = argparse.ArgumentParser(prog="python -m include.mwaa.package", description=__doc__)
     parser.add_argument("--wheels", action="store_true", help="Add the wheels.")
     parser.add_argument("--bucket", default="", help="MWAA's bucket, in which the wheels will lie.")
     asked = parser.parse_args()
-    try:
-        if asked.wheels and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", asked.bucket):
-            raise UserError(
-                "startup.sh must know where the wheels will lie: "
-                "`make package WHEELS=1 BUCKET=<MWAA's bucket>`."
-            )
-        package(wheels=f"s3://{asked.bucket}/{WHEELS}" if asked.wheels else None)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if asked.wheels and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", asked.bucket):
+        raise UserError(
+            "startup.sh must know where the wheels will lie: "
+            "`make package WHEELS=1 BUCKET=<MWAA's bucket>`."
+        )
+    package(wheels=f"s3://{asked.bucket}/{WHEELS}" if asked.wheels else None)
     for path in sorted(DIST.iterdir()):
         print(f"{path.relative_to(ROOT)}{'/' * path.is_dir():1} {size(path) / 1e6:8.2f} MB")
     return 0

@@ -26,6 +26,7 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt_common.events.base_types import EventMsg
 
 from include import build_lock, failing_rows
+from include.command import command
 from include.manifest import Manifest, dbt_arguments
 from include.settings import Settings, UserError
 from include.watcher import CROSS_MODEL_TESTS, NEWS_LINE
@@ -323,6 +324,7 @@ def stop_with_parent() -> None:
     os._exit(130)
 
 
+@command
 def main() -> int:
     """Build what the request on the standard input asks for."""
     request = Request(**json.loads(sys.stdin.readline()))
@@ -330,9 +332,6 @@ def main() -> int:
     threading.Thread(target=stop_with_parent, daemon=True).start()
     try:
         build(request, Settings.from_env(os.environ))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("error: stopped.", file=sys.stderr)
         return 130
