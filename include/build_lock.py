@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 LEASE_MINUTES = 90
 """For how long a run has the lock while nothing renews it: between tasks, before a retry, while a
 worker builds a node alone. Longer than a statement may take (`include/aws/bootstrap.sql`)."""
-RENEWED_MINUTES = 5
-"""How long the lock outlives a process that renews it."""
+RENEWED_MINUTES = 15
+"""How long the lock outlives a process that renews it; a renewal may queue on a busy cluster."""
 RENEW_SECONDS = 30.0
 """How often that process does."""
 SPARE_SECONDS = 60.0
@@ -115,6 +115,29 @@ def keep(database: Database, settings: Settings, run_id: str, minutes: int = LEA
     return bool(run[0][1])
 
 
+def renew(database: Database, settings: Settings, run_id: str) -> None:
+    """Let a run that has the lock have it a while longer, never a shorter one.
+
+    What was given back meanwhile is not taken again: a renewal may come late. Raises LockLostError
+    if it is no longer this run's.
+    """
+    table = _table(settings)
+    with database.transaction():
+        database.execute(f"lock table {table}")
+        database.execute(
+            f"update {table} set renewed_at = getdate(), expires_at = "
+            f"greatest(expires_at, dateadd(minute, {RENEWED_MINUTES}, getdate())) where run_id = ?",
+            [run_id],
+        )
+        found = database.rows(f"select run_id from {table}")
+    if (run_id,) not in found:
+        other = found[0][0] if found else "nobody"
+        raise LockLostError(
+            f"the lock of this run is now {other}'s: start a new run, or clear the task partitions "
+            "with everything downstream."
+        )
+
+
 def free(database: Database, settings: Settings, run_id: str) -> None:
     """Give the lock back; one that is another run's stays."""
     if settings.target == "local":
@@ -123,6 +146,21 @@ def free(database: Database, settings: Settings, run_id: str) -> None:
     with database.transaction():
         database.execute(f"lock table {table}")
         database.execute(f"delete from {table} where run_id = ?", [run_id])
+
+
+def give_back(settings: Settings, run_id: str, minutes: int) -> None:
+    """Free the lock at a run's end, if that can be: how the run ended must not be hidden by it.
+
+    A run whose first step failed has none, and its warehouse may be what failed. What cannot be
+    given back expires in so many minutes.
+    """
+    if settings.target == "local":
+        return
+    try:
+        with open_database(settings) as database:
+            free(database, settings, run_id)
+    except UserError as error:
+        print(f"The lock could not be given back; it expires in {minutes} minutes: {error}")
 
 
 @contextmanager
@@ -182,9 +220,9 @@ class Renewal:
             asked = time.monotonic()
             try:
                 with open_database(self.settings) as database:
-                    keep(database, self.settings, self.run_id, RENEWED_MINUTES)
+                    renew(database, self.settings, self.run_id)
                 self.renewed_at = asked
-            except (LockedError, LockLostError) as error:
+            except LockLostError as error:
                 self.lose(str(error))
             except UserError as error:
                 logger.warning("The lock could not be renewed: %s", error)
@@ -246,8 +284,11 @@ def main() -> int:
         return during(settings, asked.run_id, asked.command)
     if settings.target == "local":
         return 0
+    if asked.action == "free":
+        give_back(settings, asked.run_id, LEASE_MINUTES)
+        return 0
     with open_database(settings) as database:
-        (keep if asked.action == "keep" else free)(database, settings, asked.run_id)
+        keep(database, settings, asked.run_id)
     return 0
 
 

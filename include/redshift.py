@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -29,14 +29,21 @@ def connected() -> Iterator[Redshift]:
     import os
 
     from dbt.adapters.redshift.connections import RedshiftCredentials, get_connection_method
-    from dbt.config.runtime import load_profile
-    from dbt.flags import set_from_args
+    from dbt.config.profile import Profile, read_profile
+    from dbt.config.renderer import ProfileRenderer
     from dbt_common.context import set_invocation_context
 
-    set_from_args(Namespace(project_dir=str(PROJECT), profiles_dir=str(PROJECT)), None)
+    from dbt import flags
+
+    # They are the whole process's: a dbt that builds meanwhile would forget its --full-refresh.
+    if not hasattr(flags.GLOBAL_FLAGS, "LOG_CACHE_EVENTS"):
+        flags.set_from_args(Namespace(project_dir=str(PROJECT), profiles_dir=str(PROJECT)), None)
     set_invocation_context(os.environ)
     try:
-        credentials = load_profile(str(PROJECT), {}, target_override="redshift").credentials
+        credentials = Profile.from_raw_profiles(
+            *(read_profile(str(PROJECT)), "game_analytics", ProfileRenderer({})),
+            target_override="redshift",
+        ).credentials
         if not isinstance(credentials, RedshiftCredentials):
             raise UserError("output redshift of dbt/profiles.yml is of another type: mend it.")
         connection = get_connection_method(credentials)()
@@ -78,7 +85,9 @@ class Redshift:
         try:
             yield
         except BaseException:
-            self.execute("rollback")
+            # On a connection that is lost nothing can be rolled back, and nothing was written.
+            with suppress(UserError):
+                self.execute("rollback")
             raise
         self.execute("commit")
 

@@ -74,13 +74,14 @@ REMEDIES = (
 """Patterns of what a warehouse says, and the remedy; the first that is found counts."""
 
 
-TRANSIENT = f"{CONFLICT}|{LOGIN}|{CONNECTION}"
-"""Of these a second try may find nothing: a password may have been rotated a moment ago."""
-
-
 def is_transient(message: str) -> bool:
-    """Whether an error may be gone when the same is tried again, by its words."""
-    return _found(TRANSIENT, message)
+    """Whether an error may be gone when the same is tried again later, by its words."""
+    return _found(f"{CONFLICT}|{CONNECTION}", message)
+
+
+def is_refused_login(message: str) -> bool:
+    """Whether the warehouse let nobody in, by its words."""
+    return _found(LOGIN, message)
 
 
 def remedy(message: str) -> str | None:

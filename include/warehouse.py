@@ -11,8 +11,13 @@ from include.manifest import PROJECT
 from include.settings import Settings
 
 PROFILES = PROJECT / "profiles.yml"
-THREADS = 4
-"""Of dbt on Redshift; the same as in `profiles.yml`."""
+REDSHIFT = {
+    "threads": 4,
+    "tcp_keepalive_idle": 60,
+    "tcp_keepalive_interval": 30,
+    "tcp_keepalive_count": 5,
+}
+"""Of dbt on Redshift; the same as in `profiles.yml`, which has the reasons."""
 WHERE = "`airflow/connections/{}` in Secrets Manager, or a connection of that id in Airflow"
 
 
@@ -32,7 +37,7 @@ def profile(settings: Settings) -> ProfileConfig:
         target_name=settings.target,
         profile_mapping=RedshiftUserPasswordProfileMapping(
             conn_id=settings.connection_id,
-            profile_args={"schema": f"{settings.schema_prefix}marts", "threads": THREADS},
+            profile_args={"schema": f"{settings.schema_prefix}marts", **REDSHIFT},
         ),
     )
 

@@ -22,3 +22,6 @@ REQUEST = "request.json"
 EVENTS = "events/"
 TRY_AGAIN = 75
 """The exit code when the same may go well later (`EX_TEMPFAIL` of sysexits.h)."""
+LOGIN_REFUSED = 77
+"""The exit code when it may go well at once: a password may have been rotated a moment ago. If not,
+nobody should wait to hear of it (`EX_NOPERM`)."""

@@ -32,7 +32,6 @@ from include.command import command
 from include.container import ARTIFACTS, FINGERPRINT, REQUEST, TRY_AGAIN, commands
 from include.container.reports import Report, Result
 from include.documents import open_documents
-from include.remedies import is_transient
 from include.settings import Settings, UserError
 
 STOP_SECONDS = 15.0
@@ -129,7 +128,7 @@ def check_project() -> None:
 
 def failure(run_id: str, message: str, *, again: bool) -> Result:
     """How a run ends that dbt could not come to the end of."""
-    code = TRY_AGAIN if again or is_transient(message) else 1
+    code = TRY_AGAIN if again else commands.exit_code([message])
     return Result(run_id, "error", message, code)
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dbt.cli.main import dbtRunner
 
 from include import build_lock, preflight
-from include.container import REQUEST, TRY_AGAIN
+from include.container import LOGIN_REFUSED, REQUEST, TRY_AGAIN
 from include.container.reports import Report, Result
 from include.database import open_database
 from include.lake.freshness import stale_sources
 from include.lake.partitions import find_run_days, record_build
 from include.manifest import Manifest, dbt_arguments
-from include.remedies import is_transient
+from include.remedies import is_refused_login, is_transient
 from include.run_form import skip_reason
 from include.settings import Settings, UserError
 from include.watcher import CROSS_MODEL_TESTS
@@ -27,6 +28,8 @@ LISTING_MINUTES = 30
 
 def build_all(settings: Settings, run_id: str, report: Report) -> Result:
     """All that a run of the DAG does: preflight, days, freshness, dbt, the record of the days."""
+    # As Airflow tells it: queries are labelled with it, for WLM's queue and the cost of a run.
+    os.environ |= {"AIRFLOW_CTX_DAG_ID": "game_analytics", "AIRFLOW_CTX_DAG_RUN_ID": run_id}
     for check in (preflight.check_dbt, preflight.check_lake, preflight.check_warehouse):
         print(check(settings), flush=True)
     print(preflight.check_manifest(), flush=True)
@@ -39,19 +42,16 @@ def build_all(settings: Settings, run_id: str, report: Report) -> Result:
         with build_lock.renewed(settings, run_id, interrupt, build_lock.RENEWED_MINUTES):
             return _build_days(settings, run_id, report, manifest)
     finally:
-        _free_lock(settings, run_id)
+        build_lock.give_back(settings, run_id, build_lock.RENEWED_MINUTES)
 
 
-def _free_lock(settings: Settings, run_id: str) -> None:
-    """Give the lock back, if that can be: how the build ended must not be hidden by it."""
-    if settings.target == "local":
-        return
-    try:
-        with open_database(settings) as database:
-            build_lock.free(database, settings, run_id)
-    except UserError as error:
-        minutes = build_lock.RENEWED_MINUTES
-        print(f"The lock could not be given back; it expires in {minutes} minutes: {error}")
+def exit_code(messages: Iterable[str]) -> int:
+    """What a build ends with that failed of all this: 1 if trying it again mends nothing."""
+    codes = {
+        TRY_AGAIN if is_transient(message) else LOGIN_REFUSED if is_refused_login(message) else 1
+        for message in messages
+    }
+    return next(code for code in (1, LOGIN_REFUSED, TRY_AGAIN) if code in codes)
 
 
 def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manifest) -> Result:
@@ -85,10 +85,7 @@ def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manif
     release(settings)
     failed = report.failed()
     if failed:
-        transient = all(
-            entry["status"] == "error" and is_transient(entry["message"]) for entry in failed
-        )
-        code = TRY_AGAIN if transient else 1
+        code = exit_code(entry["message"] if entry["status"] == "error" else "" for entry in failed)
         return Result(run_id, "failed", report.summary(), code, failed)
     if stale:
         message = f"Not everything was built: stale source {', '.join(sorted(stale))}."

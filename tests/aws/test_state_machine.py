@@ -32,6 +32,12 @@ FAILED = {
     ],
     "exit_code": 1,
 }
+REFUSED = {
+    "status": "error",
+    "message": "password authentication failed",
+    "failed": [],
+    "exit_code": 77,
+}
 LOCKED = {"status": "error", "message": "another build has the lock", "failed": [], "exit_code": 75}
 GOOD = {"exit": 0}
 NOT_STARTED = {"stop": "TaskFailedToStart"}
@@ -60,6 +66,8 @@ TABLE = [
         ["failed: 2 of 40 nodes failed", *NAMED],
     ),
     Row("wrong-command", [{"exit": 2}], 1, ["exit code 2, without a result", "none is known"]),
+    Row("rotated-then-good", [{"exit": 77, "result": REFUSED}, GOOD], 2),
+    Row("wrong-password", [{"exit": 77, "result": REFUSED}], 3, ["authentication", "(tries: 3)"]),
     Row("locked-then-good", [{"exit": 75, "result": LOCKED}] * 2 + [GOOD], 3),
     Row("locked-for-ever", [{"exit": 75, "result": LOCKED}], 12, ["has the lock", "(tries: 12)"]),
     Row(

@@ -68,7 +68,7 @@ def test_a_password_that_is_rotated_during_a_build_is_a_retry(deployment: Deploy
     deployment.wait_for("nightly-2/build/events/")
     deployment.rotate(f"{CANARY}-2")
     assert deployment.ended(arn)["status"] == "SUCCEEDED"
-    assert exits(deployment, "nightly-2") == [0, 75]
+    assert exits(deployment, "nightly-2") == [0, 77]
     assert "password authentication failed" in deployment.log()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -12,6 +13,7 @@ import pytest
 
 pytest.importorskip("psycopg2", reason="runs in dbt's environment")
 
+from dbt import flags
 from include import build_lock
 from include.build_lock import LockedError, LockLostError
 from include.database import Database, open_database
@@ -153,6 +155,46 @@ def test_a_program_runs_under_the_lock_and_a_lost_one_interrupts_it(
         build_lock.during(SETTINGS, "builder", [sys.executable, "-c", STAYS])
     thief.join()
     assert capfd.readouterr().out == "interrupted\n"
+
+
+def test_a_renewal_that_comes_late_neither_takes_nor_shortens_the_lock(database: Database) -> None:
+    begin(database, "builder")
+    (before,) = database.rows(f"select expires_at from {TABLE}")
+    build_lock.renew(database, SETTINGS, "builder")
+    assert database.rows(f"select expires_at from {TABLE}") == [before]
+    let_expire(database)
+    build_lock.renew(database, SETTINGS, "builder")
+    with pytest.raises(LockedError, match="builder builds"):
+        begin(database, "other")
+    build_lock.free(database, SETTINGS, "builder")
+    with pytest.raises(LockLostError, match="now nobody's"):
+        build_lock.renew(database, SETTINGS, "builder")
+    begin(database, "other")
+
+
+def test_a_run_without_a_lock_gives_none_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a first run's preflight that failed, maybe because there is no warehouse."""
+    build_lock.give_back(SETTINGS, "builder", 90)
+    assert "does not exist" in capsys.readouterr().out
+    assert database.rows("select 1") == [(1,)]
+    monkeypatch.setenv("REDSHIFT_PORT", "1")
+    for name, value in SETTINGS.as_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["", "free", "--run-id", "builder"])
+    assert build_lock.main() == 0
+    assert "expires in 90 minutes: the warehouse cannot be reached" in capsys.readouterr().out
+
+
+def test_a_renewal_leaves_the_flags_of_a_dbt_that_builds(database: Database) -> None:
+    begin(database, "builder")
+    flags.set_from_args(Namespace(full_refresh=True), None)
+    before = flags.GLOBAL_FLAGS
+    build_lock.renew(database, SETTINGS, "builder")
+    with open_database(SETTINGS) as other:
+        build_lock.renew(other, SETTINGS, "builder")
+    assert flags.GLOBAL_FLAGS is before
 
 
 def test_of_many_that_begin_at_once_one_builds(database: Database) -> None:

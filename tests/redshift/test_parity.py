@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from include import redshift
+from include import build_lock, redshift
 from include.lake.compaction import compact_source
 from include.lake.sample import Sample, write_sample
 from include.lake.storage import Folder
@@ -140,8 +140,24 @@ def test_late_events_and_a_day_that_goes(pair: Pair) -> None:
     pair.compare("late day, day gone")
 
 
-def test_a_full_refresh(pair: Pair) -> None:
-    pair.build("--full-refresh")
+def test_a_full_refresh_while_its_lock_is_renewed(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_lock, "RENEW_SECONDS", 0.2)
+    lost: list[str] = []
+    pair.bucket.mirror(pair.lake)
+    pair.duckdb.build(*WITHOUT_TESTS, "--full-refresh")
+    pair.redshift.find()
+    with (
+        environment(pair.redshift.variables),
+        build_lock.renewed(pair.redshift.settings, "", lost.append),
+    ):
+        assert pair.redshift.dbt(*WITHOUT_TESTS, "--full-refresh") == {}
+    pair.redshift.record(full_refresh=True)
+    assert lost == []
+    for model in ("int_events", "int_bets"):
+        compiled = pair.redshift.compiled[f"parity_intermediate.{model}"]
+        assert "between '0000' and '9999'" in compiled, "a renewal made it incremental"
     pair.compare("full refresh")
 
 

@@ -99,7 +99,11 @@ def on_redshift(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[News]], None]
     for name in ("check_dbt", "check_lake", "check_warehouse"):
         monkeypatch.setattr(preflight, name, lambda _: "good")
     monkeypatch.setattr(preflight, "check_manifest", lambda: "good")
+    # A build sets them: they go with the test.
+    for name in ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_DAG_RUN_ID"):
+        monkeypatch.setenv(name, "")
     monkeypatch.setattr(commands, "open_database", opened)
+    monkeypatch.setattr(build_lock, "open_database", opened)
     monkeypatch.setattr(commands, "find_run_days", lambda *_, **__: "days")
     monkeypatch.setattr(commands, "stale_sources", lambda *_: [])
     monkeypatch.setattr(commands, "record_build", lambda *_, **__: None)
@@ -125,7 +129,7 @@ def test_a_lock_that_cannot_be_given_back_hides_no_outcome(
     on_redshift([news("a")])
     assert run(["build", "--run-id", "r"], settings, Stop()) == 0
     assert result_of(tmp_path)["status"] == "success"
-    assert "expires in 5 minutes: the warehouse cannot be reached" in capsys.readouterr().out
+    assert "expires in 15 minutes: the warehouse cannot be reached" in capsys.readouterr().out
 
 
 def test_what_a_stop_broke_is_told_as_a_stop(
@@ -218,6 +222,7 @@ def test_the_line_of_a_result_is_one_and_short(
         (LockLostError("the days of this run were replaced by those of other: start anew."), 1),
         # What nobody foresaw: the state machine reads the code, a person the result.
         (RuntimeError("server closed the connection unexpectedly"), 75),
+        (UserError("dbt failed: password authentication failed for user dbt"), 77),
         (KeyError("unique_id"), 1),
     ],
 )
@@ -239,6 +244,7 @@ def test_the_exit_code_is_that_of_the_result(
     [
         ([news("a", "error", "1023")], 75),
         ([news("a", "error", "connection reset by peer"), news("b", "skipped")], 75),
+        ([news("a", "error", "1023"), news("b", "error", "password authentication failed")], 77),
         ([news("a", "error", "1023"), news("b", "fail", "Got 1 result")], 1),
         ([news("a", "error", "1023"), news("b", "error", "column x does not exist")], 1),
         # A test that tells of a connection has failed all the same.
