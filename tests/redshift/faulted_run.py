@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from include.manifest import Manifest
+from tests.pipeline.checkout import states
 from tests.redshift.cluster_process import ClusterProcess
 
 SECONDS = 900
@@ -142,15 +143,18 @@ class FaultedRun:
             timer.start()
             for line in process.stdout or ():
                 self.output += line
-                task, state = [*line.split(), "", "", "", ""][2:4]
-                if state == "up_for_retry" and task in tables:
-                    self.struck.setdefault(task, self.cluster.rows(tables[task]))
-                    if task == WRONG_TYPE:
+                for task, (state,) in states(line, {"freshness", *tables, *waited_for}).items():
+                    if task in waited_for and state != "success":
+                        # Its retry would wait for dbt, and dbt for what is held.
+                        process.terminate()
+                    if task in tables and state == "up_for_retry":
+                        self.struck.setdefault(task, self.cluster.rows(tables[task]))
+                    if (task, state) == (WRONG_TYPE, "up_for_retry"):
                         self.leave()
-                if (task, state) == ("freshness", "success"):
-                    # Not before: the stand-in reads every table for it. dbt takes seconds to begin.
-                    session.execute(f"lock table snapshots.{HELD}")
-                if state == "success":
+                    if (task, state) == ("freshness", "success"):
+                        # Not before: the stand-in reads every table for it, and dbt takes seconds
+                        # to begin.
+                        session.execute(f"lock table snapshots.{HELD}")
                     waited_for.discard(task)
                 if not rotated and not waited_for and not self.cluster.faults():
                     # dbt has no other node left to log in for, and no task has begun its retry.
