@@ -28,6 +28,7 @@ from dbt_common.events.base_types import EventMsg
 from include import build_lock, failing_rows
 from include.command import command
 from include.manifest import Manifest, dbt_arguments
+from include.remedies import remedy
 from include.settings import Settings, UserError
 from include.watcher import CROSS_MODEL_TESTS, NEWS_LINE
 
@@ -186,7 +187,10 @@ class Newsroom:
         if isinstance(ended.exception, KeyboardInterrupt):
             raise ended.exception
         if ended.exception is not None:
-            raise BuildError(f"dbt ended before its end: {ended.exception}")
+            # In one line: the last one is what the task's error says.
+            said = " ".join(str(ended.exception).split())
+            known = remedy(said) or "its log stands above"
+            raise BuildError(f"dbt ended before its end ({said}): {known}.")
         if not self.reporter.is_alive() or not (ended.success or self.told_bad):
             raise BuildError("dbt failed, and not in a node; its log stands above.")
 

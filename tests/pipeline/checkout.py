@@ -68,12 +68,12 @@ class Checkout:
         python = ROOT / ".venv" / "dbt" / "bin" / "python"
         return self.run(*arguments, python=python, **environment)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start `python -m …`; its output is to be read line by line."""
         return subprocess.Popen(
             [sys.executable, "-m", *arguments],
             cwd=self.root,
-            env=self.environment,
+            env=self.environment | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redshift_connector
 
 from include.settings import ROOT
 
@@ -76,9 +77,46 @@ class ClusterProcess:
         )
 
     def inject(self, match: str, fault: str, times: int = 1) -> None:
-        """Let a fault strike the next statements whose SQL or query group matches."""
-        faults = [{"match": match, "fault": fault, "times": times}]
+        """Let a fault strike the next statements whose SQL or query group matches.
+
+        Beside those that wait already; nothing may run meanwhile.
+        """
+        faults = [*self.faults(), {"match": match, "fault": fault, "times": times}]
         (self.control / "faults.json").write_text(json.dumps(faults))
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that have yet to strike."""
+        path = self.control / "faults.json"
+        faults: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+        return faults
+
+    @contextmanager
+    def session(self) -> Iterator[Any]:
+        """A cursor of the administrator's, whose transaction ends with the block."""
+        user, password = self.administrator
+        # The loopback interface needs no TLS, and the driver trusts no certificate but Amazon's.
+        with redshift_connector.connect(
+            host=self.host,
+            port=self.port,
+            database=self.dbname,
+            user=user,
+            password=password,
+            ssl=False,
+        ) as connection:
+            yield connection.cursor()
+            connection.rollback()
+
+    def rows(self, table: str) -> list[str]:
+        """The rows of a table as anyone reads them now, in any order but sorted."""
+        with self.session() as session:
+            session.execute(f"select * from {table}")
+            return sorted(map(repr, session.fetchall()))
+
+    def set_password(self, user: str, password: str) -> None:
+        """Give a user another password, which no command line shows."""
+        with self.session() as session:
+            session.execute(f"alter user {user} password '{password}'")
+            session.execute("commit")
 
     def queries(self) -> list[dict[str, Any]]:
         """Every statement so far."""

@@ -1,16 +1,19 @@
 """The DAG on target `redshift`: the real scheduler, the secret in Secrets Manager, the stand-in.
 
-One run, in which one model is hit by a serialization error; its password must be seen nowhere.
-The tests share the run and go in order.
+One run over a late day, in which every fault of `faulted_run.py` strikes; its passwords must be
+seen nowhere. The tests share the run and go in order.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,16 +21,28 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 import psutil
 
-from include.manifest import BUILT_TYPES
+from include.manifest import Manifest
 from include.settings import ROOT
 from tests.aws.ministack import MiniStack
 from tests.pipeline.checkout import Checkout, states
 from tests.pipeline.test_real_run import STEPS
-from tests.redshift.cluster_process import ClusterProcess
+from tests.redshift.cluster_process import PYTHON, ClusterProcess
+from tests.redshift.faulted_run import CASES, WRONG_TYPE, Case, FaultedRun
 
-CANARY = "Kanar1envogel-im-Bergwerk"
+# Others may run these tests on the same machine, whose processes are watched.
+CANARY = f"Kanar1envogel-{uuid.uuid4().hex}"
+ROTATED = f"{CANARY}-2"
 BUCKET = "game-lake"
 SAMPLE = ("--days", "5", "--players", "20", "--seed", "5", "--end", "2026-09-10")
+LATE = ("raw_events/year=2026/month=09/day=08/", "game_transactions/date=2026-09-08/")
+"""The folders of the day that arrives after the first build."""
+WRONG = "game_transactions/date=2026-09-08/wrong.parquet"
+WRITE_WRONG = """
+import sys, pyarrow, pyarrow.parquet
+pyarrow.parquet.write_table(pyarrow.table({"betid": [1]}), sys.argv[1])
+"""
+"""Airflow's environment has no writer of Parquet. All columns of a ledger are text."""
+CONNECTION = "airflow/connections/redshift_default"
 SECRETS = json.dumps(
     {
         "connections_prefix": "airflow/connections",
@@ -90,26 +105,53 @@ def checkout(
     assert checkout.run_dbt("include.lake", "generate", *SAMPLE).returncode == 0
     compacted = checkout.run_dbt("include.lake", "compact", "--source", "game_transactions")
     assert compacted.returncode == 0, compacted.stderr
-    s3 = emulator.client("s3")
-    s3.create_bucket(Bucket=BUCKET)
+    emulator.client("s3").create_bucket(Bucket=BUCKET)
+    upload(checkout, emulator, lambda name: not name.startswith(LATE))
+    emulator.client("secretsmanager").create_secret(
+        Name=CONNECTION, SecretString=secret(cluster, CANARY)
+    )
+    built = checkout.run(
+        "include.laptop.build",
+        **on_redshift(emulator),
+        **cluster.login("dbt", CANARY),
+        ARGS="--exclude-resource-type test",
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    upload(checkout, emulator, lambda name: name.startswith(LATE))
+    return checkout
+
+
+def upload(checkout: Checkout, emulator: MiniStack, wanted: Callable[[str], bool]) -> None:
+    """Copy the files of the checkout's lake whose name is wanted into the bucket."""
     for path in checkout.lake.rglob("*"):
         name = path.relative_to(checkout.lake).as_posix()
-        if path.is_file() and not name.startswith("_"):
-            s3.put_object(Bucket=BUCKET, Key=f"lake/{name}", Body=path.read_bytes())
-    emulator.client("secretsmanager").create_secret(
-        Name="airflow/connections/redshift_default",
-        SecretString=json.dumps(
-            {
-                "engine": "redshift",
-                "host": cluster.host,
-                "port": cluster.port,
-                "username": "dbt",
-                "password": CANARY,
-                "dbname": cluster.dbname,
-            }
-        ),
+        if path.is_file() and not name.startswith("_") and wanted(name):
+            emulator.client("s3").put_object(
+                Bucket=BUCKET, Key=f"lake/{name}", Body=path.read_bytes()
+            )
+
+
+def secret(cluster: ClusterProcess, password: str) -> str:
+    """The login in the format of AWS's rotation."""
+    return json.dumps(
+        {
+            "engine": "redshift",
+            "host": cluster.host,
+            "port": cluster.port,
+            "username": "dbt",
+            "password": password,
+            "dbname": cluster.dbname,
+        }
     )
-    return checkout
+
+
+def on_redshift(emulator: MiniStack) -> dict[str, str]:
+    """The variables of a command that reads the bucket and builds on Redshift."""
+    return {
+        "GAME_ANALYTICS_TARGET": "redshift",
+        "GAME_ANALYTICS_LAKE": f"s3://{BUCKET}/lake",
+        **emulator.environment(),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -118,55 +160,110 @@ def watch() -> Watch:
 
 
 @pytest.fixture(scope="module")
-def output(checkout: Checkout, emulator: MiniStack, cluster: ClusterProcess, watch: Watch) -> str:
-    """What `make run` prints."""
-    cluster.inject("/rpt_ltv_overall$", "serializable_conflict")
-    watch.start()
-    ended = checkout.run(
-        "include.laptop.run",
-        GAME_ANALYTICS_TARGET="redshift",
-        GAME_ANALYTICS_LAKE=f"s3://{BUCKET}/lake",
-        AIRFLOW__SECRETS__BACKEND=BACKEND,
-        AIRFLOW__SECRETS__BACKEND_KWARGS=SECRETS,
-        AIRFLOW__WORKERS__SECRETS_BACKEND=BACKEND,
-        AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS=SECRETS,
-        **emulator.environment(),
-        **cluster.trust(),
+def run(
+    checkout: Checkout,
+    emulator: MiniStack,
+    cluster: ClusterProcess,
+    watch: Watch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> FaultedRun:
+    """What became of the one `make run`."""
+    s3, key = emulator.client("s3"), f"lake/{WRONG}"
+    wrong = tmp_path_factory.mktemp("wrong") / Path(WRONG).name
+    subprocess.run([str(PYTHON), "-c", WRITE_WRONG, str(wrong)], check=True)
+
+    def start() -> subprocess.Popen[str]:
+        return checkout.start(
+            "include.laptop.run",
+            **on_redshift(emulator),
+            **cluster.trust(),
+            AIRFLOW__SECRETS__BACKEND=BACKEND,
+            AIRFLOW__SECRETS__BACKEND_KWARGS=SECRETS,
+            AIRFLOW__WORKERS__SECRETS_BACKEND=BACKEND,
+            AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS=SECRETS,
+            # As `make run` has it: a task must be seen while it waits for its retry.
+            AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY="5",
+        )
+
+    def rotate() -> None:
+        cluster.set_password("dbt", ROTATED)
+        emulator.client("secretsmanager").put_secret_value(
+            SecretId=CONNECTION, SecretString=secret(cluster, ROTATED)
+        )
+
+    run = FaultedRun(
+        cluster,
+        Manifest.read(checkout.root / "dbt/target/manifest.json"),
+        arrive=lambda: s3.put_object(Bucket=BUCKET, Key=key, Body=wrong.read_bytes()),
+        leave=lambda: s3.delete_object(Bucket=BUCKET, Key=key),
+        rotate=rotate,
     )
+    watch.start()
+    code = run.follow(start)
     watch.ended.set()
-    print(ended.stdout, ended.stderr)
-    assert ended.returncode == 0
-    return ended.stdout
+    print(run.output)
+    assert code == 0
+    return run
 
 
-def test_every_task_succeeds_one_of_them_on_its_second_try(checkout: Checkout, output: str) -> None:
-    manifest = json.loads((checkout.root / "dbt/target/manifest.json").read_text())
-    nodes = {
-        node["name"] for node in manifest["nodes"].values() if node["resource_type"] in BUILT_TYPES
-    }
-    steps = STEPS | {"unlock"}
-    found = states(output, nodes | steps)
-    assert found.pop("rpt_ltv_overall") == ["up_for_retry", "success"]
-    assert found == {task: ["success"] for task in (nodes | steps) - {"rpt_ltv_overall"}}
-
-
-def test_the_log_names_the_model_and_the_remedy(checkout: Checkout, output: str) -> None:
-    assert output
-    logs = [
+def log(checkout: Checkout, task: str, attempt: int) -> str:
+    """All that was logged of a try of a task."""
+    return "\n".join(
         path.read_text(errors="replace")
-        for path in (checkout.root / ".airflow/logs").rglob("*.log")
-        if "task_id=rpt_ltv_overall" in str(path)
-    ]
-    said = "\n".join(logs)
-    assert "model rpt_ltv_overall broke: Database Error in model rpt_ltv_overall" in said
-    assert "1023" in said
-    assert "another transaction wrote the same table: clear the task" in said
-    assert "dbt/models/marts/kpis/rpt_ltv_overall.sql" in said
+        for path in (checkout.root / ".airflow/logs").rglob(f"attempt={attempt}.log*")
+        if f"task_id={task}/" in str(path)
+    )
 
 
-def test_the_password_is_in_no_file(checkout: Checkout, output: str) -> None:
+def test_whom_a_fault_struck_succeeds_on_its_second_try_all_others_on_their_first(
+    run: FaultedRun,
+) -> None:
+    nodes = {run.manifest.name(node) for node in run.manifest.built}
+    tasks = nodes | STEPS | {"unlock"}
+    found = states(run.output, tasks)
+    # dbt itself logs in with the old password, too.
+    struck = {"dbt_build", *(case.task for case in CASES)}
+    assert {task: found.pop(task) for task in struck} == {
+        task: ["up_for_retry", "success"] for task in struck
+    }
+    assert found == {task: ["success"] for task in tasks - struck}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault)
+def test_the_log_names_the_model_and_the_remedy(
+    checkout: Checkout, run: FaultedRun, case: Case
+) -> None:
+    (node,) = [node for node in run.manifest.nodes.values() if node["name"] == case.task]
+    said = log(checkout, case.task, 1)
+    assert f"model {case.task} broke: " in said
+    assert case.said in said
+    assert re.search(rf"do:   [^\\]*{re.escape(case.do)}", said)
+    assert f"file: dbt/{node['original_file_path']}" in said
+    assert " broke: " not in log(checkout, case.task, 2)
+
+
+def test_dbt_that_lost_its_login_says_so_in_one_line(run: FaultedRun) -> None:
+    (said,) = [line for line in run.output.splitlines() if "dbt ended before its end" in line]
+    assert "password authentication failed" in said
+    assert "mend the secret of the connection, then clear the task" in said
+
+
+def test_a_fault_that_a_retry_mends_is_no_alert(checkout: Checkout, run: FaultedRun) -> None:
+    assert run.output
+    logs = list((checkout.root / ".airflow/logs").rglob("*.log"))
+    assert len(logs) > len(run.manifest.built)
+    assert not [path for path in logs if "ALERT " in path.read_text(errors="replace")]
+
+
+def test_old_rows_stay_readable_until_a_retry_has_made_the_new_ones(run: FaultedRun) -> None:
+    assert run.struck == run.old
+    changed = {task for task, rows in run.new.items() if rows != run.old[task]}
+    assert changed >= {"fct_quarantined_events", WRONG_TYPE, "rpt_daily_kpis", "rpt_betting"}
+
+
+def test_the_password_is_in_no_file(checkout: Checkout, run: FaultedRun) -> None:
     """Logs, rendered templates, XComs and task state (in the database), artifacts, dbt's parse."""
-    assert CANARY not in output
+    assert CANARY not in run.output
     looked = 0
     for path in checkout.root.rglob("*"):
         if path.is_file() and ".venv" not in path.relative_to(checkout.root).parts:
@@ -176,18 +273,18 @@ def test_the_password_is_in_no_file(checkout: Checkout, output: str) -> None:
 
 
 def test_the_password_is_in_no_command_and_in_dbt_s_environment_alone(
-    output: str, watch: Watch
+    run: FaultedRun, watch: Watch
 ) -> None:
     """dbt has no other way to be told; whoever reads that is this user, or root."""
-    assert output
+    assert run.output
     assert watch.in_commands == set()
     assert watch.in_environments, "the watch has seen nothing at all"
     for command in watch.in_environments:
         assert ".venv/dbt/bin/" in command, command
 
 
-def test_every_query_says_which_task_it_served(cluster: ClusterProcess, output: str) -> None:
-    assert output
+def test_every_query_says_which_task_it_served(cluster: ClusterProcess, run: FaultedRun) -> None:
+    assert run.output
     groups = {query["query_group"] for query in cluster.queries() if query["query_group"]}
     ours = {group for group in groups if group.startswith("game_analytics/make_run__")}
     of_models = {group.rsplit("/", 1)[-1] for group in ours}
@@ -197,9 +294,9 @@ def test_every_query_says_which_task_it_served(cluster: ClusterProcess, output: 
 
 
 def test_its_marts_are_those_of_a_build_on_duckdb(
-    checkout: Checkout, emulator: MiniStack, cluster: ClusterProcess, output: str
+    checkout: Checkout, emulator: MiniStack, cluster: ClusterProcess, run: FaultedRun
 ) -> None:
-    assert output
+    assert run.output
     built = checkout.run("include.laptop.build")
     assert built.returncode == 0, built.stdout + built.stderr
     compared = subprocess.run(
@@ -209,7 +306,7 @@ def test_its_marts_are_those_of_a_build_on_duckdb(
             f"s3://{BUCKET}/lake",
         ],
         cwd=ROOT,
-        env={**checkout.environment, **emulator.environment(), **cluster.login("dbt", CANARY)}
+        env={**checkout.environment, **emulator.environment(), **cluster.login("dbt", ROTATED)}
         | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -16,9 +16,13 @@ import pytest
 pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
 import duckdb
+from dbt.cli.main import dbtRunnerResult
+from dbt_common.exceptions import DbtDatabaseError
 
 from include.failing_rows import LIMIT, shown_rows
+from include.manifest import Manifest
 from include.settings import ROOT
+from include.watcher.build import BuildError, Newsroom
 
 SMALL = ROOT / "tests" / "pipeline" / "small_project"
 PREFIX = "dbt-news "
@@ -186,6 +190,14 @@ def test_a_project_that_does_not_parse_is_an_error(build: Build) -> None:
     assert "error: dbt cannot parse the project" in error
     assert "nowhere" in error
     assert PREFIX not in said
+
+
+def test_dbt_that_loses_its_login_says_in_one_line_what_to_do(tmp_path: Path) -> None:
+    newsroom = Newsroom(Manifest({"nodes": {}}), tmp_path, "redshift", print)
+    lost = DbtDatabaseError("{'S': 'FATAL',\n'M': 'password authentication failed for user'}")
+    said = r"^dbt ended before its end \(.*authentication failed.*\): the credentials .* anew\.$"
+    with pytest.raises(BuildError, match=said):
+        newsroom.close(dbtRunnerResult(success=False, exception=lost))
 
 
 def test_rows_are_few_and_show_nobody() -> None:
