@@ -22,7 +22,7 @@ from cosmos.dbt.graph import DbtNode
 
 from include import warehouse
 from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest
-from include.operators import CrossModelTestsOperator, DbtNodeOperator
+from include.operators.nodes import CrossModelTestsOperator, DbtNodeOperator
 from include.run_form import FIELDS
 from include.settings import Settings
 from include.watcher import CROSS_MODEL_TESTS

@@ -14,7 +14,8 @@ from include.alerts import ToldElsewhereError
 from include.container import ARTIFACTS, EVENTS, RESULT
 from include.documents import open_documents
 from include.ecs import tasks
-from include.operators import ExplainedDbtOperator, NodeLink, form_of
+from include.operators.nodes import ExplainedDbtOperator, NodeLink
+from include.operators.selection import form_of
 from include.settings import Settings
 from include.watcher.nodes import PRODUCER, WatchedOperator
 

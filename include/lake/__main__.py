@@ -90,7 +90,7 @@ def partitions(
 ) -> None:
     """Find the days that arrived since the last build (or take those asked for); make the views."""
     from include.database import open_database
-    from include.lake.landing import finish_landings
+    from include.lake.landing_zone import finish_landings
     from include.lake.partitions import find_run_days
     from include.manifest import Manifest
 

@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.lake.landing import Landing, LandingZone, lake_errors
+from include.lake.landing_zone import Landing, LandingZone, lake_errors
 from include.lake.sample_events import DAY, EventStory
 from include.lake.sample_ledger import Ledger, Row
 from include.settings import UserError

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 from game_analytics_triggers import NEWS, NOT_BUILT
 
-from include.operators import CrossModelTestsOperator, DbtNodeOperator
+from include.operators.nodes import CrossModelTestsOperator, DbtNodeOperator
 
 PRODUCER = "dbt_build"
 """The task of the `DbtBuildOperator`."""

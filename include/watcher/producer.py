@@ -18,14 +18,10 @@ from airflow.sdk.execution_time.xcom import XCom
 from game_analytics_triggers import NEWS, NODES, NOT_BUILT
 
 from include.manifest import Manifest
-from include.operators import (
-    GOOD,
-    MARTS,
-    DbtEnvironmentOperator,
-    artifacts_of,
-    form_of,
-    skip_reasons,
-)
+from include.operators.artifacts import artifacts_of
+from include.operators.done import GOOD, MARTS
+from include.operators.selection import form_of, skip_reasons
+from include.operators.steps import DbtEnvironmentOperator
 from include.settings import Settings
 from include.watcher import NEWS_LINE
 

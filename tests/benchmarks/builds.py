@@ -24,7 +24,15 @@ CURRENT = FOLDER / "current"
 
 TARGET = FOLDER / "target"
 DBT = Path(sys.executable).with_name("dbt")
-GENERATOR = ("sample.py", "sample_events.py", "sample_ledger.py", "landing.py", "envelope.py")
+GENERATOR = (
+    "sample.py",
+    "sample_events.py",
+    "sample_ledger.py",
+    "landing_zone.py",
+    "event_files.py",
+    "staging.py",
+    "envelope.py",
+)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,20 @@ bad column is refused), the exact varchar length that Redshift gives an expressi
 AS (here the widest), and timing. Isolation is PostgreSQL's read committed, for what the loader of
 external tables commits must be seen by the statement that waits for it; a transaction may thus see
 what others commit, which Redshift's snapshot isolation hides.
+
+| here | lies |
+|---|---|
+| `refusals.py`, `sql_text.py`, `column_types.py` | what all others import |
+| `translation/` | SELECT and DML, from Redshift's SQL by way of a tree to PostgreSQL's |
+| `statements/` | what a statement is: a rule for each kind |
+| `spectrum/` | external tables, and what a query reads of their files |
+| `control.py` | faults to come and the log of statements, in a folder for all processes |
+| `wire/` | the protocol, between clients and PostgreSQL |
+| `functions.sql`, `catalog.sql` | Redshift's functions and system tables, in PostgreSQL |
+| `cluster.py` | PostgreSQL started, with the proxy in front of it |
+| `conformance/` | what Redshift's documentation says, to be run here or on a real cluster |
+
+Each imports only from those above it.
 """
 
 from tests.redshift_standin.cluster import Cluster, Unavailable

@@ -24,7 +24,9 @@ import psycopg2.extensions
 
 from tests.redshift_standin.control import Control, Fault, Query, Scan
 from tests.redshift_standin.spectrum import Spectrum
-from tests.redshift_standin.wire import Server
+from tests.redshift_standin.wire.history import History
+from tests.redshift_standin.wire.server import Server
+from tests.redshift_standin.wire.session import Shared
 
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
@@ -270,9 +272,8 @@ class Cluster:
         asyncio.set_event_loop(self._loop)
         try:
             spectrum = Spectrum(self.postgres.connect, self.s3_endpoint)
-            self._server = Server(
-                self.postgres.port, DATABASE, self.control, spectrum, self.postgres.connect, tls
-            )
+            history = History(self.control, DATABASE, self.postgres.connect)
+            self._server = Server(self.postgres.port, Shared(self.control, spectrum, history), tls)
             listener = self._loop.run_until_complete(
                 asyncio.start_server(self._server.accept, HOST, self.port)
             )

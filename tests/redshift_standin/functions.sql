@@ -29,7 +29,7 @@ $$ select standin.fits_38_digits(numeric_add(a, b)) $$;
 create function standin.subtracted(a numeric, b numeric) returns numeric language sql immutable strict as
 $$ select standin.fits_38_digits(numeric_sub(a, b)) $$;
 
--- Where the operands' declared types are known (expressions.py), Redshift's rule gives precision and scale.
+-- Where the operands' declared types are known (numeric_types.py), Redshift's rule gives precision and scale.
 create function standin.divided(a numeric, b numeric, result_precision int, result_scale int)
 returns numeric language plpgsql immutable strict as $$
 declare

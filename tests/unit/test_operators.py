@@ -15,8 +15,12 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from cosmos.hooks.subprocess import FullOutputSubprocessResult
 from cosmos.operators.local import DbtBuildLocalOperator
 
-from include import operators, transform, warehouse
+from include import transform, warehouse
 from include.manifest import PROJECT, Manifest, shown
+from include.operators import artifacts
+from include.operators.done import DoneOperator
+from include.operators.nodes import DbtNodeOperator, ExplainedDbtOperator
+from include.operators.steps import DbtEnvironmentOperator, RecordOperator
 from include.run_form import RunForm
 from include.settings import Settings
 
@@ -49,8 +53,8 @@ def context(
     }
 
 
-def operator(folder: Path, results: list[dict[str, Any]] | None) -> operators.ExplainedDbtOperator:
-    made = operators.ExplainedDbtOperator()
+def operator(folder: Path, results: list[dict[str, Any]] | None) -> ExplainedDbtOperator:
+    made = ExplainedDbtOperator()
     made.sources = {MODEL: frozenset({"source.x"})}
     made.nodes = {MODEL: frozenset({MODEL})}
     made.files = {MODEL: "dbt/models/a.sql", TEST: "dbt/models/a.yml"}
@@ -139,7 +143,7 @@ def test_without_a_result_of_an_earlier_step_nothing_is_built(
     lost = context(results={task_id: result})
     with pytest.raises(AirflowFailException, match=f"no result of {task_id}: clear that task"):
         operator(tmp_path, None).chosen(lost)
-    done = operators.DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}}))
+    done = DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}}))
     with pytest.raises(AirflowFailException, match=f"no result of {task_id}"):
         done.execute(lost)
 
@@ -149,7 +153,7 @@ def test_done_is_not_green_when_a_needed_source_is_stale() -> None:
         f"model.p.{name}": {"resource_type": "model", "depends_on": {"nodes": [f"source.{source}"]}}
         for name, source in (("a", "x"), ("b", "y"))
     }
-    done = operators.DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": nodes}))
+    done = DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": nodes}))
     done.execute(context("source.that_nobody_needs"))
     with pytest.raises(AirflowFailException, match=r"stale source source\.x\."):
         done.execute(context("source.x"))
@@ -163,16 +167,14 @@ def tasks(tmp_path: Path) -> list[Any]:
     settings = stand_in(tmp_path, f"touch {tmp_path}/ran")
     manifest = Manifest({"nodes": {}})
     return [
-        operators.DbtEnvironmentOperator(
-            task_id="step", settings=settings, command=["x"], form=RunForm.days
-        ),
+        DbtEnvironmentOperator(task_id="step", settings=settings, command=["x"], form=RunForm.days),
         node_task(settings),
         transform.cross_model_tests(settings, manifest),
     ]
 
 
-def node_task(settings: Settings) -> operators.DbtNodeOperator:
-    return operators.DbtNodeOperator(
+def node_task(settings: Settings) -> DbtNodeOperator:
+    return DbtNodeOperator(
         task_id="a",
         project_dir=str(PROJECT),
         profile_config=warehouse.profile(settings),
@@ -188,7 +190,7 @@ def test_a_dry_run_skips_every_task_but_preflight_and_is_green(tmp_path: Path) -
         with pytest.raises(AirflowSkipException, match=r"^Skipped: dry run\.$"):
             task.execute(dry)
     assert not (tmp_path / "ran").exists()
-    operators.DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}})).execute(dry)
+    DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}})).execute(dry)
 
 
 def test_a_form_that_cannot_be_meant_is_final(tmp_path: Path) -> None:
@@ -207,7 +209,7 @@ def test_a_form_that_cannot_be_meant_is_final(tmp_path: Path) -> None:
 def test_a_run_that_left_out_a_node_records_no_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = operators.RecordOperator(
+    record = RecordOperator(
         task_id="record",
         settings=stand_in(tmp_path, f"touch {tmp_path}/ran"),
         command=["x"],
@@ -244,7 +246,7 @@ def test_a_full_refresh_is_one_of_each_node(
 def test_a_step_gets_its_part_of_the_form_in_words(tmp_path: Path) -> None:
     settings = stand_in(tmp_path, f'for word; do echo "$word" >> {tmp_path}/words; done')
     given = context(params={"select": "a b", "full_refresh": True, "dry_run": True})
-    operators.DbtEnvironmentOperator(
+    DbtEnvironmentOperator(
         task_id="step",
         settings=settings,
         command=["include.x"],
@@ -253,17 +255,17 @@ def test_a_step_gets_its_part_of_the_form_in_words(tmp_path: Path) -> None:
     ).execute(given)
     assert (tmp_path / "words").read_text().splitlines() == [
         *("-m", "include.x", "--select", "a b", "--full-refresh"),
-        *("--dry-run", str(operators.artifacts_of(given))),
+        *("--dry-run", str(artifacts.artifacts_of(given))),
     ]
 
 
 def test_artifacts_stay_in_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operators, "ARTIFACTS", tmp_path / "artifacts")
+    monkeypatch.setattr(artifacts, "ARTIFACTS", tmp_path / "artifacts")
     project = tmp_path / "project"
     (project / "target").mkdir(parents=True)
     entry = result("test.game_analytics." + "n" * 300, "fail") | {"compiled_code": "select 1"}
     (project / "target" / "run_results.json").write_text(json.dumps({"results": [entry]}))
-    operators.keep_artifacts(str(project), context())
+    artifacts.keep_artifacts(str(project), context())
     kept = [path for path in tmp_path.rglob("*") if path.is_file() and project not in path.parents]
     folder = tmp_path / "artifacts" / "manual__2026-09-01T00_00_00_00_00_" / "a"
     assert {path.parent for path in kept} == {folder}
@@ -289,13 +291,13 @@ def stand_in(folder: Path, script: str) -> Settings:
 )
 def test_a_commands_json_is_its_result(tmp_path: Path, script: str, expected: Any) -> None:
     settings = stand_in(tmp_path, script)
-    step = operators.DbtEnvironmentOperator(task_id="step", settings=settings, command=["x"])
+    step = DbtEnvironmentOperator(task_id="step", settings=settings, command=["x"])
     assert step.execute(context()) == expected
 
 
 def test_a_commands_last_line_is_its_error(tmp_path: Path) -> None:
     settings = stand_in(tmp_path, "echo 'error: no lake.' >&2; sleep 0.2; echo words; exit 1")
-    step = operators.DbtEnvironmentOperator(task_id="step", settings=settings, command=["x"])
+    step = DbtEnvironmentOperator(task_id="step", settings=settings, command=["x"])
     with pytest.raises(AirflowException, match=r"^error: no lake\.$"):
         step.execute(context())
     (tmp_path / "python").unlink()

@@ -27,7 +27,7 @@ from include.ecs import producer as module
 from include.ecs import tasks
 from include.ecs.producer import FargateBuildOperator
 from include.manifest import Manifest
-from include.operators import MARTS
+from include.operators.done import MARTS
 from include.settings import Settings
 
 NAMES = ("a", "b")

@@ -19,13 +19,14 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 from airflow.providers.amazon.aws.operators.ecs import EcsBaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include import alerts, manifest, operators
+from include import alerts, manifest
 from include.alerts import ToldElsewhereError
 from include.container import ARTIFACTS, EVENTS, FINGERPRINT, RESULT
 from include.documents import open_documents
 from include.ecs import tasks
 from include.ecs.nodes import ContainerNodeOperator, FargateNodeOperator
 from include.manifest import PROJECT
+from include.operators import artifacts
 from include.settings import Settings
 from include.warehouse import profile
 from tests.unit.ecs.test_fargate_build import Ecs
@@ -106,7 +107,7 @@ class Task:
                 }[task_ids],
             ),
         }
-        patch.setattr(operators, "ARTIFACTS", folder / "artifacts")
+        patch.setattr(artifacts, "ARTIFACTS", folder / "artifacts")
         patch.setattr(tasks, "POLL_SECONDS", 0.02)
         (folder / "fingerprint").write_text("abc\n")
         patch.setattr(manifest, "FINGERPRINT", folder / "fingerprint")
@@ -172,7 +173,7 @@ def test_a_failed_test_is_final_and_told_with_its_sql(task: Task) -> None:
     }
     with pytest.raises(AirflowFailException, match="test unique_rpt_ltv failed: Got 2 results"):
         task.run(NodeEcs(failed("failed"), result))
-    (file,) = operators.ARTIFACTS.rglob("*.sql")
+    (file,) = artifacts.ARTIFACTS.rglob("*.sql")
     assert file.read_text() == SQL
 
 

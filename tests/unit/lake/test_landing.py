@@ -24,10 +24,12 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 import duckdb
 import pyarrow.parquet as pq
 
-from include.lake import landing
+from include.lake import event_files, staging
 from include.lake.__main__ import main
 from include.lake.envelope import SCHEMA, Batch, parse_lines
-from include.lake.landing import REJECTED_SCHEMA, LandingZone, finish_landings, land_files
+from include.lake.landing import land_files
+from include.lake.landing_zone import LandingZone, finish_landings
+from include.lake.staging import REJECTED_SCHEMA
 from include.settings import ROOT, UserError
 
 DATA = ROOT.parent / "shared" / "data"
@@ -176,14 +178,14 @@ def test_lines_with_and_without_a_last_newline(lake: Path, tmp_path: Path) -> No
 def test_small_blocks_buffers_and_few_open_files_lose_nothing(
     lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(event_files, "BLOCK_BYTES", 1_000)
     for name, value in (
-        ("BLOCK_BYTES", 1_000),
         ("BUFFER_BYTES", 5_000),
         ("OPEN_FILES", 3),
         ("LINES_AT_ONCE", 4),
         ("FILE_BYTES", 2_000),
     ):
-        monkeypatch.setattr(landing, name, value)
+        monkeypatch.setattr(staging, name, value)
     lines = [line(number, TIMESTAMP + number % 40 * DAY) for number in range(1_000)]
     lines += [b"x"] * 100
     lines.sort(key=zlib.crc32)
@@ -339,8 +341,8 @@ def test_a_file_without_permission(
 def test_a_line_that_no_event_is(
     lake: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landing, "LONGEST_LINE", 5_000)
-    monkeypatch.setattr(landing, "BLOCK_BYTES", 1_000)
+    monkeypatch.setattr(event_files, "LONGEST_LINE", 5_000)
+    monkeypatch.setattr(event_files, "BLOCK_BYTES", 1_000)
     source = tmp_path / "image.jsonl"
     source.write_bytes(line(1) + b"\n" + b"x" * 20_000)
     code, _, error = command(source)
@@ -426,7 +428,7 @@ def test_ctrl_c_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(landing, "parse_lines", interrupt)
+        patch.setattr(staging, "parse_lines", interrupt)
         code, _, error = command(source)
     assert code == 130
     assert "Traceback" not in error
@@ -442,7 +444,7 @@ def test_a_lost_line_is_an_error(
         batch = parse_lines(lines, arrived_at)
         return Batch(batch.events.slice(1), batch.rejected)
 
-    monkeypatch.setattr(landing, "parse_lines", lossy)
+    monkeypatch.setattr(staging, "parse_lines", lossy)
     code, _, error = command(source)
     assert code == 1
     assert "33 lines, but 29 would be landed and 3 rejected" in error

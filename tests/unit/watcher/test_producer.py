@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.xcom import XCom
 
 from include.manifest import Manifest
-from include.operators import MARTS as MARTS_ALIAS
+from include.operators.done import MARTS as MARTS_ALIAS
 from include.settings import Settings
 from include.watcher import producer as module
 from include.watcher.producer import DbtBuildOperator

@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
+from tests.redshift_standin.translation.parsing import name_of
+
 
 def apply(tree: exp.Expr, columns: Mapping[str, Collection[str]]) -> None:
     """Aliases replaced by what they stand for, in place. `columns` are those of each relation by
@@ -58,8 +60,7 @@ def _names_of(
 ) -> Collection[str] | None:
     """The columns of a relation, or None if they are not known."""
     if isinstance(source, exp.Table):
-        key = ".".join('"' + part.name.lower().replace('"', '""') + '"' for part in source.parts)
-        return columns.get(key)
+        return columns.get(name_of(source))
     query = source.expression
     if isinstance(query.parent, exp.CTE) and query.parent.alias_column_names:
         return [str(name) for name in query.parent.alias_column_names]

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
+from tests.redshift_standin.translation.parsing import name_of
+
 MAXIMUM = 38
 
 
@@ -120,10 +122,7 @@ class Types:
         if isinstance(source, Scope):
             return self._outputs.get(id(source), {})
         if isinstance(source, exp.Table):
-            key = ".".join(
-                '"' + part.name.lower().replace('"', '""') + '"' for part in source.parts
-            )
-            return dict(self._tables.get(key, {}))
+            return dict(self._tables.get(name_of(source), {}))
         return {}
 
     def of(self, node: exp.Expr | None) -> Number | None:

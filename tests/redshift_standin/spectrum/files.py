@@ -9,8 +9,6 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import pyarrow as pa
@@ -18,80 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from tests.redshift_standin.refusals import Refused
-from tests.redshift_standin.statements import column_type
-
-
-class FileFormat(Enum):
-    PARQUET = (
-        "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
-        "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
-    )
-    CSV = ("org.apache.hadoop.mapred.TextInputFormat", "org.apache.hadoop.hive.serde2.OpenCSVSerde")
-    JSON = ("org.apache.hadoop.mapred.TextInputFormat", "org.openx.data.jsonserde.JsonSerDe")
-
-    @property
-    def input_format(self) -> str:
-        return self.value[0]
-
-    @property
-    def serde(self) -> str:
-        return self.value[1]
-
-
-def scan_error(code: int, context: str) -> Refused:
-    line = "-----------------------------------------------"
-    return Refused(
-        "XX000",
-        "Spectrum Scan Error",
-        f"\n  {line}\n  error:  Spectrum Scan Error\n  code:      {code}\n  context:   {context}\n"
-        f"  query:     0\n  location:  dory_util.cpp:1777\n  process:   worker_thread "
-        f"[pid=0]\n  {line}\n",
-    )
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    type: str
-
-    def as_json(self) -> dict[str, str]:
-        return {"name": self.name, "type": self.type}
-
-    @property
-    def postgres_type(self) -> str:
-        return column_type(self.type)
-
-    @property
-    def kind(self) -> str:
-        """The type without its length, under its first name."""
-        base = re.sub(r"\s*\(.*", "", self.postgres_type.lower())
-        return {
-            "int2": "smallint",
-            "int4": "integer",
-            "int": "integer",
-            "int8": "bigint",
-            "numeric": "decimal",
-            "float4": "real",
-            "float8": "double precision",
-            "float": "double precision",
-            "bool": "boolean",
-            "character varying": "varchar",
-            "text": "varchar",
-            "character": "char",
-            "bpchar": "char",
-        }.get(base, base)
-
-    @property
-    def byte_count(self) -> int | None:
-        """How many bytes a value may have; None if the type has no length."""
-        if self.kind not in ("varchar", "char", "varbyte"):
-            return None
-        length = re.search(r"\(\s*(\d+|max)\s*\)", self.type)
-        if length is None:
-            return {"varchar": 256, "char": 1, "varbyte": 64000}[self.kind]
-        return {"varbyte": 1024000}.get(self.kind, 65535) if length[1] == "max" else int(length[1])
-
+from tests.redshift_standin.refusals import Refused, scan_error
+from tests.redshift_standin.spectrum.tables import Column, FileFormat
 
 Properties = dict[str, str]
 

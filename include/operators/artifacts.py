@@ -1,0 +1,40 @@
+"""What is kept of a task's dbt: its results and compiled SQL."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from airflow.configuration import AIRFLOW_HOME
+from game_analytics_triggers import file_name
+
+ARTIFACTS = Path(AIRFLOW_HOME) / "artifacts"
+"""`<run>/<task>/`: dbt's run_results.json and the compiled SQL of what the last try ran."""
+
+
+def artifacts_of(context: Any) -> Path:
+    """The folder of a task instance's artifacts."""
+    return ARTIFACTS / file_name(context["run_id"]) / file_name(context["ti"].task_id)
+
+
+def sql_file(folder: Path, unique_id: str) -> Path:
+    """The file of a node's compiled SQL; a test's name can be longer than a file's may be."""
+    return folder / f"{file_name(unique_id.split('.')[2])[:150]}.sql"
+
+
+def keep_artifacts(project_dir: str, context: Any, **_: Any) -> None:
+    """Keep what Cosmos's temporary copy of the project would take with it.
+
+    Cosmos calls it after dbt has ended, before it looks whether dbt has failed.
+    """
+    folder = artifacts_of(context)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    run_results = Path(project_dir) / "target" / "run_results.json"
+    if run_results.is_file():
+        shutil.copy(run_results, folder)
+        for result in json.loads(run_results.read_bytes())["results"]:
+            if result.get("compiled_code"):
+                sql_file(folder, result["unique_id"]).write_text(result["compiled_code"])

@@ -1,0 +1,332 @@
+"""A session: what a client sends, translated and passed on, and what PostgreSQL answers to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tests.redshift_standin.control import Control, Fault, Scan, error_of
+from tests.redshift_standin.refusals import Refused
+from tests.redshift_standin.spectrum import Spectrum, relations_in_plan
+from tests.redshift_standin.sql_text import split_statements
+from tests.redshift_standin.statements import NOTHING, Statement, classify
+from tests.redshift_standin.translation import Translated
+from tests.redshift_standin.wire.channels import Channel, ConnectionLost, Postgres
+from tests.redshift_standin.wire.history import Ended, History, Running
+from tests.redshift_standin.wire.login import Login
+from tests.redshift_standin.wire.messages import (
+    as_refused,
+    error_message,
+    fields_of,
+    message,
+    read_bind,
+    read_parse,
+    redshift_types,
+)
+from tests.redshift_standin.wire.translating import translated, with_parameters
+
+log = logging.getLogger(__name__)
+
+LOGS = re.compile(
+    r"\b(sys_query_history|sys_external_query_detail|stl_query|svl_qlog|svl_s3query_summary)\b",
+    re.I,
+)
+STATEMENT_FAULTS = {
+    "serializable_conflict",
+    "disk_full",
+    "statement_timeout",
+    "permission_denied",
+    "drop_connection",
+}
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all sessions share."""
+
+    control: Control
+    spectrum: Spectrum
+    history: History
+
+
+@dataclass
+class Prepared:
+    """A statement of the extended protocol, and the text that PostgreSQL knows it by."""
+
+    source: str
+    statement: Statement
+    sent: str
+    parameter_types: bytes
+
+
+@contextlib.contextmanager
+def own_failures_refused(what: object) -> Iterator[None]:
+    """Where the stand-in itself fails, the client gets an error that says so."""
+    try:
+        yield
+    except (Refused, ConnectionLost):
+        raise
+    except Exception as error:
+        log.exception("no translation of %s", what)
+        raise Refused("XX000", f"redshift stand-in: {type(error).__name__}: {error}") from error
+
+
+class Session:
+    """One client that has logged in."""
+
+    def __init__(self, shared: Shared, client: Channel, postgres: Postgres, login: Login) -> None:
+        self._shared = shared
+        self._client = client
+        self._postgres = postgres
+        self._login = login
+        self._query_group: str | None = None
+        self._prepared: dict[bytes, Prepared] = {}
+
+    async def run(self) -> None:
+        """Until the client says that it has done, or goes."""
+        while True:
+            batch, (kind, data) = await self._next_batch()
+            if kind == b"X":
+                self._postgres.write(message(b"X"))
+                await self._postgres.drain()
+                return
+            if kind == b"Q":
+                await self._simple_query(data[:-1].decode())
+            else:
+                await self._extended_query(batch)
+            self._client.write(message(b"Z", self._postgres.status))
+            await self._client.drain()
+
+    async def _next_batch(self) -> tuple[list[tuple[bytes, bytes]], tuple[bytes, bytes]]:
+        batch: list[tuple[bytes, bytes]] = []
+        while True:
+            item = await self._client.read()
+            if item[0] in b"SQX":
+                return batch, item
+            # A Flush only asks for what comes with the Sync anyway: no client of ours waits for it.
+            if item[0] != b"H":
+                batch.append(item)
+
+    async def _simple_query(self, text: str) -> None:
+        sources = split_statements(text)
+        if not sources:
+            self._client.write(message(b"I"))
+        for source in sources:
+            running = self._shared.history.begin(source)
+            try:
+                sql = await self._ready(running, self._classify(running))
+            except Refused as refused:
+                await self._refuse(running, refused)
+                break
+            self._postgres.write(message(b"Q", sql.encode() + b"\0"))
+            if not await self._relay(running):
+                break
+
+    async def _extended_query(self, batch: list[tuple[bytes, bytes]]) -> None:
+        """Parse, Bind, Describe, Execute, Close up to a Sync."""
+        begin = self._shared.history.begin
+        out: list[bytes] = []
+        swallowed: list[bytes] = []
+        running: Running | None = None
+        executes = any(kind == b"E" for kind, _ in batch)
+        try:
+            for kind, data in batch:
+                if kind == b"P":
+                    name, text, types = read_parse(data)
+                    running = begin(text)
+                    running.is_logged = False
+                    out.append(await self._parse(running, name, types))
+                    continue
+                if kind == b"B" and executes:
+                    name, values = read_bind(data)
+                    if prepared := self._prepared.get(name):
+                        running = begin(prepared.source)
+                        if anew := await self._parse_anew(running, name, prepared, values):
+                            out += anew
+                            swallowed += [b"3", b"1"]
+                elif kind == b"C" and data[:1] == b"S":
+                    self._prepared.pop(data[1:-1], None)
+                out.append(message(kind, data))
+        except Refused as refused:
+            await self._refuse(running or begin(""), refused)
+            return
+        self._postgres.write(b"".join(out) + message(b"S"))
+        await self._relay(running or begin(""), swallowed)
+
+    async def _parse(self, running: Running, name: bytes, types: bytes) -> bytes:
+        sql = ""
+        if running.source.strip():
+            statement = self._classify(running)
+            sql = (await self._translated(statement)).sql
+            self._prepared[name] = Prepared(running.source, statement, sql, types)
+        return message(b"P", name + b"\0" + sql.encode() + b"\0" + types)
+
+    async def _parse_anew(
+        self, running: Running, name: bytes, prepared: Prepared, values: list[str | None]
+    ) -> list[bytes]:
+        """Close and Parse, if a view or table below has changed since the statement was parsed."""
+        self._describe(running, prepared.statement)
+        sql = await self._ready(running, prepared.statement, values)
+        if sql == prepared.sent:
+            return []
+        prepared.sent = sql
+        parse = name + b"\0" + sql.encode() + b"\0" + prepared.parameter_types
+        return [message(b"C", b"S" + name + b"\0"), message(b"P", parse)]
+
+    def _classify(self, running: Running) -> Statement:
+        with own_failures_refused(running.source):
+            statement = classify(running.source)
+        self._describe(running, statement)
+        return statement
+
+    @staticmethod
+    def _describe(running: Running, statement: Statement) -> None:
+        running.kind, running.tag = statement.kind, statement.tag
+        running.sets_query_group = statement.sets_query_group
+        running.commits = statement.commits
+
+    async def _ready(
+        self, running: Running, statement: Statement, values: Sequence[str | None] = ()
+    ) -> str:
+        """All that has to happen before the statement runs; the text to run."""
+        shared, status = self._shared, self._postgres.status
+        fault = shared.control.take(STATEMENT_FAULTS, running.source, self._query_group)
+        if fault:
+            self._strike(fault, running)
+        if LOGS.search(running.source):
+            await self._in_thread(shared.history.flush)
+        if status == b"E":
+            # PostgreSQL says what it says to every statement now.
+            return (await self._translated(statement)).sql if statement.body is None else "select 1"
+        if statement.refused_in_transaction and status != b"I":
+            raise Refused("25001", statement.refused_in_transaction)
+        external = statement.external
+        if statement.target and await self._in_thread(
+            shared.spectrum.is_external, statement.target
+        ):
+            external = statement.external_target
+            running.tag = statement.tag or (
+                "DROP SCHEMA" if statement.target.startswith("schema:") else "DROP TABLE"
+            )
+            statement = replace(statement, wrap=lambda _: NOTHING)
+        if external:
+            if external.refused_in_transaction and status != b"I":
+                raise Refused("25001", external.refused_in_transaction)
+            await self._in_thread(shared.spectrum.run, external, self._login.user)
+        found = await self._translated(statement)
+        # A view only says what is to be read, and so does EXPLAIN.
+        reads = statement.tag != "CREATE VIEW" and not found.sql.startswith("explain ")
+        if found.external_tables and reads:
+            await self._scan(running, found, values)
+        return found.sql
+
+    def _strike(self, fault: Fault, running: Running) -> None:
+        if fault.fault == "drop_connection":
+            self._finish(running, "dropped", Refused("08006", "connection dropped"))
+            self._client.writer.transport.abort()
+            raise ConnectionLost
+        raise error_of(fault, running.source)
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+
+    async def _translated(self, statement: Statement) -> Translated:
+        with own_failures_refused(statement):
+            return await translated(statement, self._postgres.ask)
+
+    async def _scan(
+        self, running: Running, found: Translated, values: Sequence[str | None]
+    ) -> None:
+        """Asks the planner which partitions are left, and has those brought up to date."""
+        sql = with_parameters(found.query, values)
+        rows = await self._postgres.ask(f"explain (format json) {sql}")
+        scanned = relations_in_plan(json.loads("\n".join(str(row[0]) for row in rows)))
+        fault = self._shared.control.take({"file_vanishes"}, running.source, self._query_group)
+        scans = await self._in_thread(
+            self._shared.spectrum.scan, found.external_tables, scanned, fault is not None
+        )
+        running.scans = [Scan(running.number, self._query_group, **vars(scan)) for scan in scans]
+
+    async def _refuse(self, running: Running, refused: Refused) -> None:
+        if self._postgres.status == b"T":
+            # The client's transaction has failed, as PostgreSQL must know.
+            with contextlib.suppress(Refused):
+                await self._postgres.ask(
+                    "do $standin$ begin raise exception 'refused'; end $standin$"
+                )
+        refused = self._reworded(refused, running)
+        self._finish(running, "refused", refused)
+        self._client.write(error_message(refused))
+
+    @staticmethod
+    def _reworded(refused: Refused, running: Running) -> Refused:
+        """PostgreSQL's messages where Redshift has others."""
+        text = refused.message
+        if refused.sqlstate == "57014":
+            text = f"Query ({running.number}) cancelled on user's request"
+        text = re.sub(
+            r"^permission denied for (table|view|materialized view) ",
+            "permission denied for relation ",
+            text,
+        )
+        return Refused(
+            refused.sqlstate,
+            text.replace(" is of type text", " is of type character varying"),
+            refused.detail,
+        )
+
+    async def _relay(self, running: Running, swallowed: Sequence[bytes] = ()) -> bool:
+        """PostgreSQL's answer up to ReadyForQuery, which is kept back; whether it went well.
+
+        The first messages of the kinds in `swallowed` answer what the client has not said.
+        """
+        await self._postgres.drain()
+        left = list(swallowed)
+        error: Refused | None = None
+        while True:
+            kind, data = await self._postgres.read()
+            if kind == b"Z":
+                break
+            if left and kind == left[0]:
+                left.pop(0)
+            elif kind == b"E":
+                error = self._reworded(as_refused(data), running)
+                self._client.write(error_message(error))
+            elif kind != b"N" or fields_of(data).get("S") not in ("NOTICE", "WARNING", "INFO"):
+                self._client.write(message(kind, self._as_redshift_has_it(running, kind, data)))
+                if running.rows % 256 == 255:
+                    await self._client.drain()
+        self._postgres.status = data
+        if running.commits and not error and data == b"T":
+            await self._postgres.ask("commit")
+        if not error and running.is_logged and running.sets_query_group is not None:
+            self._query_group = running.sets_query_group or None
+        if (running.is_logged and running.source) or error:
+            self._finish(running, "failed" if error else "success", error)
+        return error is None
+
+    @staticmethod
+    def _as_redshift_has_it(running: Running, kind: bytes, data: bytes) -> bytes:
+        """The data of a message: a tag, a description of rows, or a row, which is counted."""
+        if kind == b"T":
+            return redshift_types(data)
+        if kind == b"D":
+            running.rows += 1
+        if kind == b"C" and running.tag:
+            return running.tag.encode() + b"\0"
+        if kind == b"C" and running.kind == "CTAS" and data.startswith(b"SELECT"):
+            return b"SELECT\0"
+        return data
+
+    def _finish(self, running: Running, how: str, error: Refused | None) -> None:
+        if error and error.sqlstate == "57014":
+            how = "canceled"
+        self._shared.history.record(
+            Ended(running, how, error, self._login.process, self._login.user, self._query_group)
+        )
