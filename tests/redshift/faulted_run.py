@@ -21,7 +21,7 @@ from include.manifest import Manifest
 from tests.pipeline.checkout import states
 from tests.redshift.cluster_process import ClusterProcess
 
-SECONDS = 900
+SECONDS = 1800
 """How long the run may take."""
 
 
