@@ -66,7 +66,7 @@ def login(settings: Settings) -> dict[str, str]:
     except AirflowNotFoundException:
         message = (
             f"There is no connection {settings.connection_id}: make {where}, and see that "
-            "[secrets] and [workers] name the backend (README)."
+            "[secrets] and [workers] name the backend (include/aws/README.md, Appendix)."
         )
         raise AirflowException(message) from None
     given = {

@@ -137,7 +137,9 @@ def secret(account: Account) -> str:
     client = account.client("secretsmanager")
     with looking(f"secret {name}", STORAGE):
         client.describe_secret(SecretId=name)
-    with looking(f"a value of secret {name}", f"put one with {put} (README, step 4)"):
+    with looking(
+        f"a value of secret {name}", f"put one with {put} (include/aws/README.md, step 4)"
+    ):
         text = client.get_secret_value(SecretId=name).get("SecretString", "")
     try:
         value = json.loads(text)

@@ -49,6 +49,7 @@ UPDATES = {
     STARTUP: ("StartupScriptS3Path", "StartupScriptS3ObjectVersion"),
 }
 """What an environment calls each of these files, and the version of it that it uses."""
+RIGHTS = "let the role that deploys do that, see *Deploy to MWAA* in include/aws/README.md"
 MAX_PLUGINS = 1_000_000_000
 """More than that MWAA does not take (its guide, "Custom plugins directory and size limits")."""
 
@@ -225,8 +226,8 @@ def explained(what: str, **remedies: str) -> Iterator[None]:
     except ClientError as error:
         code = str(error.response["Error"]["Code"])
         known = {
-            "AccessDenied": "let the role that deploys do that, see *Deploy to MWAA* in README.md",
-            "AccessDeniedException": "let the role that deploys do that, see README.md",
+            "AccessDenied": RIGHTS,
+            "AccessDeniedException": RIGHTS,
             "ExpiredToken": "the credentials have expired: renew them",
             "ExpiredTokenException": "the credentials have expired: renew them",
             "ValidationException": "mend what MWAA names, then run this again",

@@ -1,4 +1,4 @@
-"""The stacks of `include/aws/`, made in the emulator: by the README's own commands, or quickly."""
+"""The stacks of `include/aws/`, made in the emulator: by the commands of its README, or quickly."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ BUILD = {
 
 
 def readme_commands() -> dict[str, str]:
-    """The shell commands of the README's section Infrastructure, by the step's title."""
-    section = (ROOT / "README.md").read_text().partition("\n## Infrastructure\n")[2]
+    """The shell commands of the path to the first run, by the step's title."""
+    section = (FOLDER / "README.md").read_text()
+    section = section.partition("\n## From account to first run\n")[2]
     section = section.partition("\n## ")[0]
     found: dict[str, str] = {}
     title = ""

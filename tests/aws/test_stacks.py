@@ -1,4 +1,4 @@
-"""The stacks, made in the emulator by the README's own commands, changed, and deleted.
+"""The stacks, made in the emulator by the commands of their README, changed, and deleted.
 
 The emulator has no NAT gateway and no MWAA: `network.yaml` and `mwaa.yaml` are linted, and their
 policies checked (`test_templates.py`, `test_policies.py`), but not made. Nor does it take the
@@ -50,11 +50,13 @@ def account(emulator: MiniStack) -> MiniStack:
 
 def test_the_readme_s_commands(account: MiniStack, tmp_path: Path) -> None:
     commands = stacks.readme_commands()
-    assert list(commands) == ["Storage", "Secret", "Image", "Network", "Build", "MWAA"]
+    assert list(commands) == [
+        *("Storage", "Role", "Database", "Secret", "Image", "Network", "Build", "Check", "MWAA")
+    ]
     given = commands["Storage"].splitlines()
     assert given[0].startswith("export AWS_DEFAULT_REGION=")
     (tmp_path / "connection.json").write_text(json.dumps(stacks.CONNECTION))
-    # Images and networks are not the emulator's: what steps 3 and 4 would export is given.
+    # Images and networks are not the emulator's: what steps 5 and 6 would export is given.
     chosen = "\n".join([*given[1:], commands["Secret"], commands["Build"]])
     ran = stacks.run_commands(account, chosen, tmp_path, **GIVEN)
     assert ran.returncode == 0, ran.stdout + ran.stderr

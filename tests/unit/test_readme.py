@@ -1,29 +1,77 @@
-"""The README tells the truth: every setting, command and path in it exists."""
+"""Each README tells the truth: every setting, command, path and link in it exists."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import fields
+from pathlib import Path
 
+import pytest
+
+from include.mwaa.package import sources
 from include.settings import PREFIX, ROOT, Settings
 
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path
+    for path in [
+        README,
+        ROOT / "include" / "aws" / "README.md",
+        ROOT / "tests" / "README.md",
+        ROOT / "tests" / "benchmarks" / "README.md",
+    ]
+}
+TEXTS = {name: path.read_text() for name, path in DOCUMENTS.items()}
 MAKEFILE = (ROOT / "Makefile").read_text()
-CODE = re.findall(r"`([^`\n]+)`", README)
+FENCED = r"^ *```\n(.*?)^ *```$"
+LINK = r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)"
+TOPS = ("dags/", "dbt/", "include/", "plugins/", "tests/", "LICENSE")
+
+each_document = pytest.mark.parametrize("name", DOCUMENTS)
+
+
+def _fenced(text: str) -> str:
+    return "\n".join(re.findall(FENCED, text, re.MULTILINE | re.DOTALL))
+
+
+def _prose(text: str) -> str:
+    return re.sub(FENCED, "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _code(text: str) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", _prose(text))
+
+
+def _anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _prose(path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_table_of_settings_is_complete_with_their_defaults() -> None:
-    rows = re.findall(rf"^\| `{PREFIX}([A-Z_]+)` \| (?:`([^`]*)`)? ?\|", README, re.MULTILINE)
+    rows = re.findall(
+        rf"^\| `{PREFIX}([A-Z_]+)` \| (?:`([^`]*)`)? ?\|", TEXTS["README.md"], re.MULTILINE
+    )
     assert dict(rows) == {field.name.upper(): field.default for field in fields(Settings)}
 
 
-def test_every_command_is_a_target_of_the_makefile() -> None:
-    commands = set(
-        re.findall(r"\bmake ([a-z-]+)\b", "\n".join([*CODE, *README.split("```")[1::2]]))
-    )
+@each_document
+def test_every_setting_exists(name: str) -> None:
+    named = set(re.findall(rf"\b{PREFIX}([A-Z_]+)", TEXTS[name]))
+    assert named <= {field.name.upper() for field in fields(Settings)}
+
+
+@each_document
+def test_every_command_is_a_target_of_the_makefile(name: str) -> None:
+    code = "\n".join([*_code(TEXTS[name]), _fenced(TEXTS[name])])
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
-    assert {"run", "test", "land", "build", "bench"} <= commands
-    assert commands <= targets
+    assert set(re.findall(r"\bmake ([a-z-]+)\b", code)) <= targets
+
+
+def test_the_table_of_commands_is_complete() -> None:
+    rows = re.findall(r"^\| (`make [^|]+) \|", TEXTS["README.md"], re.MULTILINE)
+    named = set(re.findall(r"`make ([a-z-]+)\b", "\n".join(rows)))
+    assert named == set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
 
 
 def test_every_command_of_the_makefile_has_a_help_text() -> None:
@@ -32,8 +80,39 @@ def test_every_command_of_the_makefile_has_a_help_text() -> None:
     assert named - helped == {"install-dev"}
 
 
-def test_every_path_exists() -> None:
-    tops = ("dags/", "dbt/", "include/", "plugins/", "tests/", "LICENSE")
-    paths = [text for text in CODE if text.startswith(tops)]
-    assert len(paths) > 10
+def test_every_mart_is_in_the_table_of_marts() -> None:
+    section = TEXTS["README.md"].partition("\n## The marts\n")[2].partition("\n## ")[0]
+    rows = "\n".join(re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE))
+    models = (ROOT / "dbt" / "models" / "marts").rglob("*.sql")
+    assert set(re.findall(r"`(\w+)`", rows)) == {path.stem for path in models}
+
+
+@each_document
+def test_every_path_exists(name: str) -> None:
+    paths = [text for text in _code(TEXTS[name]) if text.startswith(TOPS)]
+    paths += [
+        word.removeprefix("file://")
+        for word in _fenced(TEXTS[name]).split()
+        if word.startswith(TOPS) and "$" not in word
+    ]
+    assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@each_document
+def test_every_link_leads_somewhere(name: str) -> None:
+    links = [link for link in re.findall(LINK, _prose(TEXTS[name])) if "://" not in link]
+    lost = []
+    for link in links:
+        file, _, anchor = link.partition("#")
+        path = (DOCUMENTS[name].parent / file).resolve() if file else DOCUMENTS[name]
+        if not path.exists() or (anchor and anchor not in _anchors(path)):
+            lost.append(link)
+    assert lost == []
+
+
+def test_every_document_is_linked_from_the_readme_and_stays_in_a_checkout() -> None:
+    links = {link.partition("#")[0] for link in re.findall(LINK, TEXTS["README.md"])}
+    assert set(DOCUMENTS) - {"README.md"} <= links
+    assert [path for path in sources() if path.endswith("README.md")] == []
+    assert "**/README.md" in (ROOT / ".dockerignore").read_text().splitlines()
