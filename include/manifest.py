@@ -151,11 +151,15 @@ class Manifest:
 
 
 def fingerprint(project: Path = PROJECT, lock: Path = LOCK) -> str:
-    """A hash over the project's files (names and contents) and over the lock of dbt itself."""
+    """A hash over the project's files (names and contents) and over the lock of dbt itself.
+
+    On a shared MWAA environment dbt projects of others may lie beside ours: they do not count.
+    """
     digest = hashlib.sha256()
+    apart = {"target", "logs", *(path.parent.name for path in project.glob("*/dbt_project.yml"))}
     for path in [*sorted(project.rglob("*")), lock]:
         inside = path.relative_to(project).parts if path is not lock else ("lock",)
-        if inside[0] in {"target", "logs"} or not path.is_file():
+        if inside[0] in apart or not path.is_file():
             continue
         if any(part.startswith(".") or part == "__pycache__" for part in inside):
             continue

@@ -4,7 +4,8 @@ First everything is looked at, and nothing is changed if something is wrong; `--
 Then: the wheels; the files of `dags/` that differ, and those that are gone; last the manifest and
 its fingerprint, so that a run that sees only a part of `dbt/` fails in preflight and says so. If
 `plugins.zip`, `requirements.txt` or `startup.sh` have changed, the environment is updated, which
-takes MWAA 20 to 30 minutes; tasks that run meanwhile may come to their end.
+takes MWAA 20 to 30 minutes; tasks that run meanwhile may come to their end. `--first` brings the
+files alone, for an environment that is made next.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ THREADS = 16
 LAST = (MANIFEST, FINGERPRINT)
 """In this order: while the fingerprint is an old one, preflight lets no run begin."""
 SHA256 = "sha256"
-"""Metadata of each object that a deploy wrote: under KMS an ETag is no hash of the content."""
+"""Metadata of each object that a deploy wrote: under KMS an ETag is no hash of the content.
+
+It also says whose an object is. What has none is another's: it is neither replaced nor deleted.
+"""
 IGNORE = ".airflowignore"
 UPDATES = {
     PLUGINS: ("PluginsS3Path", "PluginsS3ObjectVersion"),
@@ -58,8 +62,9 @@ MAX_PLUGINS = 1_000_000_000
 class Plan:
     """What a deploy does: files by their key in the bucket, and keys to remove.
 
-    `last` comes after all others of `dags/`. `replace` are files of which the environment is to
-    take a new version, `update` is what `update_environment` is told beside these versions.
+    `environment` is empty before there is one. `last` comes after all others of `dags/`. `replace`
+    are files of which the environment is to take a new version, `update` is what
+    `update_environment` is told beside these versions.
     """
 
     environment: str
@@ -78,14 +83,17 @@ class Plan:
         for key in self.delete:
             yield f"delete s3://{self.bucket}/{key}"
         changed = [*self.replace, *(name for name in self.update if name.endswith("Path"))]
-        if changed or self.forced:
+        if self.environment and (changed or self.forced):
             yield f"update environment {self.environment}: {', '.join(changed) or 'as it is'}"
-        elif not (self.upload or self.last or self.delete):
+        elif not (self.upload or self.last or self.delete or self.replace):
             yield "nothing to do"
 
 
 class Target:
-    """An MWAA environment and its bucket; whatever AWS refuses is a UserError."""
+    """An MWAA environment, none if its name is empty, and its bucket.
+
+    Whatever AWS refuses is a UserError.
+    """
 
     def __init__(self, environment: str, bucket: str, s3: Any = None, mwaa: Any = None) -> None:
         import boto3
@@ -164,24 +172,25 @@ class Target:
         """Whether an object, as it was listed, holds what a file holds."""
         if entry is None or entry["Size"] != path.stat().st_size:
             return False
-        content = path.read_bytes()
-        if entry["ETag"].strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest():
-            return True
-        return self.hash_of(key) == hashlib.sha256(content).hexdigest()
+        return _holds(entry, path) or _holds(self.head(key) or entry, path)
 
-    def hash_of(self, key: str, version: str | None = None) -> str | None:
-        """The hash that a deploy wrote beside an object; None if it wrote none, or it is gone."""
+    def head(self, key: str, version: str | None = None) -> Mapping[str, Any] | None:
+        """What S3 says of an object, or of a version of it; None if that is gone."""
         asked = {"VersionId": version} if version else {}
         gone = {"404": "…", "NoSuchKey": "…", "NoSuchVersion": "…", "400": "…"}
         try:
             with explained(f"s3://{self.bucket}/{key}", **gone):
-                found = self.s3.head_object(Bucket=self.bucket, Key=key, **asked)
+                found: Mapping[str, Any] = self.s3.head_object(Bucket=self.bucket, Key=key, **asked)
         except RefusedError as refusal:
             if refusal.code not in gone:
                 raise
             return None
-        sha256: str | None = found["Metadata"].get(SHA256)
-        return sha256
+        return found
+
+    def wrote(self, key: str) -> bool:
+        """Whether an object is there that a deploy wrote."""
+        found = self.head(key)
+        return found is not None and SHA256 in found["Metadata"]
 
     def put(self, key: str, path: Path) -> str:
         """Write an object; returns its version."""
@@ -245,6 +254,14 @@ def explained(what: str, **remedies: str) -> Iterator[None]:
         ) from None
 
 
+def _holds(found: Mapping[str, Any], path: Path) -> bool:
+    """Whether an object, by what S3 says of it, holds what a file holds."""
+    content = path.read_bytes()
+    if found["ETag"].strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest():
+        return True
+    return bool(found.get("Metadata", {}).get(SHA256) == hashlib.sha256(content).hexdigest())
+
+
 def check_package(dist: Path, bucket: str) -> None:
     """The package is there, belongs to the tree as it is, and is not too big; raises UserError."""
     again = "run `make package`"
@@ -264,10 +281,15 @@ def check_package(dist: Path, bucket: str) -> None:
         raise UserError(f"{dist / PLUGINS} is larger than 1 GB, which MWAA does not take.")
 
 
-def plan(target: Target, dist: Path = DIST, *, force: bool = False) -> Plan:
-    """Look at everything; raises UserError for what would fail. Nothing is changed."""
+def plan(
+    target: Target, dist: Path = DIST, *, force: bool = False, replace_others: bool = False
+) -> Plan:
+    """Look at everything; raises UserError for what would fail. Nothing is changed.
+
+    What the package has and no deploy wrote is replaced only if `replace_others` says so.
+    """
     check_package(dist, target.bucket)
-    environment = target.environment()
+    environment = target.environment() if target.name else {}
     target.check_bucket()
     prefix = str(environment.get("DagS3Path") or DAGS).strip("/")
     there = target.objects(f"{prefix}/")
@@ -285,9 +307,14 @@ def plan(target: Target, dist: Path = DIST, *, force: bool = False) -> Plan:
     _check_ignored(target, there, f"{prefix}/{IGNORE}", files)
     with ThreadPoolExecutor(THREADS) as pool:
         same = pool.map(lambda key: target.is_same(key, files[key], there.get(key)), files)
-    changed = [key for key, is_same in zip(files, same, strict=True) if not is_same]
+        changed = [key for key, is_same in zip(files, same, strict=True) if not is_same]
+        gone = [key for key in sorted(there) if key not in files and _is_inside(key, prefix)]
+        wrote = pool.map(target.wrote, gone)
+        delete = [key for key, is_ours in zip(gone, wrote, strict=True) if is_ours]
     last = [f"{prefix}/{path.removeprefix('dags/')}" for path in LAST]
     replace, update = _updates(target, environment, dist)
+    if not replace_others:
+        _check_others(target, {key: files[key] for key in changed if key in there} | replace)
     return Plan(
         environment=target.name,
         bucket=target.bucket,
@@ -297,7 +324,7 @@ def plan(target: Target, dist: Path = DIST, *, force: bool = False) -> Plan:
             for key in sorted(changed, key=lambda key: not key.startswith(f"{WHEELS}/"))
             if key not in last
         },
-        delete=[key for key in sorted(there) if key not in files and _is_ours(key, prefix)],
+        delete=delete,
         last={key: files[key] for key in last if key in changed},
         replace=replace,
         update=update,
@@ -305,8 +332,8 @@ def plan(target: Target, dist: Path = DIST, *, force: bool = False) -> Plan:
     )
 
 
-def _is_ours(key: str, prefix: str) -> bool:
-    """Whether a key lies where this package alone writes: an environment may have other DAGs.
+def _is_inside(key: str, prefix: str) -> bool:
+    """Whether a key lies where this package writes; others may write there, too.
 
     Wheels stay: a worker that starts before the environment is updated looks for those of before.
     """
@@ -318,12 +345,29 @@ def _is_ours(key: str, prefix: str) -> bool:
     )
 
 
+def _check_others(target: Target, files: Mapping[str, Path]) -> None:
+    """Nothing that a file would replace is another's; raises UserError if something is."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        heads = pool.map(target.head, files)
+        others = [
+            f"s3://{target.bucket}/{key}"
+            for (key, path), found in zip(files.items(), heads, strict=True)
+            if found and SHA256 not in found["Metadata"] and not _holds(found, path)
+        ]
+    if others:
+        raise UserError(
+            f"no deploy of this package wrote {' and '.join(others)}: name an environment of its "
+            "own with ENVIRONMENT=…, or bring into this checkout what they hold and replace them "
+            "with ARGS=--replace."
+        )
+
+
 def _check_ignored(
     target: Target, there: Mapping[str, Any], key: str, files: dict[str, Path]
 ) -> None:
     """Leave an `.airflowignore` of others; raises UserError if a line of ours is not in it."""
     path = files[key]
-    if key not in there or target.is_same(key, path, there[key]) or target.hash_of(key):
+    if key not in there or target.is_same(key, path, there[key]) or target.wrote(key):
         return
     with explained(f"s3://{target.bucket}/{key}"):
         found = target.s3.get_object(Bucket=target.bucket, Key=key)["Body"].read().decode()
@@ -344,9 +388,10 @@ def _updates(
     update: dict[str, str] = {}
     for name, (path_name, version_name) in UPDATES.items():
         key = str(environment.get(path_name) or name)
-        ours = hashlib.sha256((dist / name).read_bytes()).hexdigest()
         used = environment.get(version_name)
-        if environment.get(path_name) and used and target.hash_of(key, used) == ours:
+        # Before there is an environment, the newest version is the one that it will be made with.
+        is_used = not environment or (environment.get(path_name) and used)
+        if is_used and (found := target.head(key, used)) and _holds(found, dist / name):
             continue
         replace[key] = dist / name
         update[path_name] = key
@@ -374,7 +419,7 @@ def deploy(target: Target, planned: Plan, say: Callable[[str], None] = print) ->
         if key in planned.replace:
             arguments[version_name] = target.put(key, planned.replace[key])
             say(f"uploaded {key}")
-    if arguments or planned.forced:
+    if planned.environment and (arguments or planned.forced):
         target.update(arguments)
         say(
             f"{planned.environment} is being updated, in 20 to 30 minutes: until then its workers "
@@ -390,11 +435,17 @@ def main() -> int:
     parser.add_argument("--environment", default="")
     parser.add_argument("--plan", action="store_true", help="Say what would be done, and stop.")
     parser.add_argument("--update", action="store_true", help="Update the environment anyway.")
+    parser.add_argument(
+        "--replace", action="store_true", help="Replace also what no deploy of this package wrote."
+    )
+    parser.add_argument(
+        "--first", action="store_true", help="There is no environment yet: bring it its files."
+    )
     asked = parser.parse_args()
-    if not asked.bucket or not asked.environment:
+    if not asked.bucket or not (asked.environment or asked.first):
         raise UserError("say where to: `make deploy BUCKET=<bucket> ENVIRONMENT=<name>`.")
-    target = Target(asked.environment, asked.bucket)
-    planned = plan(target, force=asked.update)
+    target = Target("" if asked.first else asked.environment, asked.bucket)
+    planned = plan(target, force=asked.update, replace_others=asked.replace)
     for line in planned.lines():
         print(f"would {line}" if asked.plan and line != "nothing to do" else line)
     total = sum(map(size, (*planned.upload.values(), *planned.last.values())))

@@ -133,12 +133,12 @@ def test_placeholders_are_known(path: Path) -> None:
 @pytest.mark.parametrize(
     ("role", "file", "own"),
     [
-        ("storage-SpectrumRole-lake", "spectrum_role", set()),
+        ("storage-SpectrumRole-lake", "spectrum_role", {"DecryptTheLake"}),
         ("storage-SpectrumRole", "spectrum_role_trust", set()),
         (
             "mwaa-ExecutionRole-game-analytics",
             "airflow_role",
-            {"ListWhatIsPublished", "Publish"},
+            {"DecryptTheLake", "ListWhatIsPublished", "Publish"},
         ),
     ],
 )
@@ -153,6 +153,7 @@ def test_what_several_roles_may_is_written_alike() -> None:
     shared = {
         "ListTheLake": 5,
         "ReadTheLake": 5,
+        "DecryptTheLake": 3,
         "ReadTheConnection": 3,
         "SendAlerts": 3,
         "ListWhatIsPublished": 2,
@@ -279,6 +280,23 @@ def test_airflow_only_reads() -> None:
         "secretsmanager:GetSecretValue",
         "sns:Publish",
     }
+
+
+def test_whoever_reads_the_lake_may_have_its_key() -> None:
+    readers = {
+        name
+        for name, one, _ in allowed(IN_TEMPLATES)
+        if one["Sid"] in {"ReadTheLake", "ListTheLake"}
+    }
+    decrypting = {
+        name: one for name, one, action in allowed(IN_TEMPLATES) if one["Sid"] == "DecryptTheLake"
+    }
+    assert set(decrypting) == readers
+    for statement in decrypting.values():
+        assert statement["Action"] == "kms:Decrypt"
+        assert statement["Resource"] == "${LakeKeyArn}"
+        condition = {"StringEquals": {"kms:ViaService": "s3.${Region}.amazonaws.com"}}
+        assert statement["Condition"] == condition
 
 
 def test_redshift_alone_takes_its_role() -> None:

@@ -108,8 +108,30 @@ def test_a_lake_that_is_there_stays_as_it_is(account: MiniStack) -> None:
     text = json.dumps(policy["PolicyDocument"])
     assert "arn:aws:s3:::studio-lake/lake/*" in text
     assert "database/dev_game_analytics" in text
+    assert "kms:" not in text
     buckets = {one["Name"] for one in account.client("s3").list_buckets()["Buckets"]}
     assert not [name for name in buckets if name.startswith("game-analytics-lake")]
+
+
+def test_a_lake_with_a_key_of_its_own(account: MiniStack) -> None:
+    key = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    account.client("s3").create_bucket(Bucket="studio-lake")
+    given = {"Cluster": "analytics", "ExistingLakeBucket": "studio-lake", "LakeKeyArn": key}
+    stacks.deploy(account, "storage", given)
+    stacks.deploy(account, "build", stacks.BUILD | {"LakeKeyArn": key})
+    iam = account.client("iam")
+    roles = [role["RoleName"] for role in iam.list_roles()["Roles"]]
+    decrypting = {
+        role: statement
+        for role in roles
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+        for statement in iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"][
+            "Statement"
+        ]
+        if "kms:Decrypt" in statement["Action"]
+    }
+    assert {role.split("-")[3] for role in decrypting} == {"SpectrumRole", "TaskRole"}
+    assert {statement["Resource"] for statement in decrypting.values()} == {key}
 
 
 def test_an_update_is_a_new_revision_and_machine(account: MiniStack) -> None:

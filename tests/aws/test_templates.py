@@ -150,6 +150,8 @@ def test_raw_and_rejected_events_are_kept_for_a_stated_time() -> None:
     assert kept == {
         "${LakePrefix}/raw_events/": {"Ref": "RawDays"},
         "${LakePrefix}/rejected_events/": {"Ref": "RawDays"},
+        # The originals of compacted files name players, too.
+        "${LakePrefix}/_compacted/": 30,
     }
 
 
@@ -166,6 +168,13 @@ def test_the_image_is_scanned_and_its_tags_stay() -> None:
     assert repository["ImageTagMutability"] == "IMMUTABLE"
     rules = json.loads(repository["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
     assert [rule["action"]["type"] for rule in rules] == ["expire"]
+
+
+def test_the_cluster_can_be_made_in_an_account_that_is_new_to_ecs() -> None:
+    # A capacity provider needs ECS's service-linked role, which the cluster itself makes.
+    (cluster,) = templates.resources(BY_NAME["build"], "AWS::ECS::Cluster").values()
+    assert set(cluster) == {"ClusterName"}
+    assert states()["Build"]["Arguments"]["LaunchType"] == "FARGATE"
 
 
 def task_definition() -> dict[str, Any]:

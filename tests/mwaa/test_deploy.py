@@ -43,15 +43,24 @@ class Stage:
         self.s3 = make_bucket(emulator, bucket)
         self.used: dict[str, str] = {}
 
-    def run(self, *, updates: bool, plan: bool = False, force: bool = False) -> list[str]:
+    def run(
+        self,
+        *,
+        updates: bool,
+        plan: bool = False,
+        force: bool = False,
+        replace: bool = False,
+        name: str = NAME,
+    ) -> list[str]:
         """Deploy, and say what was done; the stub fails if MWAA is asked for anything else."""
         said: list[str] = []
         with stubbed_mwaa() as (mwaa, stubber):
-            stubber.add_response(
-                "get_environment", described(self.bucket, **self.used), {"Name": NAME}
-            )
-            target = deploy.Target(NAME, self.bucket, s3=self.s3, mwaa=mwaa)
-            planned = deploy.plan(target, self.dist, force=force)
+            if name:
+                stubber.add_response(
+                    "get_environment", described(self.bucket, **self.used), {"Name": name}
+                )
+            target = deploy.Target(name, self.bucket, s3=self.s3, mwaa=mwaa)
+            planned = deploy.plan(target, self.dist, force=force, replace_others=replace)
             if plan:
                 return list(planned.lines())
             if updates:
@@ -74,6 +83,12 @@ class Stage:
         """What lies in the bucket."""
         found = self.s3.list_objects_v2(Bucket=self.bucket, MaxKeys=1000)
         return {entry["Key"] for entry in found.get("Contents", [])}
+
+    def versions(self) -> int:
+        """How many versions of objects the bucket has, with the marks of what is deleted."""
+        found = self.s3.list_object_versions(Bucket=self.bucket, MaxKeys=1000)
+        assert not found["IsTruncated"]
+        return len(found["Versions"]) + len(found.get("DeleteMarkers", []))
 
 
 @pytest.fixture
@@ -135,6 +150,51 @@ def test_a_change_moves_what_has_changed_and_removes_what_is_gone(stage: Stage) 
     assert stage.run(updates=True)[0] == "uploaded plugins.zip"
     told = {"Name", "WorkerReplacementStrategy", "PluginsS3Path", "PluginsS3ObjectVersion"}
     assert set(stage.told) == told
+
+
+def test_what_no_deploy_wrote_stays(stage: Stage) -> None:
+    stage.run(updates=True)
+    others = {
+        "dags/dbt/other_team/dbt_project.yml",
+        "dags/include/helpers.py",
+        "dags/game_analytics_of_others.py",
+    }
+    for key in others:
+        stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=b"of others")
+    (stage.dist / "dags/include/kpis.py").unlink()
+    assert stage.run(updates=False) == ["deleted dags/include/kpis.py"]
+    assert others <= stage.there()
+    # What has to be there and is another's is named, all of it, and nothing is changed.
+    taken = ("dags/include/settings.py", "plugins.zip", "requirements.txt", "startup.sh")
+    for key in taken:
+        stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=b"of others")
+    stage.used = {}
+    before = stage.versions()
+    named = " and ".join(f"s3://{stage.bucket}/{key}" for key in taken)
+    with pytest.raises(UserError, match=f"no deploy of this package wrote {named}: name an env"):
+        stage.run(updates=False)
+    assert stage.versions() == before
+    said = stage.run(updates=True, replace=True)
+    assert {line.removeprefix("uploaded ") for line in said[:-1]} == set(taken)
+
+
+def test_files_that_were_there_before_the_environment(stage: Stage) -> None:
+    planned = stage.run(updates=False, plan=True, name="")
+    assert f"upload s3://{stage.bucket}/plugins.zip" in planned
+    assert not any(line.startswith("update") for line in planned)
+    assert "uploaded startup.sh" in stage.run(updates=False, name="")
+    assert stage.run(updates=False, plan=True, name="") == ["nothing to do"]
+    # The environment is made with them.
+    heads = {key: stage.s3.head_object(Bucket=stage.bucket, Key=key) for key in VERSIONS}
+    versions = {VERSIONS[key]: head["VersionId"] for key, head in heads.items()}
+    stage.used = {**USED, **versions}
+    assert stage.run(updates=False) == []
+    # The same, copied by hand: what has the same content is the same file.
+    for key, version in VERSIONS.items():
+        copied = (stage.dist / key).read_bytes()
+        written = stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=copied)
+        stage.used[version] = written["VersionId"]
+    assert stage.run(updates=False) == []
 
 
 def test_under_kms_an_etag_says_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

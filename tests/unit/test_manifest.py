@@ -67,6 +67,9 @@ def test_fingerprint_sees_every_file_of_the_project_and_no_output(tmp_path: Path
     first = fingerprint(project, lock)
     (project / "target").mkdir()
     (project / "target" / "manifest.json").write_text("{}")
+    (project / "of_others" / "models").mkdir(parents=True)
+    (project / "of_others" / "dbt_project.yml").write_text("name: of_others")
+    (project / "of_others" / "models" / "b.sql").write_text("select 1")
     assert fingerprint(project, lock) == first
     seen = {first}
     model.write_text("select 2")
