@@ -64,7 +64,7 @@ def stage(
     arrived_at: int,
     on_block: Callable[[], object],
 ) -> Staged:
-    """Write a stream's rows below `folder`, or raise UserError. `on_block` is called after each."""
+    """Write a stream's rows below `folder` or raise UserError; `on_block` follows each block."""
     content = hashlib.sha256()
     counted = 0
     with _PartitionFiles(folder) as files:
