@@ -32,7 +32,7 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
     | {
         "title": "Select",
         "description": "Nodes in dbt's syntax; empty: all. Tasks of other nodes are skipped.",
-        "examples": ["rpt_betting", "+fct_sessions", "int_events+", "path:models/marts/ltv"],
+        "examples": ["rpt_betting", "+fct_sessions", "int_events+", "path:models/marts/kpis"],
     },
     "exclude": SELECTOR
     | {
@@ -58,7 +58,7 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
 }
 """By name, the default, the texts and the JSON schema: what Airflow's `Param` takes."""
 
-REMEDY = "name nodes in dbt's syntax, such as fct_bets+ or path:models/marts/ltv"
+REMEDY = "name nodes in dbt's syntax, such as fct_bets+ or path:models/marts/kpis"
 """What every sentence about a selector says to do."""
 
 
