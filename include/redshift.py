@@ -30,10 +30,14 @@ def connected() -> Iterator[Redshift]:
 
     from dbt.adapters.redshift.connections import RedshiftCredentials, get_connection_method
     from dbt.config.runtime import load_profile
-    from dbt.flags import set_from_args
+    from dbt.flags import get_flags, set_from_args
     from dbt_common.context import set_invocation_context
 
-    set_from_args(Namespace(project_dir=str(PROJECT), profiles_dir=str(PROJECT)), None)
+    # They are one for the process: a dbt that builds in it, whose lock is renewed beside it, would
+    # go on without its own, `--full-refresh` and `--indirect-selection` among them.
+    # dbt's flags have no annotations.
+    if not hasattr(get_flags(), "PROFILES_DIR"):  # type: ignore[no-untyped-call]
+        set_from_args(Namespace(project_dir=str(PROJECT), profiles_dir=str(PROJECT)), None)
     set_invocation_context(os.environ)
     try:
         credentials = load_profile(str(PROJECT), {}, target_override="redshift").credentials
