@@ -16,6 +16,8 @@ from include.settings import UserError
 from include.watcher import NEWS_LINE
 from include.watcher.producer import DbtBuildOperator
 
+STARTED = "started"
+"""The key in the task's state: the container that it started last, and after how many clears."""
 POLL_SECONDS = 1.0
 """How often S3 is asked for events."""
 DESCRIBE_SECONDS = 5.0
@@ -27,8 +29,8 @@ LATE_SECONDS = 20.0
 class FargateBuildOperator(DbtBuildOperator):
     """Runs `include.container follow` in a Fargate task for all nodes that are not built yet.
 
-    A try that finds a container of an earlier one at work, whose worker was lost, follows that one
-    from its first event on, and starts none.
+    A try that finds a container of an earlier one, whose worker was lost, follows that one from its
+    first event on, and starts none: if it still works, or has come to its end meanwhile.
     """
 
     publishes = True
@@ -47,13 +49,15 @@ class FargateBuildOperator(DbtBuildOperator):
         Raises AirflowException with the reason if it does not come to its end.
         """
         mark = tasks.started_by(self.context["ti"])
-        running = tasks.find(self.ecs, self.settings, mark)
-        if running:
-            self.task_arn = running[0]["taskArn"]
-            root = _asked_of(running[0])
+        found = tasks.find(self.ecs, self.settings, mark)
+        if not found:
+            tasks.wait_until_stopped(self.ecs, self.settings, mark)
+            found = self._left()
+        if found:
+            self.task_arn = found[0]["taskArn"]
+            root = _asked_of(found[0])
             self.log.info("Following %s, which an earlier try has started.", self.task_arn)
         else:
-            tasks.wait_until_stopped(self.ecs, self.settings, mark)
             root = self._start(mark, request or "")
             self.log.info("Started %s.", self.task_arn)
         self.log.info(
@@ -78,7 +82,23 @@ class FargateBuildOperator(DbtBuildOperator):
         }
         command = ["follow", "--request", f"{root}/{REQUEST}"]
         self.task_arn = tasks.start(self.ecs, self.settings, mark, command, variables)
+        self.context["task_state_store"].set(STARTED, [self.task_arn, self._clears])
         return root
+
+    def _left(self) -> list[dict[str, Any]]:
+        """The container that a lost try has started, if it has come to its end by itself.
+
+        What was built before somebody cleared tasks is to be built anew.
+        """
+        arn, clears = self.context["task_state_store"].get(STARTED) or (None, 0)
+        if arn is None or clears != self._clears:
+            return []
+        found = tasks.known(self.ecs, self.settings, [arn])
+        return [task for task in found if tasks.exit_code(task) == 0]
+
+    @property
+    def _clears(self) -> int:
+        return int(self.context["dag_run"].clear_number)
 
     def _told(self, documents: Documents) -> Iterator[str]:
         seen, ended, asked = "", None, time.monotonic()

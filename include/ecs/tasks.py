@@ -105,8 +105,11 @@ def find(ecs: Any, settings: Settings, mark: str, status: str = "RUNNING") -> li
     arns = ecs.list_tasks(cluster=settings.ecs_cluster, startedBy=mark, desiredStatus=status)[
         "taskArns"
     ]
-    if not arns:
-        return []
+    return known(ecs, settings, arns) if arns else []
+
+
+def known(ecs: Any, settings: Settings, arns: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of these tasks that ECS has not forgotten: one that stopped it forgets in an hour."""
     tasks: list[dict[str, Any]] = ecs.describe_tasks(cluster=settings.ecs_cluster, tasks=arns)[
         "tasks"
     ]
@@ -151,10 +154,8 @@ def refused(failures: Sequence[Mapping[str, Any]]) -> str:
 
 def explain(task: Mapping[str, Any]) -> str:
     """Why a task has ended that has told nothing itself, and what to do."""
-    container: Mapping[str, Any] = next(
-        (found for found in task.get("containers", ()) if found.get("name") == CONTAINER), {}
-    )
-    reason, code = str(task.get("stoppedReason") or ""), container.get("exitCode")
+    container = _container(task)
+    reason, code = str(task.get("stoppedReason") or ""), exit_code(task)
     why = str(container.get("reason") or "")
     name = str(task["taskArn"]).rsplit("/", 1)[-1]
     if "OutOfMemory" in why:
@@ -173,6 +174,17 @@ def explain(task: Mapping[str, Any]) -> str:
         f"The container of ECS task {name} ended with exit code {code} and told nothing "
         f"({reason} {why}): see its log, and that its role may write below GAME_ANALYTICS_DOCS."
     )
+
+
+def exit_code(task: Mapping[str, Any]) -> int | None:
+    """The exit code of a task's container; None if it has not ended, or never began."""
+    code: int | None = _container(task).get("exitCode")
+    return code
+
+
+def _container(task: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Sequence[Mapping[str, Any]] = task.get("containers", ())
+    return next((one for one in found if one.get("name") == CONTAINER), {})
 
 
 def _to_do(said: str) -> str:

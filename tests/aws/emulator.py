@@ -13,9 +13,10 @@ With ECS_SCRIPTS, a folder, ECS does what is written there instead of running a 
 `{"failures": ["RESOURCE:CPU"]}`, `{"error": "ServerException"}`, `{"hangs": true}`; `result` is put
 as the object `result_at`. What the tries were asked for is appended to `<run id>.asked`.
 
-With ECS_CONTAINERS, `{"environment": {…}, "volumes": […]}`, containers run by DOCKER_HOST as on
-Fargate (read-only, `/tmp` apart), but in the network of this machine, where the emulator and the
-stand-in of Redshift listen on loopback; they get these variables and Docker binds on top.
+With ECS_CONTAINERS, `{"environment": {…}, "volumes": […], "out_of_memory": "…"}`, containers run by
+DOCKER_HOST as on Fargate (read-only, `/tmp` apart, the memory of the task definition), but in the
+network of this machine, where the emulator and the stand-in of Redshift listen on loopback; they
+get these variables and Docker binds on top. If the kernel killed one for its memory, ECS says so.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ FREE_FORM = {"options", "dockerLabels"}
 """Maps whose keys are data."""
 SHORTEST_TIMEOUT = 5.0
 STOP_SECONDS = 60
+KILLED = 137
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 SCRIPTS = os.environ.get("ECS_SCRIPTS")
 CONTAINERS = json.loads(os.environ.get("ECS_CONTAINERS", "null"))
 
@@ -136,8 +139,10 @@ def failure(error: str, cause: str) -> Exception:
 def container_options(build: Any) -> Any:
     """How a container is run, from its definition; the arguments and the result are Docker's."""
 
-    def built(definition: dict[str, Any], *arguments: Any) -> dict[str, Any]:
-        options: dict[str, Any] = build(definition, *arguments)
+    def built(
+        definition: dict[str, Any], task_definition: dict[str, Any], *arguments: Any
+    ) -> dict[str, Any]:
+        options: dict[str, Any] = build(definition, task_definition, *arguments)
         for name in ("network", "extra_hosts", "ports"):
             options.pop(name, None)
         mounts = definition.get("mountPoints", [])
@@ -149,9 +154,37 @@ def container_options(build: Any) -> Any:
             "user": definition.get("user"),
             "environment": options["environment"] | CONTAINERS.get("environment", {}),
             "volumes": CONTAINERS.get("volumes", []),
+            "mem_limit": f"{task_definition['memory']}m",
         }
 
     return built
+
+
+def reasons(mark: Any) -> Any:
+    """How a task ends, with the reason for a container that wanted more memory than it has."""
+
+    def marked(arn: str, task: dict[str, Any], *arguments: Any, **named: Any) -> Any:
+        for container, docker_id in zip(
+            task["containers"], task.get("_docker_ids") or (), strict=False
+        ):
+            if container.get("exitCode") == KILLED and was_out_of_memory(docker_id):
+                container["reason"] = OUT_OF_MEMORY
+        return mark(arn, task, *arguments, **named)
+
+    return marked
+
+
+def was_out_of_memory(docker_id: str) -> bool:
+    """Whether a container was killed for its memory's sake.
+
+    Debian's conmon tells of it in a file where podman was started, in which podman does not look.
+    """
+    if ecs._get_docker().containers.get(docker_id).attrs["State"]["OOMKilled"]:
+        return True
+    told = Path(CONTAINERS["out_of_memory"])
+    found = told.exists()
+    told.unlink(missing_ok=True)
+    return found
 
 
 def metadata(register: Any) -> Any:
@@ -301,6 +334,7 @@ def teach() -> None:
         containers.Container.stop = lambda one, **_: stop_container(one, timeout=STOP_SECONDS)
         ecs._build_run_kwargs = container_options(ecs._build_run_kwargs)
         ecs._register_metadata = metadata(ecs._register_metadata)
+        ecs._mark_task_stopped = reasons(ecs._mark_task_stopped)
     create = register_task_definition(provisioners._ecs_task_def_create)
     # An update makes the next revision by the function's name.
     provisioners._ecs_task_def_create = create

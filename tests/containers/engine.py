@@ -55,6 +55,8 @@ RUN = FOLDER / "run"
 """Sockets and locks."""
 if len(str(RUN)) > SHORT:
     RUN = Path("/tmp") / f"ga-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"  # noqa: S108
+OUT_OF_MEMORY = FOLDER / "service" / "oom"
+"""Is there when a container of the service has been killed for its memory: conmon tells it so."""
 
 SUITE = "bookworm"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -275,10 +277,13 @@ class Engine:
         """The socket of Docker's API (`DOCKER_HOST=unix://…`), served until the engine ends."""
         path = RUN / f"{os.getpid()}.sock"
         path.unlink(missing_ok=True)
+        OUT_OF_MEMORY.parent.mkdir(exist_ok=True)
+        OUT_OF_MEMORY.unlink(missing_ok=True)
         log = self._closing.enter_context((FOLDER / "service.log").open("ab"))
         service = subprocess.Popen(
             ["podman", "system", "service", "--time=0", f"unix://{path}"],
             env=self.environment,
+            cwd=OUT_OF_MEMORY.parent,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

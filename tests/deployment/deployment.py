@@ -15,7 +15,7 @@ from typing import Any
 from include.settings import ROOT
 from tests.aws import stacks
 from tests.aws.ministack import MiniStack
-from tests.containers.engine import Engine
+from tests.containers.engine import OUT_OF_MEMORY, Engine
 from tests.pipeline.checkout import Checkout
 from tests.redshift.cluster_process import ClusterProcess
 from tests.redshift.test_redshift_dag import BACKEND, SECRETS
@@ -38,6 +38,8 @@ class Deployment:
     storage: dict[str, str]
     build: dict[str, str]
     image: str
+    inbox: str
+    """The queue that gets the alerts, by its URL."""
 
     @classmethod
     @contextlib.contextmanager
@@ -49,6 +51,7 @@ class Deployment:
         containers = {
             "environment": {"SSL_CERT_FILE": f"{CERTIFICATES}/ca.pem"},
             "volumes": [f"{certificates}:{CERTIFICATES}:ro"],
+            "out_of_memory": str(OUT_OF_MEMORY),
         }
         with (
             MiniStack.start(
@@ -68,7 +71,8 @@ class Deployment:
             image = push(engine, f"{registry}/game-analytics-dbt")
             build = stacks.deploy(emulator, "build", stacks.BUILD | {"ImageUri": image})
             assert lake
-            yield cls(engine, emulator, cluster, checkout, storage, build, image)
+            inbox = subscribe(emulator, storage["AlertTopicArn"])
+            yield cls(engine, emulator, cluster, checkout, storage, build, image, inbox)
 
     @property
     def docs(self) -> str:
@@ -92,6 +96,39 @@ class Deployment:
                 found[entry["Key"].removeprefix(f"site/{prefix}")] = content
         return found
 
+    def give_memory(self, megabytes: int) -> None:
+        """Change the task definition, as the README's command of the stack does."""
+        changed = stacks.BUILD | {"ImageUri": self.image, "TaskMemory": str(megabytes)}
+        stacks.deploy(self.emulator, "build", changed, update=True)
+
+    def containers(self) -> list[str]:
+        """The containers of the tasks that ECS runs, by MiniStack's names."""
+        ecs, cluster = self.emulator.client("ecs"), self.build["ClusterName"]
+        arns = ecs.list_tasks(cluster=cluster, desiredStatus="RUNNING")["taskArns"]
+        return [f"ministack-ecs-{arn.rsplit('/', 1)[-1][:8]}-dbt" for arn in arns]
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[list[str]]:
+        """Let the containers that run stand still in the block; yields them."""
+        containers = self.containers()
+        self.engine.podman("pause", *containers)
+        try:
+            yield containers
+        finally:
+            self.engine.podman("unpause", *containers)
+
+    def alerts(self) -> list[str]:
+        """What the topic of the alerts has been sent, and what was not asked for before."""
+        queue = self.emulator.client("sqs")
+        found: list[str] = []
+        while told := queue.receive_message(QueueUrl=self.inbox, MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            for message in told:
+                found.append(json.loads(message["Body"])["Message"])
+                queue.delete_message(QueueUrl=self.inbox, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
     def rotate(self, password: str) -> None:
         """Change the password of the user `dbt`, as the secret's rotation does."""
         set_password(self.cluster, self.emulator, password)
@@ -99,7 +136,7 @@ class Deployment:
     def wait_for(self, *parts: str) -> None:
         """Wait until a run has published something whose name has all of this in it."""
         client, bucket = self.emulator.client("s3"), self.storage["DocsBucket"]
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while time.monotonic() < until:
             pages = client.get_paginator("list_objects_v2").paginate(
                 Bucket=bucket, Prefix="site/runs/"
@@ -121,6 +158,7 @@ class Deployment:
             "GAME_ANALYTICS_ECS_SUBNETS": stacks.SUBNETS,
             "GAME_ANALYTICS_ECS_SECURITY_GROUPS": stacks.SECURITY_GROUPS,
             "GAME_ANALYTICS_STATE_MACHINE_ARN": self.build["StateMachineArn"],
+            "GAME_ANALYTICS_ALERT_TOPIC_ARN": self.storage["AlertTopicArn"],
             "AIRFLOW__SECRETS__BACKEND": BACKEND,
             "AIRFLOW__SECRETS__BACKEND_KWARGS": SECRETS,
             "AIRFLOW__WORKERS__SECRETS_BACKEND": BACKEND,
@@ -194,6 +232,16 @@ def set_password(cluster: ClusterProcess, emulator: MiniStack, password: str) ->
         "dbname": cluster.dbname,
     }
     stacks.put_connection(emulator, connection)
+
+
+def subscribe(emulator: MiniStack, topic: str) -> str:
+    """Make a queue that gets what a topic is sent; returns its URL."""
+    queues = emulator.client("sqs")
+    url = str(queues.create_queue(QueueName="alerts")["QueueUrl"])
+    asked = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    arn = asked["Attributes"]["QueueArn"]
+    emulator.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return url
 
 
 def fill_lake(checkout: Checkout, emulator: MiniStack, bucket: str) -> int:

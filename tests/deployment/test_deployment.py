@@ -6,29 +6,51 @@ One account for all tests of the file; they go in order.
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
 
 import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
+import psutil
+
 from include.manifest import BUILT_TYPES
-from tests.containers.engine import Engine
+from include.watcher.nodes import PRODUCER
 from tests.deployment.deployment import CANARY, Deployment
-from tests.pipeline.checkout import states
-from tests.pipeline.test_real_run import STEPS
+from tests.pipeline.cluster import Cluster
 
-
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Deployment]:
-    with Deployment.make(tmp_path_factory.mktemp("account"), engine) as deployment:
-        yield deployment
+MODEL = "rpt_ltv_overall"
+"""Has a conflict in the container of the build, and then too little memory in its own."""
+TOO_LITTLE, ENOUGH = 100, 4096
+"""Megabytes for a container: dbt takes 190 before it does anything."""
+OUT_OF_MEMORY = (
+    "ran out of memory (OutOfMemoryError: Container killed due to memory usage): give the task "
+    "definition more memory (parameter TaskMemory of include/aws/build.yaml), then clear this task."
+)
+AT_WORK, FOLLOWS = "What it tells comes by", ", which an earlier try has started."
+PATIENT = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+    # Here nobody kills these two, and a busy machine makes them late.
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "120",
+}
+"""After how long the scheduler takes a silent worker for lost: 15 seconds, not 5 minutes."""
 
 
 def exits(deployment: Deployment, word: str) -> list[int]:
     """The exit codes of a run's containers, in any order but sorted."""
     return sorted(task["containers"][0]["exitCode"] for task in deployment.tasks(word))
+
+
+def lose_worker(airflow: Cluster, run_id: str, task_id: str) -> None:
+    """`kill -9` the worker that runs a task, and the task with it, as if their machine was lost."""
+    (found,) = [task for task in airflow.client.tasks(run_id) if task["task_id"] == task_id]
+    task = psutil.Process(found["pid"])
+    worker = task.parent()
+    assert "LocalExecutor" in " ".join(worker.cmdline())
+    for process in (worker, task):
+        process.kill()
 
 
 def test_an_execution_builds_everything(deployment: Deployment) -> None:
@@ -81,44 +103,55 @@ def test_of_two_executions_one_builds_and_the_other_waits(deployment: Deployment
     assert "builds in this warehouse, and has the lock until" in deployment.log()
 
 
-def test_the_dag_survives_a_killed_container_and_retries_one_model_in_its_own(
+def test_the_dag_survives_a_killed_container_a_lost_worker_and_a_full_memory(
     deployment: Deployment,
 ) -> None:
-    deployment.cluster.inject("/rpt_ltv_overall$", "serializable_conflict")
-
-    def kill() -> None:
+    deployment.cluster.inject(f"/{MODEL}$", "serializable_conflict")
+    with Cluster.up(deployment.checkout, **deployment.settings, **PATIENT) as airflow:
+        run_id = airflow.trigger()
         deployment.wait_for("/dbt_build/try_1-", "/events/")
-        for container in deployment.engine.podman("ps", "--quiet").stdout.split():
-            deployment.engine.podman("kill", container)
+        (killed,) = deployment.containers()
+        deployment.engine.podman("kill", killed)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    ended = deployment.checkout.run("include.laptop.run", **deployment.settings)
-    killer.join()
-    print(ended.stdout, ended.stderr)
-    assert ended.returncode == 0
-    manifest = json.loads((deployment.checkout.root / "dbt/target/manifest.json").read_text())
-    nodes = {
-        node["name"] for node in manifest["nodes"].values() if node["resource_type"] in BUILT_TYPES
-    }
-    tasks = nodes | STEPS | {"unlock"}
-    found = states(ended.stdout, tasks)
-    twice = {"rpt_ltv_overall", "dbt_build"}
-    assert {task: found.pop(task) for task in twice} == {
-        task: ["up_for_retry", "success"] for task in twice
-    }
-    assert found == {task: ["success"] for task in tasks - twice}
+        deployment.wait_for("/dbt_build/try_2-", "/events/")
+        # The build must not be at its end before the worker is found lost.
+        with deployment.held() as followed:
+            lose_worker(airflow, run_id, PRODUCER)
+            # For whatever starts a container of its own from now on.
+            deployment.give_memory(TOO_LITTLE)
+            airflow.until("the next try", lambda: AT_WORK in airflow.log(run_id, PRODUCER, 3))
+            assert FOLLOWS in airflow.log(run_id, PRODUCER, 3)
+            assert deployment.containers() == followed
+        state, states = airflow.end(run_id)
+
+        tries = airflow.tries(run_id)
+        assert (state, states[PRODUCER], tries[PRODUCER]) == ("failed", "success", 3)
+        assert "was killed" in airflow.log(run_id, PRODUCER, 1)
+        bad = {task for task, found in states.items() if found != "success"}
+        assert bad == {MODEL, "cross_model_tests", "record_partitions", "done"}
+        assert (states[MODEL], tries[MODEL]) == ("failed", 3)
+        assert "1023" in airflow.log(run_id, MODEL, 1)
+        for attempt in (2, 3):
+            assert OUT_OF_MEMORY in airflow.log(run_id, MODEL, attempt)
+        (alert,) = deployment.alerts()
+        assert f"Task {MODEL} of DAG game_analytics has failed, after 3 tries." in alert
+        assert OUT_OF_MEMORY in alert
+
+        deployment.give_memory(ENOUGH)
+        airflow.client.clear(run_id, MODEL)
+        state, states = airflow.end(run_id)
+    assert (state, set(states.values())) == ("success", {"success"})
+    assert deployment.alerts() == []
     commands = [
-        task["overrides"]["containerOverrides"][0]["command"]
-        for task in deployment.tasks("make_run__")
+        task["overrides"]["containerOverrides"][0]["command"] for task in deployment.tasks(run_id)
     ]
     # The tests that span nodes did not run beside a model that failed.
     started = sorted(" ".join(command[:2]) for command in commands)
-    assert started == ["dbt build", "dbt test", "follow --request", "follow --request"]
+    assert started == [*["dbt build"] * 3, "dbt test", *["follow --request"] * 2]
     compared = deployment.compared()
     assert compared.returncode == 0, compared.stdout + compared.stderr
-    (alone,) = [command for command in commands if command[:2] == ["dbt", "build"]]
-    assert alone[alone.index("--select") + 1].endswith(".rpt_ltv_overall")
+    alone = [command for command in commands if command[:2] == ["dbt", "build"]]
+    assert {command[command.index("--select") + 1].split(".")[-1] for command in alone} == {MODEL}
 
 
 def test_the_dag_of_the_state_machine_follows_an_execution(deployment: Deployment) -> None:

@@ -21,6 +21,8 @@ class Checkout:
 
     root: Path
     execution: str = "watcher"
+    seconds: float = 600
+    """How long a command may take."""
 
     @classmethod
     def make(cls, root: Path, execution: str = "watcher") -> Checkout:
@@ -59,7 +61,7 @@ class Checkout:
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=self.seconds,
             check=False,
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -13,7 +12,6 @@ import pytest
 
 pytest.importorskip("psycopg2", reason="runs in dbt's environment")
 
-from dbt import flags
 from include import build_lock
 from include.build_lock import LockedError, LockLostError
 from include.database import Database, open_database
@@ -185,16 +183,6 @@ def test_a_run_without_a_lock_gives_none_back(
     monkeypatch.setattr(sys, "argv", ["", "free", "--run-id", "builder"])
     assert build_lock.main() == 0
     assert "expires in 90 minutes: the warehouse cannot be reached" in capsys.readouterr().out
-
-
-def test_a_renewal_leaves_the_flags_of_a_dbt_that_builds(database: Database) -> None:
-    begin(database, "builder")
-    flags.set_from_args(Namespace(full_refresh=True), None)
-    before = flags.GLOBAL_FLAGS
-    build_lock.renew(database, SETTINGS, "builder")
-    with open_database(SETTINGS) as other:
-        build_lock.renew(other, SETTINGS, "builder")
-    assert flags.GLOBAL_FLAGS is before
 
 
 def test_of_many_that_begin_at_once_one_builds(database: Database) -> None:

@@ -77,7 +77,8 @@ class Ecs:
         if code is not None:
             container["exitCode"] = code  # type: ignore[assignment]
         newest = list(self.tasks.values())[-1]
-        newest |= {"lastStatus": "STOPPED", "containers": [container], **more}
+        newest |= {"lastStatus": "STOPPED", "desiredStatus": "STOPPED", **more}
+        newest["containers"] = [container]
 
     def list_tasks(self, *, startedBy: str, desiredStatus: str, **_: Any) -> dict[str, list[str]]:  # noqa: N803
         return {
@@ -89,7 +90,7 @@ class Ecs:
         }
 
     def describe_tasks(self, *, tasks: list[str], **_: Any) -> dict[str, list[Any]]:
-        return {"tasks": [self.tasks[arn] for arn in tasks], "failures": []}
+        return {"tasks": [self.tasks[arn] for arn in tasks if arn in self.tasks], "failures": []}
 
     def stop_task(self, *, task: str, **_: Any) -> None:
         self.tasks[task]["desiredStatus"] = "STOPPED"
@@ -146,8 +147,8 @@ class Run:
             get_task_states=lambda **asked: {asked["run_ids"][0]: self.states},
         )
 
-    def build(self, ecs: Ecs, attempt: int = 1) -> FargateBuildOperator:
-        """One try."""
+    def build(self, ecs: Ecs, attempt: int = 1, clears: int = 0) -> FargateBuildOperator:
+        """One try, after so many clears of tasks."""
         self.patch.setattr(tasks, "client", lambda: ecs)
         task = FargateBuildOperator(
             task_id="dbt_build", settings=self.settings, manifest=self.manifest, assets={}
@@ -159,7 +160,7 @@ class Run:
                 "ti": ti,
                 "run_id": ti.run_id,
                 "params": {},
-                "dag_run": SimpleNamespace(clear_number=0),
+                "dag_run": SimpleNamespace(clear_number=clears),
                 "task_state_store": SimpleNamespace(
                     get=self.store.get, set=lambda key, value: self.store.update({key: value})
                 ),
@@ -318,6 +319,45 @@ def test_the_next_try_follows_the_container_of_a_lost_worker(run: Run) -> None:
     threading.Thread(target=tells, args=(ecs, documents), daemon=True).start()
     run.build(ecs, attempt=2)
     assert ecs.asked == []
+    assert run.statuses() == {"a": "success", "b": "warn"}
+
+
+def lose(run: Run, ecs: Ecs) -> None:
+    """A try whose worker is lost as soon as it has started a container, which works on."""
+
+    class Lost(BaseException):
+        pass
+
+    def goes(*_: Any) -> None:
+        raise Lost
+
+    with run.patch.context() as patch, pytest.raises(Lost):
+        patch.setattr(FargateBuildOperator, "_told", goes)
+        run.build(ecs)
+    deadline = time.monotonic() + 5
+    while ecs.tasks[next(iter(ecs.tasks))]["lastStatus"] != "STOPPED":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_a_container_has_built_after_its_worker_was_lost_counts(run: Run) -> None:
+    ecs = Ecs(tells)
+    lose(run, ecs)
+    run.build(ecs, attempt=2)
+    assert len(ecs.asked) == 1
+    assert run.statuses() == {"a": "success", "b": "warn"}
+
+
+@pytest.mark.parametrize("why", ["it failed", "tasks were cleared", "ECS has forgotten it"])
+def test_a_lost_container_that_is_of_no_use_is_built_anew(run: Run, why: str) -> None:
+    ecs = Ecs(tells)
+    lose(run, ecs)
+    if why == "it failed":
+        ecs.end(137)
+    elif why == "ECS has forgotten it":
+        ecs.tasks.clear()
+    run.build(ecs, attempt=2, clears=int(why == "tasks were cleared"))
+    assert len(ecs.asked) == 2
     assert run.statuses() == {"a": "success", "b": "warn"}
 
 

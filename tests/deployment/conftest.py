@@ -1,0 +1,22 @@
+"""The account that the tests of a file share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.containers.engine import Engine
+
+if TYPE_CHECKING:
+    from tests.deployment.deployment import Deployment
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Deployment]:
+    """All of it, deployed; its module needs Airflow's environment."""
+    from tests.deployment.deployment import Deployment
+
+    with Deployment.make(tmp_path_factory.mktemp("account"), engine) as deployment:
+        yield deployment
