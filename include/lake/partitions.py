@@ -28,6 +28,7 @@ from include.lake.listing import Listing, Partition, list_lake
 from include.lake.sources import Source, sources
 from include.lake.storage import Lake, open_lake
 from include.manifest import Manifest
+from include.readers import let_readers_in
 from include.settings import Settings
 
 PARTITIONS = (
@@ -82,6 +83,7 @@ def find_run_days(
     check_ended(lake, declared)
     _create_tables(database, settings)
     with build_lock.taken(database, settings, run_id, lease):
+        let_readers_in(database, settings)
         return _find_run_days(database, settings, manifest, declared, lake, asked, run_id)
 
 
