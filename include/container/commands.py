@@ -25,7 +25,9 @@ LISTING_MINUTES = 30
 """How long finding the days of a first run may take."""
 
 
-def build_all(settings: Settings, run_id: str, report: Report) -> Result:
+def build_all(
+    settings: Settings, run_id: str, report: Report, *, full_refresh: bool = False
+) -> Result:
     """All that a run of the DAG does: preflight, days, freshness, dbt, the record of the days."""
     for check in (preflight.check_dbt, preflight.check_lake, preflight.check_warehouse):
         print(check(settings), flush=True)
@@ -37,7 +39,7 @@ def build_all(settings: Settings, run_id: str, report: Report) -> Result:
     try:
         # From here on what is killed keeps others out for a few minutes only.
         with build_lock.renewed(settings, run_id, interrupt, build_lock.RENEWED_MINUTES):
-            return _build_days(settings, run_id, report, manifest)
+            return _build_days(settings, run_id, report, manifest, full_refresh)
     finally:
         _free_lock(settings, run_id)
 
@@ -54,7 +56,9 @@ def _free_lock(settings: Settings, run_id: str) -> None:
         print(f"The lock could not be given back; it expires in {minutes} minutes: {error}")
 
 
-def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manifest) -> Result:
+def _build_days(
+    settings: Settings, run_id: str, report: Report, manifest: Manifest, full_refresh: bool
+) -> Result:
     stale = frozenset(stale_sources(settings, manifest, report.target))
     nodes = {
         node
@@ -78,6 +82,7 @@ def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manif
         if nodes == manifest.built
         else [manifest.selector(node) for node in sorted(nodes)],
         tests=tests,
+        full_refresh=full_refresh,
         catalog=True,
     )
     if nodes:
@@ -94,7 +99,7 @@ def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manif
         message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
         return Result(run_id, "failed", message, 1)
     with open_database(settings) as database:
-        record_build(database, settings, manifest, run_id=run_id)
+        record_build(database, settings, manifest, full_refresh=full_refresh, run_id=run_id)
     return Result(run_id, "success", report.summary(), 0)
 
 

@@ -141,7 +141,9 @@ def _find_run_days(
         [*done, *small_files(declared, listing)],
         [
             f"the SQL of {model.rsplit('.', 1)[-1]} changed since its rows were built; days that "
-            'are not touched keep the old result until `make build ARGS="--full-refresh"`.'
+            "are not touched keep the old result until a full refresh: `full_refresh` in the form "
+            'of a run by hand, the input {"full_refresh": true} of an execution of the state '
+            'machine, or `make build ARGS="--full-refresh"`.'
             for model in models
         ],
     )
