@@ -5,8 +5,9 @@
 
 **When `state_machine` is red**, the state machine has sent the alert with the failing models, and
 has retried what a retry can mend. Its link leads to the execution. Mend the models, then clear the
-task: it starts a new execution. Cleared while one runs, it follows that one. Marking it failed
-does not stop the execution: stop that in Step Functions, which gives the lock back.
+task: it starts a new execution, also when it was green. Cleared while one runs, it follows that
+one. Marking it failed does not stop the execution: stop that in Step Functions, which gives the
+lock back.
 """
 
 import os

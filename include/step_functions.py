@@ -35,6 +35,8 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
 
     A worker is needed only to start it and to tell its end. An execution that failed has sent its
     own alert: then none comes from here, and no retry, for the state machine has retried already.
+    A retry takes an execution that went well for its own (a worker was lost before it could say
+    so); a task that is cleared builds anew, also when it was green.
     """
 
     def __init__(self, *, settings: Settings, **kwargs: Any) -> None:
@@ -55,7 +57,7 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
                 "of include/aws/build.yaml."
             )
         number, status = self.last(context)
-        if status == "SUCCEEDED" and context["ti"].try_number > 1:
+        if status == "SUCCEEDED" and self.is_retry(context):
             self.log.info("The execution of an earlier try went well: %s.", self.arn)
             return self.arn
         if status in RUNNING:
@@ -103,6 +105,14 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
                 "then clear this task: it starts a new execution."
             )
         raise AirflowFailException(f"{self.arn} {status}: {cause}. Clear this task to start anew.")
+
+    def is_retry(self, context: Any) -> bool:
+        """Whether this is a retry; the first try, and the first one after a clear, are none.
+
+        A clear gives a task as many tries more as it has retries.
+        """
+        first_try = context["ti"].max_tries - self.retries + 1
+        return bool(context["ti"].try_number > first_try)
 
     def last(self, context: Any) -> tuple[int, str | None]:
         """The number of this run's last execution, and its status; 0 and None if it has none."""

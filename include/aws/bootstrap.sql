@@ -46,7 +46,8 @@ alter schema spectrum owner to dbt;
 
 -- Analysts read marts and reference data, and nothing with personal data in full. dbt makes its tables anew, so
 -- grants on tables would be lost: these are default privileges of what dbt makes. Spectrum needs temporary tables,
--- which everybody may make unless that was revoked.
+-- which everybody may make unless that was revoked. Others are named in GAME_ANALYTICS_READERS: each run grants them the
+-- usage of marts, and dbt its tables; who is to read reference data, too, gets it here.
 grant usage on schema marts to role analysts;
 grant usage on schema reference to role analysts;
 grant select on all tables in schema marts to role analysts;

@@ -1,6 +1,7 @@
 """`python -m include.container COMMAND`: what the dbt image runs (its entry point).
 
-build [--run-id ID]   all that a run of the DAG does, for Step Functions or by hand
+build [--run-id ID]   all that a run of the DAG does, for Step Functions or by hand; with
+                      --full-refresh incremental models are rebuilt whole
 follow --request URI  the part of a run that Airflow asks for in the file of this URI
 dbt …                 a command line of dbt, which Cosmos sends
 
@@ -90,7 +91,9 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
         try:
             check_project()
             if asked.command == "build":
-                result = commands.build_all(settings, asked.run_id, report)
+                result = commands.build_all(
+                    settings, asked.run_id, report, full_refresh=asked.full_refresh
+                )
             elif asked.command == "follow":
                 result = commands.follow(settings, report)
             else:
@@ -147,6 +150,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     kinds = parser.add_subparsers(dest="command", required=True)
     build = kinds.add_parser("build")
     build.add_argument("--run-id", type=name, default=own)
+    build.add_argument("--full-refresh", action="store_true")
     build.set_defaults(root="")
     follow = kinds.add_parser("follow")
     follow.add_argument("--request", type=folder_of_request, required=True, dest="root")

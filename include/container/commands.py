@@ -26,7 +26,9 @@ LISTING_MINUTES = 30
 """How long finding the days of a first run may take."""
 
 
-def build_all(settings: Settings, run_id: str, report: Report) -> Result:
+def build_all(
+    settings: Settings, run_id: str, report: Report, *, full_refresh: bool = False
+) -> Result:
     """All that a run of the DAG does: preflight, days, freshness, dbt, the record of the days."""
     # As Airflow tells it: queries are labelled with it, for WLM's queue and the cost of a run.
     os.environ |= {"AIRFLOW_CTX_DAG_ID": "game_analytics", "AIRFLOW_CTX_DAG_RUN_ID": run_id}
@@ -35,12 +37,19 @@ def build_all(settings: Settings, run_id: str, report: Report) -> Result:
     print(preflight.check_manifest(), flush=True)
     manifest = Manifest.read()
     with open_database(settings) as database:
-        found = find_run_days(database, settings, manifest, run_id=run_id, lease=LISTING_MINUTES)
+        found = find_run_days(
+            database,
+            settings,
+            manifest,
+            run_id=run_id,
+            lease=LISTING_MINUTES,
+            full_refresh=full_refresh,
+        )
     print(found, flush=True)
     try:
         # From here on what is killed keeps others out for a few minutes only.
         with build_lock.renewed(settings, run_id, interrupt, build_lock.RENEWED_MINUTES):
-            return _build_days(settings, run_id, report, manifest)
+            return _build_days(settings, run_id, report, manifest, full_refresh)
     finally:
         build_lock.give_back(settings, run_id, build_lock.RENEWED_MINUTES)
 
@@ -54,7 +63,9 @@ def exit_code(messages: Iterable[str]) -> int:
     return next(code for code in (1, LOGIN_REFUSED, TRY_AGAIN) if code in codes)
 
 
-def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manifest) -> Result:
+def _build_days(
+    settings: Settings, run_id: str, report: Report, manifest: Manifest, full_refresh: bool
+) -> Result:
     stale = frozenset(stale_sources(settings, manifest, report.target))
     nodes = {
         node
@@ -78,6 +89,7 @@ def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manif
         if nodes == manifest.built
         else [manifest.selector(node) for node in sorted(nodes)],
         tests=tests,
+        full_refresh=full_refresh,
         catalog=True,
     )
     if nodes:
@@ -91,7 +103,7 @@ def _build_days(settings: Settings, run_id: str, report: Report, manifest: Manif
         message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
         return Result(run_id, "failed", message, 1)
     with open_database(settings) as database:
-        record_build(database, settings, manifest, run_id=run_id)
+        record_build(database, settings, manifest, full_refresh=full_refresh, run_id=run_id)
     return Result(run_id, "success", report.summary(), 0)
 
 

@@ -29,6 +29,7 @@ from include.lake.listing import Listing, Partition, list_lake
 from include.lake.sources import Source, sources
 from include.lake.storage import Lake, open_lake
 from include.manifest import Manifest
+from include.readers import let_readers_in
 from include.settings import Settings
 
 PARTITIONS = (
@@ -88,6 +89,7 @@ def find_run_days(
     check_ended(lake, declared)
     _create_tables(database, settings)
     with build_lock.taken(database, settings, run_id, lease):
+        let_readers_in(database, settings)
         return _find_run_days(
             database, settings, manifest, declared, lake, asked, run_id, full_refresh
         )
@@ -160,8 +162,9 @@ def _find_run_days(
             *warnings,
             *(
                 f"the SQL of {model.rsplit('.', 1)[-1]} changed since its rows were built; days "
-                "that are not touched keep the old result until `make build "
-                'ARGS="--full-refresh"`.'
+                "that are not touched keep the old result until a full refresh: `full_refresh` in "
+                'the form of a run by hand, the input {"full_refresh": true} of an execution of '
+                'the state machine, or `make build ARGS="--full-refresh"`.'
                 for model in models
             ),
         ],

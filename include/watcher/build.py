@@ -299,7 +299,7 @@ def run_dbt(request: Request, settings: Settings, publish: Callable[[News], None
         tests = [test for test in manifest.tests_across() if manifest.name(test) in request.tests]
         newsroom.follow(tests, CROSS_MODEL_TESTS)
         with all_results(Path(request.artifacts)):
-            newsroom.close(dbt.invoke(["test", "--select", *request.tests, *flags, *common]))
+            newsroom.close(dbt.invoke(["test", "--select", *request.tests, *common]))
     if built.success and request.catalog:
         described = dbt.invoke(["--quiet", "docs", "generate", "--no-compile", *common])
         if isinstance(described.exception, KeyboardInterrupt):

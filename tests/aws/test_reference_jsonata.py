@@ -119,7 +119,9 @@ def test_every_decision() -> None:
         {"name": one.name, "cause": one.cause, "error": one.error, "tries": one.tries, "result": {}}
         for one in CASES
     ]
-    asked.append(asked[0] | {"name": "with-ré<sult>", "result": result})
+    asked.append(
+        asked[0] | {"name": "with-ré<sult>", "result": result, "input": {"full_refresh": True}}
+    )
     ran = subprocess.run(
         [ENVIRONMENT / "bin" / "node", ROOT / "tests/aws/evaluate.js", REFERENCE],
         input=json.dumps({"machine": json.loads(MACHINE.read_text()), "cases": asked}),
@@ -135,6 +137,8 @@ def test_every_decision() -> None:
     for case, one in zip(CASES, found, strict=True):
         assert one["said"]["summary"].startswith(case.summary), case.name
         assert one["seconds"] == min(900, 60 * 2 ** (case.tries - 1))
+    assert found[0]["command"] == ["build", "--run-id", "failed"]
+    assert named["command"] == ["build", "--run-id", "with-ré<sult>", "--full-refresh"]
     stream = f"stream dbt/dbt/{TASK.rsplit('/', 1)[1]}"
     assert stream in found[0]["message"]
     assert "stream" not in found[-2]["message"]

@@ -189,11 +189,11 @@ def inbox(emulator: MiniStack) -> str:
     return queue
 
 
-def execute(emulator: MiniStack, run: str) -> dict[str, Any]:
+def execute(emulator: MiniStack, run: str, given: str = "{}") -> dict[str, Any]:
     """Start the machine and wait for its end."""
     client = emulator.client("stepfunctions")
     machine = stacks.outputs(emulator, "build")["StateMachineArn"]
-    arn = client.start_execution(stateMachineArn=machine, name=run)["executionArn"]
+    arn = client.start_execution(stateMachineArn=machine, name=run, input=given)["executionArn"]
     found: dict[str, Any] = wait_for(lambda: done(client.describe_execution(executionArn=arn)))
     return found
 
@@ -283,6 +283,30 @@ def test_what_ecs_is_asked_for(emulator: MiniStack, scripts: Path) -> None:
     assert asked["overrides"]["containerOverrides"] == [
         {"name": "dbt", "command": ["build", "--run-id", "asked-once"]}
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("asked-for", {"full_refresh": True}, ["--full-refresh"]),
+        ("as-text", {"full_refresh": "true"}, ["--full-refresh"]),
+        ("not-asked-for", {"full_refresh": False}, []),
+        ("of-a-schedule", {"time": "2026-11-28T04:30:00Z"}, []),
+        ("no-object", ["full_refresh"], []),
+    ],
+)
+def test_a_full_refresh_is_asked_for_by_the_input(
+    emulator: MiniStack, scripts: Path, name: str, given: Any, words: list[str]
+) -> None:
+    # The second try is as the first one.
+    script = [{"exit": 75, "result": LOCKED, "result_at": RESULT.format(run=name)}, GOOD]
+    (scripts / f"{name}.json").write_text(json.dumps(script))
+    assert execute(emulator, name, json.dumps(given))["status"] == "SUCCEEDED"
+    lines = (scripts / f"{name}.asked").read_text().splitlines()
+    command = {"name": "dbt", "command": ["build", "--run-id", name, *words]}
+    for line in lines:
+        assert json.loads(line)["overrides"]["containerOverrides"] == [command]
+    assert len(lines) == 2
 
 
 def test_a_task_of_ecs_itself(emulator: MiniStack, inbox: str) -> None:

@@ -41,7 +41,7 @@ class Pair:
 
     def __init__(self, root: Path, login: Login, bucket: Bucket, prefix: str) -> None:
         self.lake = root / "lake"
-        settings = {"schema_prefix": prefix, "readers": "role:analysts"}
+        settings = {"schema_prefix": prefix, "readers": "role:analysts,group:bi,user:rita"}
         self.duckdb = Warehouse(self.lake, root, schema_prefix=prefix)
         self.redshift = RedshiftWarehouse(bucket, login(prefix), **settings)
         self.bucket = bucket
@@ -84,8 +84,16 @@ def one_format(lake: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pair(
-    tmp_path_factory: pytest.TempPathFactory, login: Login, make_bucket: Callable[[], Bucket]
+    tmp_path_factory: pytest.TempPathFactory,
+    cluster: Cluster,
+    login: Login,
+    make_bucket: Callable[[], Bucket],
 ) -> Pair:
+    with cluster.superuser() as superuser, superuser.cursor() as cursor:
+        cursor.execute(
+            "create role bi; create role bo login password 'Bo-of-the-group-1' in role bi"
+        )
+        cursor.execute("create role rita login password 'Rita-the-reader-1'")
     pair = Pair(tmp_path_factory.mktemp("parity"), login, make_bucket(), "parity_")
     write_sample(pair.lake, SAMPLE)
     write_hostile(pair.lake)
@@ -125,6 +133,16 @@ def test_analysts_read_the_marts_and_nothing_else(pair: Pair, cluster: Cluster) 
                 database.rows(f"select count(*) from parity_{hidden} where 1 = 0")
         with pytest.raises(UserError, match="permission denied"):
             database.execute("delete from parity_marts.rpt_daily_kpis")
+
+
+@pytest.mark.parametrize("user", ["bo:Bo-of-the-group-1", "rita:Rita-the-reader-1"])
+def test_readers_read_the_marts(pair: Pair, user: str) -> None:
+    name, _, password = user.partition(":")
+    login = pair.redshift.variables | {"REDSHIFT_USERNAME": name, "REDSHIFT_PASSWORD": password}
+    with environment(login), redshift.connected() as database:
+        assert database.rows("select count(*) from parity_marts.rpt_daily_kpis") != [(0,)]
+        with pytest.raises(UserError, match="permission denied"):
+            database.rows("select count(*) from parity_intermediate.int_events where 1 = 0")
 
 
 def test_a_second_run_with_nothing_new(pair: Pair) -> None:

@@ -16,6 +16,7 @@ from include.settings import Settings
 from include.step_functions import BuildExecutionOperator, execution_name
 
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:game-analytics-build"
+RETRIES = 2
 RUN = "scheduled__2026-11-28T04:30:00+00:00"
 
 
@@ -54,6 +55,7 @@ def context() -> dict[str, Any]:
         task_id="state_machine",
         run_id=RUN,
         try_number=1,
+        max_tries=RETRIES,
         xcom_push=lambda **_: None,
     )
     return {"ti": ti, "task_instance": ti, "run_id": RUN}
@@ -66,7 +68,7 @@ def operator(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> BuildExecutio
     monkeypatch.setattr(StepFunctionHook, "conn_region_name", "eu-west-1")
     monkeypatch.setattr(StepFunctionHook, "conn_partition", "aws")
     settings = Settings(state_machine_arn=MACHINE)
-    return BuildExecutionOperator(task_id="state_machine", settings=settings)
+    return BuildExecutionOperator(task_id="state_machine", settings=settings, retries=RETRIES)
 
 
 def followed(task: BuildExecutionOperator, context: Any) -> str:
@@ -161,6 +163,19 @@ def test_a_later_try_takes_one_that_went_well_for_its_own(
     machine = Machine("SUCCEEDED")
     assert operator(monkeypatch, machine).execute(context).endswith("-1")
     assert len(machine.states) == 1
+
+
+def test_a_task_that_is_cleared_builds_anew(monkeypatch: pytest.MonkeyPatch, context: Any) -> None:
+    # As Airflow counts: the second try, and two more if that one fails.
+    context["ti"].try_number, context["ti"].max_tries = 2, 1 + RETRIES
+    machine = Machine("SUCCEEDED")
+    task = operator(monkeypatch, machine)
+    assert followed(task, context) == "2"
+    machine.states = dict.fromkeys(machine.states, "SUCCEEDED")
+    # Its retry is one.
+    context["ti"].try_number = 3
+    assert task.execute(context).endswith("-2")
+    assert len(machine.states) == 2
 
 
 def test_without_an_arn_it_says_which_setting_is_empty(context: Any) -> None:

@@ -70,7 +70,7 @@ def built(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, behave: Callable[[Report], Result]
 ) -> int:
     """The exit code of a `build` that does this."""
-    monkeypatch.setattr(commands, "build_all", lambda _, __, report: behave(report))
+    monkeypatch.setattr(commands, "build_all", lambda _, __, report, **___: behave(report))
     return run(["build", "--run-id", "r"], settings, Stop())
 
 
@@ -132,12 +132,30 @@ def test_a_lock_that_cannot_be_given_back_hides_no_outcome(
     assert "expires in 15 minutes: the warehouse cannot be reached" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("words", [[], ["--full-refresh"]])
+def test_a_full_refresh_is_one_for_dbt_and_in_the_record(
+    on_redshift: Callable[[list[News]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    words: list[str],
+) -> None:
+    on_redshift([])
+    asked: list[bool] = []
+    recorded: list[bool] = []
+    monkeypatch.setattr(commands, "run_dbt", lambda request, *_: asked.append(request.full_refresh))
+    monkeypatch.setattr(
+        commands, "record_build", lambda *_, full_refresh, **__: recorded.append(full_refresh)
+    )
+    assert run(["build", "--run-id", "r", *words], settings, Stop()) == 0
+    assert asked == recorded == [bool(words)]
+
+
 def test_what_a_stop_broke_is_told_as_a_stop(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
 ) -> None:
     stop = Stop()
 
-    def behave(*_: object) -> Result:
+    def behave(*_: object, **__: object) -> Result:
         # dbt's parse takes the interrupt, and has failed then.
         stop.signal = signal.SIGTERM
         raise UserError("dbt cannot parse the project: .")
@@ -153,7 +171,7 @@ def test_who_lost_the_lock_is_told_so_and_not_of_a_stop(
 ) -> None:
     stop = Stop()
 
-    def behave(*_: object) -> Result:
+    def behave(*_: object, **__: object) -> Result:
         stop.signal = signal.SIGINT
         raise LockLostError("the days of this run were replaced by those of other: start anew.")
 
@@ -177,7 +195,7 @@ def test_a_stop_while_it_reports_does_not_cost_the_report(
     real = DocumentsInFolder.write
     monkeypatch.setattr(DocumentsInFolder, "write", write)
     good = Result("r", "success", "1 nodes built", 0)
-    monkeypatch.setattr(commands, "build_all", lambda *_: good)
+    monkeypatch.setattr(commands, "build_all", lambda *_, **__: good)
     assert run(["build", "--run-id", "r"], settings, stop) == 0
     assert stop.signal == signal.SIGTERM
     assert result_of(tmp_path)["status"] == "success"

@@ -118,6 +118,12 @@ def test_every_node_is_told_once_with_its_tests(build: Build) -> None:
     assert not {"rows", "sql"} & set(warned)
 
 
+def test_a_full_refresh_has_its_tests_too(build: Build) -> None:
+    code, news = build.ask(tests=["assert_no_event_is_lost"], full_refresh=True)
+    assert code == 0
+    assert news["cross_model_tests"]["status"] == news["int_events"]["status"] == "success"
+
+
 def test_a_failed_test_tells_its_rows_and_what_hangs_on_it_is_skipped(build: Build) -> None:
     build.load("(1, 'login'), (1, 'logout')")
     code, news = build.ask(tests=["assert_no_event_is_lost"])
