@@ -133,7 +133,7 @@ def test_a_lock_that_cannot_be_given_back_hides_no_outcome(
 
 
 @pytest.mark.parametrize("words", [[], ["--full-refresh"]])
-def test_a_full_refresh_is_one_for_dbt_and_in_the_record(
+def test_a_full_refresh_is_one_of_every_step(
     on_redshift: Callable[[list[News]], None],
     monkeypatch: pytest.MonkeyPatch,
     settings: Settings,
@@ -141,13 +141,13 @@ def test_a_full_refresh_is_one_for_dbt_and_in_the_record(
 ) -> None:
     on_redshift([])
     asked: list[bool] = []
-    recorded: list[bool] = []
+    for step in ("find_run_days", "record_build"):
+        monkeypatch.setattr(
+            commands, step, lambda *_, full_refresh, **__: asked.append(full_refresh)
+        )
     monkeypatch.setattr(commands, "run_dbt", lambda request, *_: asked.append(request.full_refresh))
-    monkeypatch.setattr(
-        commands, "record_build", lambda *_, full_refresh, **__: recorded.append(full_refresh)
-    )
     assert run(["build", "--run-id", "r", *words], settings, Stop()) == 0
-    assert asked == recorded == [bool(words)]
+    assert asked == [bool(words)] * 3
 
 
 def test_what_a_stop_broke_is_told_as_a_stop(
