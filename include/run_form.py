@@ -114,16 +114,17 @@ class RunForm:
         return [*selection, *(["--exclude", self.exclude] if self.exclude else [])]
 
     def refresh(self) -> list[str]:
-        """The argument for a full refresh, the same for dbt and for `include.lake record`."""
+        """The argument for a full refresh, the same for dbt and for the steps around it."""
         return ["--full-refresh"] if self.full_refresh else []
 
     def days(self) -> list[str]:
         """The arguments of `include.lake partitions`."""
-        return ["--from", str(self.first_day), "--to", str(self.last_day)] if self.first_day else []
+        asked = ["--from", str(self.first_day), "--to", str(self.last_day)]
+        return [*self.refresh(), *(asked if self.first_day else [])]
 
     def arguments(self) -> list[str]:
         """The arguments of `include.preflight`, but for the folder of a dry run."""
-        return [*self.selection(), *self.refresh(), *self.days()]
+        return [*self.selection(), *self.days()]
 
 
 def skip_reason(

@@ -83,10 +83,15 @@ def generate(
 @lake.command()
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day to rebuild.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day to rebuild.")
+@click.option("--full-refresh", is_flag=True, help="The build will be one with --full-refresh.")
 @click.option("--run-id", default="", help="Whose days these are; record must be told the same.")
 @click.pass_obj
 def partitions(
-    settings: Settings, first: datetime | None, last: datetime | None, run_id: str
+    settings: Settings,
+    first: datetime | None,
+    last: datetime | None,
+    full_refresh: bool,
+    run_id: str,
 ) -> None:
     """Find the days that arrived since the last build (or take those asked for); make the views."""
     from include.database import open_database
@@ -102,7 +107,11 @@ def partitions(
     if not settings.is_s3:
         finish_landings(Path(settings.lake))
     with open_database(settings) as database:
-        print(find_run_days(database, settings, Manifest.read(), asked, run_id))
+        print(
+            find_run_days(
+                database, settings, Manifest.read(), asked, run_id, full_refresh=full_refresh
+            )
+        )
 
 
 @lake.command()

@@ -23,6 +23,7 @@ from datetime import UTC, date, datetime, timedelta
 from include import build_lock
 from include.database import Database
 from include.lake.compaction import check_ended
+from include.lake.expiry import days_to_keep, is_incremental
 from include.lake.files import check_files, small_files
 from include.lake.listing import Listing, Partition, list_lake
 from include.lake.sources import Source, sources
@@ -53,14 +54,16 @@ class RunDays:
     warnings: list[str]
 
     def __str__(self) -> str:
-        lines = [
-            f"{source}: {len(days)} day{'s' if len(days) != 1 else ''}"
-            + (f" from {days[0]} to {days[-1]}" if days else "")
-            for source, days in self.days.items()
-        ]
+        lines = [f"{source}: {_span(days)}" for source, days in self.days.items()]
         return "\n".join(
             [*self.done, *lines, *(f"warning: {warning}" for warning in self.warnings)]
         )
+
+
+def _span(days: list[str]) -> str:
+    return f"{len(days)} day{'s' if len(days) != 1 else ''}" + (
+        f" from {days[0]} to {days[-1]}" if days else ""
+    )
 
 
 def find_run_days(
@@ -70,19 +73,24 @@ def find_run_days(
     asked: tuple[date, date] | None = None,
     run_id: str = "",
     lease: int = build_lock.LEASE_MINUTES,
+    *,
+    full_refresh: bool = False,
 ) -> RunDays:
     """List the lake, create the external tables, and write the run's days to the warehouse.
 
     The days are those whose files changed since the last successful build, or the days `asked` for
-    (first and last). On Redshift the run takes the build's lock, for so many minutes. Raises
-    UserError for a lake that cannot be read, LockedError while another run builds.
+    (first and last); a `full_refresh` looks at the whole lake. On Redshift the run takes the
+    build's lock, for so many minutes. Raises UserError for a lake that cannot be read, LockedError
+    while another run builds.
     """
     declared = sources(manifest)
     lake = open_lake(settings)
     check_ended(lake, declared)
     _create_tables(database, settings)
     with build_lock.taken(database, settings, run_id, lease):
-        return _find_run_days(database, settings, manifest, declared, lake, asked, run_id)
+        return _find_run_days(
+            database, settings, manifest, declared, lake, asked, run_id, full_refresh
+        )
 
 
 def _find_run_days(
@@ -93,6 +101,7 @@ def _find_run_days(
     lake: Lake,
     asked: tuple[date, date] | None,
     run_id: str,
+    full_refresh: bool,
 ) -> RunDays:
     schema = f"{settings.schema_prefix}operations"
     logic = logic_checksums(manifest, settings)
@@ -101,13 +110,17 @@ def _find_run_days(
     )
     changed = {node for node, checksum in logic.items() if recorded.get(node, checksum) != checksum}
     affected = _sources_of_changed_seeds(manifest, changed)
-    # Days that are asked for, and all days of a changed seed, may lie before the bound.
     built = _read(database, f"{schema}.built_partitions")
-    since = None if asked or affected else _since(database, settings, schema)
+    late = _since(database, settings, schema)
+    # Days that are asked for, and all days of a changed seed, may lie before the bound.
+    since = None if asked or affected or full_refresh else late
     listing = list_lake(lake, declared, since)
+    # What has gone before the bound is only seen by a run that looks there.
+    kept = {} if since else days_to_keep(manifest, built, listing.partitions, late)
     partitioned = [source for source in declared if source.partition_columns]
 
     days: dict[str, list[str]] = {}
+    warnings: list[str] = []
     for source in partitioned:
         now = {p.day: p for p in listing.partitions if p.source == source.name}
         then = {
@@ -121,7 +134,13 @@ def _find_run_days(
             touched = set(now) | set(then)
         else:
             touched = {day for day in now | then if now.get(day) != then.get(day)}
-        days[source.name] = sorted(touched)
+        days[source.name] = sorted(touched - kept.get(source.name, set()))
+        if left := sorted(touched & kept.get(source.name, set())):
+            warnings.append(
+                f"{source.name}: the rows of {_span(left)} stay as they were built, since files of "
+                "these days, or of those beside them, are no longer in the lake; to build them "
+                "again, put the files back."
+            )
     _check_files(lake, settings, declared, listing, days, built)
     done = _create_external_tables(database, settings, lake, declared, listing, since)
     with database.transaction():
@@ -138,9 +157,13 @@ def _find_run_days(
         days,
         [*done, *small_files(declared, listing)],
         [
-            f"the SQL of {model.rsplit('.', 1)[-1]} changed since its rows were built; days that "
-            'are not touched keep the old result until `make build ARGS="--full-refresh"`.'
-            for model in models
+            *warnings,
+            *(
+                f"the SQL of {model.rsplit('.', 1)[-1]} changed since its rows were built; days "
+                "that are not touched keep the old result until `make build "
+                'ARGS="--full-refresh"`.'
+                for model in models
+            ),
         ],
     )
 
@@ -209,7 +232,7 @@ def logic_checksums(manifest: Manifest, settings: Settings) -> dict[str, str]:
     for unique_id, node in manifest.nodes.items():
         if node["resource_type"] == "seed":
             checksums[unique_id] = node["checksum"]["checksum"]
-        elif _is_incremental(node):
+        elif is_incremental(node):
             # A row without a currency has the reporting currency, as it was when it was built.
             digest = hashlib.sha256(settings.reporting_currency.encode())
             views = [
@@ -234,18 +257,13 @@ def logic_checksums(manifest: Manifest, settings: Settings) -> dict[str, str]:
     return checksums
 
 
-def _is_incremental(node: Mapping[str, object]) -> bool:
-    config = node["config"]
-    return isinstance(config, Mapping) and config.get("materialized") == "incremental"
-
-
 def _sources_of_changed_seeds(manifest: Manifest, changed: Iterable[str]) -> set[str]:
     """The partitioned sources whose days an incremental model must replace, as its seed changed."""
     seeds = {node for node in changed if node.startswith("seed.")}
     return {
         source
         for unique_id, node in manifest.nodes.items()
-        if _is_incremental(node) and seeds & set(manifest.ancestors(unique_id))
+        if is_incremental(node) and seeds & set(manifest.ancestors(unique_id))
         for source in node["config"]["meta"]["replaced_days"]["sources"]
     }
 

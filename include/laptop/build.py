@@ -25,7 +25,8 @@ def build(settings: Settings, arguments: list[str]) -> int:
     with lock.hold("make build"):
         manifest.make(settings)
         in_dbt_environment(settings, "include.preflight")
-        in_dbt_environment(settings, "include.lake", "partitions", *run)
+        refresh = ["--full-refresh"] if {"--full-refresh", "-f"} & set(arguments) else []
+        in_dbt_environment(settings, "include.lake", "partitions", *run, *refresh)
         try:
             return _build(settings, arguments, run)
         finally:

@@ -131,10 +131,14 @@ class Warehouse:
         # Paths are read by each build anew; every other setting may be rendered while dbt parses.
         return _parsed(tuple(sorted(self.variables_of_parse.items())), self.project)
 
-    def find(self, asked: tuple[date, date] | None = None) -> Mapping[str, list[str]]:
+    def find(
+        self, asked: tuple[date, date] | None = None, *, full_refresh: bool = False
+    ) -> Mapping[str, list[str]]:
         """The first step of a run; returns the days it found touched (or asked for), by source."""
         with self.opened() as database:
-            return find_run_days(database, self.settings, self._parsed[1], asked).days
+            return find_run_days(
+                database, self.settings, self._parsed[1], asked, full_refresh=full_refresh
+            ).days
 
     def dbt(self, *arguments: str) -> dict[str, str]:
         """One `dbt build`; returns what dbt says of each node that failed, by name."""
@@ -180,10 +184,11 @@ class Warehouse:
 
     def build(self, *arguments: str) -> Mapping[str, list[str]]:
         """A whole run, which must succeed; returns the days that it found touched, by source."""
-        days = self.find()
+        full_refresh = "--full-refresh" in arguments
+        days = self.find(full_refresh=full_refresh)
         failed = self.dbt(*arguments)
         assert not failed, failed
-        self.record(full_refresh="--full-refresh" in arguments)
+        self.record(full_refresh=full_refresh)
         return days
 
     def query(self, sql: str, *values: object) -> list[Row]:

@@ -14,6 +14,7 @@ pytest.importorskip("dbt.adapters.duckdb", reason="runs in the dbt environment")
 
 from dbt.cli.main import dbtRunner
 
+from include.lake.expiry import is_incremental, reads_lake
 from include.lake.sources import sources
 from include.manifest import Manifest
 from include.settings import ROOT, Settings
@@ -117,6 +118,21 @@ def test_each_mart_has_a_contract(built: list[Mapping[str, Any]]) -> None:
         for name, column in mart["columns"].items()
         if not column["data_type"]
     ] == []
+
+
+def test_no_full_refresh_of_what_is_read_from_the_lake_loses_days(manifest: Manifest) -> None:
+    hooked = {
+        manifest.name(unique_id)
+        for unique_id in manifest.built
+        for hook in manifest.nodes[unique_id]["config"].get("pre-hook", ())
+        if "refuse_to_lose_days()" in hook["sql"]
+    }
+    assert hooked == {
+        manifest.name(unique_id)
+        for unique_id in manifest.built
+        if is_incremental(manifest.nodes[unique_id]) and reads_lake(manifest, unique_id)
+    }
+    assert "int_events" in hooked
 
 
 def test_each_incremental_model_says_which_days_it_replaces(

@@ -31,7 +31,7 @@ def test_each_argument_is_one_word_of_a_command() -> None:
     selection = ["--select", "+fct_bets $(rm)", "--exclude", "tag:pii,config.materialized:table"]
     assert form.selection() == selection
     assert form.refresh() == ["--full-refresh"]
-    assert form.days() == []
+    assert form.days() == ["--full-refresh"]
     assert form.arguments() == [*selection, "--full-refresh"]
     assert form.dry_run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -77,9 +78,19 @@ def manifest(seed: str = "s1", view: str = "v1", model: str = "m1", macro: str =
     )
 
 
-def event_file(lake: Path, day: str, name: str = "a", rows: int = 1) -> Path:
+def with_neighbours(of: Manifest) -> Manifest:
+    """The same, where a touched day replaces the one before it and the one after it."""
+    of.nodes["model.p.int_events"]["config"]["meta"]["replaced_days"].update(before=1, after=1)
+    return of
+
+
+def event_folder(lake: Path, day: str) -> Path:
     year, month, of_month = day.split("-")
-    path = lake / f"raw_events/year={year}/month={month}/day={of_month}/{name}.parquet"
+    return lake / f"raw_events/year={year}/month={month}/day={of_month}"
+
+
+def event_file(lake: Path, day: str, name: str = "a", rows: int = 1) -> Path:
+    path = event_folder(lake, day) / f"{name}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     duckdb.sql(f"copy (select 'x' as value from range({rows})) to '{path}' (format parquet)")
     return path
@@ -98,9 +109,16 @@ class Build:
         of: Manifest | None = None,
         asked: tuple[date, date] | None = None,
         run_id: str = "",
+        *,
+        full_refresh: bool = False,
     ) -> list[str]:
         found = find_run_days(
-            DuckDB(self.connection), self.settings, of or manifest(), asked, run_id
+            DuckDB(self.connection),
+            self.settings,
+            of or manifest(),
+            asked,
+            run_id,
+            full_refresh=full_refresh,
         )
         self.warnings = found.warnings
         written = self.connection.execute(
@@ -232,6 +250,69 @@ def test_a_changed_seed_waits_for_a_run_of_all_its_days(tmp_path: Path) -> None:
     build.record(changed)
     # Also days before the bound on late days.
     assert build.touched(changed) == ["2026-09-01", "2026-09-02"]
+
+
+class Years(Build):
+    """A lake built on thirty days, of which the first ten have expired, and the next one half."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, late_days="3")
+        first = datetime.now(UTC).date() - timedelta(days=30)
+        self.days = [str(first + timedelta(days=number)) for number in range(30)]
+        for day in self.days:
+            early = event_file(self.lake, day, "early")
+            os.utime(early, (1_700_000_000, 1_700_000_000))
+            event_file(self.lake, day, "late")
+        assert self.touched() == self.days
+        self.record()
+        for day in self.days[:10]:
+            shutil.rmtree(event_folder(self.lake, day))
+        (event_folder(self.lake, self.days[10]) / "early.parquet").unlink()
+
+
+def test_a_changed_seed_keeps_what_was_made_of_days_that_expired(tmp_path: Path) -> None:
+    build = Years(tmp_path)
+    # The last of the days that are left of the lake reach two days into those that are gone.
+    changed = with_neighbours(manifest(seed="s2"))
+    assert build.touched(changed) == build.days[13:]
+    span = f"13 days from {build.days[0]} to {build.days[12]}"
+    assert build.warnings[0].startswith(f"raw_events: the rows of {span} stay as they were built")
+    build.record(changed)
+    assert build.touched(changed) == []
+    # They are still known to have been built.
+    assert build.touched(manifest(seed="s3")) == build.days[11:]
+
+
+def test_days_that_are_asked_for_and_expired_stay(tmp_path: Path) -> None:
+    build = Years(tmp_path)
+    asked = (date.fromisoformat(build.days[0]), date.fromisoformat(build.days[14]))
+    assert build.touched(asked=asked) == build.days[11:15]
+    assert "11 days" in build.warnings[0]
+
+
+def test_a_day_that_goes_within_the_late_days_was_taken_back(tmp_path: Path) -> None:
+    build = Years(tmp_path)
+    shutil.rmtree(event_folder(build.lake, build.days[-1]))
+    assert build.touched(manifest(seed="s2"))[-1] == build.days[-1]
+    # With no bound the marts hold what the lake holds.
+    build.settings = replace(build.settings, late_days="")
+    assert build.touched(manifest(seed="s2")) == build.days
+    assert build.warnings == []
+
+
+def test_files_that_were_merged_have_not_expired(tmp_path: Path) -> None:
+    build = Years(tmp_path)
+    folder = event_file(build.lake, build.days[15], "merged").parent
+    (folder / "early.parquet").unlink()
+    (folder / "late.parquet").unlink()
+    assert build.touched(manifest(seed="s2")) == build.days[11:]
+
+
+def test_a_full_refresh_looks_at_the_whole_lake(tmp_path: Path) -> None:
+    build = Years(tmp_path)
+    event_file(build.lake, build.days[20], "after the bound")
+    assert build.touched() == []
+    assert build.touched(full_refresh=True) == [build.days[20]]
 
 
 def test_a_run_does_not_record_the_days_of_another(build: Build) -> None:

@@ -61,6 +61,11 @@ def test_dbt_that_builds_nothing_is_not_recorded(
     assert build.build(Settings(), ["--help"]) == 0
     assert commands[-1][-1] == "--help"
     assert capsys.readouterr().out == "Not recorded as built: dbt has built nothing.\n"
+    assert "--full-refresh" not in commands[1]
+    assert build.build(Settings(), ["--full-refresh"]) == 0
+    # The first step looks at the whole lake then.
+    listing = next(command for command in reversed(commands) if "partitions" in command)
+    assert "--full-refresh" in listing
 
 
 def test_a_quote_that_is_not_closed_is_one_sentence(
