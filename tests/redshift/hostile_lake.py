@@ -92,6 +92,10 @@ def write_hostile(root: Path) -> None:
         )  # fmt: skip
     for at in ("2025-12-31T23:59:59", "2026-01-01T00:00:00", "2026-01-01T00:00:01"):
         lake.event(at, application_id="h", user_id="midnight", session_id="s")
+    for day in ("2025-12-30", "2025-12-31", "2026-01-01"):
+        # Cut at midnight, when a date goes behind the id.
+        for length in (1009, 1010, 1020):
+            lake.event(f"{day}T01:00:00", application_id="h", user_id="s", session_id="s" * length)
     for document in (
         "{}", "[]", '"{}"', '"[1]"', "null", "true", "1", '""', '"', "", " ", "{", '{"user_id":}',
         '{"user_id": null}', '{"user_id": ""}', '{"user_id": " "}', '{"user_id": 7}',
