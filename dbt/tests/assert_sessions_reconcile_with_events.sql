@@ -1,5 +1,5 @@
 -- Every event with a known player belongs to exactly one session.
-{# Of all days: a session has two, so that a loss beside a run's days is in no single day's counts. #}
+{# Of all days: a session has two, and what is lost beside a run's days is in no day's counts. #}
 with events as (
     select
         application_id,
