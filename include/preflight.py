@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ from include.settings import Settings, UserError
 
 SCHEMAS = ("operations", "reference", "staging", "intermediate", "snapshots", "marts")
 """Where a build makes tables and views, with the prefix in front; it makes what is missing."""
+CONNECT_SECONDS = 10
+"""How long the network may take to answer: a closed security group drops what comes, silently."""
 ADAPTERS = {"local": "dbt-duckdb", "redshift": "dbt-redshift"}
 
 
@@ -73,8 +76,29 @@ def check_warehouse(settings: Settings) -> str:
         new = "" if settings.duckdb_path.exists() else " (new)"
         with open_database(settings, patience=0):
             return f"warehouse {settings.duckdb_path}{new}"
+    check_network(os.environ.get("REDSHIFT_HOST", ""), os.environ.get("REDSHIFT_PORT", ""))
     with open_database(settings) as database:
         return check_redshift(database, settings)
+
+
+def check_network(host: str, port: str) -> None:
+    """Redshift's port answers in time; whatever else is wrong with it the driver says as fast.
+
+    The driver's own timeout would hold for every statement of the connection.
+    """
+    number = int(port) if port.isdecimal() else 5439
+    if not host:
+        return
+    try:
+        socket.create_connection((host, number), CONNECT_SECONDS).close()
+    except TimeoutError:
+        raise UserError(
+            f"{host}:{number} does not answer within {CONNECT_SECONDS} seconds: let the security "
+            f"group of the warehouse take this machine in on port {number}, and see that the "
+            "route tables and network ACLs of both subnets lead there and back."
+        ) from None
+    except OSError:
+        return
 
 
 def check_containers(settings: Settings) -> str:

@@ -1,11 +1,12 @@
 -- Every event with a known player counts in exactly one player-day.
+{% set days = tested_days('model.game_analytics.int_player_days') %}
 with events as (
     select
         application_id,
         event_date,
         count(*) as event_count
     from {{ ref('int_events') }}
-    where player_id is not null
+    where player_id is not null and {{ in_days('event_date', days) }}
     group by 1, 2
 ),
 
@@ -15,6 +16,7 @@ player_days as (
         activity_date,
         sum(event_count) as event_count
     from {{ ref('fct_player_days') }}
+    where {{ in_days('activity_date', days) }}
     group by 1, 2
 ),
 

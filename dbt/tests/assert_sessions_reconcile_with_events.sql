@@ -1,4 +1,5 @@
 -- Every event with a known player belongs to exactly one session.
+{# Of all days: a session has two, and what is lost beside a run's days is in no day's counts. #}
 with events as (
     select
         application_id,

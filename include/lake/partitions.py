@@ -154,6 +154,11 @@ def _find_run_days(
             f"{schema}.run_days",
             [(source, day) for source, touched in days.items() for day in touched],
         )
+        if asked:
+            # Unless it is recorded again, the next run builds and tests what this one replaces.
+            database.execute(
+                f"delete from {schema}.built_partitions where day <> '' and {_covered(schema)}"
+            )
     models = sorted(node for node in changed if node.startswith("model."))
     return RunDays(
         days,

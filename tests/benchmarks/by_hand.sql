@@ -170,6 +170,7 @@ select
         when event_timestamp is null then 'timestamp_not_numeric'
         when event_timestamp <= 0 then 'timestamp_not_positive'
         when event_at is null or event_timestamp > arrival + 86400 then 'timestamp_in_future'
+        when event_date < date '2010-01-01' then 'timestamp_too_old'
         when event_date <> partition_date then 'wrong_partition'
         when amount_text is not null and number_or_null(amount_text) is null
             then 'amount_not_valid'

@@ -168,10 +168,11 @@ def invalid_lines(rng: random.Random, day: int) -> list[bytes]:
         event | {"event_type": None},
         event | {"event_timestamp": None},
         event | {"event_timestamp": seconds * 1000},
+        event | {"event_timestamp": 86400},
         event | {"event_type": "iap_transaction", "event_data": {"currency_amount": "ten"}},
     ]
     lines = [json.dumps({"event": it, "application_id": "a"}).encode() for it in bad]
-    return [*rng.sample(lines, 2), b'{"event":']
+    return [*rng.sample(lines, 3), b'{"event":']
 
 
 def with_other_payload(rng: random.Random, line: bytes) -> bytes:

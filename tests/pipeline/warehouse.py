@@ -148,11 +148,11 @@ class Warehouse:
             for entry in entries
             if isinstance(entry.node, ModelNode) and entry.node.compiled_code
         }
-        return {
-            entry.node.name: str(entry.message or entry.status)
-            for entry in entries
-            if str(entry.status) in {"error", "fail", "runtime error", "partial success"}
-        }
+        return _failed(entries)
+
+    def tests(self, select: str) -> dict[str, str]:
+        """One `dbt test` of data tests; returns what dbt says of each that failed, by name."""
+        return _failed(self._invoke("test", "--select", select, "--resource-type", "test"))
 
     def unit_tests(self) -> dict[str, str]:
         """What dbt says of each unit test, `pass` or why not, by model and name.
@@ -220,6 +220,14 @@ class Warehouse:
 def _rows(cursor: duckdb.DuckDBPyConnection) -> list[Row]:
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _failed(entries: Iterable[RunResult]) -> dict[str, str]:
+    return {
+        entry.node.name: str(entry.message or entry.status)
+        for entry in entries
+        if str(entry.status) in {"error", "fail", "runtime error", "partial success"}
+    }
 
 
 def _entries(result: object) -> Sequence[RunResult]:

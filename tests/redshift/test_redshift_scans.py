@@ -1,7 +1,8 @@
-"""What a run reads of the lake on Redshift: the touched days and their neighbours, no more."""
+"""What a run and its tests read on Redshift: the touched days and their neighbours, no more."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_a_daily_run_reads_the_touched_day_and_what_it_reaches(
                 {
                     "realamount": "1",
                     "bonusamount": "0",
-                    "txcurrency": "EUR",
+                    "txcurrency": "USD",
                     "gameid": "g",
                     "txtype": "WAGER",
                     "betid": f"b{number}",
@@ -59,14 +60,33 @@ def test_a_daily_run_reads_the_touched_day_and_what_it_reaches(
     lake.write()
     (lake.root / f"game_transactions/date={TOUCHED}/bets.parquet").unlink()
     warehouse.bucket.mirror(lake.root)
-    before = len(full)
-    warehouse.build(*WITHOUT_TESTS)
+    before, queries = len(full), cluster.last_number()
+    warehouse.build("--exclude-resource-type", "unit_test")
     scans = cluster.scans()[before:]
     read = {scan.table.rsplit(".", 1)[-1]: set[str]() for scan in scans}
     for scan in scans:
         read[scan.table.rsplit(".", 1)[-1]].update(scan.partitions)
     assert read["raw_events"] == {
         partition(TOUCHED + timedelta(days=shift)) for shift in range(-2, 3)
+    }
+    tested = {
+        table: set(re.findall(r"date '([0-9-]+)'", query.sql))
+        for query in cluster.queries(queries)
+        if "dbt_internal_test" in query.sql
+        for table in re.findall(r'"scans_\w+"\."(\w+)" where', query.sql)
+    }
+    assert tested == {
+        table: {str(TOUCHED + timedelta(days=shift)) for shift in range(first, last + 1)}
+        for table, (first, last) in {
+            "int_events": (-1, 1),
+            "int_money_events": (-1, 1),
+            "int_event_days": (-1, 3),
+            "fct_sessions": (-2, 3),
+            "int_player_days": (-2, 3),
+            "fct_quarantined_events": (0, 0),
+            "int_lake_days": (0, 0),
+            "int_bets": (0, 0),
+        }.items()
     }
     # Its file is gone: so is the partition, and nothing is left to be read.
     assert read.get("game_transactions", set()) == set()

@@ -65,6 +65,7 @@ def test_every_reason_keeps_its_row_out_and_is_counted(lake: HandLake) -> None:
     bad(event_timestamp=None, metadata=arrived(raw_event_timestamp='"2026-09-01"'))
     bad(event_timestamp=0)
     bad(event_timestamp=-1)
+    bad(event_timestamp=epoch("2009-12-31 23:59:59"))
     bad(event_timestamp=epoch(noon) + 86401, metadata=arrived(), day=SEP[2])
     bad(event_timestamp=epoch(noon) * 1000, metadata=arrived())
     bad(day=SEP[2])
@@ -83,6 +84,7 @@ def test_every_reason_keeps_its_row_out_and_is_counted(lake: HandLake) -> None:
         (SEP[1], "timestamp_in_future", 1),
         (SEP[1], "timestamp_not_numeric", 1),
         (SEP[1], "timestamp_not_positive", 2),
+        (SEP[1], "timestamp_too_old", 1),
         (SEP[2], "timestamp_in_future", 1),
         (SEP[2], "wrong_partition", 1),
     ]
@@ -94,7 +96,7 @@ def test_every_reason_keeps_its_row_out_and_is_counted(lake: HandLake) -> None:
         "duplicate_count",
     )
     assert pick(found["rpt_data_health"], *health) == [
-        (SEP[1], 15, 0, 14, 0),
+        (SEP[1], 16, 0, 15, 0),
         (SEP[2], 2, 0, 2, 0),
         (SEP[3], 0, 2, 0, 0),
     ]

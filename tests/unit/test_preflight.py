@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,29 @@ def test_the_warehouse_is_locked_damaged_newer_or_a_folder(tmp_path: Path) -> No
         preflight.check_warehouse(Settings(duckdb=str(damaged)))
     with pytest.raises(UserError, match="is a folder"):
         preflight.check_warehouse(Settings(duckdb=str(tmp_path)))
+
+
+def test_a_network_that_drops_packets_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as waiting:
+        host, port = server.getsockname()
+        # Nobody accepts: once the queue is full the kernel drops what comes.
+        with suppress(TimeoutError):
+            for _ in range(8):
+                waiting.enter_context(socket.create_connection((host, port), 0.3))
+        monkeypatch.setattr(preflight, "CONNECT_SECONDS", 0.3)
+        monkeypatch.setenv("REDSHIFT_HOST", host)
+        monkeypatch.setenv("REDSHIFT_PORT", str(port))
+        monkeypatch.setattr(preflight, "open_database", lambda _: pytest.fail("the driver waits"))
+        with pytest.raises(UserError, match=rf"{host}:{port} does not answer .* security group"):
+            preflight.check_warehouse(Settings(target="redshift", lake="s3://bucket/lake"))
+
+
+def test_what_the_driver_says_fast_is_left_to_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        preflight.check_network(host, str(port))
+    preflight.check_network(host, str(port))
+    preflight.check_network("", "")
 
 
 @pytest.mark.parametrize(

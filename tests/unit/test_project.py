@@ -135,6 +135,21 @@ def test_no_full_refresh_of_what_is_read_from_the_lake_loses_days(manifest: Mani
     assert "int_events" in hooked
 
 
+def test_a_key_that_is_tested_day_by_day_holds_the_day(
+    manifest: Manifest, incremental: list[Mapping[str, Any]]
+) -> None:
+    # A hash of the four columns beside it, of which one is the day.
+    keys = {("fct_sessions", "session_key")}
+    for node in incremental:
+        day = node["config"]["meta"]["replaced_days"]["column"]
+        for test in manifest.tests_of(node["unique_id"]):
+            about = manifest.nodes[test]["test_metadata"]
+            if about["name"] == "unique":
+                assert (node["name"], about["kwargs"]["column_name"]) in keys, test
+            if about["name"] == "unique_combination":
+                assert day in about["kwargs"]["columns"], test
+
+
 def test_each_incremental_model_says_which_days_it_replaces(
     manifest: Manifest, incremental: list[Mapping[str, Any]]
 ) -> None:

@@ -22,6 +22,8 @@ from tests.pipeline.oracle.values import (
 
 DAY = timedelta(days=1)
 GAP_SECONDS = 1800
+EARLIEST = 1262304000
+"""The first second of 2010: no event is older."""
 NOT_ACTIVITY = {"iap_refund", "experiment_exposure"}
 _AMOUNTS = {
     "iap_transaction": "currency_amount",
@@ -95,6 +97,8 @@ def _timestamp_refusal(seconds: object, day: date, metadata: Row) -> str | None:
     arrival = _arrival(metadata)
     if arrival is not None and seconds > arrival + 86400:
         return "timestamp_in_future"
+    if seconds < EARLIEST:
+        return "timestamp_too_old"
     return None if utc_day(seconds) == day else "wrong_partition"
 
 

@@ -193,6 +193,17 @@ def test_days_that_are_asked_for_and_no_others_are_recorded(build: Build) -> Non
     assert build.touched() == ["2026-09-01"]
 
 
+def test_days_that_were_asked_for_and_failed_are_found_again(build: Build) -> None:
+    for day in ("2026-09-01", "2026-09-02"):
+        event_file(build.lake, day)
+    build.touched()
+    build.record()
+    assert build.touched(asked=(date(2026, 9, 2), date(2026, 9, 2))) == ["2026-09-02"]
+    assert build.touched() == ["2026-09-02"]
+    build.record()
+    assert build.touched() == []
+
+
 def test_a_bound_on_late_days(tmp_path: Path) -> None:
     build = Build(tmp_path, late_days="10")
     today = datetime.now(UTC).date()

@@ -102,6 +102,7 @@ judged as (
             when event_timestamp <= 0 then 'timestamp_not_positive'
             when event_at is null or event_timestamp > arrival_timestamp + 86400
                 then 'timestamp_in_future'
+            when cast(event_at as date) < {{ earliest_event_date() }} then 'timestamp_too_old'
             when cast(event_at as date) <> partition_date then 'wrong_partition'
             when has_long_json or {{ names_too_long([
                 'event_id', 'event_type', 'event_name', 'event_version', 'app_version',
@@ -119,7 +120,7 @@ judged as (
 final as (
     select
         event_id,
-        nullif({{ trimmed('event_type') }}, '') as event_type,
+        event_type,
         event_name,
         event_version,
         event_timestamp,
