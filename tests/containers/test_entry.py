@@ -234,7 +234,9 @@ def test_told_to_stop_it_cancels_and_reports(place: Place) -> None:
     assert ended.result["exit_code"] == 143
     assert ended.result["message"].startswith("stopped by SIGTERM")
     assert ended.events["stg_ledger__games"] == "success"
-    assert "rpt_daily_kpis" not in ended.events
+    # What else ended meanwhile is a matter of time.
+    assert ended.events.get("dim_games") != "success"
+    assert "cross_model_tests" not in ended.events
     assert (ended.report / "dbt.log").exists()
 
 
