@@ -92,10 +92,7 @@ def write_hostile(root: Path) -> None:
         )  # fmt: skip
     for at in ("2025-12-31T23:59:59", "2026-01-01T00:00:00", "2026-01-01T00:00:01"):
         lake.event(at, application_id="h", user_id="midnight", session_id="s")
-    for day in ("2025-12-30", "2025-12-31", "2026-01-01"):
-        # Cut at midnight, when a date goes behind the id.
-        for length in (1009, 1010, 1020):
-            lake.event(f"{day}T01:00:00", application_id="h", user_id="s", session_id="s" * length)
+    _write_long_names(lake)
     for document in (
         "{}", "[]", '"{}"', '"[1]"', "null", "true", "1", '""', '"', "", " ", "{", '{"user_id":}',
         '{"user_id": null}', '{"user_id": ""}', '{"user_id": " "}', '{"user_id": 7}',
@@ -162,3 +159,20 @@ def write_hostile(root: Path) -> None:
             for currency, rate in (("USD", "0.91"), ("gbp", "1,17000001"), ("JPY", "0.00614"))
         ],
     )
+
+
+def _write_long_names(lake: HandLake) -> None:
+    """Texts about as long as what the marts hold of them: 1,024 bytes."""
+    for day in ("2025-12-30", "2025-12-31", "2026-01-01"):
+        # Cut at midnight, when a date goes behind the id.
+        for length in (1009, 1010, 1020):
+            lake.event(f"{day}T01:00:00", application_id="h", user_id="s", session_id="s" * length)
+    for key in ("transaction_id", "item_id", "currency_type"):
+        for length in (1020, 1021, 1025):
+            given = {"transaction_id": f"{key}{length}", "currency_type": "EUR"} | {
+                key: "x" * length
+            }
+            lake.event(
+                f"2026-01-01T02:00:{length - 1000}", "iap_transaction", application_id="h",
+                user_id="payer", currency_amount="1", **given,
+            )  # fmt: skip

@@ -40,6 +40,8 @@ NAMES_OF_DATA = (
     *("acquisition_channel", "campaign_id"),
 )
 """What the marts hold in varchar(1024)."""
+NAMES_OF_MONEY = ("transaction_id", "item_id", "currency_type")
+"""The same of purchases, refunds and paid impressions."""
 
 Table = list[dict[str, object]]
 
@@ -112,6 +114,8 @@ def _too_long(row: Row, data: Row) -> bool:
     names = [known(row.get(column)) for column in NAMES_OF_ROW]
     names.append(known(data.get("user_id")) or known(data.get("player_id")))
     names += [known(data.get(key)) for key in NAMES_OF_DATA]
+    if known(row.get("event_type")) in {"iap_transaction", "iap_refund", "ad_impression"}:
+        names += [known(data.get(key)) for key in NAMES_OF_MONEY]
     # A session that is cut at midnight has a colon and a date behind its id.
     names.append((known(data.get("session_id")) or "") + ":2026-09-01")
     return any(len(name.encode()) > 1020 for name in names if name)

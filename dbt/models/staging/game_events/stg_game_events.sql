@@ -1,6 +1,7 @@
 {%- set event_keys = [
     'user_id', 'player_id', 'session_id', 'device_id', 'platform', 'country_id',
-    'acquisition_channel', 'campaign_id', 'currency_amount', 'amount'
+    'acquisition_channel', 'campaign_id', 'currency_amount', 'amount',
+    'transaction_id', 'item_id', 'currency_type'
 ] -%}
 {%- set metadata_keys = ['processing_result', 'raw_event_timestamp', 'processing_timestamp'] -%}
 
@@ -67,6 +68,9 @@ extracted as (
         {{ text_of('event_texts', event_keys, 'acquisition_channel') }}
             as acquisition_channel,
         {{ text_of('event_texts', event_keys, 'campaign_id') }} as campaign_id,
+        {{ text_of('event_texts', event_keys, 'transaction_id') }} as transaction_id,
+        {{ text_of('event_texts', event_keys, 'item_id') }} as item_id,
+        {{ text_of('event_texts', event_keys, 'currency_type') }} as currency_type,
         case
             when event_type in ('iap_transaction', 'ad_impression')
                 then {{ text_of('event_texts', event_keys, 'currency_amount') }}
@@ -112,6 +116,10 @@ judged as (
                 then 'text_too_long'
             {# fct_sessions appends a date to the id of a session that it cuts at midnight. #}
             when {{ names_too_long(['session_id'], appended=11) }} then 'text_too_long'
+            when
+                event_type in ('iap_transaction', 'iap_refund', 'ad_impression')
+                and {{ names_too_long(['transaction_id', 'item_id', 'currency_type']) }}
+                then 'text_too_long'
             when amount_text is not null and amount is null then 'amount_not_valid'
         end as mismatch_reason
     from dated
