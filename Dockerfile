@@ -2,7 +2,7 @@
 # environments, for docker-compose.yaml. `make image` builds the first, Compose the second.
 #
 # A company's package index and certificate authority come as build secrets, which no layer keeps:
-# pip.conf, uv.toml and certificates, see include/image.py.
+# pip.conf, uv.toml and certificates, see include/deployment/image.py.
 ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS installer
@@ -101,5 +101,5 @@ ENV DBT_LOG_PATH=/tmp/dbt/logs \
 USER 10001:10001
 # Fargate gives a volume the rights of the folder of this name only where it is declared.
 VOLUME ["/tmp"]
-ENTRYPOINT ["/opt/dbt/bin/python", "-m", "include.container"]
+ENTRYPOINT ["/opt/dbt/bin/python", "-m", "include.build.container"]
 CMD ["build"]

@@ -125,25 +125,25 @@ manifest: install ## Make dbt's manifest, from which the DAG takes its tasks
 	@$(DBT_PYTHON) -m include.manifest
 
 package: install ## Make dist/mwaa, the package as MWAA takes it; WHEELS=1 BUCKET=… for a network without a package index
-	@$(AIRFLOW_PYTHON) -m include.mwaa.package $(if $(WHEELS),--wheels) --bucket "$(BUCKET)"
+	@$(AIRFLOW_PYTHON) -m include.deployment.mwaa.package $(if $(WHEELS),--wheels) --bucket "$(BUCKET)"
 
 deploy: install ## Bring dist/mwaa to an MWAA environment: BUCKET= ENVIRONMENT= ARGS=--plan
-	@$(AIRFLOW_PYTHON) -m include.mwaa.deploy --bucket "$(BUCKET)" --environment "$(ENVIRONMENT)" $(ARGS)
+	@$(AIRFLOW_PYTHON) -m include.deployment.mwaa.deploy --bucket "$(BUCKET)" --environment "$(ENVIRONMENT)" $(ARGS)
 
 bench: install manifest ## Measure against goals, to data/benchmarks: ARGS="landing build large day redshift fargate dag dag200 --rounds 5"
 	@$(DBT_PYTHON) -m tests.benchmarks $(ARGS)
 
 image: .venv/aws/.installed ## Build the image that runs dbt on ECS, with its bill of materials; TARGET=airflow: Compose's
-	@.venv/aws/bin/python -m include.image build "$(TARGET)"
+	@.venv/aws/bin/python -m include.deployment.image build "$(TARGET)"
 
 push: .venv/aws/.installed ## Push the image of this commit and print its reference by digest: REPOSITORY=<registry>/<repository>
-	@.venv/aws/bin/python -m include.image push "$(REPOSITORY)"
+	@.venv/aws/bin/python -m include.deployment.image push "$(REPOSITORY)"
 
 smoke-redshift: install-dev ## Ask a real Redshift (REDSHIFT_*) what the tests ask its stand-in; ARGS="names of entries"
 	@$(DBT_PYTHON) -m tests.redshift_standin.conformance $(ARGS)
 
 check-account: install ## List what the AWS account still lacks for the settings as they are
-	@$(DBT_PYTHON) -m include.aws.account
+	@$(DBT_PYTHON) -m include.deployment.account
 
 # dbt's environment and Airflow's cannot be one: each runs the tests that it can import.
 # Their temporary files stay in the checkout, and those of the last time go. Files go in the order of

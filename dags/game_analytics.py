@@ -27,8 +27,8 @@ from functools import partial
 
 from airflow.sdk import DAG
 
-from include import alerts, operators, transform
 from include.manifest import Manifest, uncollected
+from include.orchestration import alerts, operators, transform
 from include.run_form import RunForm
 from include.settings import Settings
 
@@ -56,7 +56,7 @@ with (
 ):
     preflight = step(
         task_id=operators.PREFLIGHT,
-        command=["include.preflight", "--json"],
+        command=["include.build.preflight", "--json"],
         form=RunForm.arguments,
         runs_dry=True,
         retries=0,
@@ -74,7 +74,7 @@ with (
         command=["include.lake", "record", *run],
         form=RunForm.refresh,
     )
-    kpis = step(task_id="kpi_summary", command=["include.kpis"], trigger_rule="all_done")
+    kpis = step(task_id="kpi_summary", command=["include.build.kpis"], trigger_rule="all_done")
     done = operators.DoneOperator(
         task_id="done",
         manifest=manifest,
@@ -87,9 +87,8 @@ with (
         # Not above the nodes: they follow it while it runs, and outlive it if it fails.
         freshness >> build >> kpis
     if settings.target == "redshift":
-        unlock = step(
-            task_id="unlock", command=["include.build_lock", "free", *run], trigger_rule="all_done"
-        )
+        free = ["include.warehouse.build_lock", "free", *run]
+        unlock = step(task_id="unlock", command=free, trigger_rule="all_done")
         kpis >> unlock >> done
     # The nodes again: the tests run without skipped ones, the days of which stay unrecorded.
     [nodes, tests] >> record

@@ -14,9 +14,9 @@ import os
 
 from airflow.sdk import DAG
 
-from include import alerts
+from include.orchestration import alerts
+from include.orchestration.step_functions import BuildExecutionOperator
 from include.settings import Settings
-from include.step_functions import BuildExecutionOperator
 
 settings = Settings.from_env(os.environ)
 

@@ -123,7 +123,7 @@ class RunForm:
         return [*self.refresh(), *(asked if self.first_day else [])]
 
     def arguments(self) -> list[str]:
-        """The arguments of `include.preflight`, but for the folder of a dry run."""
+        """The arguments of `include.build.preflight`, but for the folder of a dry run."""
         return [*self.selection(), *self.days()]
 
 

@@ -1,7 +1,8 @@
 """What the triggerer runs: the waiting of a node's task for news of its node.
 
 Airflow executes this file in every component; the triggerer's import path has `plugins/` only, so
-it imports nothing else of the package. See `include/watcher/__init__.py` for the whole.
+it imports nothing else of the package. `include/orchestration/watcher/__init__.py` explains the
+whole mechanism.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ LINGER = 25
 NODES = "nodes"
 """XCom of the producer: `{"try", "clears", "done", "nodes": {task id: [status, seconds]}}`."""
 NEWS = "dbt"
-"""XCom of a node: what dbt says of it, see `include.watcher.build.News`."""
+"""XCom of a node: what dbt says of it, see `include.build.run_dbt.News`."""
 NOT_BUILT = "not built: "
 """How the status of a node begins that is no part of the run; the reason follows."""
 LINK = "_link_NodeLink"

@@ -53,7 +53,7 @@ class ArrivalTime(click.ParamType[int]):
 @click.pass_obj
 def land(settings: Settings, files: tuple[str, ...], arrived_at: int | None) -> None:
     """Land event files (*.jsonl, *.jsonl.gz), those of folders, or standard input (-)."""
-    from include.lake.landing import land_files
+    from include.lake.landing.landing import land_files
 
     land_files(_folder(settings), files, arrived_at)
 
@@ -74,7 +74,7 @@ def generate(
     missing_rate: bool,
 ) -> None:
     """Write reproducible sample events, bets and costs into the lake."""
-    from include.lake.sample import Sample, write_sample, yesterday
+    from include.lake.sample.sample import Sample, write_sample, yesterday
 
     last = end.date() if end else yesterday()
     write_sample(_folder(settings), Sample(days, players, seed, last, missing_rate))
@@ -94,10 +94,10 @@ def partitions(
     run_id: str,
 ) -> None:
     """Find the days that arrived since the last build (or take those asked for); make the views."""
-    from include.database import open_database
-    from include.lake.landing_zone import finish_landings
-    from include.lake.partitions import find_run_days
+    from include.lake.landing.landing_zone import finish_landings
+    from include.lake.run_days.partitions import find_run_days
     from include.manifest import Manifest
+    from include.warehouse.database import open_database
 
     if (first is None) != (last is None):
         raise UserError("--from and --to go together: give both, or neither.")
@@ -120,9 +120,9 @@ def partitions(
 @click.pass_obj
 def record(settings: Settings, full_refresh: bool, run_id: str) -> None:
     """Record, after a build in which every node succeeded, that the run's days are built."""
-    from include.database import open_database
-    from include.lake.partitions import record_build
+    from include.lake.run_days.partitions import record_build
     from include.manifest import Manifest
+    from include.warehouse.database import open_database
 
     with open_database(settings) as database:
         count = record_build(
@@ -135,7 +135,7 @@ def record(settings: Settings, full_refresh: bool, run_id: str) -> None:
 @click.pass_obj
 def freshness(settings: Settings) -> None:
     """Print the sources that are stale, as JSON."""
-    from include.lake.freshness import stale_sources
+    from include.lake.run_days.freshness import stale_sources
     from include.manifest import Manifest
 
     print(json.dumps({"stale": stale_sources(settings, Manifest.read())}))

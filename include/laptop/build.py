@@ -24,21 +24,21 @@ def build(settings: Settings, arguments: list[str]) -> int:
     run = ["--run-id", f"make build on {socket.gethostname()}, {os.getpid()}"]
     with lock.hold("make build"):
         manifest.make(settings)
-        in_dbt_environment(settings, "include.preflight")
+        in_dbt_environment(settings, "include.build.preflight")
         refresh = ["--full-refresh"] if {"--full-refresh", "-f"} & set(arguments) else []
         in_dbt_environment(settings, "include.lake", "partitions", *run, *refresh)
         try:
             return _build(settings, arguments, run)
         finally:
             if settings.target == "redshift":
-                in_dbt_environment(settings, "include.build_lock", "free", *run)
+                in_dbt_environment(settings, "include.warehouse.build_lock", "free", *run)
 
 
 def _build(settings: Settings, arguments: list[str], run: list[str]) -> int:
     RUN_RESULTS.unlink(missing_ok=True)
     in_dbt_environment(
         settings,
-        *("include.build_lock", "during", *run, "--"),
+        *("include.warehouse.build_lock", "during", *run, "--"),
         *(settings.dbt_executable, "build", "--exclude-resource-type", "unit_test"),
         *("--project-dir", str(manifest.PROJECT)),
         *("--profiles-dir", str(manifest.PROJECT)),

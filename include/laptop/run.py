@@ -129,7 +129,7 @@ def run(settings: Settings, sample: list[str]) -> int:
         if settings.target == "local":
             if needs_sample(Path(settings.lake), manifest.Manifest.read()):
                 in_dbt_environment(settings, "include.lake", "generate", *sample)
-            in_dbt_environment(settings, "include.preflight")
+            in_dbt_environment(settings, "include.build.preflight")
         client = None
         try:
             airflow.start()
@@ -170,7 +170,7 @@ def report(settings: Settings, tasks: list[dict[str, Any]], seconds: float) -> i
             others.setdefault(task["state"] or "none", []).append(task["task_id"])
     print()
     if settings.target == "local":
-        in_dbt_environment(settings, "include.kpis")
+        in_dbt_environment(settings, "include.build.kpis")
         print(f"\nwarehouse  {settings.duckdb}")
     else:
         print("KPIs       in the log of the task kpi_summary")

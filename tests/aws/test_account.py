@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment, as the command does")
 
-from include.aws.account import Account, findings
-from include.preflight import check_containers
+from include.build.preflight import check_containers
+from include.deployment.account import Account, findings
 from include.settings import ROOT, Settings, UserError
 from tests.aws import stacks
 from tests.aws.ministack import MiniStack
@@ -85,7 +85,7 @@ def run(settings: dict[str, str], emulator: MiniStack) -> subprocess.CompletedPr
     """The command itself."""
     given = {f"GAME_ANALYTICS_{name}": value for name, value in settings.items()}
     return subprocess.run(
-        [sys.executable, "-m", "include.aws.account"],
+        [sys.executable, "-m", "include.deployment.account"],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **emulator.environment(), **given},
         capture_output=True,

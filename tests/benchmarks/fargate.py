@@ -32,7 +32,7 @@ from tests.containers.engine import Engine, Unavailable
 PART = "fargate"
 SAMPLE = ("--days", "10", "--players", "200", "--seed", "7")
 USER = 10001
-OURS = "python -m include.container build"
+OURS = "python -m include.build.container build"
 PLAIN = "dbt build --exclude-resource-type unit_test"
 NEWS = re.compile(r"^(?:model|seed|snapshot)\.\S+ (?:success|warn), ")
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from include.lake.landing import land_files
-from include.lake.sample import Sample, event_batches
+from include.lake.landing.landing import land_files
+from include.lake.sample.sample import Sample, event_batches
 from include.settings import ROOT
 from tests.benchmarks.measure import (
     FOLDER,

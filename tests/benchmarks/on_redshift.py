@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.lake.compaction import compact_source
+from include.lake.external_tables.redshift import create_external_tables
 from include.lake.listing import list_lake
 from include.lake.sources import sources
-from include.lake.spectrum import create_external_tables
 from include.lake.storage import Bucket as BucketLake
 from include.lake.storage import Folder
 from include.manifest import Manifest

@@ -9,8 +9,8 @@ from airflow.sdk import DAG
 from cosmos import DbtTaskGroup, ExecutionConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode
 
-from include import warehouse
 from include.manifest import MANIFEST, PROJECT
+from include.orchestration import connection as warehouse
 from include.settings import Settings
 
 settings = Settings.from_env(os.environ)

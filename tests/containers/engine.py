@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from include import image as images
+from include.deployment import image as images
 from include.settings import ROOT
 
 PACKAGES = {

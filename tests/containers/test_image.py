@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from include import image as images
 from include import manifest
+from include.deployment import image as images
 from include.settings import ROOT
 from tests.containers.engine import Engine
 
@@ -55,7 +55,7 @@ def test_its_contract_with_ecs(configuration: dict[str, Any]) -> None:
     config = configuration["Config"]
     assert config["User"] == "10001:10001"
     assert config["WorkingDir"] == "/app"
-    assert config["Entrypoint"] == ["/opt/dbt/bin/python", "-m", "include.container"]
+    assert config["Entrypoint"] == ["/opt/dbt/bin/python", "-m", "include.build.container"]
     assert config["Cmd"] == ["build"]
     assert {"HOME=/tmp", "GAME_ANALYTICS_DBT_EXECUTABLE=/opt/dbt/bin/dbt"} <= set(config["Env"])
 
@@ -146,8 +146,9 @@ def test_the_manifest_belongs_to_the_project(engine: Engine) -> None:
 def test_everything_that_the_steps_import_is_there(engine: Engine) -> None:
     # What the build removes from the packages must be what nothing needs.
     program = (
-        "import include.preflight, include.lake.__main__, include.lake.spectrum, include.kpis,"
-        "include.failing_rows, include.watcher.build, include.lake.compaction;"
+        "import include.build.preflight, include.lake.__main__, include.build.kpis,"
+        "include.lake.external_tables.redshift,"
+        "include.build.failing_rows, include.build.run_dbt, include.lake.compaction;"
         "import agate, boto3, duckdb, pyarrow.dataset, pyarrow.parquet, sqlglot;"
         "print(agate.Number().cast('1,234.5'))"
     )

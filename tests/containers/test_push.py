@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from include import image as images
+from include.deployment import image as images
 from include.settings import UserError
 from tests.containers import checkout
 from tests.containers.engine import Engine
@@ -28,9 +28,9 @@ def source(tmp_path: Path) -> Path:
 def told(
     source: Path, *arguments: str, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m include.image` in a checkout."""
+    """Run `python -m include.deployment.image` in a checkout."""
     return subprocess.run(
-        [sys.executable, "-m", "include.image", *arguments],
+        [sys.executable, "-m", "include.deployment.image", *arguments],
         cwd=source,
         env=environ or {**os.environ},
         capture_output=True,

@@ -254,11 +254,11 @@ def test_what_each_step_gets_of_the_form(dag: Any) -> None:
     }
     selection = ["--select", "a b", "--exclude", "c", "--full-refresh"]
     assert words == {
-        "preflight": ["include.preflight", "--json", *selection, *days],
+        "preflight": ["include.build.preflight", "--json", *selection, *days],
         "partitions": ["include.lake", "partitions", *run, "--full-refresh", *days],
         "freshness": ["include.lake", "freshness"],
         "record_partitions": ["include.lake", "record", *run, "--full-refresh"],
-        "kpi_summary": ["include.kpis"],
+        "kpi_summary": ["include.build.kpis"],
     }
     assert [step for step in words if dag.get_task(step).runs_dry] == ["preflight"]
 

@@ -14,7 +14,7 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 import psutil
 
 from include.manifest import BUILT_TYPES
-from include.watcher.nodes import PRODUCER
+from include.orchestration.watcher.nodes import PRODUCER
 from tests.deployment.deployment import CANARY, Deployment
 from tests.pipeline.cluster import Cluster
 

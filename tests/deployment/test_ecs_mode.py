@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from include.manifest import BUILT_TYPES
-from include.watcher.nodes import PRODUCER
+from include.orchestration.watcher.nodes import PRODUCER
 from tests.deployment.deployment import CANARY, Deployment
 from tests.pipeline.checkout import states
 from tests.pipeline.test_real_run import STEPS

@@ -28,7 +28,7 @@ def package() -> Path:
     Kept between sessions: dbt has to parse for it, and the wheels are 140 MB.
     """
     pytest.importorskip("airflow", reason="runs in Airflow's environment")
-    from include.mwaa.package import outdated, package, wheels_of
+    from include.deployment.mwaa.package import outdated, package, wheels_of
 
     dist = ROOT / ".venv" / "cache" / "mwaa" / "package"
     dist.parent.mkdir(parents=True, exist_ok=True)

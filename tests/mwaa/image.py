@@ -28,8 +28,8 @@ from typing import Any
 
 import pytest
 
+from include.deployment.mwaa.package import MWAA_HOME
 from include.laptop.airflow import Client
-from include.mwaa.package import MWAA_HOME
 from include.settings import ROOT
 
 CONSTRAINTS = Path(__file__).parent / "constraints"

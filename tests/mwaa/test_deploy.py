@@ -16,8 +16,8 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from include.mwaa import deploy
-from include.mwaa import package as packaging
+from include.deployment.mwaa import deploy
+from include.deployment.mwaa import package as packaging
 from include.settings import ROOT, UserError
 from tests.aws.ministack import MiniStack
 from tests.mwaa.conftest import BUCKET, NAME, described, make_bucket, stubbed_mwaa
@@ -137,11 +137,11 @@ def test_a_change_moves_what_has_changed_and_removes_what_is_gone(stage: Stage) 
     for other in ("dags/others.py", "dags/others/include/x.py", "elsewhere/dbt/y.sql"):
         stage.s3.put_object(Bucket=stage.bucket, Key=other, Body=b"of others")
     (stage.dist / "dags/dbt/models/marts/kpis/rpt_ltv.sql").write_text("select 1 as one")
-    (stage.dist / "dags/include/kpis.py").unlink()
+    (stage.dist / "dags/include/build/kpis.py").unlink()
     (stage.dist / packaging.FINGERPRINT).write_text("new\n")
     assert stage.run(updates=False) == [
         "uploaded dags/dbt/models/marts/kpis/rpt_ltv.sql",
-        "deleted dags/include/kpis.py",
+        "deleted dags/include/build/kpis.py",
         "uploaded dags/dbt/target/manifest.fingerprint",
     ]
     assert {"dags/others.py", "dags/others/include/x.py", "elsewhere/dbt/y.sql"} <= stage.there()
@@ -161,8 +161,8 @@ def test_what_no_deploy_wrote_stays(stage: Stage) -> None:
     }
     for key in others:
         stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=b"of others")
-    (stage.dist / "dags/include/kpis.py").unlink()
-    assert stage.run(updates=False) == ["deleted dags/include/kpis.py"]
+    (stage.dist / "dags/include/build/kpis.py").unlink()
+    assert stage.run(updates=False) == ["deleted dags/include/build/kpis.py"]
     assert others <= stage.there()
     # What has to be there and is another's is named, all of it, and nothing is changed.
     taken = ("dags/include/settings.py", "plugins.zip", "requirements.txt", "startup.sh")
@@ -339,8 +339,8 @@ def test_a_package_of_another_tree_or_for_another_bucket(
         deploy.check_package(package, "another-bucket")
     dist = tmp_path / "dist"
     shutil.copytree(package, dist, ignore=shutil.ignore_patterns("wheels"))
-    (dist / "dags/include/kpis.py").write_text("")
-    with pytest.raises(UserError, match=r"of other files \(dags/include/kpis.py\): run `make pack"):
+    (dist / "dags/include/build/kpis.py").write_text("")
+    with pytest.raises(UserError, match=r"of other files \(dags/include/build/kpis.py\): run `"):
         deploy.check_package(dist, BUCKET)
     (dist / "startup.sh").write_bytes(packaging.updates()["startup.sh"])
     monkeypatch.setattr(deploy, "outdated", lambda _: [])
@@ -379,7 +379,12 @@ def test_wheels_go_first_and_stay(stage: Stage) -> None:
 def test_without_credentials_or_arguments(tmp_path: Path) -> None:
     def ran(*arguments: str) -> str:
         ended = subprocess.run(
-            [str(ROOT / ".venv/airflow/bin/python"), "-m", "include.mwaa.deploy", *arguments],
+            [
+                str(ROOT / ".venv/airflow/bin/python"),
+                "-m",
+                "include.deployment.mwaa.deploy",
+                *arguments,
+            ],
             cwd=ROOT,
             env={
                 **{"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},

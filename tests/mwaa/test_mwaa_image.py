@@ -20,8 +20,8 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from botocore.stub import ANY
 
+from include.deployment.mwaa import deploy
 from include.manifest import BUILT_TYPES
-from include.mwaa import deploy
 from tests.aws.ministack import MiniStack
 from tests.mwaa.conftest import BUCKET, NAME, described, make_bucket, stubbed_mwaa
 from tests.mwaa.image import STARTUP_SECONDS, Image

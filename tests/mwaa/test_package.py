@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
+from include.deployment.mwaa import package as packaging
 from include.manifest import fingerprint
-from include.mwaa import package as packaging
 from include.settings import ROOT
 
 
@@ -35,7 +35,7 @@ def test_it_holds_what_mwaa_needs_and_nothing_else(package: Path) -> None:
     assert {
         *("dags/game_analytics.py", "dags/.airflowignore", "dags/dbt/profiles.yml"),
         *("dags/dbt/target/manifest.json", "dags/dbt/target/manifest.fingerprint"),
-        *("dags/include/settings.py", "dags/include/watcher/build.py"),
+        *("dags/include/settings.py", "dags/include/build/run_dbt.py"),
         "dags/include/requirements/dbt.txt",
     } <= set(found)
     target = {path for path in found if path.startswith("dags/dbt/target/")}
@@ -138,7 +138,7 @@ def test_its_remedies_are_those_of_mwaa(package: Path, tmp_path: Path) -> None:
 
 def test_wheels_without_a_bucket_are_refused() -> None:
     asked = subprocess.run(
-        [sys.executable, "-m", "include.mwaa.package", "--wheels"],
+        [sys.executable, "-m", "include.deployment.mwaa.package", "--wheels"],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
         capture_output=True,

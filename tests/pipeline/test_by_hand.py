@@ -11,7 +11,7 @@ pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 import duckdb
 
-from include.lake.sample import Sample, write_sample
+from include.lake.sample.sample import Sample, write_sample
 from tests.benchmarks import by_hand
 from tests.pipeline.warehouse import Warehouse
 

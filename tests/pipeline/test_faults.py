@@ -21,7 +21,7 @@ from tests.pipeline.cluster import Cluster
 
 HERE = Path(__file__).parent
 PRODUCER = "dbt_build"
-BUILD = "include.watcher.build"
+BUILD = "include.build.run_dbt"
 NODES = {
     *("event_types", "stg_events", "stg_bets", "int_events"),
     *("events_history", "fct_bets", "dim_days"),

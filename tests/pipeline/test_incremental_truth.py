@@ -24,7 +24,7 @@ import pytest
 
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
-from include.lake.landing_zone import LandingZone
+from include.lake.landing.landing_zone import LandingZone
 from tests.pipeline.story import DAYS, Story, day_of, invalid_lines, with_other_payload
 from tests.pipeline.truth import differences, shown
 from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
-from include.lake.sample import Sample, write_sample
+from include.lake.sample.sample import Sample, write_sample
 from include.settings import ROOT
 from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse, environment
 

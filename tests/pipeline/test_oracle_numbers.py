@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
-from include.lake.landing import land_files
-from include.lake.landing_zone import Landing
-from include.lake.sample import Sample, write_sample
+from include.lake.landing.landing import land_files
+from include.lake.landing.landing_zone import Landing
+from include.lake.sample.sample import Sample, write_sample
 from tests.pipeline.compare import difference
 from tests.pipeline.ledger import write_ledger
 from tests.pipeline.oracle import compute

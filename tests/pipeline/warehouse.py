@@ -22,10 +22,10 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest as DbtManifest
 from dbt.contracts.graph.nodes import ModelNode
 
-from include.database import Database, open_database
-from include.lake.partitions import find_run_days, record_build
+from include.lake.run_days.partitions import find_run_days, record_build
 from include.manifest import PROJECT, Manifest
 from include.settings import Settings
+from include.warehouse.database import Database, open_database
 
 Row = dict[str, object]
 

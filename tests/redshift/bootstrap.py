@@ -13,8 +13,8 @@ from pathlib import Path
 
 import sqlparse
 
-from include import redshift
 from include.settings import ROOT
+from include.warehouse import redshift
 
 SCRIPT = ROOT / "include" / "aws" / "bootstrap.sql"
 SCHEMAS = "staging|intermediate|marts|snapshots|reference|operations|spectrum"

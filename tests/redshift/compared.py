@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from include.database import open_database
 from include.settings import Settings
+from include.warehouse.database import open_database
 from tests.redshift.warehouse import contents, described
 
 

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("psycopg2", reason="runs in dbt's environment")
 
-from include import build_lock
-from include.build_lock import LockedError, LockLostError
-from include.database import Database, open_database
 from include.settings import Settings
+from include.warehouse import build_lock
+from include.warehouse.build_lock import LockedError, LockLostError
+from include.warehouse.database import Database, open_database
 
 PREFIX = "lock_"
 SETTINGS = Settings(target="redshift", lake="s3://any/where", schema_prefix=PREFIX)

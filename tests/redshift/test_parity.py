@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from include import build_lock, redshift
 from include.lake.compaction import compact_source
-from include.lake.sample import Sample, write_sample
+from include.lake.sample.sample import Sample, write_sample
 from include.lake.storage import Folder
 from include.manifest import PROJECT, Manifest
 from include.settings import UserError
+from include.warehouse import build_lock, redshift
 from tests.pipeline.hand_lake import HandLake
 from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse, environment
 from tests.redshift.hostile_lake import write_hostile

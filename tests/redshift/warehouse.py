@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from include.database import Database
 from include.settings import Settings
+from include.warehouse.database import Database
 from tests.pipeline.warehouse import Warehouse
 
 KINDS = {

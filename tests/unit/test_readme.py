@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from include.mwaa.package import sources
+from include.deployment.mwaa.package import sources
 from include.settings import PREFIX, ROOT, Settings
 
 README = ROOT / "README.md"

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from include.alerts import told
+from include.orchestration.alerts import told
 from include.remedies import REMEDIES, remedy
 
 # Each as dbt or the driver passes it on, which of a server's message is the first line alone.

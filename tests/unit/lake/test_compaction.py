@@ -12,14 +12,14 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
 import duckdb
 
-from include.duckdb_file import DuckDB
 from include.lake import compaction, files
 from include.lake.compaction import check_ended, compact_source
-from include.lake.external_tables import create_views
+from include.lake.external_tables.duckdb import create_views
 from include.lake.sources import sources
 from include.lake.storage import Folder
 from include.manifest import Manifest
 from include.settings import UserError
+from include.warehouse.duckdb_file import DuckDB
 
 BETS = {"betid": "varchar(1024)", "realamount": "varchar(1024)", "date": "varchar(16)"}
 

@@ -1,1 +1,0 @@
-"""AWS: templates, policies and the state machine, and a look at whether an account is complete."""

@@ -1,0 +1,1 @@
+"""dbt's environment: the programs that run dbt and report what it did."""

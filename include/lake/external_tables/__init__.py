@@ -1,0 +1,1 @@
+"""dbt's environment: the tables of schema `spectrum` on each engine."""

@@ -1,0 +1,115 @@
+"""The `spectrum` schema on DuckDB: a view per source over its folder, as Spectrum has a table.
+
+Every view carries the columns that the source declares, in that order and type, so that
+`source()` means the same on both engines; a folder without files is an empty view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import duckdb
+
+from include.lake.sources import FORMATS, Source, data_ending
+from include.lake.storage import Lake
+from include.settings import UserError
+from include.warehouse.database import Database
+
+TYPES = {"varbyte": "blob"}
+"""Redshift's names of types for which DuckDB has another."""
+
+
+def create_views(database: Database, lake: Lake, schema: str, declared: list[Source]) -> None:
+    """Create or replace the view of every source; `schema` includes the prefix.
+
+    Raises UserError for a file that cannot be read, with DuckDB's reason, which names the file.
+    """
+    database.execute(f"create schema if not exists {schema}")
+    for source in declared:
+        try:
+            selects = [
+                typed(database, source.columns, reader)
+                for reader in readers(source, [file.path for file in lake.files(source)])
+            ]
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{lake.root}/{source.name} has a file that cannot be read ({reason}): "
+                "replace or remove that file."
+            ) from None
+        nothing = ", ".join(
+            f"cast(null as {_type(declared)}) as {_name(name)}"
+            for name, declared in source.columns.items()
+        )
+        body = "\nunion all\n".join(selects) or f"select {nothing} where false"
+        database.execute(f"create or replace view {schema}.{source.name} as\n{body}")
+
+
+def readers(source: Source, paths: Iterable[str], *, hive: bool = True) -> list[str]:
+    """A table function call per format that occurs among a source's files, over them by name.
+
+    By name, not by pattern: so that all models of a run read the same files, whatever lands
+    meanwhile, and none of a folder that the listing passes over. `hive`: the partition columns
+    come from the folders' names.
+    """
+    files: dict[str, list[str]] = {}
+    for path in paths:
+        if ending := data_ending(path):
+            files.setdefault(FORMATS[ending], []).append(_literal(path))
+    partitioned = f"hive_partitioning = {'true' if hive and source.partition_columns else 'false'}"
+    own_columns = ", ".join(f"{_name(name)}: 'varchar'" for name in source.file_columns)
+    options = {
+        "parquet": "union_by_name = true",
+        "csv": "union_by_name = true, all_varchar = true, header = true",
+        "json": f"format = 'newline_delimited', columns = {{{own_columns}}}",
+    }
+    return [
+        f"read_{kind}([{', '.join(sorted(files[kind]))}], {option}, {partitioned}, "
+        "hive_types_autocast = false)"
+        for kind, option in options.items()
+        if kind in files
+    ]
+
+
+def typed(
+    database: Database, columns: Mapping[str, str], reader: str, *, keep_others: bool = False
+) -> str:
+    """A query for the declared columns out of one reader; one that no file has is null."""
+    described = database.rows(f"describe select * from {reader}")
+    kinds = {row[0].lower(): str(row[1]).upper() for row in described}
+    selected = [
+        f"{_converted(_name(name), kinds.get(name), _type(declared))} as {_name(name)}"
+        for name, declared in columns.items()
+    ]
+    if keep_others:
+        selected += [_name(row[0]) for row in described if row[0].lower() not in columns]
+    return f"select {', '.join(selected)} from {reader}"
+
+
+def _converted(column: str, kind: str | None, wanted: str) -> str:
+    """A column of one kind (None: no file has it) as the wanted type."""
+    if kind is None:
+        column = "null"
+    elif wanted == "varchar" and kind.endswith(("]", ")")) and not kind.startswith("DECIMAL"):
+        # A struct, a map, a list: as the JSON that it came from.
+        column = f"to_json({column})"
+    elif wanted == "varchar" and kind == "BLOB":
+        # Some writers leave out that bytes are text.
+        return f"coalesce(try(decode({column})), cast({column} as varchar))"
+    elif wanted == "bigint" and kind in {"DOUBLE", "FLOAT"}:
+        # As landing does with a fraction of a second.
+        column = f"floor({column})"
+    return f"cast({column} as {wanted})"
+
+
+def _name(name: str) -> str:
+    return f'"{name}"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _type(declared: str) -> str:
+    base = declared.split("(", maxsplit=1)[0]
+    return TYPES.get(base, base)

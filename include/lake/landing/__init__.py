@@ -1,0 +1,1 @@
+"""dbt's environment: parses event files and writes them into the lake."""

@@ -1,0 +1,253 @@
+"""The landing zone: each file lands in the lake's partitions whole or not at all.
+
+A file is parsed into a folder under `_landing/staging/`. One rename into `_landing/committed/`
+decides: before it nothing is landed, after it everything will be. Renames then carry the files into
+their partitions, under names made of the content's SHA-256, and a receipt under
+`_landing/receipts/` closes the landing. Whoever comes next finishes what a killed process left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO
+
+import msgspec
+
+from include.lake.landing.parquet_files import stage
+from include.settings import UserError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What became of one file: `landed + rejected == lines`.
+
+    `landed_before` names the source and time of an earlier landing of the same content; then
+    nothing was added and the counts are those of that landing.
+    """
+
+    source: str
+    sha256: str
+    lines: int
+    landed: int
+    rejected: int
+    arrived_at: int
+    landed_before: str = ""
+
+    def __str__(self) -> str:
+        if self.landed_before:
+            return f"{self.source}: already landed ({self.landed_before}), nothing added"
+        return (
+            f"{self.source}: {self.lines:,} lines, "
+            f"{self.landed:,} landed, {self.rejected:,} rejected"
+        )
+
+
+class _Receipt(msgspec.Struct):
+    source: str
+    sha256: str
+    lines: int
+    landed: int
+    rejected: int
+    arrived_at: int
+    landed_at: int
+    files: list[str]
+
+
+def finish_landings(lake: Path) -> int:
+    """Roll forward what was committed, clear away what was not and has no process any more.
+
+    Whoever reads the lake calls this first. Returns how many landings were rolled forward.
+    """
+    zone = lake / "_landing"
+    # The folder that is made last: without it nothing was ever staged.
+    if not (zone / "receipts").is_dir():
+        return 0
+    with lake_errors(lake), _lock(zone / "commit.lock", wait=True):
+        finished = _roll_forward(lake)
+        # Held by a landing that is under way: then what is staged belongs to it.
+        with contextlib.suppress(BlockingIOError), _lock(zone / "lock", wait=False):
+            _discard_staged(zone)
+    return finished
+
+
+class LandingZone:
+    """The lake's landing zone, held by one process at a time: `with LandingZone(lake) as zone`."""
+
+    def __init__(self, lake: Path) -> None:
+        self.lake = lake
+        self._zone = lake / "_landing"
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> LandingZone:
+        with lake_errors(self.lake), contextlib.ExitStack() as stack:
+            for name in ("staging", "committed", "receipts"):
+                (self._zone / name).mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(_lock(self._zone / "lock", wait=False))
+            except BlockingIOError:
+                raise UserError(
+                    f"another landing into {self.lake} is under way:"
+                    " wait until it has ended, then land again."
+                ) from None
+            with _lock(self._zone / "commit.lock", wait=True):
+                _roll_forward(self.lake)
+            _discard_staged(self._zone)
+            self._held = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._held.close()
+
+    def land(
+        self,
+        source: str,
+        stream: IO[bytes],
+        arrived_at: int,
+        on_block: Callable[[], object] = lambda: None,
+    ) -> Landing:
+        """Land the (decompressed) stream of one file, known as `source`, or raise UserError.
+
+        `on_block` is called after each block, for a progress bar.
+        """
+        source = os.fsencode(source).decode("utf-8", "replace")
+        with lake_errors(self.lake):
+            staged = Path(tempfile.mkdtemp(dir=self._zone / "staging"))
+            try:
+                found = stage(staged, source, stream, arrived_at, on_block)
+                before = self._receipt(found.sha256)
+                if before:
+                    return before
+                landing = Landing(
+                    source, found.sha256, found.lines, found.landed, found.rejected, arrived_at
+                )
+                self._commit(staged, landing, found.files)
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
+        return landing
+
+    def _receipt(self, sha256: str) -> Landing | None:
+        path = self._zone / "receipts" / f"{sha256}.json"
+        if not os.path.lexists(path):
+            return None
+        receipt = msgspec.json.decode(path.read_bytes(), type=_Receipt)
+        # Somebody who emptied the partitions by hand wants the file landed anew.
+        if not any((self.lake / _landed_name(name, sha256)).exists() for name in receipt.files):
+            return None
+        return Landing(
+            source=receipt.source,
+            sha256=sha256,
+            lines=receipt.lines,
+            landed=receipt.landed,
+            rejected=receipt.rejected,
+            arrived_at=receipt.arrived_at,
+            landed_before=f"{datetime.fromtimestamp(receipt.landed_at, UTC):%Y-%m-%d %H:%M} UTC"
+            f" as {receipt.source}",
+        )
+
+    def _commit(self, staged: Path, landing: Landing, files: list[str]) -> None:
+        fields = asdict(landing)
+        del fields["landed_before"]
+        receipt = _Receipt(**fields, landed_at=int(time.time()), files=files)
+        (staged / "receipt.json").write_bytes(msgspec.json.encode(receipt))
+        folders = {parent for name in files for parent in (staged / name).parents}
+        inside = {folder for folder in folders if folder.is_relative_to(staged)}
+        _make_durable([staged / "receipt.json", *(staged / name for name in files), *inside])
+        with _lock(self._zone / "commit.lock", wait=True):
+            staged.replace(self._zone / "committed" / landing.sha256)
+            _make_durable([self._zone / "committed"])
+            _roll_forward(self.lake)
+
+
+def _landed_name(staged_name: str, sha256: str) -> PurePosixPath:
+    name = PurePosixPath(staged_name)
+    return name.with_name(f"{sha256[:32]}-{name.name}")
+
+
+def _roll_forward(lake: Path) -> int:
+    """Carry every committed landing into the partitions. The caller holds `commit.lock`."""
+    zone = lake / "_landing"
+    finished = 0
+    for folder in sorted((zone / "committed").iterdir()):
+        receipt = folder / "receipt.json"
+        # Without it the landing was complete and only its folder was left.
+        if receipt.exists():
+            touched: set[Path] = set()
+            for name in msgspec.json.decode(receipt.read_bytes(), type=_Receipt).files:
+                target = lake / _landed_name(name, folder.name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if (folder / name).exists():
+                    (folder / name).replace(target)
+                touched.update(p for p in target.parents if p.is_relative_to(lake))
+            # The receipt must not outlive a power cut that the renames did not.
+            _make_durable(touched)
+            receipt.replace(zone / "receipts" / f"{folder.name}.json")
+            _make_durable([zone / "receipts"])
+            finished += 1
+        shutil.rmtree(folder)
+    return finished
+
+
+def _discard_staged(zone: Path) -> None:
+    for folder in (zone / "staging").iterdir():
+        shutil.rmtree(folder)
+
+
+def _make_durable(paths: Iterable[Path]) -> None:
+    """Flush files and folders to the disk; for many, one flush of everything is cheaper."""
+    paths = list(paths)
+    if len(paths) > 200:
+        os.sync()
+        return
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _lock(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a lock that ends with the process; raises BlockingIOError when it is not to wait."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+
+
+@contextlib.contextmanager
+def lake_errors(lake: Path) -> Iterator[None]:
+    """Say in one sentence why the lake cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message = (
+                f"the disk of the lake {lake} is full: free some space and land again;"
+                " nothing is half landed."
+            )
+        elif error.errno in {errno.EEXIST, errno.ENOTDIR}:
+            message = f"the lake {lake} is not a folder: set GAME_ANALYTICS_LAKE to a folder."
+        else:
+            message = (
+                f"the lake {lake} cannot be written ({error.strerror or error}):"
+                " grant write access, or set GAME_ANALYTICS_LAKE to another folder."
+            )
+        raise UserError(message) from None

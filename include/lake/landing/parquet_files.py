@@ -1,0 +1,215 @@
+"""The lines of one event file as Parquet files by data set and day, each line in one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from include.lake.landing.envelope import DAY, SCHEMA, Batch, parse_lines, partition_days
+from include.lake.landing.event_files import blocks
+from include.settings import UserError
+
+RAW_EVENTS, REJECTED_EVENTS = "raw_events", "rejected_events"
+
+_REJECTED_TYPES: dict[str, pa.DataType] = {
+    "line": pa.binary(),
+    "source_file": pa.string(),
+    "line_number": pa.int64(),
+    "reason": pa.string(),
+    "rejected_at": pa.int64(),
+}
+REJECTED_SCHEMA = pa.schema(_REJECTED_TYPES)
+"""The columns of `rejected_events/`: the line's bytes without its newline, numbered from 1."""
+
+LINES_AT_ONCE = 1 << 17
+# What is held in memory before it is written, and the size from which a file takes no more. Their
+# sum stays under 64 MB, the largest file that Redshift Spectrum likes.
+BUFFER_BYTES = 32 << 20
+FILE_BYTES = 24 << 20
+OPEN_FILES = 64
+_EPOCH = date(1970, 1, 1).toordinal()
+# An event's id and payload hardly ever repeat: a dictionary of them would be built and thrown away.
+_DICTIONARIES = {
+    RAW_EVENTS: [name for name in SCHEMA.names if name not in {"event_id", "event_data"}],
+    REJECTED_EVENTS: ["source_file", "reason", "rejected_at"],
+}
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What a stream held: `landed + rejected == lines`. `files` are relative to the folder."""
+
+    sha256: str
+    lines: int
+    landed: int
+    rejected: int
+    files: list[str]
+
+
+def stage(
+    folder: Path,
+    source: str,
+    stream: IO[bytes],
+    arrived_at: int,
+    on_block: Callable[[], object],
+) -> Staged:
+    """Write a stream's rows below `folder` or raise UserError; `on_block` follows each block."""
+    content = hashlib.sha256()
+    counted = 0
+    with _PartitionFiles(folder) as files:
+        for block in blocks(source, stream):
+            content.update(block)
+            lines = block.split(b"\n")
+            if not lines[-1]:
+                lines.pop()
+            for start in range(0, len(lines), LINES_AT_ONCE):
+                some = lines[start : start + LINES_AT_ONCE]
+                batch = parse_lines(some, arrived_at)
+                files.add(RAW_EVENTS, batch.events, partition_days(batch.events, arrived_at))
+                if batch.rejected:
+                    table = _rejected(batch, some, source, counted + start, arrived_at)
+                    day = pa.repeat(arrived_at // DAY, table.num_rows)
+                    files.add(REJECTED_EVENTS, table, day)
+            # Counted apart from the parsing, so that the check below can fail.
+            counted += block.count(b"\n") + (not block.endswith(b"\n"))
+            on_block()
+    landed, rejected = files.rows[RAW_EVENTS], files.rows[REJECTED_EVENTS]
+    if not counted:
+        raise UserError(f"{source} is empty: there is nothing to land; check where it came from.")
+    if landed + rejected != counted:
+        raise UserError(
+            f"{source} has {counted:,} lines, but {landed:,} would be landed and {rejected:,}"
+            " rejected: nothing of it is landed; report this as a fault of the landing."
+        )
+    return Staged(content.hexdigest(), counted, landed, rejected, files.names)
+
+
+def _rejected(
+    batch: Batch, lines: Sequence[bytes], source: str, offset: int, arrived_at: int
+) -> pa.Table:
+    count = len(batch.rejected)
+    return pa.table(
+        [
+            pa.array([lines[index] for index, _ in batch.rejected], pa.binary()),
+            pa.repeat(source, count),
+            pa.array([offset + index + 1 for index, _ in batch.rejected], pa.int64()),
+            pa.array([reason for _, reason in batch.rejected], pa.string()),
+            pa.repeat(arrived_at, count),
+        ],
+        schema=REJECTED_SCHEMA,
+    )
+
+
+class _PartitionFiles:
+    """Parquet files by data set and day; few are open and little is held at any time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rows = {RAW_EVENTS: 0, REJECTED_EVENTS: 0}
+        self.names: list[str] = []
+        self._folder = folder
+        self._held: dict[str, list[tuple[pa.Table, pa.Array[Any]]]] = {}
+        self._held_bytes = 0
+        self._open: OrderedDict[PurePosixPath, tuple[pq.ParquetWriter, IO[bytes]]] = OrderedDict()
+        self._count: dict[PurePosixPath, int] = {}
+
+    def __enter__(self) -> _PartitionFiles:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._write()
+                while self._open:
+                    self._close(next(iter(self._open)))
+        finally:
+            for writer, file in self._open.values():
+                with contextlib.suppress(OSError, ValueError, pa.ArrowException):
+                    writer.close()
+                # Else the writer tries once more when it is collected, and warns.
+                writer.is_open = False
+                with contextlib.suppress(OSError):
+                    file.close()
+
+    def add(self, dataset: str, table: pa.Table, days: pa.Array[Any]) -> None:
+        self._held.setdefault(dataset, []).append((table, days))
+        self._held_bytes += table.nbytes
+        if self._held_bytes >= BUFFER_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        for dataset, held in self._held.items():
+            table = pa.concat_tables([table for table, _ in held])
+            days = pa.concat_arrays([days for _, days in held])
+            for day, part in _by_day(table, days):
+                self._write_part(dataset, partition_folder(dataset, day), part)
+        self._held = {}
+        self._held_bytes = 0
+
+    def _write_part(self, dataset: str, partition: PurePosixPath, table: pa.Table) -> None:
+        if partition not in self._open:
+            if len(self._open) >= OPEN_FILES:
+                self._close(next(iter(self._open)))
+            number = self._count[partition] = self._count.get(partition, -1) + 1
+            name = f"{partition}/{number:04}.parquet"
+            path = self._folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file: IO[bytes] = path.open("wb")
+            options: dict[str, Any] = {
+                "compression": "zstd",
+                "use_dictionary": _DICTIONARIES[dataset],
+                "store_schema": False,
+            }
+            writer = pq.ParquetWriter(file, table.schema, **options)
+            self._open[partition] = (writer, file)
+            self.names.append(name)
+        writer, file = self._open[partition]
+        writer.write_table(table)
+        self.rows[dataset] += table.num_rows
+        if file.tell() >= FILE_BYTES:
+            self._close(partition)
+
+    def _close(self, partition: PurePosixPath) -> None:
+        writer, file = self._open[partition]
+        writer.close()
+        file.close()
+        del self._open[partition]
+
+
+def _by_day(table: pa.Table, days: pa.Array[Any]) -> Iterator[tuple[int, pa.Table]]:
+    """The table's rows day by day. Events mostly come in order of time: then nothing is copied."""
+    runs = pc.call_function("run_end_encode", [days])
+    if len(runs.values) > 4 * len(runs.values.unique()):
+        order = pc.sort_indices(days)
+        table = table.combine_chunks().take(order)
+        runs = pc.call_function("run_end_encode", [days.take(order)])
+    parts: dict[int, list[pa.Table]] = {}
+    start = 0
+    for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        parts.setdefault(day, []).append(table.slice(start, end - start))
+        start = end
+    for day in sorted(parts):
+        yield day, pa.concat_tables(parts[day])
+
+
+def partition_folder(dataset: str, day: int) -> PurePosixPath:
+    """`raw_events/year=2026/month=09/day=01` for a day counted from 1970."""
+    its = date.fromordinal(_EPOCH + day)
+    return PurePosixPath(
+        dataset, f"year={its.year:04}", f"month={its.month:02}", f"day={its.day:02}"
+    )

@@ -1,0 +1,1 @@
+"""dbt's environment: finds and records the days that a run builds."""

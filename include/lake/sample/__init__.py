@@ -1,0 +1,1 @@
+"""dbt's environment: generates reproducible sample data."""

@@ -1,0 +1,1 @@
+"""Airflow's environment: the operators, triggers' counterparts and alerts of the DAGs."""

@@ -1,0 +1,174 @@
+"""The dbt project as Airflow tasks: one per seed, snapshot and model, through Cosmos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import Asset, BaseOperator, Param
+from cosmos import DbtTaskGroup, ExecutionConfig, ProjectConfig, RenderConfig
+from cosmos.constants import (
+    DbtResourceType,
+    ExecutionMode,
+    InvocationMode,
+    LoadMode,
+    TestBehavior,
+    TestIndirectSelection,
+)
+from cosmos.dbt.graph import DbtNode
+
+from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest
+from include.orchestration import connection as warehouse
+from include.orchestration.operators.nodes import CrossModelTestsOperator, DbtNodeOperator
+from include.orchestration.watcher import CROSS_MODEL_TESTS
+from include.orchestration.watcher.nodes import PRODUCER, WatchedNodeOperator, WatchedTestsOperator
+from include.orchestration.watcher.producer import DbtBuildOperator
+from include.run_form import FIELDS
+from include.settings import Settings
+
+MAX_ACTIVE_TASKS = {"local": 2, "redshift": 8}
+"""Per target. DuckDB takes one writer at a time, so more tasks would only wait for each other."""
+
+
+class Operators(NamedTuple):
+    """What a mode of execution makes tasks with; `producer` runs dbt for all nodes, if any does."""
+
+    node: Callable[..., BaseOperator]
+    tests: Callable[..., BaseOperator]
+    producer: Callable[..., BaseOperator] | None
+
+
+def operators(settings: Settings) -> Operators:
+    """The operators of the setting EXECUTION."""
+    if not settings.runs_on_ecs:
+        return {
+            "local": Operators(DbtNodeOperator, CrossModelTestsOperator, None),
+            "watcher": Operators(WatchedNodeOperator, WatchedTestsOperator, DbtBuildOperator),
+        }[settings.execution]
+    # Only then: it is half a second of each parse of the DAG.
+    from include.orchestration.ecs import nodes, producer
+
+    return {
+        "ecs": Operators(nodes.ContainerNodeOperator, nodes.ContainerTestsOperator, None),
+        "fargate": Operators(
+            nodes.FargateNodeOperator, nodes.FargateTestsOperator, producer.FargateBuildOperator
+        ),
+    }[settings.execution]
+
+
+def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
+    """One task per seed, snapshot and model, by the node's own name, in a group `dbt`."""
+    project = ProjectConfig(
+        dbt_project_path=PROJECT,
+        manifest_path=MANIFEST,
+        project_name="game_analytics",
+        env_vars=warehouse.environment(settings),
+        install_dbt_deps=False,
+    )
+
+    def convert(node: DbtNode, task_args: dict[str, Any], **given: Any) -> BaseOperator:
+        place = {"dag": given["dag"], "task_group": given["task_group"], "task_id": node.name}
+        if node.has_ephemeral_materialization:
+            return EmptyOperator(**place)
+        return operators(settings).node(
+            **place,
+            **task_args,
+            select=manifest.selector(node.unique_id),
+            # Not `--exclude resource_type:unit_test`: an error in a project that has none.
+            dbt_cmd_flags=["--exclude-resource-type", "unit_test"],
+            # Tests with another parent wait for cross_model_tests.
+            indirect_selection=TestIndirectSelection.CAUTIOUS.value,
+            sources={node.unique_id: manifest.sources(node.unique_id)},
+            files=_files(manifest, [node.unique_id, *manifest.tests_of(node.unique_id)]),
+            model_file=_files(manifest, [node.unique_id])[node.unique_id],
+            **({"settings": settings} if settings.runs_on_ecs else {}),
+            owner=manifest.owner(node.unique_id) or "airflow",
+            outlets=[marts(manifest)[node.name]] if node.name in marts(manifest) else [],
+        )
+
+    return DbtTaskGroup(
+        group_id="dbt",
+        prefix_group_id=False,
+        project_config=project,
+        profile_config=warehouse.profile(settings),
+        execution_config=ExecutionConfig(
+            execution_mode=ExecutionMode.AWS_ECS if settings.runs_on_ecs else ExecutionMode.LOCAL,
+            invocation_mode=None if settings.runs_on_ecs else InvocationMode.SUBPROCESS,
+            dbt_executable_path=settings.dbt_executable,
+        ),
+        render_config=RenderConfig(
+            load_method=LoadMode.DBT_MANIFEST,
+            test_behavior=TestBehavior.BUILD,
+            # Exposures are no tasks; Cosmos would warn of each at every parse.
+            exclude=["resource_type:exposure"],
+            emit_datasets=False,
+            node_converters={DbtResourceType(kind): convert for kind in sorted(BUILT_TYPES)},
+        ),
+    )
+
+
+def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
+    """The task of all data tests that no single node's task runs."""
+    tests = manifest.tests_across()
+    own = (
+        {"settings": settings}
+        if settings.runs_on_ecs
+        else {
+            "dbt_executable_path": settings.dbt_executable,
+            "invocation_mode": InvocationMode.SUBPROCESS,
+            "install_deps": False,
+            "emit_datasets": False,
+            "env": warehouse.environment(settings),
+        }
+    )
+    return operators(settings).tests(
+        task_id=CROSS_MODEL_TESTS,
+        # Without the skipped nodes there is still something to test.
+        trigger_rule="none_failed",
+        project_dir=str(PROJECT),
+        profile_config=warehouse.profile(settings),
+        **own,
+        sources={manifest.name(test): manifest.sources(test) for test in tests},
+        nodes={manifest.name(test): manifest.parents(test) & manifest.built for test in tests},
+        files=_files(manifest, tests),
+    )
+
+
+def producer(settings: Settings) -> str | None:
+    """The task that the nodes follow, in the modes that have one."""
+    return PRODUCER if operators(settings).producer else None
+
+
+def dbt_build(settings: Settings, manifest: Manifest) -> BaseOperator | None:
+    """The task that runs dbt for all nodes at once, which their own tasks follow; None without."""
+    make = operators(settings).producer
+    return make and make(
+        task_id=PRODUCER, settings=settings, manifest=manifest, assets=marts(manifest)
+    )
+
+
+def params() -> dict[str, Param]:
+    """The fields of a manual run's form, as Airflow shows and validates them."""
+    return {name: Param(**field) for name, field in FIELDS.items()}
+
+
+@lru_cache(maxsize=1)
+def marts(manifest: Manifest) -> dict[str, Asset]:
+    """A mart is an asset, by its name, so that other teams' DAGs can be scheduled on it."""
+    return {
+        manifest.name(node): Asset(
+            name=f"marts.{manifest.name(node)}", uri=f"game-analytics://marts/{manifest.name(node)}"
+        )
+        for node in sorted(manifest.built)
+        if "marts" in Path(manifest.nodes[node]["original_file_path"]).parts
+    }
+
+
+def _files(manifest: Manifest, unique_ids: Iterable[str]) -> dict[str, str]:
+    return {
+        unique_id: f"{PROJECT.name}/{manifest.nodes[unique_id]['original_file_path']}"
+        for unique_id in unique_ids
+    }

@@ -1,0 +1,395 @@
+"""The image's command line without an image: what a result says, exit codes, reports that fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
+
+from include.build import preflight
+from include.build.container import __main__ as module
+from include.build.container import commands
+from include.build.container.__main__ import Stop, file_name, run
+from include.build.container.reports import FAILURES, MESSAGE_LENGTH, Report, Result
+from include.build.run_dbt import News
+from include.object_store import DocumentsInFolder
+from include.orchestration.watcher import CROSS_MODEL_TESTS
+from include.settings import Settings, UserError
+from include.warehouse import build_lock
+from include.warehouse.build_lock import LockedError, LockLostError
+
+LOST = UserError("the warehouse cannot be reached (connection refused): see that it is up.")
+REDSHIFT = {
+    "GAME_ANALYTICS_TARGET": "redshift",
+    "GAME_ANALYTICS_LAKE": "s3://studio-lake/lake",
+}
+
+
+class Documents(DocumentsInFolder):
+    """A folder that refuses what it is told to refuse, and remembers the order of names."""
+
+    def __init__(self, path: Path, refuses: Callable[[str], bool] = lambda _: False) -> None:
+        super().__init__(path)
+        self.refuses = refuses
+        self.written: list[str] = []
+
+    def write(self, name: str, content: bytes) -> None:
+        if self.refuses(name):
+            raise UserError(f"{name} is refused.")
+        super().write(name, content)
+        self.written.append(name)
+
+
+def news(name: str, status: str = "success", *messages: str | None) -> News:
+    results = [{"unique_id": name, "status": status, "message": message} for message in messages]
+    return News(f"model.p.{name}", status, 0.1, None, [], results)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    given = {"GAME_ANALYTICS_DOCS": str(tmp_path / "docs")}
+    return Settings.from_env(REDSHIFT | given)
+
+
+def result_of(tmp_path: Path, run_id: str = "r") -> dict[str, Any]:
+    file = tmp_path / "docs" / "runs" / run_id / "build" / "result.json"
+    content: dict[str, Any] = json.loads(file.read_text())
+    return content
+
+
+def built(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, behave: Callable[[Report], Result]
+) -> int:
+    """The exit code of a `build` that does this."""
+    monkeypatch.setattr(commands, "build_all", lambda _, __, report, **___: behave(report))
+    return run(["build", "--run-id", "r"], settings, Stop())
+
+
+def raising(error: BaseException) -> Callable[[Report], Result]:
+    def behave(_: Report) -> Result:
+        raise error
+
+    return behave
+
+
+@pytest.fixture
+def on_redshift(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[News]], None]:
+    """A build on Redshift up to dbt, which then has these news; giving the lock back fails."""
+
+    @contextmanager
+    def opened(_: Settings) -> Iterator[object]:
+        yield object()
+
+    @contextmanager
+    def renewed(*_: object) -> Iterator[None]:
+        yield
+
+    def refuse(*_: object) -> None:
+        raise LOST
+
+    for name in ("check_dbt", "check_lake", "check_warehouse"):
+        monkeypatch.setattr(preflight, name, lambda _: "good")
+    monkeypatch.setattr(preflight, "check_manifest", lambda: "good")
+    # A build sets them: they go with the test.
+    for name in ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_DAG_RUN_ID"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(commands, "open_database", opened)
+    monkeypatch.setattr(build_lock, "open_database", opened)
+    monkeypatch.setattr(commands, "find_run_days", lambda *_, **__: "days")
+    monkeypatch.setattr(commands, "stale_sources", lambda *_: [])
+    monkeypatch.setattr(commands, "record_build", lambda *_, **__: None)
+    monkeypatch.setattr(build_lock, "renewed", renewed)
+    monkeypatch.setattr(build_lock, "free", refuse)
+
+    def tell(told: list[News]) -> None:
+        def run_dbt(_: object, __: Settings, publish: Callable[[News], None]) -> None:
+            for each in told:
+                publish(each)
+
+        monkeypatch.setattr(commands, "run_dbt", run_dbt)
+
+    return tell
+
+
+def test_a_lock_that_cannot_be_given_back_hides_no_outcome(
+    on_redshift: Callable[[list[News]], None],
+    settings: Settings,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    on_redshift([news("a")])
+    assert run(["build", "--run-id", "r"], settings, Stop()) == 0
+    assert result_of(tmp_path)["status"] == "success"
+    assert "expires in 15 minutes: the warehouse cannot be reached" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["--full-refresh"]])
+def test_a_full_refresh_is_one_of_every_step(
+    on_redshift: Callable[[list[News]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    words: list[str],
+) -> None:
+    on_redshift([])
+    asked: list[bool] = []
+    for step in ("find_run_days", "record_build"):
+        monkeypatch.setattr(
+            commands, step, lambda *_, full_refresh, **__: asked.append(full_refresh)
+        )
+    monkeypatch.setattr(commands, "run_dbt", lambda request, *_: asked.append(request.full_refresh))
+    assert run(["build", "--run-id", "r", *words], settings, Stop()) == 0
+    assert asked == [bool(words)] * 3
+
+
+def test_what_a_stop_broke_is_told_as_a_stop(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    stop = Stop()
+
+    def behave(*_: object, **__: object) -> Result:
+        # dbt's parse takes the interrupt, and has failed then.
+        stop.signal = signal.SIGTERM
+        raise UserError("dbt cannot parse the project: .")
+
+    monkeypatch.setattr(commands, "build_all", behave)
+    assert run(["build", "--run-id", "r"], settings, stop) == 143
+    assert result_of(tmp_path)["status"] == "stopped"
+    assert result_of(tmp_path)["exit_code"] == 143
+
+
+def test_who_lost_the_lock_is_told_so_and_not_of_a_stop(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    stop = Stop()
+
+    def behave(*_: object, **__: object) -> Result:
+        stop.signal = signal.SIGINT
+        raise LockLostError("the days of this run were replaced by those of other: start anew.")
+
+    monkeypatch.setattr(commands, "build_all", behave)
+    assert run(["build", "--run-id", "r"], settings, stop) == 1
+    assert result_of(tmp_path)["status"] == "error"
+    assert result_of(tmp_path)["message"].startswith("the days of this run were replaced")
+
+
+def test_a_stop_while_it_reports_does_not_cost_the_report(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    stop = Stop()
+    monkeypatch.setattr(stop, "insist", lambda: None)
+
+    def write(self: DocumentsInFolder, name: str, content: bytes) -> None:
+        if name == "manifest.json":
+            stop.hear(signal.SIGTERM, None)
+        real(self, name, content)
+
+    real = DocumentsInFolder.write
+    monkeypatch.setattr(DocumentsInFolder, "write", write)
+    good = Result("r", "success", "1 nodes built", 0)
+    monkeypatch.setattr(commands, "build_all", lambda *_, **__: good)
+    assert run(["build", "--run-id", "r"], settings, stop) == 0
+    assert stop.signal == signal.SIGTERM
+    assert result_of(tmp_path)["status"] == "success"
+
+
+def test_a_report_that_hangs_does_not_hold_up_a_stop(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stop = Stop()
+    stop.signal = signal.SIGTERM
+    held = threading.Event()
+    documents = Documents(tmp_path, refuses=lambda _: not held.wait(30))
+    stop.report = Report(documents, tmp_path)
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.0)
+    monkeypatch.setattr(module, "REPORT_SECONDS", 0.1)
+    began = time.monotonic()
+    stop.insist()
+    assert codes == [143]
+    assert time.monotonic() - began < 10
+    held.set()
+
+
+def test_the_line_of_a_result_is_one_and_short(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    said = UserError("dbt ended before its end:\n\n  Compilation Error\n" + "x" * 5_000)
+    assert built(monkeypatch, settings, raising(said)) == 1
+    message = result_of(tmp_path)["message"]
+    assert message.startswith("dbt ended before its end: Compilation Error xxx")
+    assert len(message) == MESSAGE_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LockedError("other builds in this warehouse: wait for its end."), 75),
+        (UserError("the warehouse cannot be reached (connection refused): see its cluster."), 75),
+        (UserError("dbt failed: serializable isolation violation on table 7"), 75),
+        (UserError("the lake s3://a/b cannot be read (AccessDenied): give this role access."), 1),
+        (LockLostError("the days of this run were replaced by those of other: start anew."), 1),
+        # What nobody foresaw: the state machine reads the code, a person the result.
+        (RuntimeError("server closed the connection unexpectedly"), 75),
+        (UserError("dbt failed: password authentication failed for user dbt"), 77),
+        (KeyError("unique_id"), 1),
+    ],
+)
+def test_the_exit_code_is_that_of_the_result(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    tmp_path: Path,
+    error: Exception,
+    code: int,
+) -> None:
+    assert built(monkeypatch, settings, raising(error)) == code
+    result = result_of(tmp_path)
+    assert (result["status"], result["exit_code"]) == ("error", code)
+    assert str(error) in result["message"]
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ([news("a", "error", "1023")], 75),
+        ([news("a", "error", "connection reset by peer"), news("b", "skipped")], 75),
+        ([news("a", "error", "1023"), news("b", "error", "password authentication failed")], 77),
+        ([news("a", "error", "1023"), news("b", "fail", "Got 1 result")], 1),
+        ([news("a", "error", "1023"), news("b", "error", "column x does not exist")], 1),
+        # A test that tells of a connection has failed all the same.
+        ([news("a", "fail", "connection refused")], 1),
+    ],
+)
+def test_failed_nodes_are_tried_again_if_all_may_go_well(
+    on_redshift: Callable[[list[News]], None],
+    settings: Settings,
+    tmp_path: Path,
+    told: list[News],
+    code: int,
+) -> None:
+    on_redshift(told)
+    assert run(["build", "--run-id", "r"], settings, Stop()) == code
+    result = result_of(tmp_path)
+    assert (result["status"], result["exit_code"]) == ("failed", code)
+    wrong = [n.unique_id.split(".")[-1] for n in told if n.status in {"fail", "error"}]
+    assert [entry["node"] for entry in result["failed"]] == wrong
+
+
+def test_a_result_names_what_failed_and_stays_small(tmp_path: Path) -> None:
+    report = Report(Documents(tmp_path / "docs"), tmp_path)
+    for number in range(100):
+        report.tell(news(f"m{number}", "error", "y" * 50_000, None, "z"))
+    report.tell(news("good"))
+    report.tell(news("late", "warn", "Got 1 result"))
+    report.tell(news("below", "skipped"))
+    report.tell(News(CROSS_MODEL_TESTS, "success", 0.1, None, [], []))
+    failed = report.failed()
+    assert [entry["node"] for entry in failed] == [f"m{n}" for n in range(FAILURES)]
+    report.close(Result("r", "failed", report.summary(), 1, failed))
+    content = (tmp_path / "docs" / "result.json").read_bytes()
+    # What a state of Step Functions may hold.
+    assert len(content) < 100_000
+    assert report.summary().endswith("m19 went wrong, of 103 nodes")
+
+
+def test_events_come_while_it_runs_and_the_result_comes_last(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    (target / "compiled" / "p").mkdir(parents=True)
+    (target / "compiled" / "p" / "a.sql").write_text("select 1")
+    (target / "run_results.json").write_text("{}")
+    (target / "partial_parse.msgpack").write_text("not to be kept")
+    documents = Documents(tmp_path / "docs")
+    report = Report(documents, target)
+    report.tell(news("a"))
+    until = time.monotonic() + 10
+    while not documents.written and time.monotonic() < until:
+        time.sleep(0.02)
+    assert documents.written == ["events/000001.jsonl"]
+    report.tell(news("b"))
+    report.close(Result("r", "success", "2 nodes built", 0))
+    assert documents.written[-1] == "result.json"
+    assert set(documents.written[1:-1]) - {"manifest.json"} == {
+        "events/000002.jsonl",
+        "compiled/p/a.sql",
+        "run_results.json",
+    }
+    (line,) = (tmp_path / "docs" / "events" / "000002.jsonl").read_text().splitlines()
+    assert json.loads(line)["unique_id"] == "model.p.b"
+
+
+def test_the_first_result_counts(tmp_path: Path) -> None:
+    documents = Documents(tmp_path)
+    report = Report(documents, tmp_path / "target")
+    first = Result("r", "stopped", "stopped", 143)
+    closing = [
+        threading.Thread(target=report.close, args=(result,))
+        for result in (first, Result("r", "success", "1 nodes built", 0))
+    ]
+    closing[0].start()
+    closing[0].join()
+    closing[1].start()
+    closing[1].join()
+    assert documents.written.count("result.json") == 1
+    assert json.loads((tmp_path / "result.json").read_text())["status"] == "stopped"
+
+
+def test_an_upload_that_fails_stops_no_other(tmp_path: Path) -> None:
+    documents = Documents(tmp_path, refuses=lambda name: name.startswith("events/"))
+    report = Report(documents, tmp_path / "target")
+    report.tell(news("a"))
+    report.close(Result("r", "success", "1 nodes built", 0))
+    assert report.problem == "events/000001.jsonl is refused."
+    assert documents.written[-1] == "result.json"
+
+
+def test_what_was_built_and_cannot_be_told_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: object, name: str, __: bytes) -> None:
+        raise UserError(f"{name} is refused.")
+
+    monkeypatch.setattr(DocumentsInFolder, "write", refuse)
+    good = Result("r", "success", "1 nodes built", 0)
+    assert built(monkeypatch, settings, lambda _: good) == 1
+    assert "built, but not all of it could be told: result.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("run_id", "folder"),
+    [
+        ("scheduled__2026-09-30T04:30:00+00:00", "scheduled__2026-09-30T04_30_00_00_00"),
+        ("../../etc", "_.._etc"),
+        ("..", "_"),
+    ],
+)
+def test_a_run_id_is_one_folder(run_id: str, folder: str) -> None:
+    assert file_name(run_id) == folder
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["rebuild"], "invalid choice: 'rebuild'"),
+        (["build", "--run-id", "a/b"], "'a/b': use letters, digits and . _ - only."),
+        (["build", "--run-id", "x" * 201], "use letters, digits and . _ - only."),
+        (["follow"], "the following arguments are required: --request"),
+        (["follow", "--request", "s3://a/x.json"], "does not end with /request.json"),
+    ],
+)
+def test_a_wrong_command_line_has_code_2(
+    words: list[str], why: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(words, settings, Stop())
+    assert ended.value.code == 2
+    assert why in capsys.readouterr().err

@@ -1,0 +1,249 @@
+"""Parsing of single lines: the fast and the slow path say the same, and nothing else gets by."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+import duckdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.lake.landing.envelope import (
+    LAST_SECOND,
+    SCHEMA,
+    RejectedLineError,
+    parse_line,
+    parse_lines,
+    partition_days,
+)
+
+ARRIVED = 1_790_000_000
+TIMESTAMP = 1_788_246_655
+
+
+def line(application: object = "app", **event: object) -> bytes:
+    known = {"event_id": "e1", "event_type": "login", "event_timestamp": TIMESTAMP}
+    return json.dumps({"event": known | event, "application_id": application}).encode()
+
+
+def landed(text: bytes) -> dict[str, Any]:
+    """The row of a line that both paths land alike."""
+    batch = parse_lines([text], ARRIVED)
+    assert batch.rejected == []
+    row: dict[str, Any] = batch.events.to_pylist()[0]
+    assert row == parse_line(text, ARRIVED)
+    assert batch.events.schema == SCHEMA
+    return row
+
+
+def reason(text: bytes) -> str:
+    """Why a line is rejected, alike by both paths."""
+    batch = parse_lines([text], ARRIVED)
+    assert batch.events.num_rows == 0
+    ((index, why),) = batch.rejected
+    assert index == 0
+    with pytest.raises(RejectedLineError):
+        parse_line(text, ARRIVED)
+    return why
+
+
+def test_a_usual_line_becomes_its_columns() -> None:
+    text = (
+        b'{"event":{"event_version":"1.0","event_id":"e1","event_type":"t","event_name":"n",'
+        b'"event_timestamp":1788246655,"event_data":{"user_id": "p\\u00e9"},"app_version":"2"},'
+        b'"application_id":"a","application_name":"A"}'
+    )
+    assert landed(text) == {
+        "event_id": "e1",
+        "event_type": "t",
+        "event_name": "n",
+        "event_version": "1.0",
+        "event_timestamp": 1788246655,
+        "app_version": "2",
+        "application_id": "a",
+        "application_name": "A",
+        "event_data": '{"user_id": "p\\u00e9"}',
+        "metadata": '{"processing_timestamp":1790000000}',
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "seconds", "is_kept"),
+    [
+        ("1788246655", TIMESTAMP, False),
+        ("-5", -5, False),
+        ("0", 0, False),
+        ("9223372036854775807", 2**63 - 1, False),
+        ("9223372036854775808", None, True),
+        ("1788246655.9", TIMESTAMP, True),
+        ("-0.5", -1, True),
+        ("1.788246655e9", TIMESTAMP, True),
+        ("1e300", None, True),
+        ('"1788246655"', TIMESTAMP, True),
+        ('" 1788246655.5 "', TIMESTAMP, True),
+        ('"1e999999999"', None, True),
+        ('"-1e-999999999999999999999"', None, True),
+        ('"2026-09-01T00:00:00Z"', None, True),
+        ('"NaN"', None, True),
+        ('"Infinity"', None, True),
+        ('"1_000"', None, True),
+        ('""', None, True),
+        ("null", None, True),
+        ("true", None, True),
+        ("[1]", None, True),
+        ('{"a": 1}', None, True),
+    ],
+)
+def test_timestamps(raw: str, seconds: int | None, is_kept: bool) -> None:
+    row = landed(b'{"event":{"event_id":"e","event_timestamp":%s}}' % raw.encode())
+    assert row["event_timestamp"] == seconds
+    metadata = json.loads(row["metadata"])
+    assert metadata == {"processing_timestamp": ARRIVED} | (
+        {"raw_event_timestamp": raw} if is_kept else {}
+    )
+
+
+def test_a_missing_timestamp_leaves_no_raw_text() -> None:
+    row = landed(b'{"event":{}}')
+    assert row["event_timestamp"] is None
+    assert json.loads(row["metadata"]) == {"processing_timestamp": ARRIVED}
+    assert row["event_data"] is None
+    assert row["application_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, None), (12, "12"), (1.5, "1.5"), (True, "true"), ("", ""), ({"a": [1]}, '{"a": [1]}')],
+)
+def test_ids_that_are_no_text(value: object, text: str | None) -> None:
+    assert landed(line(event_id=value))["event_id"] == text
+    assert landed(line(event_type=value))["event_type"] == text
+    assert landed(line(application=value))["application_id"] == text
+
+
+@pytest.mark.parametrize("data", [{"a": 1}, '{"a": 1}', [1, "x"], 5, True, "plain"])
+def test_event_data_stays_as_it_is(data: object) -> None:
+    assert landed(line(event_data=data))["event_data"] == json.dumps(data)
+
+
+def test_unknown_fields_are_kept_as_they_are() -> None:
+    text = b'{"event":{"event_id":"e","more":[1, 2.50]},"application_id":"a","region":{"x": null}}'
+    assert json.loads(landed(text)["metadata"]) == {
+        "processing_timestamp": ARRIVED,
+        "unknown_fields": {"event": {"more": [1, 2.5]}, "envelope": {"region": {"x": None}}},
+    }
+    assert "[1, 2.50]" in landed(text)["metadata"]
+    only_event = json.loads(landed(b'{"event":{"more":1}}')["metadata"])
+    assert only_event["unknown_fields"] == {"event": {"more": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"", "blank line"),
+        (b" \t\r", "blank line"),
+        (b"[1]", "not a JSON object"),
+        (b'"event"', "not a JSON object"),
+        (b"{}", "no event object"),
+        (b'{"event":null}', "no event object"),
+        (b'{"event":[]}', "no event object"),
+        (b'{"event":"{}"}', "no event object"),
+        (b'{"event":{}} x', "trailing"),
+        (b'{"event":{}', "truncated"),
+        (b"\xef\xbb\xbf" + line(), "malformed"),
+        (b'{"event":{"event_data":{"a":NaN}}}', "invalid character"),
+        (b'{"event":{"event_data":{"a":-Infinity}}}', "invalid"),
+        (b'{"event":{"event_data":{"a":1e999}}}', "out of range"),
+        (b'{"event":{"event_timestamp":1,"event_data":{"a":[-1E+0999]}}}', "out of range"),
+        (b'{"event":{"event_timestamp":1,"event_data":' + b"9" * 5000 + b"}}", "out of range"),
+        (b'{"event":{"event_timestamp":1,"event_data":{"a":"\xff"}}}', "not UTF-8 at byte 49"),
+        (b'{"event":{"event_timestamp":1,"event_data":{"a":"\xed\xa0\x80"}}}', "not UTF-8"),
+        (b'{"event":{"event_timestamp":1,"event_data":{"a":"\\ud800"}}}', ""),
+        (b'{"event":{"event_timestamp":1,"event_data":{"a":"\\udc00x"}}}', "surrogate"),
+        (b'{"event":{"event_timestamp":1,"event_data":{"a":01}}}', "invalid number"),
+        (b'{"event":{"event_timestamp":1,"event_data":{"a":1,}}}', "trailing comma"),
+        (b'{"event":{"event_timestamp":1,"event_data":' + b"[" * 99_999, "nested too deeply"),
+    ],
+)
+def test_rejected(text: bytes, why: str) -> None:
+    assert why in reason(text)
+
+
+def test_indices_name_the_lines_in_a_mixed_batch() -> None:
+    huge = b'{"event":{"event_timestamp":1,"event_data":{"a":1e999}}}'
+    lines = [line(), b"", line(event_timestamp=None), huge, line("ö"), b"\xff", line(more=1), huge]
+    batch = parse_lines(lines, ARRIVED)
+    assert sorted(index for index, _ in batch.rejected) == [1, 3, 5, 7]
+    assert batch.events.num_rows == 4
+
+
+def test_partition_days() -> None:
+    times: list[Any] = [1, 86_399, 86_400, LAST_SECOND, LAST_SECOND + 1, 0, -1, None, TIMESTAMP]
+    batch = parse_lines([line(event_timestamp=time) for time in times], ARRIVED)
+    found = dict(
+        zip(
+            batch.events["event_timestamp"].to_pylist(),
+            partition_days(batch.events, ARRIVED).to_pylist(),
+            strict=True,
+        )
+    )
+    today = ARRIVED // 86_400
+    assert found == {
+        1: 0,
+        86_399: 0,
+        86_400: 1,
+        LAST_SECOND: LAST_SECOND // 86_400,
+        LAST_SECOND + 1: today,
+        0: today,
+        -1: today,
+        None: today,
+        TIMESTAMP: TIMESTAMP // 86_400,
+    }
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    ["event_id", "event_type", "event_timestamp", "event_data", "app_version", "other", "event"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(FIELDS, JSON), st.dictionaries(FIELDS, JSON), JSON, st.booleans())
+def test_any_line_is_landed_unchanged_or_rejected(
+    event: dict[str, Any], envelope: dict[str, Any], data: Any, is_ascii: bool
+) -> None:
+    value = envelope | {"event": event | {"event_data": data}}
+    text = json.dumps(value, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass")
+    batch = parse_lines([text], ARRIVED)
+    assert batch.events.num_rows + len(batch.rejected) == 1
+    if batch.rejected:
+        # Only what is no strict JSON is rejected here: NaN, infinities, half surrogates.
+        assert any(odd in json.dumps(value) for odd in ("NaN", "Infinity", "\\ud"))
+        return
+    row = landed(text)
+    kept = None if row["event_data"] is None else json.loads(row["event_data"])
+    assert kept == data
+    for name in ("event_data", "metadata"):
+        assert duckdb.execute("select json_valid(?)", [row[name]]).fetchone() in {(True,), (None,)}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60), st.integers(0, 200), st.integers(0, 3))
+def test_damaged_lines_are_landed_as_json_or_rejected(noise: bytes, at: int, cut: int) -> None:
+    whole = line(event_data={"user_id": "ö", "numbers": [1e5, -0.1, 12e509], "t": "\\u00e9"})
+    text = (whole[:at] + noise + whole[at + cut :]).replace(b"\n", b"")
+    batch = parse_lines([text], ARRIVED)
+    assert batch.events.num_rows + len(batch.rejected) == 1
+    for row in batch.events.to_pylist():
+        assert row == parse_line(text, ARRIVED)
+        if row["event_data"] is not None:
+            json.loads(row["event_data"])

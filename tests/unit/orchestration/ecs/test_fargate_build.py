@@ -1,0 +1,397 @@
+"""`dbt_build` on Fargate: what it makes of a container that tells, dies, or is found again.
+
+ECS is a script here, and S3 a folder; real containers are in `tests/containers`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("airflow", reason="runs in Airflow's environment")
+
+from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.execution_time.xcom import XCom
+
+from include import manifest
+from include.build.container import EVENTS, FINGERPRINT, REQUEST, RESULT
+from include.manifest import Manifest
+from include.object_store import open_documents
+from include.orchestration.ecs import producer as module
+from include.orchestration.ecs import tasks
+from include.orchestration.ecs.producer import FargateBuildOperator
+from include.orchestration.operators.done import MARTS
+from include.settings import Settings
+
+NAMES = ("a", "b")
+GOOD = {"run_id": "r", "status": "success", "message": "2 nodes built", "exit_code": 0}
+
+
+def news(name: str, status: str = "success") -> str:
+    told = {"unique_id": f"model.p.{name}", "status": status, "seconds": 0.1, "rows": None}
+    return json.dumps({**told, "lines": [f"built {name}"], "results": []})
+
+
+class Ecs:
+    """ECS, as far as one task goes; `container` is what a started one does, in a thread."""
+
+    def __init__(self, container: Callable[[Ecs, Any], None] | None = None) -> None:
+        self.container = container
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.refusals: list[dict[str, str]] = []
+
+    def run_task(self, **asked: Any) -> dict[str, Any]:
+        self.asked.append(asked)
+        if self.refusals:
+            return {"tasks": [], "failures": self.refusals}
+        arn = f"arn:aws:ecs:eu-west-1:123456789012:task/c/{len(self.asked):032x}"
+        self.add(arn, asked["overrides"], asked["startedBy"])
+        if self.container:
+            folder = asked["overrides"]["containerOverrides"][0]["command"][-1].rpartition("/")[0]
+            documents = open_documents(folder)
+            threading.Thread(target=self.container, args=(self, documents), daemon=True).start()
+        return {"tasks": [self.tasks[arn]], "failures": []}
+
+    def add(self, arn: str, overrides: Any, mark: str, **more: Any) -> None:
+        self.tasks[arn] = {
+            "taskArn": arn,
+            "lastStatus": "RUNNING",
+            "desiredStatus": "RUNNING",
+            "containers": [{"name": "dbt"}],
+            "overrides": overrides,
+            "startedBy": mark,
+            **more,
+        }
+
+    def end(self, code: int | None = 0, **more: str) -> None:
+        """The newest task stops."""
+        container = {"name": "dbt", "reason": more.pop("why", "")}
+        if code is not None:
+            container["exitCode"] = code  # type: ignore[assignment]
+        newest = list(self.tasks.values())[-1]
+        newest |= {"lastStatus": "STOPPED", "desiredStatus": "STOPPED", **more}
+        newest["containers"] = [container]
+
+    def list_tasks(self, *, startedBy: str, desiredStatus: str, **_: Any) -> dict[str, list[str]]:  # noqa: N803
+        return {
+            "taskArns": [
+                arn
+                for arn, task in self.tasks.items()
+                if task["startedBy"] == startedBy and task["desiredStatus"] == desiredStatus
+            ]
+        }
+
+    def describe_tasks(self, *, tasks: list[str], **_: Any) -> dict[str, list[Any]]:
+        return {"tasks": [self.tasks[arn] for arn in tasks if arn in self.tasks], "failures": []}
+
+    def stop_task(self, *, task: str, **_: Any) -> None:
+        self.tasks[task]["desiredStatus"] = "STOPPED"
+
+
+class Run:
+    """A DAG run as far as the task uses it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.settings = Settings(
+            target="redshift",
+            lake="s3://lake/events",
+            docs=str(folder / "docs"),
+            execution="fargate",
+            ecs_subnets="subnet-11111111,subnet-22222222",
+            ecs_security_groups="sg-11111111",
+        )
+        self.xcoms: dict[tuple[str, str], Any] = {}
+        self.store: dict[str, Any] = {}
+        self.states: dict[str, str] = {}
+        patch.setattr(XCom, "set", self.set_xcom)
+        for name, seconds in (("POLL", 0.02), ("DESCRIBE", 0.02), ("LATE", 0.5)):
+            patch.setattr(module, f"{name}_SECONDS", seconds)
+        patch.setattr(tasks, "POLL_SECONDS", 0.02)
+        (folder / "fingerprint").write_text("abc\n")
+        patch.setattr(manifest, "FINGERPRINT", folder / "fingerprint")
+        self.patch = patch
+        content = {
+            "nodes": {
+                f"model.p.{name}": {
+                    "resource_type": "model",
+                    "name": name,
+                    "fqn": ["p", name],
+                    "depends_on": {"nodes": []},
+                }
+                for name in NAMES
+            }
+        }
+        self.manifest = Manifest(content)
+
+    def set_xcom(self, key: str, value: Any, *, task_id: str, **_: Any) -> None:
+        self.xcoms[key, task_id] = value
+
+    def instance(self, attempt: int = 1) -> Any:
+        results = {"preflight": {"selected": None}, "freshness": {"stale": []}}
+        return SimpleNamespace(
+            dag_id="game_analytics",
+            run_id="scheduled__2026-11-28T04:30:00+00:00",
+            task_id="dbt_build",
+            try_number=attempt,
+            id=f"id-{attempt}",
+            xcom_pull=lambda task_ids: results[task_ids],
+            xcom_push=lambda key, value: self.xcoms.update({(key, "dbt_build"): value}),
+            get_task_states=lambda **asked: {asked["run_ids"][0]: self.states},
+        )
+
+    def build(self, ecs: Ecs, attempt: int = 1, clears: int = 0) -> FargateBuildOperator:
+        """One try, after so many clears of tasks."""
+        self.patch.setattr(tasks, "client", lambda: ecs)
+        task = FargateBuildOperator(
+            task_id="dbt_build", settings=self.settings, manifest=self.manifest, assets={}
+        )
+        ti = self.instance(attempt)
+        self.task = task
+        task.execute(
+            {
+                "ti": ti,
+                "run_id": ti.run_id,
+                "params": {},
+                "dag_run": SimpleNamespace(clear_number=clears),
+                "task_state_store": SimpleNamespace(
+                    get=self.store.get, set=lambda key, value: self.store.update({key: value})
+                ),
+                "outlet_events": {MARTS: SimpleNamespace(add=lambda _: None)},
+            }
+        )
+        return task
+
+    @property
+    def said(self) -> dict[str, Any]:
+        said: dict[str, Any] = self.xcoms["nodes", "dbt_build"]
+        return said
+
+    def statuses(self) -> dict[str, str]:
+        return {name: status for name, (status, _) in self.said["nodes"].items()}
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    return Run(monkeypatch, tmp_path)
+
+
+def tells(ecs: Ecs, documents: Any) -> None:
+    """A good container: an event, a while later another, then the result."""
+    documents.write(f"{EVENTS}000001.jsonl", f"{news('a')}\n".encode())
+    time.sleep(0.2)
+    documents.write(f"{EVENTS}000002.jsonl", f"{news('b', 'warn')}\n".encode())
+    documents.write(RESULT, json.dumps(GOOD).encode())
+    ecs.end()
+
+
+def test_a_container_is_asked_and_followed(run: Run) -> None:
+    ecs = Ecs(tells)
+    run.build(ecs)
+    assert run.statuses() == {"a": "success", "b": "warn"}
+    assert run.said["done"] is True
+    assert run.xcoms["dbt", "a"]["lines"] == ["built a"]
+    (asked,) = ecs.asked
+    assert asked["launchType"] == "FARGATE"
+    assert asked["networkConfiguration"]["awsvpcConfiguration"] == {
+        "subnets": ["subnet-11111111", "subnet-22222222"],
+        "securityGroups": ["sg-11111111"],
+        "assignPublicIp": "DISABLED",
+    }
+    (override,) = asked["overrides"]["containerOverrides"]
+    assert override["name"] == "dbt"
+    follow, option, uri = override["command"]
+    assert (follow, option) == ("follow", "--request")
+    folder = "runs/scheduled__2026-11-28T04_30_00_00_00/dbt_build/try_1-id-1"
+    assert uri == f"{run.settings.docs}/{folder}/{REQUEST}"
+    request = json.loads(Path(uri).read_text())
+    assert request["run_id"] == "scheduled__2026-11-28T04:30:00+00:00"
+    assert request["select"] is None
+    variables = {item["name"]: item["value"] for item in override["environment"]}
+    assert variables["AIRFLOW_CTX_DAG_RUN_ID"] == request["run_id"]
+    assert variables[FINGERPRINT] == "abc"
+    # Else the task definition's would count.
+    assert variables["GAME_ANALYTICS_SCHEMA_PREFIX"] == ""
+    assert variables["GAME_ANALYTICS_LAKE"] == "s3://lake/events"
+    assert "GAME_ANALYTICS_DBT_EXECUTABLE" not in variables
+    # What ECS takes of all overrides together.
+    assert len(json.dumps(asked["overrides"])) < 8192
+
+
+def test_a_container_that_fails_says_why(run: Run) -> None:
+    def fails(ecs: Ecs, documents: Any) -> None:
+        documents.write(f"{EVENTS}000001.jsonl", f"{news('a')}\n".encode())
+        message = "another run builds in this warehouse"
+        result = {**GOOD, "status": "error", "message": message, "exit_code": 75}
+        documents.write(RESULT, json.dumps(result).encode())
+        ecs.end(75)
+
+    with pytest.raises(AirflowException, match="another run builds in this warehouse"):
+        run.build(Ecs(fails))
+    assert run.statuses() == {"a": "success"}
+    assert run.said["done"] is True
+
+
+ENDS = {
+    "out of memory": (
+        {"code": 137, "why": "OutOfMemoryError: container killed due to memory usage"},
+        "ran out of memory.*TaskMemory",
+    ),
+    "killed": ({"code": 137, "stoppedReason": "Task stopped"}, "was killed.*memory"),
+    "image not pullable": (
+        {
+            "code": None,
+            "stopCode": "TaskFailedToStart",
+            "stoppedReason": "CannotPullContainerError: manifest unknown",
+        },
+        "did not start: CannotPullContainerError.*make push",
+    ),
+    "secret without a key": (
+        {
+            "code": None,
+            "stopCode": "TaskFailedToStart",
+            "stoppedReason": "ResourceInitializationError: unable to pull secrets",
+        },
+        "did not start.*the secret is there with all its keys",
+    ),
+    "it told nothing": ({"code": 1}, "exit code 1 and told nothing.*GAME_ANALYTICS_DOCS"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_container_that_ends_without_a_word(run: Run, name: str) -> None:
+    ended, said = ENDS[name]
+
+    def dies(ecs: Ecs, documents: Any) -> None:
+        documents.write(f"{EVENTS}000001.jsonl", f"{news('a')}\n".encode())
+        ecs.end(**ended)  # type: ignore[arg-type]
+
+    with pytest.raises(AirflowException, match=said):
+        run.build(Ecs(dies))
+    assert run.statuses() == {"a": "success"}
+    assert run.said["done"] is True
+
+
+def test_what_comes_after_the_task_has_stopped_counts(run: Run) -> None:
+    def is_late(ecs: Ecs, documents: Any) -> None:
+        ecs.end()
+        time.sleep(0.2)
+        tells(ecs, documents)
+
+    run.build(Ecs(is_late))
+    assert run.statuses() == {"a": "success", "b": "warn"}
+
+
+def test_a_part_that_was_lost_leaves_the_node_to_its_own_task(run: Run) -> None:
+    def loses(ecs: Ecs, documents: Any) -> None:
+        documents.write(f"{EVENTS}000002.jsonl", f"{news('b')}\n".encode())
+        documents.write(RESULT, json.dumps(GOOD).encode())
+        ecs.end()
+
+    run.build(Ecs(loses))
+    assert run.statuses() == {"b": "success"}
+    assert run.said["done"] is True
+
+
+@pytest.mark.parametrize("reason", ["RESOURCE:CPU", "Capacity is unavailable at this time"])
+def test_ecs_takes_no_task(run: Run, reason: str) -> None:
+    ecs = Ecs()
+    ecs.refusals = [{"reason": reason}]
+    with pytest.raises(AirflowException, match=f"ECS did not start the task: {reason}"):
+        run.build(ecs)
+    assert run.said["done"] is True
+
+
+def test_the_next_try_follows_the_container_of_a_lost_worker(run: Run) -> None:
+    ecs = Ecs()
+    root = f"{run.settings.docs}/runs/r/dbt_build/try_1"
+    mark = tasks.started_by(run.instance())
+    override = {"name": "dbt", "command": ["follow", "--request", f"{root}/{REQUEST}"]}
+    ecs.add("arn:1", {"containerOverrides": [override]}, mark)
+    documents = open_documents(root)
+    threading.Thread(target=tells, args=(ecs, documents), daemon=True).start()
+    run.build(ecs, attempt=2)
+    assert ecs.asked == []
+    assert run.statuses() == {"a": "success", "b": "warn"}
+
+
+def lose(run: Run, ecs: Ecs) -> None:
+    """A try whose worker is lost as soon as it has started a container, which works on."""
+
+    class Lost(BaseException):
+        pass
+
+    def goes(*_: Any) -> None:
+        raise Lost
+
+    with run.patch.context() as patch, pytest.raises(Lost):
+        patch.setattr(FargateBuildOperator, "_told", goes)
+        run.build(ecs)
+    deadline = time.monotonic() + 5
+    while ecs.tasks[next(iter(ecs.tasks))]["lastStatus"] != "STOPPED":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_a_container_has_built_after_its_worker_was_lost_counts(run: Run) -> None:
+    ecs = Ecs(tells)
+    lose(run, ecs)
+    run.build(ecs, attempt=2)
+    assert len(ecs.asked) == 1
+    assert run.statuses() == {"a": "success", "b": "warn"}
+
+
+@pytest.mark.parametrize("why", ["it failed", "tasks were cleared", "ECS has forgotten it"])
+def test_a_lost_container_that_is_of_no_use_is_built_anew(run: Run, why: str) -> None:
+    ecs = Ecs(tells)
+    lose(run, ecs)
+    if why == "it failed":
+        ecs.end(137)
+    elif why == "ECS has forgotten it":
+        ecs.tasks.clear()
+    run.build(ecs, attempt=2, clears=int(why == "tasks were cleared"))
+    assert len(ecs.asked) == 2
+    assert run.statuses() == {"a": "success", "b": "warn"}
+
+
+def test_a_container_that_is_being_stopped_is_waited_for(run: Run) -> None:
+    ecs = Ecs(tells)
+    mark = tasks.started_by(run.instance())
+    ecs.add("arn:1", {}, mark, desiredStatus="STOPPED")
+    ended = threading.Timer(0.3, lambda: ecs.tasks["arn:1"].update(lastStatus="STOPPED"))
+    began = time.monotonic()
+    ended.start()
+    run.build(ecs, attempt=2)
+    assert time.monotonic() - began > 0.3
+    assert len(ecs.asked) == 1
+
+
+def test_one_that_does_not_stop_lets_no_second_build_begin(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "STOP_SECONDS", 0.2)
+    ecs = Ecs(tells)
+    ecs.add("arn:1", {}, tasks.started_by(run.instance()), desiredStatus="STOPPED")
+    with pytest.raises(AirflowException, match="arn:1 does not stop"):
+        run.build(ecs, attempt=2)
+    assert ecs.asked == []
+
+
+def test_a_task_that_is_ended_by_hand_stops_its_container(run: Run) -> None:
+    def waits(ecs: Ecs, _: Any) -> None:
+        while not run.task.task_arn:
+            time.sleep(0.01)
+        run.task.on_kill()
+        assert next(iter(ecs.tasks.values()))["desiredStatus"] == "STOPPED"
+        assert not run.task.has_ended()
+        ecs.end(143, stopCode="UserInitiated")
+
+    with pytest.raises(AirflowException, match="exit code 143"):
+        run.build(Ecs(waits))

@@ -1,0 +1,285 @@
+"""The alerts: their shape, and that nothing that goes wrong with them goes further."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs
+from uuid import uuid4
+
+import pytest
+
+pytest.importorskip("airflow", reason="runs in Airflow's environment")
+
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from include.orchestration import alerts
+from include.settings import Settings
+
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:on-call"
+LOG = "http://airflow/dags/game_analytics/runs/r/tasks/fct_bets?try_number=1"
+ANSWER = b"""<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>
+<MessageId>1</MessageId></PublishResult></PublishResponse>"""
+
+
+class Sns:
+    """SNS's query interface on loopback, as far as publishing needs it."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.messages: list[dict[str, list[str]]] = []
+        sns = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"])).decode()
+                sns.messages.append(parse_qs(body))
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(ANSWER if status == 200 else b"")
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing on the terminal."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def sns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sns]:
+    sns = Sns()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", sns.url)
+    yield sns
+    sns.server.shutdown()
+
+
+def context(**task: Any) -> dict[str, Any]:
+    given = {"task_id": "fct_bets", "owner": "Betting", "model_file": "dbt/models/fct_bets.sql"}
+    return {
+        "dag": SimpleNamespace(dag_id="game_analytics"),
+        "run_id": "scheduled__2026-09-01",
+        "task": SimpleNamespace(**(given | task)),
+        "ti": SimpleNamespace(try_number=1, log_url=LOG),
+        "exception": ValueError("first line\nsecond line"),
+    }
+
+
+def test_a_failed_test_in_full(sns: Sns, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sql = tmp_path / "unique_bet.sql"
+    sql.write_text("select 1")
+    problem = {
+        "what": "test unique_bet failed: Got 1 result",
+        "file": "dbt/models/fct_bets.yml",
+        "sql": str(sql),
+        "rows": [{"unique_field": "***", "n_records": "2"}],
+    }
+    with caplog.at_level(logging.ERROR):
+        alerts.report_failure(TOPIC, context(problems=[problem]))
+    (message,) = sns.messages
+    assert message["TargetArn"] == [TOPIC]
+    assert message["Subject"] == ["game_analytics: fct_bets failed (Betting)"]
+    assert json.loads(message["Message"][0])["default"] == (
+        "Task fct_bets of DAG game_analytics has failed.\n\n"
+        "run:      scheduled__2026-09-01\n"
+        "model:    dbt/models/fct_bets.sql\n"
+        "owner:    Betting\n\n"
+        "test unique_bet failed: Got 1 result\n"
+        "  file: dbt/models/fct_bets.yml\n"
+        f"  SQL:  {sql}\n"
+        "  row:  unique_field=***, n_records=2\n\n"
+        f"log:      {LOG}\n"
+        "runbook:  http://airflow/dags/game_analytics, Dag Docs, `a node`\n\n"
+        "SQL of test unique_bet failed:\nselect 1"
+    )
+    (line, *_) = caplog.messages[0].splitlines()
+    assert line == (
+        "ALERT dag=game_analytics run=scheduled__2026-09-01 task=fct_bets "
+        "model=dbt/models/fct_bets.sql owner=Betting error=test unique_bet failed: Got 1 result"
+    )
+
+
+def test_without_a_topic_it_is_logged_and_no_more(
+    sns: Sns, caplog: pytest.LogCaptureFixture
+) -> None:
+    alerts.report_failure("", context())
+    assert sns.messages == []
+    assert "error=first line" in caplog.messages[0].splitlines()[0]
+    assert "second line" in caplog.messages[0]
+
+
+def test_a_task_that_no_worker_ended(caplog: pytest.LogCaptureFixture) -> None:
+    """Airflow's DAG processor calls with less in its hands."""
+    bare = context()
+    bare["exception"] = None
+    bare["ti"] = SimpleNamespace(task_id="fct_bets")
+    alerts.report_failure("", bare)
+    assert "its worker was lost" in caplog.messages[0]
+
+
+def test_whatever_is_missing_is_a_dash(sns: Sns, caplog: pytest.LogCaptureFixture) -> None:
+    alerts.report_failure(TOPIC, {})
+    assert caplog.messages[0].startswith("ALERT dag=- run=- task=- model=- owner=- error=")
+    assert "runbook:  the page of the DAG, Dag Docs, `-`" in caplog.messages[0]
+    assert len(sns.messages) == 1
+    caplog.clear()
+    problems = [{"sql": "gone.sql", "rows": None}, {"what": "model x broke: no"}]
+    alerts.report_failure(TOPIC, {"task": SimpleNamespace(problems=problems), "exception": None})
+    assert caplog.messages[0].splitlines()[0].endswith("error=-")
+    assert "model x broke: no" in caplog.messages[0]
+    assert len(sns.messages) == 2
+
+
+def test_an_exception_without_words_is_told_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
+    alerts.report_failure("", context() | {"exception": TimeoutError()})
+    assert caplog.messages[0].splitlines()[0].endswith("error=TimeoutError")
+
+
+def test_what_airflow_s_dag_processor_gives(caplog: pytest.LogCaptureFixture) -> None:
+    """The objects that `_execute_task_callbacks` of 3.3.1 makes: no exception, no context."""
+    from airflow.sdk import DAG, BaseOperator
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    with DAG("game_analytics", schedule=None):
+        task = BaseOperator(task_id="kpi_summary", owner="Product")
+    ti = RuntimeTaskInstance.model_construct(
+        task=task,
+        task_id="kpi_summary",
+        dag_id="game_analytics",
+        run_id="manual__1",
+        id=uuid4(),
+        dag_version_id=uuid4(),
+        try_number=3,
+        map_index=-1,
+    )
+    alerts.report_failure("", ti.get_template_context())
+    line, *details = caplog.messages[-1].splitlines()
+    assert line.startswith(
+        "ALERT dag=game_analytics run=manual__1 task=kpi_summary model=- owner=Product error=no exc"
+    )
+    assert details[0] == "Task kpi_summary of DAG game_analytics has failed, after 3 tries."
+    page = "/dags/game_analytics"
+    assert f"{page}/runs/manual__1/tasks/kpi_summary?try_number=3" in caplog.messages[-1]
+    assert f"{page}, Dag Docs, `kpi_summary`" in caplog.messages[-1]
+
+
+def test_a_subject_is_what_sns_takes(sns: Sns) -> None:
+    alerts.report_failure(TOPIC, context(owner="Glücksspiel\n" + "x" * 200))
+    (message,) = sns.messages
+    assert len(message["Subject"][0]) == 100
+    assert message["Subject"][0].isascii()
+    assert message["Subject"][0].isprintable()
+
+
+def test_a_body_is_what_sns_takes(sns: Sns) -> None:
+    wide = context(owner="\U0001f3b2" * 50_000)
+    alerts.report_failure(TOPIC, wide)
+    assert len(sns.messages[0]["Message"][0].encode()) <= 256 * 1024
+
+
+def test_the_sql_is_cut_first(sns: Sns, tmp_path: Path) -> None:
+    problems = []
+    for number in range(9):
+        (tmp_path / f"{number}.sql").write_text("x" * 300_000)
+        what = f"test {number} failed: {'long ' * 9000}"
+        problems.append({"what": what, "sql": str(tmp_path / f"{number}.sql")})
+    alerts.report_failure(TOPIC, context(problems=problems))
+    text = json.loads(sns.messages[0]["Message"][0])["default"]
+    assert text.index("… cut here, the log has the rest") < text.index(LOG)
+    assert text.index(LOG) < text.index("runbook:") < text.index("SQL of test 0 failed:")
+    assert "x\n… cut here, the file has the rest\n" in text
+    assert text.endswith("\n… cut here, the log has the rest")
+    assert len(json.dumps(text)) <= 256 * 1024
+
+
+def test_what_goes_wrong_with_sns_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", Sns(403).url)
+    alerts.report_failure(TOPIC, context())
+    assert "could not be sent to " + TOPIC in caplog.text
+    caplog.clear()
+    with socket.socket() as nobody:
+        # Bound, but not listening: refused.
+        nobody.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", address)
+        alerts.report_failure(TOPIC, context())
+    assert "could not be sent to " + TOPIC in caplog.text
+
+
+def test_an_sns_that_hangs_holds_a_worker_for_seconds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert 2 * 2 * alerts.SNS_SECONDS <= 20
+    monkeypatch.setattr(alerts, "SNS_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", address)
+        started = time.monotonic()
+        alerts.report_failure(TOPIC, context())
+        assert time.monotonic() - started < 5
+    assert "Read timeout on endpoint URL" in caplog.text
+    assert "could not be sent to " + TOPIC in caplog.text
+
+
+@pytest.mark.parametrize("crash", [ValueError, AirflowTaskTimeout, SystemExit])
+def test_a_crash_while_it_is_made_is_logged(
+    crash: type[BaseException], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: object) -> None:
+        raise crash
+
+    monkeypatch.setattr(alerts, "told", broken)
+    alerts.report_failure(TOPIC, context(problems=[{"what": "x"}]))
+    assert "could not be made" in caplog.text
+    assert crash.__name__ in caplog.text
+
+
+def test_a_late_run(sns: Sns, caplog: pytest.LogCaptureFixture) -> None:
+    from airflow.api_fastapi.core_api.datamodels.dag_run import DAGRunResponse
+
+    run = {"dag_id": "game_analytics", "dag_run_id": "r1", "state": "running"}
+    # What Airflow's `Deadline.handle_miss` gives a callback of the run.
+    assert run.keys() <= DAGRunResponse.model_fields.keys()
+    given = {"dag_run": run, "deadline": {}}
+    alerts.report_late_run(topic=TOPIC, minutes=90, context=given)
+    assert "ALERT dag=game_analytics run=r1 late=90 min" in caplog.text
+    assert sns.messages[0]["Subject"] == ["Late: game_analytics r1"]
+
+
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_a_run_that_has_ended_is_not_late(
+    state: str, sns: Sns, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that failed in time keeps its deadline; its alert was that of the task."""
+    run = {"dag_id": "game_analytics", "dag_run_id": "r1", "state": state}
+    alerts.report_late_run(topic=TOPIC, minutes=90, context={"dag_run": run})
+    assert "ALERT" not in caplog.text
+    assert sns.messages == []
+
+
+def test_the_deadline_is_a_setting() -> None:
+    assert alerts.deadline(Settings(deadline_minutes="")) is None
+    deadline = alerts.deadline(Settings(deadline_minutes="90", alert_topic_arn=TOPIC))
+    assert deadline
+    assert str(deadline.interval) == "1:30:00"
+    assert deadline.callback.path == "include.orchestration.alerts.report_late_run"
+    assert deadline.callback.kwargs == {"topic": TOPIC, "minutes": 90}

@@ -1,0 +1,306 @@
+"""The operators: which try is the last, what the error says, and what is skipped and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("airflow", reason="runs in Airflow's environment")
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from cosmos.hooks.subprocess import FullOutputSubprocessResult
+from cosmos.operators.local import DbtBuildLocalOperator
+
+from include.manifest import PROJECT, Manifest, shown
+from include.orchestration import connection as warehouse
+from include.orchestration import transform
+from include.orchestration.operators import artifacts
+from include.orchestration.operators.done import DoneOperator
+from include.orchestration.operators.nodes import DbtNodeOperator, ExplainedDbtOperator
+from include.orchestration.operators.steps import DbtEnvironmentOperator, RecordOperator
+from include.run_form import RunForm
+from include.settings import Settings
+
+MODEL, TEST = "model.game_analytics.a", "test.game_analytics.unique_a_id.0123456789"
+
+
+class Instance:
+    """A task instance as far as the operators use it."""
+
+    task_id = "a"
+
+    def __init__(self, results: dict[str, Any]) -> None:
+        self.results = results
+
+    def xcom_pull(self, task_ids: str) -> Any:
+        return self.results[task_ids]
+
+
+def context(
+    *stale: str,
+    selected: list[str] | None = None,
+    results: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    found = {"preflight": {"selected": selected}, "freshness": {"stale": list(stale)}}
+    return {
+        "run_id": "manual__2026-09-01T00:00:00+00:00/..",
+        "ti": Instance({**found, **(results or {})}),
+        "params": params or {},
+    }
+
+
+def operator(folder: Path, results: list[dict[str, Any]] | None) -> ExplainedDbtOperator:
+    made = ExplainedDbtOperator()
+    made.sources = {MODEL: frozenset({"source.x"})}
+    made.nodes = {MODEL: frozenset({MODEL})}
+    made.files = {MODEL: "dbt/models/a.sql", TEST: "dbt/models/a.yml"}
+    made.artifacts = folder
+    if results is not None:
+        (folder / "run_results.json").write_text(json.dumps({"results": results}))
+    return made
+
+
+def result(unique_id: str, status: str, message: str | None = None) -> dict[str, Any]:
+    return {"unique_id": unique_id, "status": status, "message": message}
+
+
+def ended(code: int) -> FullOutputSubprocessResult:
+    return FullOutputSubprocessResult(code, "last", ["first", "last"])
+
+
+def test_a_failed_test_is_final_and_names_file_and_sql(tmp_path: Path) -> None:
+    (tmp_path / "unique_a_id.sql").write_text("select 1")
+    made = operator(tmp_path, [result(MODEL, "success"), result(TEST, "fail", "Got 3 results")])
+    with pytest.raises(AirflowFailException) as error:
+        made.handle_exception_subprocess(ended(1))
+    assert str(error.value) == (
+        "test unique_a_id failed: Got 3 results\n"
+        "  file: dbt/models/a.yml\n"
+        f"  SQL:  {shown(tmp_path / 'unique_a_id.sql')}\n"
+        "What was tested is built and stays, unaudited."
+    )
+    problem = {
+        "what": "test unique_a_id failed: Got 3 results",
+        "file": "dbt/models/a.yml",
+        "sql": shown(tmp_path / "unique_a_id.sql"),
+        "rows": [],
+    }
+    assert made.problems == [problem]
+
+
+def test_an_error_is_retried(tmp_path: Path) -> None:
+    made = operator(tmp_path, [result(MODEL, "error", "no such column"), result(TEST, "skipped")])
+    with pytest.raises(AirflowException, match="model a broke: no such column") as error:
+        made.handle_exception_subprocess(ended(1))
+    assert not isinstance(error.value, AirflowFailException)
+
+
+def test_an_error_beside_a_failed_test_is_final_and_tells_both(tmp_path: Path) -> None:
+    other = "test.game_analytics.not_null_a.1"
+    made = operator(tmp_path, [result(TEST, "fail", "Got 1"), result(other, "error", "lost")])
+    with pytest.raises(AirflowFailException, match=r"(?s)not_null_a broke: lost.*unique_a_id"):
+        made.handle_exception_subprocess(ended(1))
+
+
+def test_dbt_that_died_without_results_is_retried_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(AirflowException, match=r"exit code 2\.\nfirst\nlast") as error:
+        operator(tmp_path, None).handle_exception_subprocess(ended(2))
+    assert not isinstance(error.value, AirflowFailException)
+
+
+def test_a_selection_of_nothing_is_an_error_and_success_is_not(tmp_path: Path) -> None:
+    with pytest.raises(AirflowFailException, match="make manifest"):
+        operator(tmp_path, None).handle_exception_subprocess(ended(0))
+    operator(tmp_path, [result(MODEL, "success")]).handle_exception_subprocess(ended(0))
+
+
+def test_stale_sources_skip_what_needs_them(tmp_path: Path) -> None:
+    made = operator(tmp_path, None)
+    assert made.chosen(context("source.other")) == [MODEL]
+    with pytest.raises(AirflowSkipException, match=r"stale source source\.x\."):
+        made.chosen(context("source.other", "source.x"))
+    made.sources = {"needs_it": frozenset({"source.x"}), "does_not": frozenset({"source.y"})}
+    made.nodes = {"needs_it": frozenset({MODEL}), "does_not": frozenset({MODEL})}
+    assert made.chosen(context("source.x")) == ["does_not"]
+
+
+def test_what_is_not_selected_is_skipped(tmp_path: Path) -> None:
+    made = operator(tmp_path, None)
+    assert made.chosen(context(selected=[MODEL])) == [MODEL]
+    with pytest.raises(AirflowSkipException, match=r"^Skipped: not selected\.$"):
+        made.chosen(context("source.x", selected=["model.game_analytics.b"]))
+
+
+@pytest.mark.parametrize("task_id", ["freshness", "preflight"])
+@pytest.mark.parametrize("result", [None, {}, "words"])
+def test_without_a_result_of_an_earlier_step_nothing_is_built(
+    tmp_path: Path, task_id: str, result: Any
+) -> None:
+    lost = context(results={task_id: result})
+    with pytest.raises(AirflowFailException, match=f"no result of {task_id}: clear that task"):
+        operator(tmp_path, None).chosen(lost)
+    done = DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}}))
+    with pytest.raises(AirflowFailException, match=f"no result of {task_id}"):
+        done.execute(lost)
+
+
+def test_done_is_not_green_when_a_needed_source_is_stale() -> None:
+    nodes = {
+        f"model.p.{name}": {"resource_type": "model", "depends_on": {"nodes": [f"source.{source}"]}}
+        for name, source in (("a", "x"), ("b", "y"))
+    }
+    done = DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": nodes}))
+    done.execute(context("source.that_nobody_needs"))
+    with pytest.raises(AirflowFailException, match=r"stale source source\.x\."):
+        done.execute(context("source.x"))
+    with pytest.raises(AirflowFailException, match=r"stale source source\.x\."):
+        done.execute(context("source.x", selected=["model.p.a"]))
+    done.execute(context("source.x", selected=["model.p.b"]))
+
+
+def tasks(tmp_path: Path) -> list[Any]:
+    """A task of each kind that a dry run passes over."""
+    settings = stand_in(tmp_path, f"touch {tmp_path}/ran")
+    manifest = Manifest({"nodes": {}})
+    return [
+        DbtEnvironmentOperator(task_id="step", settings=settings, command=["x"], form=RunForm.days),
+        node_task(settings),
+        transform.cross_model_tests(settings, manifest),
+    ]
+
+
+def node_task(settings: Settings) -> DbtNodeOperator:
+    return DbtNodeOperator(
+        task_id="a",
+        project_dir=str(PROJECT),
+        profile_config=warehouse.profile(settings),
+        sources={MODEL: frozenset({"source.x"})},
+        files={},
+        model_file="",
+    )
+
+
+def test_a_dry_run_skips_every_task_but_preflight_and_is_green(tmp_path: Path) -> None:
+    dry = context(params={"dry_run": True}, results={"preflight": None, "freshness": None})
+    for task in tasks(tmp_path):
+        with pytest.raises(AirflowSkipException, match=r"^Skipped: dry run\.$"):
+            task.execute(dry)
+    assert not (tmp_path / "ran").exists()
+    DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}})).execute(dry)
+
+
+def test_a_form_that_cannot_be_meant_is_final(tmp_path: Path) -> None:
+    wrong = context(params={"from": "2026-09-02", "to": "2026-09-01"})
+    step, node, _ = tasks(tmp_path)
+    for task in (step, node):
+        with pytest.raises(AirflowFailException, match="from 2026-09-02 lies after to 2026"):
+            task.execute(wrong)
+    assert not (tmp_path / "ran").exists()
+    # The KPIs come in any case, and need not tell it again.
+    step.form = None
+    step.execute(wrong)
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_run_that_left_out_a_node_records_no_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = RecordOperator(
+        task_id="record",
+        settings=stand_in(tmp_path, f"touch {tmp_path}/ran"),
+        command=["x"],
+        nodes=["a", "b"],
+    )
+    states: dict[str, str] = {"a": "success", "b": "skipped"}
+    monkeypatch.setattr(Instance, "get_task_states", lambda *_, **__: {"r": states}, raising=False)
+    monkeypatch.setattr(Instance, "run_id", "r", raising=False)
+    monkeypatch.setattr(Instance, "dag_id", "d", raising=False)
+    for state in ("skipped", "removed"):
+        states["b"] = state
+        with pytest.raises(AirflowSkipException, match=r"1 of 2 nodes are not \(b\)\."):
+            record.execute(context())
+    assert not (tmp_path / "ran").exists()
+    states["b"] = "success"
+    record.execute(context())
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("full_refresh", [False, True])
+def test_a_full_refresh_is_one_of_each_node(
+    monkeypatch: pytest.MonkeyPatch, full_refresh: bool
+) -> None:
+    flags: list[str] = []
+    monkeypatch.setattr(
+        DbtBuildLocalOperator,
+        "execute",
+        lambda self, *_, **__: flags.extend(self.add_cmd_flags()),
+    )
+    node_task(Settings()).execute(context(params={"full_refresh": full_refresh}))
+    assert ("--full-refresh" in flags) is full_refresh
+
+
+def test_a_step_gets_its_part_of_the_form_in_words(tmp_path: Path) -> None:
+    settings = stand_in(tmp_path, f'for word; do echo "$word" >> {tmp_path}/words; done')
+    given = context(params={"select": "a b", "full_refresh": True, "dry_run": True})
+    DbtEnvironmentOperator(
+        task_id="step",
+        settings=settings,
+        command=["include.x"],
+        form=RunForm.arguments,
+        runs_dry=True,
+    ).execute(given)
+    assert (tmp_path / "words").read_text().splitlines() == [
+        *("-m", "include.x", "--select", "a b", "--full-refresh"),
+        *("--dry-run", str(artifacts.artifacts_of(given))),
+    ]
+
+
+def test_artifacts_stay_in_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts, "ARTIFACTS", tmp_path / "artifacts")
+    project = tmp_path / "project"
+    (project / "target").mkdir(parents=True)
+    entry = result("test.game_analytics." + "n" * 300, "fail") | {"compiled_code": "select 1"}
+    (project / "target" / "run_results.json").write_text(json.dumps({"results": [entry]}))
+    artifacts.keep_artifacts(str(project), context())
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and project not in path.parents]
+    folder = tmp_path / "artifacts" / "manual__2026-09-01T00_00_00_00_00_" / "a"
+    assert {path.parent for path in kept} == {folder}
+    assert {path.name for path in kept} == {"run_results.json", "n" * 150 + ".sql"}
+
+
+def stand_in(folder: Path, script: str) -> Settings:
+    """Settings whose dbt environment's python is a shell script."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return Settings(dbt_executable=str(folder / "dbt"))
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("echo words; echo '{\"stale\": []}'", {"stale": []}),
+        ("echo '{\"stale\": []}'; echo warning >&2; echo bye", {"stale": []}),
+        ('echo \'{"no": "result"}\' >&2; echo words', None),
+        ("echo words", None),
+    ],
+)
+def test_a_commands_json_is_its_result(tmp_path: Path, script: str, expected: Any) -> None:
+    settings = stand_in(tmp_path, script)
+    step = DbtEnvironmentOperator(task_id="step", settings=settings, command=["x"])
+    assert step.execute(context()) == expected
+
+
+def test_a_commands_last_line_is_its_error(tmp_path: Path) -> None:
+    settings = stand_in(tmp_path, "echo 'error: no lake.' >&2; sleep 0.2; echo words; exit 1")
+    step = DbtEnvironmentOperator(task_id="step", settings=settings, command=["x"])
+    with pytest.raises(AirflowException, match=r"^error: no lake\.$"):
+        step.execute(context())
+    (tmp_path / "python").unlink()
+    with pytest.raises(AirflowFailException, match="make install"):
+        step.execute(context())
