@@ -21,8 +21,8 @@
 {%- endmacro %}
 
 {#
-    A backslash in a literal of Redshift is an escape and is therefore doubled. Redshift
-    replaces every match, so it needs no flag.
+    In a literal of Redshift a backslash is an escape character, so each backslash is
+    doubled. Redshift replaces every match, so it needs no flag.
 #}
 {% macro redshift__masked(json) -%}
     {%- set value

@@ -1,6 +1,6 @@
 {#
-    The sum is rounded inside of coalesce(), because Redshift gives a decimal that is
-    one of several cases at most 19 digits.
+    The sum is rounded before coalesce() takes it together with the 0, because Redshift
+    gives a decimal that is one of several cases at most 19 digits.
 #}
 {% macro sum_if_all_known(value, condition='true') -%}
     {%- set is_unknown = condition ~ " and " ~ value ~ " is null" -%}

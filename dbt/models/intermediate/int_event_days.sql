@@ -1,7 +1,7 @@
 {#
-    The model replaces the neighbours of a run's day, because their players may change,
-    and the two days after it, because a repeat is searched on the two days before an
-    event.
+    A run replaces its days and their neighbours in int_events. This model replaces
+    these days and the two days after them, because an event is compared with the two
+    days before it.
 #}
 with events as (
     select

@@ -1,7 +1,7 @@
 {#
     WAU and MAU need no distinct count over a window. Each active day of a player counts
-    on the days from that day until the day before the player's next active day, or
-    until the window ends. So each day of the window counts the player exactly once.
+    from that day until the day before the player's next active day, or until the window
+    ends. So a player never counts twice on a day.
 #}
 with player_days as (
     select

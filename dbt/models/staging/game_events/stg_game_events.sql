@@ -123,7 +123,7 @@ checked_events as (
             ]) }}
                 then 'text_too_long'
             {#
-                fct_sessions appends a date of 11 bytes to the id of a session that it
+                fct_sessions appends a colon and a date to the id of a session that it
                 cuts.
             #}
             when {{ is_any_name_too_long(['session_id'], appended=11) }}
