@@ -29,8 +29,8 @@
             "a full refresh would lose the rows of " ~ lost[0] ~ " days from " ~ lost[1]
             ~ " to " ~ lost[2] ~ ", because this run did not find all of their files in"
             ~ " the lake: put the files back, or build the days that are there with a"
-            ~ " manual run (from, to), or delete the rows of these days with a run in"
-            ~ " which GAME_ANALYTICS_LATE_DAYS is empty."
+            ~ " manual run with from and to, or delete the rows of these days with a"
+            ~ " run in which GAME_ANALYTICS_LATE_DAYS is empty."
         ) }}
     {% endif %}
 {% endmacro %}
