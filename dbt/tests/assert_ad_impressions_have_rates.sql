@@ -1,5 +1,9 @@
--- Every ad impression that pays has an exchange rate: without one it counts in no ad revenue.
-{# The rows are kept, so the reports are built first: no test that has one for a parent stops it. #}
+-- Every ad impression with an amount has an exchange rate. Without a rate, its amount
+-- is not part of any ad revenue.
+{#
+    This dependency makes dbt build the reports before it runs this test. Rows without a
+    rate are kept, so a failure must not stop the reports.
+#}
 -- depends_on: {{ ref('rpt_ltv_overall') }}
 with ad_impressions as (
     select

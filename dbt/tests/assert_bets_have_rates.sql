@@ -1,5 +1,9 @@
--- Every bet has an exchange rate: without one the result of its player, game and day is not known.
-{# The rows are kept, so the report is built first: no test that has it for a parent stops it. #}
+-- Every bet has an exchange rate. Without a rate, the result of its player, game and
+-- day is null.
+{#
+    This dependency makes dbt build the report before it runs this test. Rows without a
+    rate are kept, so a failure must not stop the report.
+#}
 -- depends_on: {{ ref('rpt_betting') }}
 select
     bet_date,

@@ -1,4 +1,5 @@
--- What the games won is what the players lost, day by day.
+-- On each day, the sum of GGR and of bets over all games equals the sum over all
+-- players.
 with by_game as (
     select
         bet_date,

@@ -1,4 +1,5 @@
-{# Spend on a day and channel without any install is in no cohort: ROAS looks better than it is. #}
+-- Every amount of marketing spend has installs on its day and channel. Without
+-- installs, it belongs to no cohort, and ROAS is higher than it should be.
 {{ config(severity='warn') }}
 
 with spend as (

@@ -1,5 +1,9 @@
--- Every amount of marketing spend has an exchange rate: without one it is missing from ROAS.
-{# The rows are kept, so the reports are built first: no test that has one for a parent stops it. #}
+-- Every amount of marketing spend has an exchange rate. Without a rate, it is missing
+-- from ROAS.
+{#
+    This dependency makes dbt build the reports before it runs this test. Rows without a
+    rate are kept, so a failure must not stop the reports.
+#}
 -- depends_on: {{ ref('rpt_ltv_overall') }}
 select
     spend_date,

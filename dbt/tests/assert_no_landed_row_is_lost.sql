@@ -1,5 +1,5 @@
--- A landed row is an event, a duplicate of one, or not valid: no day has more events than valid
--- rows, and none has valid rows but no event.
+-- A landed row is an event, a duplicate of an event, or not valid. So no day has more
+-- events than valid rows, and no day has valid rows but no event.
 with valid_rows as (
     select
         lake_date,

@@ -1,4 +1,4 @@
--- Every event with a known player counts in exactly one player-day.
+-- Every event with a known player counts in exactly one row of fct_player_days.
 {% set days = tested_days('model.game_analytics.int_player_days') %}
 with events as (
     select
@@ -6,7 +6,7 @@ with events as (
         event_date,
         count(*) as event_count
     from {{ ref('int_events') }}
-    where player_id is not null and {{ in_days('event_date', days) }}
+    where player_id is not null and {{ filter_days('event_date', days) }}
     group by 1, 2
 ),
 
@@ -16,7 +16,7 @@ player_days as (
         activity_date,
         sum(event_count) as event_count
     from {{ ref('fct_player_days') }}
-    where {{ in_days('activity_date', days) }}
+    where {{ filter_days('activity_date', days) }}
     group by 1, 2
 ),
 

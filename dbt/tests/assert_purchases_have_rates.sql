@@ -1,5 +1,9 @@
--- Every purchase has an exchange rate: without one its revenue is not known and counts nowhere.
-{# The rows are kept, so the reports are built first: no test that has one for a parent stops it. #}
+-- Every purchase has an exchange rate. Without a rate, its revenue is null and is not
+-- part of any sum.
+{#
+    This dependency makes dbt build the reports before it runs this test. Rows without a
+    rate are kept, so a failure must not stop the reports.
+#}
 -- depends_on: {{ ref('rpt_ltv_overall') }}
 select
     application_id,

@@ -1,5 +1,6 @@
--- Who was active every day was so on day N, who was on day N was so on day N or later and on some
--- day up to N; and the later N, the fewer are active on it or after it.
+-- A player of full retention also counts in classic retention, and a player of classic
+-- retention also counts in rolling and in return retention. None of them is larger than
+-- the cohort, and rolling retention does not grow with N.
 with retention as (
     select
         application_id,

@@ -1,4 +1,5 @@
--- Every active player of a day has exactly one value in each segment.
+-- Every active player of a day has exactly one value in each segment, so the DAU of all
+-- values of a segment add up to the DAU of the application.
 with daily as (
     select
         application_id,

@@ -1,5 +1,9 @@
 -- Every event with a known player belongs to exactly one session.
-{# Of all days: a session has two, and what is lost beside a run's days is in no day's counts. #}
+{#
+    The test reads all days, not only those of the run. A session can have events of two
+    days, so counts per day do not match, and an event that is lost on a day beside the
+    run's days would be in none of the counts.
+#}
 with events as (
     select
         application_id,

@@ -1,4 +1,5 @@
--- The players of a day are among those of its week, and these among those of its month.
+-- The active players of a day also count in WAU, and the players of WAU also count in
+-- MAU. The new players of a day are active on it.
 select
     application_id,
     segment_name,

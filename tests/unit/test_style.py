@@ -134,31 +134,41 @@ def test_sql() -> None:
     from sqlfluff.core import FluffConfig, Linter
     from sqlfluff.core.config import load_config_up_to_path
 
-    # The rules are in pyproject.toml. dbt's own templater would parse the project and ask for a
-    # warehouse; here a macro stands for one value, or for a query where it makes one.
+    # The rules are in pyproject.toml. dbt's own templater would need a warehouse, so each macro is
+    # replaced by a stub, which makes one value, or a query where the macro makes a query.
     stubs = dict(_stubs())
     stubs["values_as_rows"] = stubs["values_as_rows"].replace("a_value", "select 1 as a_value")
     settings: dict[str, Any] = load_config_up_to_path(str(ROOT))
     settings["templater"]["jinja"]["macros"] = stubs
     linter = Linter(config=FluffConfig(settings))
-    paths = [
-        path
-        for folder in ("models", "snapshots", "tests")
-        for path in sorted((ROOT / "dbt" / folder).rglob("*.sql"))
-    ]
+    paths = [path for folder in ("models", "snapshots", "tests") for path in _sql_files(folder)]
     assert len(paths) > 30
     faults = [
         f"{path.relative_to(ROOT)}:{fault.line_no} {fault.rule_code()} {fault.desc()}"
         for path in paths
         for fault in linter.lint_string(path.read_text(), fname=str(path)).get_violations()
     ]
+    # sqlfluff reads no macros and does not measure the lines of a template that are not SQL.
+    max_length = settings["core"]["max_line_length"]
+    assert max_length == 88
+    faults += [
+        f"{path.relative_to(ROOT)}:{number} has {len(line)} characters"
+        for path in [*paths, *_sql_files("macros")]
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if len(line) > max_length
+    ]
     if faults:
         pytest.fail("\n".join(faults), pytrace=False)
 
 
+def _sql_files(folder: str) -> list[Path]:
+    """Return all SQL files of a folder of the dbt project."""
+    return sorted((ROOT / "dbt" / folder).rglob("*.sql"))
+
+
 def _stubs() -> Iterator[tuple[str, str]]:
-    """Each macro of the project with its arguments, and nothing of what it does."""
-    for path in sorted((ROOT / "dbt" / "macros").rglob("*.sql")):
+    """Yield each macro's name and a macro with the same name and arguments that makes one value."""
+    for path in _sql_files("macros"):
         for name, arguments in re.findall(
             r"\{%-?\s*macro\s+(\w+)\s*\((.*?)\)\s*-?%\}", path.read_text(), re.DOTALL
         ):

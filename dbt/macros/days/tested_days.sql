@@ -1,20 +1,24 @@
 {#
-    The days on which a data test looks at an incremental model: those that this run replaces. None for every
-    day: on a full refresh, and until a build of the model has been recorded. A run whose tests fail is not
-    recorded either, so that the next one finds its days again.
+    A run whose tests fail is not recorded as built, so the next run contains its days
+    again and tests them again.
 
-    Both tables are there before any build: whether they are must not be asked, for a test that reads the
-    catalog within its transaction holds every view until its end, and dbt's drop of one waits for ever.
+    The macro must not check first whether its tables exist. Such a check reads the
+    warehouse's catalog, the test's transaction then holds a lock on every view until it
+    ends, and dbt's drop of a view would wait forever. Both tables exist before any
+    build.
 #}
 {% macro tested_days(unique_id) %}
-    {% set replaced = graph.nodes[unique_id].config.meta.get('replaced_days') if execute else none %}
+    {% if execute %}
+        {% set replaced = graph.nodes[unique_id].config.meta.get('replaced_days') %}
+    {% endif %}
     {% if not replaced or flags.FULL_REFRESH %}
         {{ return(none) }}
     {% endif %}
     {% if not run_query(
-        "select 1 from " ~ schema_prefix() ~ "operations.built_logic where node = '" ~ unique_id ~ "'"
+        "select 1 from " ~ generate_schema_name('operations', none)
+        ~ ".built_logic where node = '" ~ unique_id ~ "'"
     ).rows %}
         {{ return(none) }}
     {% endif %}
-    {{ return(days_of_run(replaced['sources'], replaced['before'], replaced['after'])) }}
+    {{ return(run_days(replaced['sources'], replaced['before'], replaced['after'])) }}
 {% endmacro %}

@@ -1,4 +1,3 @@
-{# The N of lifetime value, in days after the cohort's. #}
 {% macro ltv_ages() %}
     {{ return([0, 1, 3, 7, 14, 30, 60, 90, 180]) }}
 {% endmacro %}

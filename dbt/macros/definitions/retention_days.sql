@@ -1,4 +1,3 @@
-{# The N of retention, in days after the cohort's. #}
 {% macro retention_days() %}
     {{ return([1, 3, 7, 14, 30, 60, 90]) }}
 {% endmacro %}

@@ -1,4 +1,3 @@
-{# The bytes of a text in UTF-8: what Redshift's varchar(n) counts, and what Spectrum cuts after. #}
 {% macro byte_count(text) -%}
     {{ adapter.dispatch('byte_count')(text) }}
 {%- endmacro %}

@@ -1,15 +1,20 @@
 {#
-    numerator / denominator as a decimal with `scale` digits, rounded half away from zero from the exact quotient
-    (both are taken with 8 decimals; below 10^14). Null where the denominator is zero or null.
-    DuckDB divides decimals as doubles, which breaks ties the wrong way; whole numbers divide exactly.
+    DuckDB divides decimals as doubles, which rounds some ties in the wrong direction.
+    It divides whole numbers exactly.
 #}
 {% macro divided_exactly(numerator, denominator, scale) -%}
     {{ adapter.dispatch('divided_exactly')(numerator, denominator, scale) }}
 {%- endmacro %}
 
 {% macro duckdb__divided_exactly(numerator, denominator, scale) -%}
-    {%- set n = "cast(cast(" ~ numerator ~ " as decimal(28, 8)) * 100000000 as hugeint)" -%}
-    {%- set d = "nullif(cast(cast(" ~ denominator ~ " as decimal(28, 8)) * 100000000 as hugeint), 0)" -%}
+    {%- set n -%}
+        cast(cast({{ numerator }} as decimal(28, 8)) * 100000000 as hugeint)
+    {%- endset -%}
+    {%- set d -%}
+        nullif(
+            cast(cast({{ denominator }} as decimal(28, 8)) * 100000000 as hugeint), 0
+        )
+    {%- endset -%}
     cast(
         sign({{ n }}) * sign({{ d }})
         * ((2 * abs({{ n }}) * {{ 10 ** scale }} + abs({{ d }})) // (2 * abs({{ d }})))
@@ -18,15 +23,32 @@
 {%- endmacro %}
 
 {#
-    Redshift rounds a quotient at a scale of its own before anybody can. Without a remainder there is nothing to
-    round: all of it in whole numbers, of at most 38 digits.
+    Redshift rounds every quotient to a scale that it chooses itself. All values here
+    are whole numbers of at most 38 digits and the remainder is subtracted before the
+    division, so there is nothing to round.
 #}
 {% macro redshift__divided_exactly(numerator, denominator, scale) -%}
-    {%- set hundred_millions = "cast(100000000 as decimal(9, 0)) as decimal(30, 0))" -%}
-    {%- set n = "cast(cast(" ~ numerator ~ " as decimal(28, 8)) * " ~ hundred_millions -%}
-    {%- set d = "nullif(cast(cast(" ~ denominator ~ " as decimal(28, 8)) * " ~ hundred_millions ~ ", 0)" -%}
+    {%- set hundred_millions = "cast(100000000 as decimal(9, 0))" -%}
+    {%- set n -%}
+        cast(
+            cast({{ numerator }} as decimal(28, 8)) * {{ hundred_millions }}
+            as decimal(30, 0)
+        )
+    {%- endset -%}
+    {%- set d -%}
+        nullif(
+            cast(
+                cast({{ denominator }} as decimal(28, 8)) * {{ hundred_millions }}
+                as decimal(30, 0)
+            ),
+            0
+        )
+    {%- endset -%}
     {%- set doubled -%}
-        (abs({{ n }}) * cast({{ 2 * 10 ** scale }} as decimal({{ scale + 1 }}, 0)) + abs({{ d }}))
+        (
+            abs({{ n }}) * cast({{ 2 * 10 ** scale }} as decimal({{ scale + 1 }}, 0))
+            + abs({{ d }})
+        )
     {%- endset -%}
     cast(
         case when ({{ n }} < 0) <> ({{ d }} < 0) then -1 else 1 end

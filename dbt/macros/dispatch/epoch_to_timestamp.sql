@@ -1,4 +1,3 @@
-{# A UTC timestamp from epoch seconds (at most 253402300799, the end of year 9999). #}
 {% macro epoch_to_timestamp(seconds) -%}
     {{ adapter.dispatch('epoch_to_timestamp')(seconds) }}
 {%- endmacro %}

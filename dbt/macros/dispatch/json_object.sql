@@ -1,20 +1,23 @@
 {#
-    The text of a JSON object; one that came as a JSON string is unwrapped, what is no object is null. A string is
-    known by its quote: DuckDB's json_type() would read the text once more. It has room for what Redshift puts
-    around it, in a varchar of 65,535 bytes.
+    DuckDB recognizes an object and a string by their first character, because
+    json_type() would parse the text a second time. A string may have 65,525 bytes,
+    because Redshift reads it inside of an object, which adds ten bytes and must fit
+    into 65,535.
 #}
 {% macro json_object(json) -%}
     {{ adapter.dispatch('json_object')(json) }}
 {%- endmacro %}
 
 {% macro duckdb__json_object(json) -%}
+    {%- set first = "left(ltrim(" ~ json ~ ", e' \\t\\n\\r'), 1)" -%}
     {%- set inner = "json_extract_string(" ~ json ~ ", '$')" -%}
+    {%- set inner_first = "left(ltrim(" ~ inner ~ ", e' \\t\\n\\r'), 1)" -%}
     case
         when not json_valid({{ json }}) then null
-        when left(ltrim({{ json }}, e' \t\n\r'), 1) = '{' then {{ json }}
-        when left(ltrim({{ json }}, e' \t\n\r'), 1) = '"' and strlen({{ json }}) <= 65525
+        when {{ first }} = '{' then {{ json }}
+        when {{ first }} = '"' and strlen({{ json }}) <= 65525
             then case
-                when json_valid({{ inner }}) and left(ltrim({{ inner }}, e' \t\n\r'), 1) = '{'
+                when json_valid({{ inner }}) and {{ inner_first }} = '{'
                     then {{ inner }}
             end
     end
@@ -29,7 +32,9 @@
                 when octet_length({{ json }}) <= 65525
                     then case
                         when is_valid_json({{ wrapped }})
-                            then case when is_valid_json({{ inner }}) then {{ inner }} end
+                            then case
+                                when is_valid_json({{ inner }}) then {{ inner }}
+                            end
                     end
             end
         when is_valid_json({{ json }}) then {{ json }}

@@ -1,6 +1,6 @@
 {#
-    The text of a top-level key of a JSON object, without spaces at its end; null if nothing is left.
-    Redshift holds texts equal that differ in such spaces only, DuckDB does not: so none are let in.
+    Redshift treats two texts as equal that differ only in spaces at their ends, and
+    DuckDB does not, so these spaces are removed.
 #}
 {% macro json_text(json, key) -%}
     {{ adapter.dispatch('json_text')(json, key) }}

@@ -1,8 +1,7 @@
 {#
-    The texts of several top-level keys of a JSON object. `json_texts` makes one value of them, a column of a CTE,
-    and `text_of` takes a key out of it in the next, as `json_text` does.
-    DuckDB reads a JSON text anew for every call, so that ten keys one by one cost ten readings; Redshift has no
-    function for several keys, so there the value is the object itself.
+    DuckDB parses the JSON text again in each call, so one call reads all keys. Redshift
+    has no function that reads several keys, so there the value is the JSON object
+    itself.
 #}
 {% macro json_texts(json, keys) -%}
     {{ adapter.dispatch('json_texts')(json, keys) }}
@@ -10,7 +9,10 @@
 
 {% macro text_of(texts, keys, key) -%}
     {%- if key not in keys -%}
-        {{ exceptions.raise_compiler_error(key ~ " is none of the keys that were read: " ~ keys) }}
+        {{ exceptions.raise_compiler_error(
+            "text_of() finds no key " ~ key ~ " among " ~ keys | join(", ")
+            ~ ": add it to the list of keys that json_texts() reads."
+        ) }}
     {%- endif -%}
     {{ adapter.dispatch('text_of')(texts, keys, key) }}
 {%- endmacro %}

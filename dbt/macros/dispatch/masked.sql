@@ -1,33 +1,37 @@
-{#
-    JSON text in which the value of each key that can identify a person is replaced by ***: a string with
-    its escapes, a number, or a flat object or list.
-#}
 {% macro masked(json) -%}
     {{ adapter.dispatch('masked')(json) }}
 {%- endmacro %}
 
 {% macro personal_keys() -%}
     {{ return([
-        'user_id', 'player_id', 'device_id', 'session_id', 'advertising_id', 'email', 'name', 'ip',
-        'ip_address'
+        'user_id', 'player_id', 'device_id', 'session_id', 'advertising_id', 'email',
+        'name', 'ip', 'ip_address'
     ]) }}
 {%- endmacro %}
 
 {% macro duckdb__masked(json) -%}
-    {%- set text = namespace(sql=json) -%}
+    {%- set value = '("([^"\\\\]|\\\\.)*"|[-+.0-9eE]+|[{][^{}]*[}]|[[][^]]*[]])' -%}
+    {%- set masked = namespace(sql=json) -%}
     {%- for key in personal_keys() -%}
-        {%- set text.sql = "regexp_replace(" ~ text.sql ~ ", '\"" ~ key
-            ~ "\"\\s*:\\s*(\"([^\"\\\\]|\\\\.)*\"|[-+.0-9eE]+|[{][^{}]*[}]|[[][^]]*[]])', '\"" ~ key ~ "\":\"***\"', 'g')" -%}
+        {%- set pattern = '"' ~ key ~ '"\\s*:\\s*' ~ value -%}
+        {%- set masked.sql = "regexp_replace(" ~ masked.sql ~ ", '" ~ pattern ~ "', '\""
+            ~ key ~ "\":\"***\"', 'g')" -%}
     {%- endfor -%}
-    {{ text.sql }}
+    {{ masked.sql }}
 {%- endmacro %}
 
-{# A backslash inside a literal is itself escaped on Redshift; every match is replaced. #}
+{#
+    In a literal of Redshift a backslash is an escape character, so each backslash is
+    doubled. Redshift replaces every match, so it needs no flag.
+#}
 {% macro redshift__masked(json) -%}
-    {%- set text = namespace(sql=json) -%}
+    {%- set value
+        = '("([^"\\\\\\\\]|\\\\\\\\.)*"|[-+.0-9eE]+|[{][^{}]*[}]|[[][^]]*[]])' -%}
+    {%- set masked = namespace(sql=json) -%}
     {%- for key in personal_keys() -%}
-        {%- set text.sql = "regexp_replace(" ~ text.sql ~ ", '\"" ~ key
-            ~ "\"[ ]*:[ ]*(\"([^\"\\\\\\\\]|\\\\\\\\.)*\"|[-+.0-9eE]+|[{][^{}]*[}]|[[][^]]*[]])', '\"" ~ key ~ "\":\"***\"')" -%}
+        {%- set pattern = '"' ~ key ~ '"[ ]*:[ ]*' ~ value -%}
+        {%- set masked.sql = "regexp_replace(" ~ masked.sql ~ ", '" ~ pattern ~ "', '\""
+            ~ key ~ "\":\"***\"')" -%}
     {%- endfor -%}
-    {{ text.sql }}
+    {{ masked.sql }}
 {%- endmacro %}

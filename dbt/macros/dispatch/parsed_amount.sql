@@ -1,22 +1,23 @@
-{#
-    decimal(18, 8) from text with a decimal point or comma, an exponent allowed; null if it is no number
-    or as large as 10^10, so that no amount can overflow a model.
-#}
 {% macro parsed_amount(text) -%}
     {{ adapter.dispatch('parsed_amount')(text) }}
 {%- endmacro %}
 
 {% macro duckdb__parsed_amount(text) -%}
     {%- set number = "replace(" ~ trimmed(text) ~ ", ',', '.')" -%}
+    {%- set digits = "[0-9]{1,200}([.][0-9]{0,200})?" -%}
     case
-        when regexp_matches({{ number }}, '^[+-]?[0-9]{1,200}([.][0-9]{0,200})?([eE][+-]?[0-9]{1,2})?$')
+        when regexp_matches(
+            {{ number }}, '^[+-]?{{ digits }}([eE][+-]?[0-9]{1,2})?$'
+        )
             then try_cast({{ number }} as decimal(18, 8))
     end
 {%- endmacro %}
 
 {#
-    As a double 9999999999.99999999 is 10^10: what fits is cast first, then compared exactly. Twenty decimals
-    are read and then rounded, since Redshift does not say whether a cast of text does.
+    9999999999.99999999 as a double is 10^10. So the double is compared only to find out
+    whether a decimal can hold the number, and the decimal is compared exactly. The cast
+    keeps twenty decimals and round() follows, because Redshift's documentation does not
+    state whether a cast of text rounds.
 #}
 {% macro redshift__parsed_amount(text) -%}
     {%- set number = "replace(" ~ trimmed(text) ~ ", ',', '.')" -%}
@@ -35,7 +36,8 @@
             then case
                 when abs(cast({{ number }} as double precision)) < 10000000001
                     then case
-                        when abs({{ exact }}) < 10000000000 then cast({{ exact }} as decimal(18, 8))
+                        when abs({{ exact }}) < 10000000000
+                            then cast({{ exact }} as decimal(18, 8))
                     end
             end
     end

@@ -1,7 +1,7 @@
 {#
-    Labels what the session runs from here on, `<dag>/<run>/<node>`: for WLM's queues, and for the cost of
-    each model in SYS_QUERY_HISTORY (320 characters; the older STL_QUERY keeps 30). Airflow tells every
-    task's process its DAG and run by these variables.
+    Airflow sets AIRFLOW_CTX_DAG_ID and AIRFLOW_CTX_DAG_RUN_ID in the environment of the
+    process of each task. SYS_QUERY_HISTORY keeps 320 characters of a label, and the
+    older STL_QUERY keeps 30.
 #}
 {% macro set_query_group() -%}
     {{ adapter.dispatch('set_query_group')() }}

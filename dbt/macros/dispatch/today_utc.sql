@@ -1,4 +1,4 @@
-{# Today, by UTC. DuckDB's time zones would need an extension; epoch microseconds need none. #}
+{# Time zones need an extension on DuckDB, and epoch microseconds need none. #}
 {% macro today_utc() -%}
     {{ adapter.dispatch('today_utc')() }}
 {%- endmacro %}

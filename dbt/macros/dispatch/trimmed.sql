@@ -1,4 +1,4 @@
-{# A text without spaces at its ends; DuckDB would take other blanks of Unicode as well, Redshift does not. #}
+{# By default DuckDB also removes other blanks of Unicode, and Redshift does not. #}
 {% macro trimmed(text) -%}
     {{ adapter.dispatch('trimmed')(text) }}
 {%- endmacro %}

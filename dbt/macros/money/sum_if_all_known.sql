@@ -1,12 +1,12 @@
 {#
-    A sum of money over the rows that meet a condition; null if one of them has no value, 0 if there is none.
-    Rounded before it meets the 0: Redshift gives a decimal that is one of several cases 19 digits in all.
+    The sum is rounded before coalesce() takes it together with the 0, because Redshift
+    gives a decimal that is one of several cases at most 19 digits.
 #}
 {% macro sum_if_all_known(value, condition='true') -%}
+    {%- set is_unknown = condition ~ " and " ~ value ~ " is null" -%}
+    {%- set known_sum = "sum(case when " ~ condition ~ " then " ~ value ~ " end)" -%}
     case
-        when sum(case when {{ condition }} and {{ value }} is null then 1 else 0 end) = 0
-            then coalesce(
-                {{ rounded_money("sum(case when " ~ condition ~ " then " ~ value ~ " end)") }}, 0
-            )
+        when sum(case when {{ is_unknown }} then 1 else 0 end) = 0
+            then coalesce({{ rounded_money(known_sum) }}, 0)
     end
 {%- endmacro %}

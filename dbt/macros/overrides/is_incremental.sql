@@ -1,6 +1,7 @@
 {#
-    dbt's own asks the warehouse whether the table exists before it looks at --full-refresh.
-    This one looks first, so that the project compiles without a warehouse.
+    dbt's own macro queries the warehouse for the table before it looks at
+    --full-refresh. This macro looks at --full-refresh first, so the project compiles
+    without a warehouse.
 #}
 {% macro is_incremental() %}
     {% if not execute or should_full_refresh() %}

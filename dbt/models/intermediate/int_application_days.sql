@@ -1,4 +1,4 @@
-{# Every day from an application's first event to its as-of day, also the days without events. #}
+{# Days without events are rows as well, so that the KPIs have no gaps. #}
 with event_days as (
     select
         application_id,
@@ -6,14 +6,15 @@ with event_days as (
     from {{ ref('int_event_days') }}
 ),
 
-spans as (
+application_spans as (
     select
         application_id,
         min(event_date) as first_event_date,
         {% if var('as_of_date') -%}
             date '{{ var("as_of_date") }}' as as_of_date
         {%- else -%}
-            max(case when event_date < {{ today_utc() }} then event_date end) as as_of_date
+            max(case when event_date < {{ today_utc() }} then event_date end)
+                as as_of_date
         {%- endif %}
     from event_days
     group by 1
@@ -26,12 +27,15 @@ numbers as (
 
 final as (
     select
-        spans.application_id,
-        spans.first_event_date + cast(numbers.number as integer) as activity_date,
-        spans.as_of_date
-    from spans
+        application_spans.application_id,
+        application_spans.first_event_date + cast(numbers.number as integer)
+            as activity_date,
+        application_spans.as_of_date
+    from application_spans
     inner join numbers
-        on spans.first_event_date + cast(numbers.number as integer) <= spans.as_of_date
+        on
+            application_spans.first_event_date + cast(numbers.number as integer)
+            <= application_spans.as_of_date
 )
 
 select * from final

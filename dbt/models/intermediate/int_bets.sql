@@ -12,7 +12,7 @@ with transactions as (
     from {{ ref('stg_ledger__transactions') }}
     where
         is_valid
-        and {{ on_date_partitions('partition_day', sources=['game_transactions']) }}
+        and {{ filter_date_partitions('partition_day', sources=['game_transactions']) }}
 ),
 
 final as (

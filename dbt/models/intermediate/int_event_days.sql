@@ -1,6 +1,7 @@
 {#
-    Repeats are looked for on two earlier days: a touched day changes its neighbours' players and the
-    two days after it.
+    A run replaces its days and their neighbours in int_events. This model replaces
+    these days and the two days after them, because an event is compared with the two
+    days before it.
 #}
 with events as (
     select
@@ -11,10 +12,10 @@ with events as (
         is_known_type,
         arrived_at
     from {{ ref('int_events') }}
-    where {{ on_days('event_date', before=3, after=3) }}
+    where {{ filter_run_days('event_date', before=3, after=3) }}
 ),
 
-compared as (
+events_with_previous_day as (
     select
         *,
         cast(arrived_at as date) - event_date as late_days,
@@ -33,11 +34,12 @@ final as (
         sum(case when player_id is null then 1 else 0 end) as null_player_count,
         sum(case when is_known_type then 0 else 1 end) as unknown_type_count,
         sum(case when late_days = 1 then 1 else 0 end) as late_1_day_count,
-        sum(case when late_days between 2 and 7 then 1 else 0 end) as late_2_to_7_days_count,
+        sum(case when late_days between 2 and 7 then 1 else 0 end)
+            as late_2_to_7_days_count,
         sum(case when late_days > 7 then 1 else 0 end) as late_over_7_days_count,
         sum(case when previous_date >= event_date - 2 then 1 else 0 end)
             as repeated_across_days_count
-    from compared
+    from events_with_previous_day
     group by 1, 2
 )
 
@@ -52,4 +54,4 @@ select
     cast(late_over_7_days_count as bigint) as late_over_7_days_count,
     cast(repeated_across_days_count as bigint) as repeated_across_days_count
 from final
-where {{ on_replaced_days() }}
+where {{ filter_replaced_days() }}

@@ -1,6 +1,6 @@
 {#
-    An event's day needs the days beside it, for a player may be known there alone: a touched day
-    changes its neighbours, and those read one day further.
+    The player of an event may be known only on the day before or after it. So a run
+    replaces the neighbours of its days as well, and reads one more day on each side.
 #}
 with valid_events as (
     select
@@ -26,7 +26,7 @@ with valid_events as (
     from {{ ref('stg_game_events') }}
     where
         is_valid
-        and {{ on_event_partitions(before=2, after=2) }}
+        and {{ filter_event_partitions(before=2, after=2) }}
 ),
 
 event_types as (
@@ -46,8 +46,11 @@ repeated_ids as (
     having count(*) > 1
 ),
 
-{# Few events are repeated, only those are sorted: sorting all was half the time of a full build. #}
-numbered as (
+{#
+    Only repeated events are sorted, and these are few. To sort all events took half of
+    the time of a full build.
+#}
+events_by_arrival as (
     select
         valid_events.*,
         cast(1 as bigint) as arrival_number
@@ -83,9 +86,9 @@ numbered as (
             and valid_events.event_date = repeated_ids.event_date
 ),
 
-events as (
+first_arrivals as (
     select *
-    from numbered
+    from events_by_arrival
     where arrival_number = 1
 ),
 
@@ -94,7 +97,7 @@ sessions_without_player as (
         application_id,
         session_id,
         event_date
-    from events
+    from first_arrivals
     where player_id is null and session_id is not null
 ),
 
@@ -106,7 +109,7 @@ players_of_sessions as (
         player_id,
         event_timestamp,
         event_id
-    from events
+    from first_arrivals
     where player_id is not null and session_id is not null
 ),
 
@@ -135,37 +138,37 @@ nearby_players as (
 
 final as (
     select
-        events.application_id,
-        events.event_id,
-        events.event_date,
-        events.event_at,
-        events.event_timestamp,
-        events.event_type,
-        events.event_name,
-        events.event_version,
-        events.app_version,
-        coalesce(events.player_id, nearby_players.player_id) as player_id,
-        events.session_id,
-        events.device_id,
-        events.platform,
-        events.country_id,
-        events.acquisition_channel,
-        events.campaign_id,
-        events.amount,
+        first_arrivals.application_id,
+        first_arrivals.event_id,
+        first_arrivals.event_date,
+        first_arrivals.event_at,
+        first_arrivals.event_timestamp,
+        first_arrivals.event_type,
+        first_arrivals.event_name,
+        first_arrivals.event_version,
+        first_arrivals.app_version,
+        coalesce(first_arrivals.player_id, nearby_players.player_id) as player_id,
+        first_arrivals.session_id,
+        first_arrivals.device_id,
+        first_arrivals.platform,
+        first_arrivals.country_id,
+        first_arrivals.acquisition_channel,
+        first_arrivals.campaign_id,
+        first_arrivals.amount,
         coalesce(event_types.counts_as_activity, true) as counts_as_activity,
         event_types.event_type is not null as is_known_type,
-        {{ epoch_to_timestamp('events.arrival_timestamp') }} as arrived_at,
-        events.event_data
-    from events
+        {{ epoch_to_timestamp('first_arrivals.arrival_timestamp') }} as arrived_at,
+        first_arrivals.event_data
+    from first_arrivals
     left join event_types
-        on events.event_type = event_types.event_type
+        on first_arrivals.event_type = event_types.event_type
     left join nearby_players
         on
-            events.application_id = nearby_players.application_id
-            and events.session_id = nearby_players.session_id
-            and events.event_date = nearby_players.event_date
+            first_arrivals.application_id = nearby_players.application_id
+            and first_arrivals.session_id = nearby_players.session_id
+            and first_arrivals.event_date = nearby_players.event_date
             and nearby_players.player_number = 1
 )
 
 select * from final
-where {{ on_replaced_days() }}
+where {{ filter_replaced_days() }}

@@ -1,4 +1,7 @@
-{# A rate serves its own day and the three after it; each leg of a cross rate by itself. #}
+{#
+    A rate is valid on its own day and on the three days after it. The two rates of a
+    cross rate may have different ages.
+#}
 with exchange_rates as (
     select
         rate_date,
@@ -17,21 +20,21 @@ daily_rates as (
     group by 1, 2
 ),
 
-ages as (
+rate_ages as (
     {{ values_as_rows([0, 1, 2, 3], 'age') }}
 ),
 
-candidates as (
+candidate_rates as (
     select
-        daily_rates.rate_date + ages.age as rate_date,
+        daily_rates.rate_date + rate_ages.age as rate_date,
         daily_rates.currency,
         daily_rates.euro_rate,
         row_number() over (
-            partition by daily_rates.currency, daily_rates.rate_date + ages.age
-            order by ages.age
+            partition by daily_rates.currency, daily_rates.rate_date + rate_ages.age
+            order by rate_ages.age
         ) as age_number
     from daily_rates
-    cross join ages
+    cross join rate_ages
 ),
 
 euro_rates as (
@@ -39,14 +42,14 @@ euro_rates as (
         rate_date,
         currency,
         euro_rate
-    from candidates
+    from candidate_rates
     where age_number = 1
     union all
     select distinct
         rate_date,
         'EUR' as currency,
         cast(1 as decimal(18, 8)) as euro_rate
-    from candidates
+    from candidate_rates
 ),
 
 reporting_rates as (
@@ -61,14 +64,15 @@ cross_rates as (
     select
         euro_rates.rate_date,
         euro_rates.currency,
-        {{ divided_exactly('euro_rates.euro_rate', 'reporting_rates.euro_rate', 8) }} as rate
+        {{ divided_exactly('euro_rates.euro_rate', 'reporting_rates.euro_rate', 8) }}
+            as rate
     from euro_rates
     inner join reporting_rates
         on euro_rates.rate_date = reporting_rates.rate_date
     where euro_rates.currency <> {{ reporting_currency() }}
 ),
 
-{# No currency is worth so much of another: such a rate is a mistake, and would overflow. #}
+{# A rate of 10^8 or more is a mistake in the data and would overflow the column. #}
 final as (
     select
         rate_date,

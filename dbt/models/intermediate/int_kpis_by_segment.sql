@@ -1,7 +1,7 @@
 {#
-    The KPIs of every day, application and segment value, once; segment `all` holds all players. A
-    trailing distinct count needs no look at the whole window: each active day of a player covers the
-    days from it to the player's next one, or to the window's end, and no day is covered twice.
+    WAU and MAU need no distinct count over a window. Each active day of a player counts
+    from that day until the day before the player's next active day, or until the window
+    ends. So a player never counts twice on a day.
 #}
 with player_days as (
     select
@@ -51,13 +51,16 @@ application_days as (
     from {{ ref('int_application_days') }}
 ),
 
-described as (
+player_days_with_attributes as (
     select
         player_days.*,
         players.first_seen_date,
-        coalesce(day_attributes.platform, players.first_platform, 'Unknown') as platform,
-        coalesce(day_attributes.country_id, players.first_country_id, 'Unknown') as country,
-        coalesce(day_attributes.app_version, players.first_app_version, 'Unknown') as app_version,
+        coalesce(day_attributes.platform, players.first_platform, 'Unknown')
+            as platform,
+        coalesce(day_attributes.country_id, players.first_country_id, 'Unknown')
+            as country,
+        coalesce(day_attributes.app_version, players.first_app_version, 'Unknown')
+            as app_version,
         coalesce(players.acquisition_channel, 'Unknown') as acquisition_channel
     from player_days
     inner join application_days
@@ -75,23 +78,23 @@ described as (
             and player_days.activity_date = day_attributes.activity_date
 ),
 
-segmented as (
+player_days_by_segment as (
     select
         *,
         'all' as segment_name,
         'all' as segment_value
-    from described
+    from player_days_with_attributes
     {% for segment in ['platform', 'country', 'app_version', 'acquisition_channel'] -%}
         union all
         select
             *,
             '{{ segment }}' as segment_name,
             {{ segment }} as segment_value
-        from described
+        from player_days_with_attributes
     {% endfor %}
 ),
 
-day_sums as (
+segment_day_sums as (
     select
         application_id,
         segment_name,
@@ -108,7 +111,7 @@ day_sums as (
         sum(revenue) as revenue,
         sum(case when is_payer then 1 else 0 end) as payers,
         sum(case when is_first_time_payer then 1 else 0 end) as first_time_payers
-    from segmented
+    from player_days_by_segment
     group by 1, 2, 3, 4
 ),
 
@@ -122,11 +125,11 @@ active_days as (
             partition by application_id, segment_name, segment_value, player_id
             order by activity_date
         ) as next_date
-    from segmented
+    from player_days_by_segment
     where is_active
 ),
 
-changes as (
+trailing_changes as (
     select
         application_id,
         segment_name,
@@ -140,7 +143,8 @@ changes as (
         application_id,
         segment_name,
         segment_value,
-        least(activity_date + 7, coalesce(next_date, activity_date + 7)) as activity_date,
+        least(activity_date + 7, coalesce(next_date, activity_date + 7))
+            as activity_date,
         -1 as wau_change,
         0 as mau_change
     from active_days
@@ -149,13 +153,14 @@ changes as (
         application_id,
         segment_name,
         segment_value,
-        least(activity_date + 30, coalesce(next_date, activity_date + 30)) as activity_date,
+        least(activity_date + 30, coalesce(next_date, activity_date + 30))
+            as activity_date,
         0 as wau_change,
         -1 as mau_change
     from active_days
 ),
 
-day_changes as (
+segment_day_changes as (
     select
         application_id,
         segment_name,
@@ -163,7 +168,7 @@ day_changes as (
         activity_date,
         sum(wau_change) as wau_change,
         sum(mau_change) as mau_change
-    from changes
+    from trailing_changes
     group by 1, 2, 3, 4
 ),
 
@@ -173,7 +178,7 @@ segment_values as (
         segment_name,
         segment_value,
         min(activity_date) as first_date
-    from segmented
+    from player_days_by_segment
     group by 1, 2, 3
     union
     select
@@ -208,14 +213,14 @@ segment_days as (
             and application_days.activity_date >= first_dates.first_date
 ),
 
-counted as (
+segment_day_counts as (
     select
         segment_days.application_id,
         segment_days.segment_name,
         segment_days.segment_value,
         segment_days.activity_date as kpi_date,
-        cast(coalesce(day_sums.dau, 0) as bigint) as dau,
-        cast(sum(coalesce(day_changes.wau_change, 0)) over (
+        cast(coalesce(segment_day_sums.dau, 0) as bigint) as dau,
+        cast(sum(coalesce(segment_day_changes.wau_change, 0)) over (
             partition by
                 segment_days.application_id,
                 segment_days.segment_name,
@@ -223,7 +228,7 @@ counted as (
             order by segment_days.activity_date
             rows between unbounded preceding and current row
         ) as bigint) as wau,
-        cast(sum(coalesce(day_changes.mau_change, 0)) over (
+        cast(sum(coalesce(segment_day_changes.mau_change, 0)) over (
             partition by
                 segment_days.application_id,
                 segment_days.segment_name,
@@ -231,28 +236,31 @@ counted as (
             order by segment_days.activity_date
             rows between unbounded preceding and current row
         ) as bigint) as mau,
-        cast(coalesce(day_sums.new_players, 0) as bigint) as new_players,
-        cast(coalesce(day_sums.session_count, 0) as bigint) as session_count,
-        cast(coalesce(day_sums.playtime_seconds, 0) as bigint) as playtime_seconds,
-        cast(coalesce(day_sums.iap_revenue, 0) as decimal(18, 4)) as iap_revenue,
-        cast(coalesce(day_sums.ad_revenue, 0) as decimal(18, 4)) as ad_revenue,
-        cast(coalesce(day_sums.refunds, 0) as decimal(18, 4)) as refunds,
-        cast(coalesce(day_sums.revenue, 0) as decimal(18, 4)) as revenue,
-        cast(coalesce(day_sums.payers, 0) as bigint) as payers,
-        cast(coalesce(day_sums.first_time_payers, 0) as bigint) as first_time_payers
+        cast(coalesce(segment_day_sums.new_players, 0) as bigint) as new_players,
+        cast(coalesce(segment_day_sums.session_count, 0) as bigint) as session_count,
+        cast(coalesce(segment_day_sums.playtime_seconds, 0) as bigint)
+            as playtime_seconds,
+        cast(coalesce(segment_day_sums.iap_revenue, 0) as decimal(18, 4))
+            as iap_revenue,
+        cast(coalesce(segment_day_sums.ad_revenue, 0) as decimal(18, 4)) as ad_revenue,
+        cast(coalesce(segment_day_sums.refunds, 0) as decimal(18, 4)) as refunds,
+        cast(coalesce(segment_day_sums.revenue, 0) as decimal(18, 4)) as revenue,
+        cast(coalesce(segment_day_sums.payers, 0) as bigint) as payers,
+        cast(coalesce(segment_day_sums.first_time_payers, 0) as bigint)
+            as first_time_payers
     from segment_days
-    left join day_sums
+    left join segment_day_sums
         on
-            segment_days.application_id = day_sums.application_id
-            and segment_days.segment_name = day_sums.segment_name
-            and segment_days.segment_value = day_sums.segment_value
-            and segment_days.activity_date = day_sums.activity_date
-    left join day_changes
+            segment_days.application_id = segment_day_sums.application_id
+            and segment_days.segment_name = segment_day_sums.segment_name
+            and segment_days.segment_value = segment_day_sums.segment_value
+            and segment_days.activity_date = segment_day_sums.activity_date
+    left join segment_day_changes
         on
-            segment_days.application_id = day_changes.application_id
-            and segment_days.segment_name = day_changes.segment_name
-            and segment_days.segment_value = day_changes.segment_value
-            and segment_days.activity_date = day_changes.activity_date
+            segment_days.application_id = segment_day_changes.application_id
+            and segment_days.segment_name = segment_day_changes.segment_name
+            and segment_days.segment_value = segment_day_changes.segment_value
+            and segment_days.activity_date = segment_day_changes.activity_date
 ),
 
 final as (
@@ -278,8 +286,9 @@ final as (
         first_time_payers,
         {{ ratio('payers', 'dau') }} as payer_conversion,
         cast({{ divided_exactly('revenue', 'dau', 4) }} as decimal(18, 4)) as arpdau,
-        cast({{ divided_exactly('iap_revenue', 'payers', 4) }} as decimal(18, 4)) as arppu
-    from counted
+        cast({{ divided_exactly('iap_revenue', 'payers', 4) }} as decimal(18, 4))
+            as arppu
+    from segment_day_counts
 )
 
 select * from final

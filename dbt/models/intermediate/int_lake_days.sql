@@ -1,23 +1,29 @@
-{# A day's row counts of every source are replaced together, whichever of them was touched. #}
+{#
+    A run replaces the counts of all sources on a day together, whichever of the sources
+    has changed on that day.
+#}
 {% set sources = ['raw_events', 'rejected_events', 'game_transactions'] %}
 
 with events as (
     select partition_date
     from {{ ref('stg_game_events') }}
-    where {{ on_event_partitions(sources) }}
+    where {{ filter_event_partitions(sources) }}
 ),
 
-{# Judged once already: asking is_valid here would read the JSON of every event again. #}
+{#
+    The quarantined events are counted in their mart, because the column is_valid of
+    stg_game_events would parse the JSON of every event a second time.
+#}
 quarantined_events as (
     select partition_date
     from {{ ref('fct_quarantined_events') }}
-    where {{ on_days('partition_date', sources) }}
+    where {{ filter_run_days('partition_date', sources) }}
 ),
 
 rejected_lines as (
     select partition_date
     from {{ ref('stg_game_events__rejected_lines') }}
-    where {{ on_event_partitions(sources) }}
+    where {{ filter_event_partitions(sources) }}
 ),
 
 transactions as (
@@ -25,10 +31,10 @@ transactions as (
         bet_date,
         is_valid
     from {{ ref('stg_ledger__transactions') }}
-    where {{ on_date_partitions('partition_day', sources) }}
+    where {{ filter_date_partitions('partition_day', sources) }}
 ),
 
-counted as (
+all_rows as (
     select
         'raw_events' as source_name,
         partition_date as lake_date,
@@ -69,7 +75,7 @@ final as (
         cast(sum(landed_count) as bigint) as landed_count,
         cast(sum(mismatch_count) as bigint) as mismatch_count,
         cast(sum(rejected_count) as bigint) as rejected_count
-    from counted
+    from all_rows
     where lake_date is not null
     group by 1, 2
 )

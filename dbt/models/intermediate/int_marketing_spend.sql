@@ -20,7 +20,7 @@ final as (
     select
         spend.spend_date,
         spend.acquisition_channel,
-        {{ rounded_money('sum(' ~ converted(
+        {{ rounded_money('sum(' ~ to_reporting_currency(
             'spend.amount', 'spend.currency', 'exchange_rates.rate'
         ) ~ ')') }} as amount,
         cast(

@@ -12,7 +12,7 @@ with events as (
     from {{ ref('int_events') }}
     where
         event_type in ('iap_transaction', 'iap_refund', 'ad_impression')
-        and {{ on_replaced_days() }}
+        and {{ filter_replaced_days() }}
 ),
 
 currency_aliases as (
@@ -22,7 +22,7 @@ currency_aliases as (
     from {{ ref('currency_aliases') }}
 ),
 
-extracted as (
+events_with_keys as (
     select
         application_id,
         event_id,
@@ -32,7 +32,8 @@ extracted as (
         event_type,
         player_id,
         amount,
-        coalesce({{ json_text('event_data', 'transaction_id') }}, event_id) as transaction_id,
+        coalesce({{ json_text('event_data', 'transaction_id') }}, event_id)
+            as transaction_id,
         {{ json_text('event_data', 'item_id') }} as item_id,
         {{ json_text('event_data', 'currency_type') }} as currency_type
     from events
@@ -40,20 +41,24 @@ extracted as (
 
 final as (
     select
-        extracted.application_id,
-        extracted.event_id,
-        extracted.event_date,
-        extracted.event_at,
-        extracted.event_timestamp,
-        extracted.event_type,
-        extracted.player_id,
-        extracted.transaction_id,
-        extracted.item_id,
-        {{ to_currency_code('extracted.currency_type', 'currency_aliases.currency') }} as currency,
-        cast(coalesce(extracted.amount, 0) as decimal(18, 8)) as amount
-    from extracted
+        events_with_keys.application_id,
+        events_with_keys.event_id,
+        events_with_keys.event_date,
+        events_with_keys.event_at,
+        events_with_keys.event_timestamp,
+        events_with_keys.event_type,
+        events_with_keys.player_id,
+        events_with_keys.transaction_id,
+        events_with_keys.item_id,
+        {{ to_currency_code(
+            'events_with_keys.currency_type', 'currency_aliases.currency'
+        ) }} as currency,
+        cast(coalesce(events_with_keys.amount, 0) as decimal(18, 8)) as amount
+    from events_with_keys
     left join currency_aliases
-        on upper({{ trimmed('extracted.currency_type') }}) = currency_aliases.alias
+        on
+            upper({{ trimmed('events_with_keys.currency_type') }})
+            = currency_aliases.alias
 )
 
 select * from final

@@ -14,7 +14,7 @@ with events as (
     from {{ ref('int_events') }}
     where
         player_id is not null
-        and {{ on_replaced_days('event_date') }}
+        and {{ filter_replaced_days('event_date') }}
 ),
 
 sessions as (
@@ -24,7 +24,7 @@ sessions as (
         session_date,
         duration_seconds
     from {{ ref('fct_sessions') }}
-    where {{ on_replaced_days('session_date') }}
+    where {{ filter_replaced_days('session_date') }}
 ),
 
 ranked_events as (
@@ -51,7 +51,8 @@ event_days as (
         {{ first_known('app_version', 'event_rank', 12) }} as app_version,
         {{ first_known('platform', 'event_rank', 12) }} as platform,
         {{ first_known('country_id', 'event_rank', 12) }} as country_id,
-        {{ first_known('acquisition_channel', 'event_rank', 12) }} as acquisition_channel,
+        {{ first_known('acquisition_channel', 'event_rank', 12) }}
+            as acquisition_channel,
         {{ first_known('campaign_id', 'event_rank', 12) }} as campaign_id
     from ranked_events
     group by 1, 2, 3

@@ -1,4 +1,4 @@
-"""The unit tests of the dbt project (`*.unit_tests.yml` beside each model)."""
+"""dbt's unit tests pass, and each model that calculates has some (`*.unit_tests.yml` beside it)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
 MODELS = ROOT / "dbt" / "models"
 
 ARITHMETIC = re.compile(r"\b(?:avg|case|coalesce|count|lag|lead|max|min|over|sum|union)\b|[-+/|]")
-"""What a model must have a unit test for; a cast, a trim or a join alone needs none."""
+"""SQL that needs a unit test. A model with only casts, trims and joins needs none."""
 
 TEMPLATE = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
 
 
 def written() -> dict[str, set[str]]:
-    """The names of the unit tests, by model."""
+    """Return the names of the unit tests by model, as the YAML files contain them."""
     tests: dict[str, set[str]] = {}
     for path in MODELS.rglob("*.unit_tests.yml"):
         model = path.name.removesuffix(".unit_tests.yml")

@@ -1,4 +1,4 @@
-"""The whole project compiled for Redshift without one, and what a parser can say of the result."""
+"""The whole project compiles for Redshift without a warehouse, and parsers accept its SQL."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from sqlglot.optimizer.qualify import qualify
 from include.settings import ROOT
 
 Partitions = Mapping[str, str]
-"""The columns of a relation that are partition columns of an external table, by name."""
+"""Maps a relation's columns to the partition columns of the external table that they hold."""
 
-REAL = {exp.DataType.Type.DOUBLE, exp.DataType.Type.DECIMAL, exp.DataType.Type.FLOAT}
+FRACTIONAL_TYPES = {exp.DataType.Type.DOUBLE, exp.DataType.Type.DECIMAL, exp.DataType.Type.FLOAT}
 WINDOW_AGGREGATES = (exp.AggFunc, exp.FirstValue, exp.LastValue)
-RANKS = (exp.RowNumber, exp.Rank, exp.DenseRank, exp.Lag, exp.Lead, exp.Ntile)
+FUNCTIONS_WITHOUT_FRAME = (exp.RowNumber, exp.Rank, exp.DenseRank, exp.Lag, exp.Lead, exp.Ntile)
 
 
 class Query(NamedTuple):
-    """A compiled node: its kind (view, table, test, …), its relation's name, its SQL."""
+    """A compiled node: its materialization (view, table, …), its relation's name and its SQL."""
 
     kind: str
     relation: str
@@ -41,7 +41,7 @@ class Query(NamedTuple):
 
 
 class Project(NamedTuple):
-    """Every compiled query by its id, and the partition columns of each external table."""
+    """All compiled queries by their id in dbt, and the partition columns of each external table."""
 
     queries: Mapping[str, Query]
     external: Mapping[str, Partitions]
@@ -50,7 +50,9 @@ class Project(NamedTuple):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     target = tmp_path_factory.mktemp("redshift")
-    kept = {name: value for name, value in os.environ.items() if "GAME_ANALYTICS_" not in name}
+    environment = {
+        name: value for name, value in os.environ.items() if "GAME_ANALYTICS_" not in name
+    }
     compiled = subprocess.run(
         [
             str(Path(sys.executable).parent / "dbt"),
@@ -58,7 +60,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
             *("--no-introspect", "--no-populate-cache", "--full-refresh"),
             *("--project-dir", str(ROOT / "dbt"), "--profiles-dir", str(ROOT / "dbt")),
         ],
-        env=kept
+        env=environment
         | {
             "DBT_TARGET_PATH": str(target),
             "DBT_LOG_PATH": str(target),
@@ -105,13 +107,13 @@ def test_sqlfluff_parses_all_of_it_as_redshift(project: Project) -> None:
     assert not unparsable, "\n".join(unparsable)
 
 
-def _is_real(node: exp.Expr) -> bool:
-    """Whether an operand cannot be a whole number, as far as its own text says."""
+def _is_fractional(node: exp.Expr) -> bool:
+    """Return whether the text of an operand alone shows that it is not a whole number."""
     node = node.unnest()
     if isinstance(node, exp.Nullif | exp.Round | exp.Abs):
-        return _is_real(node.this)
+        return _is_fractional(node.this)
     if isinstance(node, exp.Cast):
-        return node.to.this in REAL
+        return node.to.this in FRACTIONAL_TYPES
     return isinstance(node, exp.Literal) and not node.is_string and "." in node.name
 
 
@@ -121,7 +123,7 @@ def aggregates_ordered_without_frame(tree: exp.Expr) -> Iterator[exp.Expr]:
         function = window.this.this if isinstance(window.this, exp.IgnoreNulls) else window.this
         if (
             isinstance(function, WINDOW_AGGREGATES)
-            and not isinstance(function, RANKS)
+            and not isinstance(function, FUNCTIONS_WITHOUT_FRAME)
             and window.args.get("order")
             and not window.args.get("spec")
         ):
@@ -129,19 +131,19 @@ def aggregates_ordered_without_frame(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def averages_of_whole_numbers(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """avg() over integers is an integer on Redshift: its argument must be cast."""
-    return (average for average in tree.find_all(exp.Avg) if not _is_real(average.this))
+    """On Redshift avg() of integers is an integer, so its argument must be cast."""
+    return (average for average in tree.find_all(exp.Avg) if not _is_fractional(average.this))
 
 
 def divisions_of_whole_numbers(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """7 / 2 is 3 on Redshift and 3.5 on DuckDB: one operand must be cast."""
+    """7 / 2 is 3 on Redshift and 3.5 on DuckDB, so one operand must be cast."""
     for division in tree.find_all(exp.Div, exp.IntDiv):
-        if not _is_real(division.left) and not _is_real(division.right):
+        if not _is_fractional(division.left) and not _is_fractional(division.right):
             yield division
 
 
-def syntax_that_redshift_lacks(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """DISTINCT ON, FILTER and LATERAL; QUALIFY where all columns are asked for."""
+def syntax_that_redshift_does_not_have(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Redshift has no DISTINCT ON, FILTER, LATERAL or UNNEST, and no QUALIFY with `select *`."""
     yield from tree.find_all(exp.Filter, exp.Lateral, exp.Unnest)
     yield from (found for found in tree.find_all(exp.Distinct) if found.args.get("on"))
     yield from (
@@ -155,7 +157,7 @@ RULES: tuple[Callable[[exp.Expr], Iterator[exp.Expr]], ...] = (
     aggregates_ordered_without_frame,
     averages_of_whole_numbers,
     divisions_of_whole_numbers,
-    syntax_that_redshift_lacks,
+    syntax_that_redshift_does_not_have,
 )
 
 
@@ -191,7 +193,7 @@ def test_no_query_breaks_a_rule_of_redshift(
             ["cast(a as double precision) / b", "a / nullif(cast(b as decimal(18, 4)), 0)"],
         ),
         (
-            syntax_that_redshift_lacks,
+            syntax_that_redshift_does_not_have,
             [
                 "distinct on (a) b",
                 "count(*) filter (where a > 1)",
@@ -201,7 +203,7 @@ def test_no_query_breaks_a_rule_of_redshift(
         ),
     ],
 )
-def test_each_rule_finds_what_it_is_for(
+def test_each_rule_finds_what_redshift_refuses_and_nothing_else(
     rule: Callable[[exp.Expr], Iterator[exp.Expr]],
     refused: list[str],
     accepted: list[str],
@@ -240,9 +242,10 @@ def test_a_query_without_partitions_is_found() -> None:
 
 
 def unfiltered(project: Project) -> list[str]:
-    """What reads an external table, directly or through views, without naming its partitions.
+    """Return one message per query that reads an external table without a filter on its partitions.
 
-    A view may pass the partition columns on instead, as they are; then its readers must name them.
+    The query may read the external table directly or through views. A view needs no filter if it
+    selects the partition columns unchanged. Then the queries that read the view must filter them.
     """
     partitioned = {name: columns for name, columns in project.external.items() if columns}
     faults = []
@@ -251,12 +254,12 @@ def unfiltered(project: Project) -> list[str]:
         for table in _tables(query.sql):
             columns = partitioned.get(_name(table))
             if columns and not _is_filtered(table, columns):
-                passed = _passed_on(query.sql, columns)
-                partitioned[query.relation] = passed
+                unchanged = _unchanged(query.sql, columns)
+                partitioned[query.relation] = unchanged
                 faults += [
                     f"{name} hides {column} of {_name(table)}"
                     for column in columns
-                    if column not in passed.values()
+                    if column not in unchanged.values()
                 ]
     for name, query in project.queries.items():
         if name not in views:
@@ -282,7 +285,7 @@ def _name(table: exp.Table) -> str:
 
 
 def _is_filtered(table: exp.Table, columns: Partitions) -> bool:
-    """Whether the table's own select compares its partition columns with literals."""
+    """Return whether the select that reads the table compares partition columns with literals."""
     select = table.find_ancestor(exp.Select)
     where = select.args.get("where") if select else None
     if select is None or where is None:
@@ -300,10 +303,10 @@ def _is_filtered(table: exp.Table, columns: Partitions) -> bool:
     return False
 
 
-def _passed_on(sql: str, columns: Partitions) -> dict[str, str]:
-    """The columns of a view that are the partition columns themselves, under whatever name."""
-    passed = {}
-    # Writes out what `select *` stands for.
+def _unchanged(sql: str, columns: Partitions) -> dict[str, str]:
+    """Return the partition columns that a view selects unchanged, by their names in the view."""
+    unchanged = {}
+    # `qualify` replaces `select *` by the columns.
     query = qualify(_tree(sql), dialect="redshift", validate_qualify_columns=False)
     assert isinstance(query, exp.Query)
     for name in query.named_selects:
@@ -312,8 +315,8 @@ def _passed_on(sql: str, columns: Partitions) -> dict[str, str]:
             origin = origin.downstream[0]
         column = origin.name.rsplit(".", 1)[-1].strip('"')
         if isinstance(origin.expression, exp.Table) and column in columns:
-            passed[name] = column
-    return passed
+            unchanged[name] = column
+    return unchanged
 
 
 def _is_bare(node: LineageNode) -> bool:

@@ -25,7 +25,7 @@ played_games as (
     from {{ ref('fct_bets') }}
 ),
 
-{# A game that is played but missing from the list of games is a row too. #}
+{# A game that was played but is missing from the list of games also has a row. #}
 game_ids as (
     select game_id
     from games

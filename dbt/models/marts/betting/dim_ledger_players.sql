@@ -13,15 +13,17 @@ with players as (
     where dbt_valid_to is null
 ),
 
-aged as (
+players_with_age as (
     select
         *,
         cast(extract(year from {{ today_utc() }}) as integer)
         - cast(extract(year from birth_date) as integer)
         - case
             when
-                extract(month from {{ today_utc() }}) * 100 + extract(day from {{ today_utc() }})
-                < extract(month from birth_date) * 100 + extract(day from birth_date)
+                extract(month from {{ today_utc() }}) * 100
+                + extract(day from {{ today_utc() }})
+                < extract(month from birth_date) * 100
+                + extract(day from birth_date)
                 then 1
             else 0
         end as age_years
@@ -48,7 +50,7 @@ final as (
         is_verified,
         wants_newsletter,
         updated_date
-    from aged
+    from players_with_age
 )
 
 select * from final

@@ -20,17 +20,19 @@ exchange_rates as (
     from {{ ref('int_exchange_rates') }}
 ),
 
-converted as (
+converted_bets as (
     select
         bets.bet_date,
         bets.player_id,
         bets.game_id,
         bets.is_wager,
         bets.transaction_count,
-        {{ converted('bets.cash_amount', 'bets.currency', 'exchange_rates.rate') }}
-            as cash_amount,
-        {{ converted('bets.bonus_amount', 'bets.currency', 'exchange_rates.rate') }}
-            as bonus_amount
+        {{ to_reporting_currency(
+            'bets.cash_amount', 'bets.currency', 'exchange_rates.rate'
+        ) }} as cash_amount,
+        {{ to_reporting_currency(
+            'bets.bonus_amount', 'bets.currency', 'exchange_rates.rate'
+        ) }} as bonus_amount
     from bets
     left join exchange_rates
         on
@@ -48,7 +50,7 @@ summed as (
         {{ sum_if_all_known('bonus_amount', 'is_wager') }} as bonus_turnover,
         {{ sum_if_all_known('cash_amount', 'not is_wager') }} as cash_winnings,
         {{ sum_if_all_known('bonus_amount', 'not is_wager') }} as bonus_winnings
-    from converted
+    from converted_bets
     group by 1, 2, 3
 ),
 

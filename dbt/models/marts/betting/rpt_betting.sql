@@ -11,7 +11,7 @@ with bets as (
     from {{ ref('fct_bets') }}
 ),
 
-bet_sides as (
+bet_transactions as (
     select
         bet_id,
         bet_date,
@@ -21,36 +21,36 @@ bet_sides as (
     from {{ ref('int_bets') }}
 ),
 
-sides_of_bets as (
+bet_completeness as (
     select
         bet_id,
         bool_or(is_wager) as has_wager,
         bool_or(not is_wager) as has_result
-    from bet_sides
+    from bet_transactions
     group by 1
 ),
 
-open_ends as (
+unmatched_transactions as (
     select
-        bet_sides.bet_date,
-        bet_sides.game_id,
+        bet_transactions.bet_date,
+        bet_transactions.game_id,
         sum(
             case
-                when bet_sides.is_wager and not sides_of_bets.has_result
-                    then bet_sides.transaction_count
+                when bet_transactions.is_wager and not bet_completeness.has_result
+                    then bet_transactions.transaction_count
                 else 0
             end
         ) as unsettled_wager_count,
         sum(
             case
-                when not bet_sides.is_wager and not sides_of_bets.has_wager
-                    then bet_sides.transaction_count
+                when not bet_transactions.is_wager and not bet_completeness.has_wager
+                    then bet_transactions.transaction_count
                 else 0
             end
         ) as wins_without_wager_count
-    from bet_sides
-    inner join sides_of_bets
-        on bet_sides.bet_id = sides_of_bets.bet_id
+    from bet_transactions
+    inner join bet_completeness
+        on bet_transactions.bet_id = bet_completeness.bet_id
     group by 1, 2
 ),
 
@@ -80,14 +80,15 @@ final as (
         cast(summed.ngr as decimal(18, 4)) as ngr,
         {{ ratio('summed.winnings', 'summed.turnover') }} as rtp,
         {{ ratio('summed.ggr', 'summed.turnover') }} as hold,
-        cast(coalesce(open_ends.unsettled_wager_count, 0) as bigint) as unsettled_wager_count,
-        cast(coalesce(open_ends.wins_without_wager_count, 0) as bigint)
+        cast(coalesce(unmatched_transactions.unsettled_wager_count, 0) as bigint)
+            as unsettled_wager_count,
+        cast(coalesce(unmatched_transactions.wins_without_wager_count, 0) as bigint)
             as wins_without_wager_count
     from summed
-    left join open_ends
+    left join unmatched_transactions
         on
-            summed.bet_date = open_ends.bet_date
-            and summed.game_id = open_ends.game_id
+            summed.bet_date = unmatched_transactions.bet_date
+            and summed.game_id = unmatched_transactions.game_id
 )
 
 select * from final

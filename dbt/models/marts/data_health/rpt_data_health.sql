@@ -38,11 +38,14 @@ final as (
             else 0
         end as duplicate_count,
         cast(coalesce(event_days.late_1_day_count, 0) as bigint) as late_1_day_count,
-        cast(coalesce(event_days.late_2_to_7_days_count, 0) as bigint) as late_2_to_7_days_count,
-        cast(coalesce(event_days.late_over_7_days_count, 0) as bigint) as late_over_7_days_count,
+        cast(coalesce(event_days.late_2_to_7_days_count, 0) as bigint)
+            as late_2_to_7_days_count,
+        cast(coalesce(event_days.late_over_7_days_count, 0) as bigint)
+            as late_over_7_days_count,
         cast(coalesce(event_days.repeated_across_days_count, 0) as bigint)
             as repeated_across_days_count,
-        cast(coalesce(event_days.unknown_type_count, 0) as bigint) as unknown_type_count,
+        cast(coalesce(event_days.unknown_type_count, 0) as bigint)
+            as unknown_type_count,
         cast(coalesce(event_days.null_player_count, 0) as bigint) as null_player_count,
         last_week.landed_count as landed_count_a_week_before,
         {{ ratio('lake_days.landed_count', 'last_week.landed_count') }}

@@ -33,7 +33,7 @@ spend as (
     from {{ ref('int_marketing_spend') }}
 ),
 
-ages as (
+cohort_ages as (
     {{ values_as_rows(ltv_ages(), 'age_days') }}
 ),
 
@@ -73,12 +73,18 @@ revenue_days as (
         on
             players.application_id = player_days.application_id
             and players.player_id = player_days.player_id
-            {# A refund is no activity and may lie before a cohort: day 0 is the first to count. #}
+            {#
+                A refund does not count as activity, so it may be older than the cohort.
+                Revenue counts from day 0 of the cohort on.
+            #}
             and players.cohort_date <= player_days.activity_date
     group by 1, 2, 3, 4
 ),
 
-{# Marketing spend names no application: cohorts of that day and channel share it by installs. #}
+{#
+    Marketing spend names no application, so the cohorts of its day and channel share it
+    in proportion to their installs.
+#}
 cohort_spend as (
     select
         cohorts.application_id,
@@ -87,7 +93,9 @@ cohort_spend as (
         cohorts.as_of_date,
         cohorts.cohort_size,
         cast(
-            {{ divided_exactly('spend.amount * cohorts.cohort_size', 'installs.install_count', 4) }}
+            {{ divided_exactly(
+                'spend.amount * cohorts.cohort_size', 'installs.install_count', 4
+            ) }}
             as decimal(18, 4)
         ) as spend
     from cohorts
@@ -101,26 +109,26 @@ cohort_spend as (
             and cohorts.acquisition_channel = spend.acquisition_channel
 ),
 
-accumulated as (
+cohort_revenue as (
     select
         cohort_spend.application_id,
         cohort_spend.cohort_date,
         cohort_spend.acquisition_channel,
-        ages.age_days,
+        cohort_ages.age_days,
         cohort_spend.cohort_size,
         cohort_spend.spend,
-        cohort_spend.cohort_date + cast(ages.age_days as integer) <= cohort_spend.as_of_date
-            as is_mature,
+        cohort_spend.cohort_date + cast(cohort_ages.age_days as integer)
+        <= cohort_spend.as_of_date as is_mature,
         sum(revenue_days.revenue) as revenue
     from cohort_spend
-    cross join ages
+    cross join cohort_ages
     left join revenue_days
         on
             cohort_spend.application_id = revenue_days.application_id
             and cohort_spend.cohort_date = revenue_days.cohort_date
             and cohort_spend.acquisition_channel = revenue_days.acquisition_channel
             and revenue_days.activity_date
-            <= cohort_spend.cohort_date + cast(ages.age_days as integer)
+            <= cohort_spend.cohort_date + cast(cohort_ages.age_days as integer)
             and revenue_days.activity_date <= cohort_spend.as_of_date
     group by 1, 2, 3, 4, 5, 6, 7
 ),
@@ -135,7 +143,7 @@ typed as (
         cast(coalesce(revenue, 0) as decimal(18, 4)) as cumulative_revenue,
         spend,
         is_mature
-    from accumulated
+    from cohort_revenue
 ),
 
 final as (
@@ -146,7 +154,7 @@ final as (
         age_days,
         cohort_size,
         cumulative_revenue,
-        {{- lifetime_values('is_mature') }},
+        {{- ltv_columns('is_mature') }},
         is_mature
     from typed
 )

@@ -13,9 +13,12 @@ summed as (
     select
         application_id,
         age_days,
-        cast(sum(case when is_mature then cohort_size else 0 end) as bigint) as cohort_size,
-        cast(sum(case when is_mature then cumulative_revenue else 0 end) as decimal(18, 4))
-            as cumulative_revenue,
+        cast(sum(case when is_mature then cohort_size else 0 end) as bigint)
+            as cohort_size,
+        cast(
+            sum(case when is_mature then cumulative_revenue else 0 end)
+            as decimal(18, 4)
+        ) as cumulative_revenue,
         cast(sum(case when is_mature then spend end) as decimal(18, 4)) as spend
     from ltv
     group by 1, 2
@@ -27,7 +30,7 @@ final as (
         age_days,
         cohort_size,
         cumulative_revenue,
-        {{- lifetime_values('cohort_size > 0') }}
+        {{- ltv_columns('cohort_size > 0') }}
     from summed
 )
 

@@ -1,6 +1,8 @@
 {#
-    Per player: the first and the last active day after the cohort's, and how many days in a row from
-    day 1 on. These answer every N; only classic retention looks at the day itself.
+    Three numbers per player answer every N for rolling, return and full retention: the
+    first and the last active day after the cohort's day, and the number of active days
+    in a row from day 1 on. Only classic retention needs to know whether the player was
+    active on day N.
 #}
 with players as (
     select
@@ -62,21 +64,22 @@ later_days as (
             and active_days.activity_date <= cohort_players.as_of_date
 ),
 
-spans as (
+active_spans as (
     select
         application_id,
         player_id,
         min(age_days) as first_age,
         max(age_days) as last_age,
         {% for day_n in retention_days() -%}
-            max(case when age_days = {{ day_n }} then 1 else 0 end) as is_active_on_{{ day_n }},
+            max(case when age_days = {{ day_n }} then 1 else 0 end)
+                as is_active_on_{{ day_n }},
         {% endfor -%}
         sum(case when age_days = day_order then 1 else 0 end) as days_in_a_row
     from later_days
     group by 1, 2
 ),
 
-counted as (
+cohort_counts as (
     select
         cohort_players.application_id,
         cohort_players.cohort_date,
@@ -86,20 +89,23 @@ counted as (
         sum(
             case day_numbers.day_n
                 {% for day_n in retention_days() -%}
-                    when {{ day_n }} then coalesce(spans.is_active_on_{{ day_n }}, 0)
+                    when {{ day_n }}
+                        then coalesce(active_spans.is_active_on_{{ day_n }}, 0)
                 {% endfor %}
             end
         ) as classic_players,
-        sum(case when spans.last_age >= day_numbers.day_n then 1 else 0 end) as rolling_players,
-        sum(case when spans.first_age <= day_numbers.day_n then 1 else 0 end) as return_players,
-        sum(case when spans.days_in_a_row >= day_numbers.day_n then 1 else 0 end)
+        sum(case when active_spans.last_age >= day_numbers.day_n then 1 else 0 end)
+            as rolling_players,
+        sum(case when active_spans.first_age <= day_numbers.day_n then 1 else 0 end)
+            as return_players,
+        sum(case when active_spans.days_in_a_row >= day_numbers.day_n then 1 else 0 end)
             as full_players
     from cohort_players
     cross join day_numbers
-    left join spans
+    left join active_spans
         on
-            cohort_players.application_id = spans.application_id
-            and cohort_players.player_id = spans.player_id
+            cohort_players.application_id = active_spans.application_id
+            and cohort_players.player_id = active_spans.player_id
     group by 1, 2, 3, 4
 ),
 
@@ -114,7 +120,7 @@ typed as (
         cast(rolling_players as bigint) as rolling_players,
         cast(return_players as bigint) as return_players,
         cast(full_players as bigint) as full_players
-    from counted
+    from cohort_counts
 ),
 
 final as (
@@ -124,7 +130,7 @@ final as (
         day_n,
         cohort_size,
         is_mature,
-        {{- retention_rates('is_mature') }}
+        {{- retention_columns('is_mature') }}
     from typed
 )
 

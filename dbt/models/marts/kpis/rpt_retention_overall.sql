@@ -15,11 +15,16 @@ summed as (
     select
         application_id,
         day_n,
-        cast(sum(case when is_mature then cohort_size else 0 end) as bigint) as cohort_size,
-        cast(sum(case when is_mature then classic_players else 0 end) as bigint) as classic_players,
-        cast(sum(case when is_mature then rolling_players else 0 end) as bigint) as rolling_players,
-        cast(sum(case when is_mature then return_players else 0 end) as bigint) as return_players,
-        cast(sum(case when is_mature then full_players else 0 end) as bigint) as full_players
+        cast(sum(case when is_mature then cohort_size else 0 end) as bigint)
+            as cohort_size,
+        cast(sum(case when is_mature then classic_players else 0 end) as bigint)
+            as classic_players,
+        cast(sum(case when is_mature then rolling_players else 0 end) as bigint)
+            as rolling_players,
+        cast(sum(case when is_mature then return_players else 0 end) as bigint)
+            as return_players,
+        cast(sum(case when is_mature then full_players else 0 end) as bigint)
+            as full_players
     from retention
     group by 1, 2
 ),
@@ -29,7 +34,7 @@ final as (
         application_id,
         day_n,
         cohort_size,
-        {{- retention_rates('cohort_size > 0') }}
+        {{- retention_columns('cohort_size > 0') }}
     from summed
 )
 

@@ -8,7 +8,8 @@ with player_days as (
         platform,
         country_id,
         acquisition_channel,
-        campaign_id
+        campaign_id,
+        cast(activity_date as varchar(10)) as activity_day
     from {{ ref('int_player_days') }}
 ),
 
@@ -22,25 +23,23 @@ revenue_days as (
     from {{ ref('fct_player_days') }}
 ),
 
-firsts as (
+first_values as (
     select
         application_id,
         player_id,
         min(case when is_active then activity_date end) as first_seen_date,
         max(case when is_active then activity_date end) as last_seen_date,
-        {{ first_known('platform', 'cast(activity_date as varchar(10))', 10) }} as first_platform,
-        {{ first_known('country_id', 'cast(activity_date as varchar(10))', 10) }}
-            as first_country_id,
-        {{ first_known('app_version', 'cast(activity_date as varchar(10))', 10) }}
-            as first_app_version,
-        {{ first_known('acquisition_channel', 'cast(activity_date as varchar(10))', 10) }}
+        {{ first_known('platform', 'activity_day', 10) }} as first_platform,
+        {{ first_known('country_id', 'activity_day', 10) }} as first_country_id,
+        {{ first_known('app_version', 'activity_day', 10) }} as first_app_version,
+        {{ first_known('acquisition_channel', 'activity_day', 10) }}
             as acquisition_channel,
-        {{ first_known('campaign_id', 'cast(activity_date as varchar(10))', 10) }} as campaign_id
+        {{ first_known('campaign_id', 'activity_day', 10) }} as campaign_id
     from player_days
     group by 1, 2
 ),
 
-lifetimes as (
+lifetime_totals as (
     select
         application_id,
         player_id,
@@ -53,23 +52,23 @@ lifetimes as (
 
 final as (
     select
-        firsts.application_id,
-        firsts.player_id,
-        firsts.first_seen_date,
-        firsts.last_seen_date,
-        firsts.first_platform,
-        firsts.first_country_id,
-        firsts.first_app_version,
-        firsts.acquisition_channel,
-        firsts.campaign_id,
-        lifetimes.is_payer,
-        cast(lifetimes.lifetime_revenue as decimal(18, 4)) as lifetime_revenue,
-        cast(lifetimes.lifetime_session_count as bigint) as lifetime_session_count
-    from firsts
-    inner join lifetimes
+        first_values.application_id,
+        first_values.player_id,
+        first_values.first_seen_date,
+        first_values.last_seen_date,
+        first_values.first_platform,
+        first_values.first_country_id,
+        first_values.first_app_version,
+        first_values.acquisition_channel,
+        first_values.campaign_id,
+        lifetime_totals.is_payer,
+        cast(lifetime_totals.lifetime_revenue as decimal(18, 4)) as lifetime_revenue,
+        cast(lifetime_totals.lifetime_session_count as bigint) as lifetime_session_count
+    from first_values
+    inner join lifetime_totals
         on
-            firsts.application_id = lifetimes.application_id
-            and firsts.player_id = lifetimes.player_id
+            first_values.application_id = lifetime_totals.application_id
+            and first_values.player_id = lifetime_totals.player_id
 )
 
 select * from final

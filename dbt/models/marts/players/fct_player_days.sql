@@ -70,7 +70,7 @@ ad_days as (
         ad_impressions.application_id,
         ad_impressions.player_id,
         ad_impressions.event_date as activity_date,
-        {{ rounded_money('sum(' ~ converted(
+        {{ rounded_money('sum(' ~ to_reporting_currency(
             'ad_impressions.amount', 'ad_impressions.currency', 'exchange_rates.rate'
         ) ~ ')') }} as ad_revenue
     from ad_impressions

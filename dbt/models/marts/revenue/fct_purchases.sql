@@ -23,7 +23,7 @@ exchange_rates as (
     from {{ ref('int_exchange_rates') }}
 ),
 
-numbered as (
+numbered_events as (
     select
         *,
         row_number() over (
@@ -37,10 +37,13 @@ purchases as (
     select
         *,
         row_number() over (
-            partition by application_id, player_id, case when amount > 0 then 1 else 0 end
+            partition by
+                application_id,
+                player_id,
+                case when amount > 0 then 1 else 0 end
             order by event_timestamp, transaction_id
         ) as purchase_number
-    from numbered
+    from numbered_events
     where event_type = 'iap_transaction' and event_number = 1
 ),
 
@@ -49,7 +52,7 @@ refunds as (
         application_id,
         transaction_id,
         event_at
-    from numbered
+    from numbered_events
     where event_type = 'iap_refund' and event_number = 1
 ),
 
@@ -64,7 +67,9 @@ final as (
         cast(purchases.amount as decimal(18, 8)) as original_amount,
         purchases.currency as original_currency,
         {{ rounded_money(
-            converted('purchases.amount', 'purchases.currency', 'exchange_rates.rate')
+            to_reporting_currency(
+                'purchases.amount', 'purchases.currency', 'exchange_rates.rate'
+            )
         ) }} as revenue,
         refunds.event_at as refunded_at,
         cast(refunds.event_at as date) as refund_date,

@@ -1,6 +1,7 @@
 {#
-    A session spans two days at most (see the description of session_id), so a session's day needs
-    the two days before it and the one after it.
+    A session has events of two days at most (see the description of session_id). So the
+    sessions of a day are built from the events of that day, of the two days before it
+    and of the day after it.
 #}
 with events as (
     select
@@ -13,10 +14,10 @@ with events as (
     from {{ ref('int_events') }}
     where
         player_id is not null
-        and {{ on_days('event_date', before=4, after=4) }}
+        and {{ filter_run_days('event_date', before=4, after=4) }}
 ),
 
-gaps as (
+events_with_gaps as (
     select
         *,
         case
@@ -32,7 +33,7 @@ gaps as (
     where session_id is null
 ),
 
-chains as (
+events_with_chains as (
     select
         *,
         cast(sum(is_chain_start) over (
@@ -40,7 +41,7 @@ chains as (
             order by event_timestamp, event_id
             rows between unbounded preceding and current row
         ) as varchar(20)) as chain_number
-    from gaps
+    from events_with_gaps
 ),
 
 session_days as (
@@ -66,11 +67,11 @@ session_days as (
         min(event_timestamp) as first_timestamp,
         max(event_timestamp) as last_timestamp,
         count(*) as event_count
-    from chains
+    from events_with_chains
     group by 1, 2, 3, 4, 5
 ),
 
-neighbours as (
+session_days_with_neighbours as (
     select
         *,
         coalesce(
@@ -90,7 +91,7 @@ neighbours as (
     from session_days
 ),
 
-assigned as (
+dated_session_days as (
     select
         *,
         case
@@ -98,7 +99,7 @@ assigned as (
             else event_date
         end as session_date,
         is_on_day_before and is_on_second_day_before as is_cut_at_midnight
-    from neighbours
+    from session_days_with_neighbours
 ),
 
 sessions as (
@@ -112,16 +113,17 @@ sessions as (
         min(first_timestamp) as first_timestamp,
         max(last_timestamp) as last_timestamp,
         sum(event_count) as event_count
-    from assigned
+    from dated_session_days
     group by 1, 2, 3, 4, 5
 ),
 
-named as (
+named_sessions as (
     select
         *,
         case
             when not is_explicit then 'gap:' || cast(first_timestamp as varchar(20))
-            when is_cut_at_midnight then session_key || ':' || cast(session_date as varchar(10))
+            when is_cut_at_midnight
+                then session_key || ':' || cast(session_date as varchar(10))
             else session_key
         end as session_id
     from sessions
@@ -142,8 +144,8 @@ final as (
         last_timestamp - first_timestamp as duration_seconds,
         cast(event_count as bigint) as event_count,
         is_explicit
-    from named
+    from named_sessions
 )
 
 select * from final
-where {{ on_replaced_days() }}
+where {{ filter_replaced_days() }}

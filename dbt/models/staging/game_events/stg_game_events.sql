@@ -3,7 +3,9 @@
     'acquisition_channel', 'campaign_id', 'currency_amount', 'amount',
     'transaction_id', 'item_id', 'currency_type'
 ] -%}
-{%- set metadata_keys = ['processing_result', 'raw_event_timestamp', 'processing_timestamp'] -%}
+{%- set metadata_keys = [
+    'processing_result', 'raw_event_timestamp', 'processing_timestamp'
+] -%}
 
 with raw_events as (
     select
@@ -24,7 +26,7 @@ with raw_events as (
     from {{ source('game_events', 'raw_events') }}
 ),
 
-json_read as (
+events_with_texts as (
     select
         *,
         {{ json_texts('event_data', event_keys) }} as event_texts,
@@ -32,7 +34,7 @@ json_read as (
     from raw_events
 ),
 
-extracted as (
+events_with_keys as (
     select
         year,
         month,
@@ -41,20 +43,23 @@ extracted as (
         event_timestamp,
         event_data,
         event_data_text,
-        {{ is_too_long('event_data_text', 'event_data') }}
-        or {{ is_too_long('metadata_text', 'metadata') }} as has_long_json,
+        {{ is_json_too_long('event_data_text', 'event_data') }}
+        or {{ is_json_too_long('metadata_text', 'metadata') }} as has_long_json,
         nullif({{ trimmed('event_name') }}, '') as event_name,
         nullif({{ trimmed('event_version') }}, '') as event_version,
         nullif({{ trimmed('app_version') }}, '') as app_version,
         nullif({{ trimmed('event_id') }}, '') as event_id,
         nullif({{ trimmed('application_id') }}, '') as application_id,
         {{ parsed_date("year || '-' || month || '-' || day") }} as partition_date,
-        {{ json_text(text_of('metadata_texts', metadata_keys, 'processing_result'), 'status') }}
-            as processing_status,
+        {{ json_text(
+            text_of('metadata_texts', metadata_keys, 'processing_result'), 'status'
+        ) }} as processing_status,
         {{ text_of('metadata_texts', metadata_keys, 'raw_event_timestamp') }}
             as raw_event_timestamp,
         cast(
-            {{ parsed_amount(text_of('metadata_texts', metadata_keys, 'processing_timestamp')) }}
+            {{ parsed_amount(
+                text_of('metadata_texts', metadata_keys, 'processing_timestamp')
+            ) }}
             as bigint
         ) as arrival_timestamp,
         coalesce(
@@ -77,10 +82,10 @@ extracted as (
             when event_type = 'currency_flow'
                 then {{ text_of('event_texts', event_keys, 'amount') }}
         end as amount_text
-    from json_read
+    from events_with_texts
 ),
 
-dated as (
+events_with_time as (
     select
         *,
         case
@@ -88,10 +93,10 @@ dated as (
                 then {{ epoch_to_timestamp('event_timestamp') }}
         end as event_at,
         {{ parsed_amount('amount_text') }} as amount
-    from extracted
+    from events_with_keys
 ),
 
-judged as (
+checked_events as (
     select
         *,
         cast(event_at as date) as event_date,
@@ -100,29 +105,38 @@ judged as (
             when event_id is null then 'missing_event_id'
             when event_type is null then 'missing_event_type'
             when application_id is null then 'missing_application_id'
-            when event_timestamp is null and coalesce(raw_event_timestamp, 'null') = 'null'
+            when
+                event_timestamp is null
+                and coalesce(raw_event_timestamp, 'null') = 'null'
                 then 'missing_timestamp'
             when event_timestamp is null then 'timestamp_not_numeric'
             when event_timestamp <= 0 then 'timestamp_not_positive'
             when event_at is null or event_timestamp > arrival_timestamp + 86400
                 then 'timestamp_in_future'
-            when cast(event_at as date) < {{ earliest_event_date() }} then 'timestamp_too_old'
+            when cast(event_at as date) < {{ earliest_event_date() }}
+                then 'timestamp_too_old'
             when cast(event_at as date) <> partition_date then 'wrong_partition'
-            when has_long_json or {{ names_too_long([
+            when has_long_json or {{ is_any_name_too_long([
                 'event_id', 'event_type', 'event_name', 'event_version', 'app_version',
                 'application_id', 'player_id', 'device_id', 'platform', 'country_id',
                 'acquisition_channel', 'campaign_id'
             ]) }}
                 then 'text_too_long'
-            {# fct_sessions appends a date to the id of a session that it cuts at midnight. #}
-            when {{ names_too_long(['session_id'], appended=11) }} then 'text_too_long'
+            {#
+                fct_sessions appends a colon and a date to the id of a session that it
+                cuts.
+            #}
+            when {{ is_any_name_too_long(['session_id'], appended=11) }}
+                then 'text_too_long'
             when
                 event_type in ('iap_transaction', 'iap_refund', 'ad_impression')
-                and {{ names_too_long(['transaction_id', 'item_id', 'currency_type']) }}
+                and {{ is_any_name_too_long([
+                    'transaction_id', 'item_id', 'currency_type'
+                ]) }}
                 then 'text_too_long'
             when amount_text is not null and amount is null then 'amount_not_valid'
         end as mismatch_reason
-    from dated
+    from events_with_time
 ),
 
 final as (
@@ -156,7 +170,7 @@ final as (
         year,
         month,
         day
-    from judged
+    from checked_events
 )
 
 select * from final

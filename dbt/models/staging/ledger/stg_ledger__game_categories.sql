@@ -5,7 +5,10 @@ with game_categories as (
     from {{ source('ledger', 'game_categories') }}
 ),
 
-{# A game in two categories counts in one, else its bets would count twice. #}
+{#
+    A game with two categories gets only one of them, because its bets would count twice
+    otherwise.
+#}
 final as (
     select
         {{ trimmed('game_id') }} as game_id,

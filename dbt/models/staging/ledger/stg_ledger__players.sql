@@ -1,3 +1,5 @@
+{%- set true_texts = "('1', 'true', 't', 'y', 'yes')" -%}
+
 with players as (
     select
         playerid,
@@ -19,10 +21,11 @@ parsed as (
         {{ parsed_date('birthdate') }} as birth_date,
         nullif({{ trimmed('gender') }}, '') as gender,
         nullif({{ trimmed('playerstate') }}, '') as player_state,
-        coalesce(lower({{ trimmed('vip') }}) in ('1', 'true', 't', 'y', 'yes'), false) as is_vip,
-        coalesce(lower({{ trimmed('kyc') }}) in ('1', 'true', 't', 'y', 'yes'), false)
+        coalesce(lower({{ trimmed('vip') }}) in {{ true_texts }}, false)
+            as is_vip,
+        coalesce(lower({{ trimmed('kyc') }}) in {{ true_texts }}, false)
             as is_verified,
-        coalesce(lower({{ trimmed('wantsnewsletter') }}) in ('1', 'true', 't', 'y', 'yes'), false)
+        coalesce(lower({{ trimmed('wantsnewsletter') }}) in {{ true_texts }}, false)
             as wants_newsletter,
         {{ parsed_date('latestupdate') }} as updated_date,
         {{ trimmed('latestupdate') }} as updated_text

@@ -28,16 +28,17 @@ parsed as (
         nullif({{ trimmed('game_transactions.gameid') }}, '') as game_id,
         nullif({{ trimmed('game_transactions.channeluid') }}, '') as channel_id,
         upper({{ trimmed('game_transactions.txtype') }}) as transaction_type,
-        {{ to_currency_code('game_transactions.txcurrency', 'currency_aliases.currency') }}
-            as currency,
+        {{ to_currency_code(
+            'game_transactions.txcurrency', 'currency_aliases.currency'
+        ) }} as currency,
         {{ parsed_amount(
-            "coalesce(nullif(" ~ trimmed('game_transactions.realamount') ~ ", ''), '0')"
-        ) }}
-            as cash_amount,
+            "coalesce(nullif("
+            ~ trimmed('game_transactions.realamount') ~ ", ''), '0')"
+        ) }} as cash_amount,
         {{ parsed_amount(
-            "coalesce(nullif(" ~ trimmed('game_transactions.bonusamount') ~ ", ''), '0')"
-        ) }}
-            as bonus_amount
+            "coalesce(nullif("
+            ~ trimmed('game_transactions.bonusamount') ~ ", ''), '0')"
+        ) }} as bonus_amount
     from game_transactions
     left join currency_aliases
         on upper({{ trimmed('game_transactions.txcurrency') }}) = currency_aliases.alias

@@ -18,10 +18,12 @@ currency_aliases as (
 final as (
     select
         {{ parsed_date('marketing_spend.date') }} as spend_date,
-        coalesce(nullif({{ trimmed('marketing_spend.acquisition_channel') }}, ''), 'Unknown')
-            as acquisition_channel,
+        coalesce(
+            nullif({{ trimmed('marketing_spend.acquisition_channel') }}, ''), 'Unknown'
+        ) as acquisition_channel,
         nullif({{ trimmed('marketing_spend.campaign_id') }}, '') as campaign_id,
-        {{ to_currency_code('marketing_spend.currency', 'currency_aliases.currency') }} as currency,
+        {{ to_currency_code('marketing_spend.currency', 'currency_aliases.currency') }}
+            as currency,
         {{ parsed_amount('marketing_spend.amount') }} as amount
     from marketing_spend
     left join currency_aliases

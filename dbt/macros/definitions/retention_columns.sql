@@ -1,5 +1,4 @@
-{# The counts of each kind of retention and their rates, which are null until the cohort is mature. #}
-{% macro retention_rates(is_mature) -%}
+{% macro retention_columns(is_mature) -%}
     {%- for kind in ['classic', 'rolling', 'return', 'full'] %}
         {{ kind }}_players,
         case when {{ is_mature }} then {{ ratio(kind ~ '_players', 'cohort_size') }} end

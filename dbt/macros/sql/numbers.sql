@@ -1,4 +1,3 @@
-{# The whole numbers 0 .. 10^digits - 1 in column `number`, as a subquery. #}
 {% macro numbers(digits) -%}
     (
         select

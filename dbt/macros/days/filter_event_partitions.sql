@@ -1,10 +1,10 @@
 {#
-    A filter on the partition columns year, month and day of an event folder, as literals, so that
-    an engine reads those folders alone. A full build names a range that holds every partition:
-    on Redshift no query may reach an external table without such a filter.
+    The days are literals, so that an engine reads only their folders. A full build
+    filters by a range that contains every partition, because no query may read an
+    external table on Redshift without a filter on its partition columns.
 #}
-{% macro on_event_partitions(sources=['raw_events'], before=0, after=0) -%}
-    {%- set days = touched_days(sources, before, after) -%}
+{% macro filter_event_partitions(sources=['raw_events'], before=0, after=0) -%}
+    {%- set days = run_days_or_all(sources, before, after) -%}
     {%- if days is none -%}
         year between '0000' and '9999'
     {%- elif not days -%}
