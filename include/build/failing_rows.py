@@ -1,12 +1,11 @@
-"""The rows that a failed test found, few and without personal data (dbt's environment).
+"""The rows that a failed test found: only some of them, without personal data.
 
-`python -m include.build.failing_rows` reads `[{"unique_id", "sql"}]` from its standard input and
-prints `{unique_id: rows}`.
+`python -m include.build.failing_rows` runs in dbt's environment. It reads a `FailingRowsRequest`
+from its standard input and prints a `FailingRows`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -15,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from include.manifest import Manifest, dbt_arguments
+from include.messages import FailingRows, FailingRowsRequest, Row, from_json, to_json
 from include.settings import Settings
 
 LIMIT = 10
+"""The number of rows that are shown."""
 LENGTH = 200
+"""The number of characters that are shown of a value."""
 MASKED = "***"
+"""The text that is shown instead of a personal value."""
 GENERIC = {"unique_field", "value_field", "from_field"}
-"""What dbt's generic tests call the column that they test."""
+"""The names that dbt's generic tests give to the column that they test."""
 LEDGER_KEYS = {"playerid", "channeluid", "birthdate", "birth_date", "device", "player"}
-"""Personal columns of tables, beside the keys of events that the macro `personal_keys` lists."""
+"""Personal columns of tables. The macro `personal_keys` lists the personal keys of events."""
 
 
 def shown_rows(
@@ -31,21 +34,21 @@ def shown_rows(
     rows: Iterable[Iterable[Any]],
     node: Mapping[str, Any],
     personal: Iterable[str],
-) -> list[dict[str, str | None]]:
-    """The first rows as text, by column; what can identify a person is masked.
+) -> tuple[Row, ...]:
+    """Return the first rows as text by column; values that can identify a person are masked.
 
-    JSON text is masked whole: any key of it may be personal.
+    JSON text is masked as a whole, because each of its keys may be personal.
     """
     names = [column.lower() for column in columns]
     hidden = LEDGER_KEYS.union(personal)
     tested = str((node.get("test_metadata") or {}).get("kwargs", {}).get("column_name", "")).lower()
-    # An expression over a personal column tells as much.
+    # An expression over a personal column can show the person, too.
     if any(name in tested for name in hidden):
         hidden |= GENERIC
-    return [
+    return tuple(
         {name: _shown(value, masked=name in hidden) for name, value in zip(names, row, strict=True)}
         for row, _ in zip(rows, range(LIMIT), strict=False)
-    ]
+    )
 
 
 def _shown(value: Any, *, masked: bool) -> str | None:
@@ -55,8 +58,8 @@ def _shown(value: Any, *, masked: bool) -> str | None:
     return MASKED if masked or text.lstrip()[:1] in {"{", "["} else text[:LENGTH]
 
 
-def fetch(adapter: Any, sql: str, node: Mapping[str, Any]) -> list[dict[str, str | None]]:
-    """Run a test's SQL once more through dbt's adapter; raises what the adapter raises."""
+def fetch(adapter: Any, sql: str, node: Mapping[str, Any]) -> tuple[Row, ...]:
+    """Run a test's SQL again through dbt's adapter; raises the errors of the adapter."""
     with adapter.connection_named("failing_rows"):
         personal = adapter.execute_macro("personal_keys")
         _, table = adapter.execute(sql, fetch=True, limit=LIMIT)
@@ -64,28 +67,26 @@ def fetch(adapter: Any, sql: str, node: Mapping[str, Any]) -> list[dict[str, str
 
 
 def main() -> int:
-    """Print the rows of each test; those that cannot be had are left out, with the reason."""
+    """Print the rows of each test; for rows that cannot be fetched, print the reason on stderr."""
     from dbt.adapters.factory import get_adapter_by_type
     from dbt.cli.main import dbtRunner
 
     settings = Settings.from_env(os.environ)
     manifest = Manifest.read()
-    # Any command that runs SQL makes the adapter ready, with the macros that `fetch` needs.
+    # Any dbt command that runs SQL sets up the adapter with the macros that `fetch` needs.
     show = ["--quiet", "show", "--inline", "select 1 as one", "--no-write-json"]
     with tempfile.TemporaryDirectory() as target:
         dbtRunner().invoke([*show, *dbt_arguments(settings, Path(target))])
-    found = {}
-    for test in json.load(sys.stdin):
+    found: dict[str, tuple[Row, ...]] = {}
+    for test in from_json(sys.stdin.read(), FailingRowsRequest).tests:
         try:
             # dbt's factory has no annotations.
             adapter = get_adapter_by_type(settings.adapter)  # type: ignore[no-untyped-call]
-            found[test["unique_id"]] = fetch(
-                adapter, test["sql"], manifest.nodes[test["unique_id"]]
-            )
+            found[test.unique_id] = fetch(adapter, test.sql, manifest.nodes[test.unique_id])
         except Exception as error:  # noqa: BLE001
-            # Whatever a warehouse raises: the test has failed, with or without its rows.
-            print(f"no rows of {test['unique_id']}: {error}", file=sys.stderr)
-    print(json.dumps(found))
+            # The test has failed and is reported, whatever error the warehouse raises here.
+            print(f"no rows of {test.unique_id}: {error}", file=sys.stderr)
+    print(to_json(FailingRows(found)))
     return 0
 
 

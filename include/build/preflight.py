@@ -21,6 +21,7 @@ from pathlib import Path
 from include import manifest
 from include.command import command
 from include.lake.storage import open_lake
+from include.messages import SelectedNodes, to_json
 from include.object_store import open_documents
 from include.run_form import FIELDS, REMEDY, RunForm
 from include.settings import Settings, UserError
@@ -253,7 +254,7 @@ def main() -> int:
     if asked.dry_run:
         print("\n".join(dry_run(settings, form, nodes, asked.dry_run)))
     if asked.json:
-        print(json.dumps({"selected": nodes if nodes is None else sorted(nodes)}))
+        print(to_json(SelectedNodes(nodes if nodes is None else tuple(sorted(nodes)))))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -137,8 +136,9 @@ def freshness(settings: Settings) -> None:
     """Print the sources that are stale, as JSON."""
     from include.lake.run_days.freshness import stale_sources
     from include.manifest import Manifest
+    from include.messages import StaleSources, to_json
 
-    print(json.dumps({"stale": stale_sources(settings, Manifest.read())}))
+    print(to_json(StaleSources(tuple(stale_sources(settings, Manifest.read())))))
 
 
 @lake.command()

@@ -1,11 +1,11 @@
-"""One alert, one shape: what failed, of whom, and where to look; and one for a run that is late."""
+"""The alert of a task that failed for good, and the alert of a run that is late."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,33 +14,67 @@ from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.messages import Row
 from include.settings import ROOT, Settings
 
 logger = logging.getLogger(__name__)
 
 SQL_LENGTH = 10_000
-"""Characters of a problem's SQL in an alert; the file that it names has all of it."""
+"""The characters of a problem's SQL in an alert. The file that the alert names has all of it."""
 ERROR_LENGTH = 5_000
-"""Characters of the errors, so that what follows them still fits into a message."""
+"""The characters of the errors in an alert, so that the lines after them still fit into it."""
 SNS_LENGTH = 20_000
-"""Characters of a message: 12 bytes each as escaped JSON at worst, of the 256 kB that SNS takes."""
+"""The characters of an alert. SNS accepts 256 kB, and a character takes at most 12 bytes as escaped
+JSON."""
 SNS_SECONDS = 5
-"""How long SNS may take to let us connect, and to answer, in each of two attempts."""
+"""How long SNS may take to accept the connection, and to answer, in each of two attempts."""
 LATE = """Run {run} of DAG {dag} has not ended {minutes} minutes after its logical date.
-It goes on. Look what it waits for: a task that runs for long, one that waits for its retry, or a
-worker or triggerer that is away."""
+It goes on. See what it waits for: a task that takes long, a task that waits for its retry, or a
+worker or triggerer that is not running."""
 
 
-class ToldElsewhereError(AirflowFailException):
-    """A task ends for the failure of another one, whose alert is enough; it is not retried."""
+class ReportedElsewhereError(AirflowFailException):
+    """A task failed because another one did, whose alert is enough: no retry and no alert."""
+
+
+@dataclass(frozen=True)
+class ExplainedProblem:
+    """A problem as a log and an alert show it.
+
+    `what` says what failed, with dbt's message. `file` is the file of the project to mend, `sql`
+    the file with the compiled SQL. Each is empty if there is none.
+    """
+
+    what: str = "-"
+    remedy: str = ""
+    file: str = ""
+    sql: str = ""
+    rows: Sequence[Row] = ()
+
+    @property
+    def text(self) -> str:
+        """The problem in a few lines."""
+        lines = [self.what]
+        lines += [f"  do:   {self.remedy}."] if self.remedy else []
+        lines += [f"  file: {self.file}"] if self.file else []
+        lines += [f"  SQL:  {self.sql}"] if self.sql else []
+        for row in self.rows:
+            values = (f"{column}={value}" for column, value in row.items())
+            lines.append(f"  row:  {', '.join(values)}")
+        return "\n".join(lines)
+
+    def read_sql(self) -> str:
+        """Return the compiled SQL; empty if there is none, or if its file is on another worker."""
+        try:
+            return (ROOT / self.sql).read_text(errors="replace") if self.sql else ""
+        except OSError:
+            # The alert is sent without the SQL: the file may lie on another worker, or be deleted.
+            return ""
 
 
 @dataclass(frozen=True)
 class Alert:
-    """A task that failed for good.
-
-    `problems` are those of `ExplainedDbtOperator`: `what`, and perhaps `file`, `sql`, `rows`.
-    """
+    """A task that failed for good. `tries` counts its tries, `log` is the address of its log."""
 
     dag: str
     run: str
@@ -49,15 +83,15 @@ class Alert:
     model: str
     owner: str
     error: str
-    problems: Sequence[Mapping[str, Any]]
+    problems: Sequence[ExplainedProblem]
     log: str
 
     @classmethod
     def of(cls, context: Any) -> Alert:
-        """Take it from the context of a callback; whatever is missing there is `-`.
+        """Make an alert from the context of a callback; what is missing there becomes `-`.
 
-        A worker gives all of it. Where the scheduler ended a task, Airflow's DAG processor calls
-        without an exception, and with a task instance that may lack what only a worker knows.
+        On a worker the context is complete. If the scheduler ended the task, Airflow's DAG
+        processor calls without an exception, and its task instance may lack some attributes.
         """
         task, ti = context.get("task"), context.get("ti")
         exception = context.get("exception")
@@ -73,7 +107,7 @@ class Alert:
                 lost if exception is None else str(exception).strip() or type(exception).__name__
             ),
             problems=[
-                {**problem, "what": _without_values(problem.get("what", "-"))}
+                replace(problem, what=_without_values(problem.what))
                 for problem in getattr(task, "problems", ()) or ()
             ],
             log=str(getattr(ti, "log_url", "") or ""),
@@ -81,13 +115,13 @@ class Alert:
 
     @property
     def subject(self) -> str:
-        """The alert in some words."""
+        """The alert's subject line."""
         return f"{self.dag}: {self.task} failed ({self.owner})"
 
     @property
     def line(self) -> str:
-        """The alert in one line, for whoever looks for it in a log."""
-        error = (self.problems[0]["what"] if self.problems else self.error).strip()
+        """The alert in one line, which a search in a log finds."""
+        error = (self.problems[0].what if self.problems else self.error).strip()
         return (
             f"ALERT dag={self.dag} run={self.run} task={self.task} model={self.model} "
             f"owner={self.owner} error={error.splitlines()[0] if error else 'unknown'}"
@@ -95,58 +129,39 @@ class Alert:
 
     @property
     def text(self) -> str:
-        """The whole alert, for a mail."""
+        """The whole alert, for an e-mail."""
         parts = [
             f"Task {self.task} of DAG {self.dag} has failed, after {self.tries} tries."
             if self.tries > 1
             else f"Task {self.task} of DAG {self.dag} has failed.",
             f"run:      {self.run}\nmodel:    {self.model}\nowner:    {self.owner}",
-            cut("\n".join(map(told, self.problems)) or self.error, ERROR_LENGTH, "log"),
+            cut("\n".join(p.text for p in self.problems) or self.error, ERROR_LENGTH, "log"),
             f"log:      {self.log or 'in the UI'}\n"
             f"runbook:  {self.log.partition('/runs/')[0] or 'the page of the DAG'}, Dag Docs, "
             f"`{self.task if self.model == '-' else 'a node'}`",
         ]
-        # Last, so that it is what a message that is too long loses.
+        # The SQL comes last, because a message that is too long is cut at its end.
         parts += [
-            f"SQL of {problem['what'].split(':')[0]}:\n{cut(sql, SQL_LENGTH, 'file')}"
+            f"SQL of {problem.what.split(':')[0]}:\n{cut(sql, SQL_LENGTH, 'file')}"
             for problem in self.problems
-            if (sql := _sql(problem))
+            if (sql := problem.read_sql())
         ]
         return "\n\n".join(parts)
 
 
 def _without_values(error: str) -> str:
-    """An error without the values that a warehouse quotes in it: an alert may leave the house."""
+    """Mask the values that a warehouse quotes in an error: an alert may leave the company."""
     return re.sub(r"'[^'\n]*'", "'***'", error)
 
 
-def told(problem: Mapping[str, Any]) -> str:
-    """A problem in a few lines, for a log and for an alert."""
-    lines = [problem["what"]]
-    lines += [f"  do:   {problem['remedy']}."] if problem.get("remedy") else []
-    lines += [f"  file: {problem['file']}"] if problem.get("file") else []
-    lines += [f"  SQL:  {problem['sql']}"] if problem.get("sql") else []
-    for row in problem.get("rows") or ():
-        lines.append("  row:  " + ", ".join(f"{column}={value}" for column, value in row.items()))
-    return "\n".join(lines)
-
-
-def _sql(problem: Mapping[str, Any]) -> str:
-    try:
-        return (ROOT / problem["sql"]).read_text(errors="replace") if problem.get("sql") else ""
-    except OSError:
-        # Kept on another worker, or cleared away since: no reason to be silent.
-        return ""
-
-
 def report_failure(topic: str, context: Any) -> None:
-    """Log an alert, and send it if there is a topic; Airflow calls it after the last retry.
+    """Log an alert, and send it if there is a topic; Airflow calls this after the last retry.
 
-    Tasks below the failed one are `upstream_failed`, for which Airflow calls nothing: one problem,
-    one alert. Never raises, so that the task ends as it would have; Airflow itself would let pass
-    what is no Exception, such as its own timeout.
+    One problem gives one alert, because Airflow calls nothing for the downstream tasks, which are
+    `upstream_failed`. This function never raises, so that the task ends as it would without it.
+    Airflow would not catch an error that is no Exception, such as its own timeout.
     """
-    if isinstance(context.get("exception"), ToldElsewhereError):
+    if isinstance(context.get("exception"), ReportedElsewhereError):
         return
     try:
         alert = Alert.of(context)
@@ -158,15 +173,15 @@ def report_failure(topic: str, context: Any) -> None:
 
 
 def on_failure(settings: Settings) -> Any:
-    """The callback of every task."""
+    """Return the failure callback of every task."""
     return partial(report_failure, settings.alert_topic_arn)
 
 
 def report_late_run(*, topic: str, minutes: int, context: Mapping[str, Any] | None = None) -> None:
-    """Log and send an alert for a run that misses its deadline; Airflow calls it on a worker.
+    """Log and send an alert for a run that misses its deadline; Airflow calls this on a worker.
 
-    Airflow 3.3.1 drops the deadline of a run that succeeded only: for one that failed in time it
-    calls as well. That one has had its alert.
+    Airflow 3.3.1 also calls it for a run that failed before its deadline, because it drops the
+    deadline only of a run that succeeded. The failed run has had its alert already.
     """
     run = (context or {}).get("dag_run") or {}
     if run.get("state") in {"success", "failed"}:
@@ -179,12 +194,13 @@ def report_late_run(*, topic: str, minutes: int, context: Mapping[str, Any] | No
 
 
 def deadline(settings: Settings) -> DeadlineAlert | None:
-    """The alert for a run that has not ended so long after its logical date: a schedule's time.
+    """Return the alert for a run that has not ended in time, None if the setting is empty.
 
-    Not from when it was queued: Airflow 3.3.1 cannot clear a task of a run with such a deadline
-    (`timedelta` of a serialized interval, in `models/taskinstance.py`). A run without a logical
-    date, as by `make run`, has none. It is made on a worker, not in the triggerer: when that is
-    away, every node waits and no task fails.
+    The time counts from the run's logical date, which its schedule gives. It does not count from
+    the moment when the run was queued, because Airflow 3.3.1 cannot clear a task of a run with such
+    a deadline (`timedelta` of a serialized interval, in `models/taskinstance.py`). A run without a
+    logical date, as `make run` starts it, has no deadline. A worker sends the alert, not the
+    triggerer: while the triggerer is not running, every node task waits and no task fails.
     """
     if not settings.deadline_minutes:
         return None
@@ -199,15 +215,15 @@ def deadline(settings: Settings) -> DeadlineAlert | None:
 
 
 def cut(text: str, length: int, rest: str) -> str:
-    """The text, or as much of it as this; then it says where the rest is."""
+    """Return the text, cut to this length; a cut text ends with a line that names `rest`."""
     return text if len(text) <= length else f"{text[:length]}\n… cut here, the {rest} has the rest"
 
 
 def publish(topic: str, subject: str, text: str) -> None:
-    """Send an alert to an SNS topic, by its ARN; an SNS that does not take it is logged.
+    """Send an alert to the SNS topic with this ARN; an error is only logged.
 
-    The credentials are those of the process (on AWS, its role), not a connection's: an alert must
-    not depend on what it may have to tell of.
+    The credentials are those of the process (on AWS, its role), not those of a connection, so that
+    an alert about a broken connection can be sent.
     """
     try:
         from airflow.providers.amazon.aws.hooks.sns import SnsHook
@@ -222,7 +238,7 @@ def publish(topic: str, subject: str, text: str) -> None:
         hook = SnsHook(  # type: ignore[no-untyped-call]
             aws_conn_id=None, region_name=topic.split(":")[3], config=config
         )
-        # SNS takes a subject of printable ASCII.
+        # SNS accepts only a subject of printable ASCII.
         ascii_only = subject.encode("ascii", "replace").decode()
         hook.publish_to_target(
             topic,

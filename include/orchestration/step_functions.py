@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import (
 )
 from game_analytics_triggers import file_name
 
-from include.orchestration.alerts import ToldElsewhereError
+from include.orchestration.alerts import ReportedElsewhereError
 from include.settings import Settings
 
 POLL_SECONDS = 10
@@ -89,8 +89,8 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
     def told(self, context: Any) -> str:
         """The ARN of an execution that went well.
 
-        Raises ToldElsewhereError if it failed, AirflowFailException if it was ended from above, in
-        which case it has sent no alert, and AirflowException, for a retry, if it still runs.
+        Raises ReportedElsewhereError if it failed, AirflowFailException if it was ended from above,
+        in which case it has sent no alert, and AirflowException, for a retry, if it still runs.
         """
         _, status = self.last(context)
         if status == "SUCCEEDED":
@@ -100,7 +100,7 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
         described = self.hook.conn.describe_execution(executionArn=self.arn)
         cause = described.get("cause") or described.get("error") or "no cause"
         if status == "FAILED":
-            raise ToldElsewhereError(
+            raise ReportedElsewhereError(
                 f"{self.arn} {status}: {cause}\nIts alert names the failing models. Mend them, "
                 "then clear this task: it starts a new execution."
             )

@@ -21,9 +21,9 @@ from cosmos.constants import (
 from cosmos.dbt.graph import DbtNode
 
 from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest
+from include.messages import CROSS_MODEL_TESTS
 from include.orchestration import connection as warehouse
 from include.orchestration.operators.nodes import CrossModelTestsOperator, DbtNodeOperator
-from include.orchestration.watcher import CROSS_MODEL_TESTS
 from include.orchestration.watcher.nodes import PRODUCER, WatchedNodeOperator, WatchedTestsOperator
 from include.orchestration.watcher.producer import DbtBuildOperator
 from include.run_form import FIELDS

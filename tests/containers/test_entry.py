@@ -219,7 +219,7 @@ def test_what_went_wrong_is_named_and_the_rest_is_built(place: Place) -> None:
     assert failed["stg_marketing__spend"]["status"] == "error"
     assert "no_such_column" in failed["stg_marketing__spend"]["message"]
     assert "dim_games" in result["message"]
-    assert result["message"].endswith(" went wrong, of 38 nodes")
+    assert result["message"].startswith("of 38 nodes these failed: ")
     assert ended.events["int_marketing_spend"] == "skipped"
     assert ended.events["fct_sessions"] == "success"
     assert "cross_model_tests" not in ended.events
@@ -255,7 +255,7 @@ def test_a_report_that_cannot_be_written_is_an_error_of_its_own(place: Place) ->
     ended = place.run("", *command, GAME_ANALYTICS_DOCS="/lake/docs")
     assert ended.code == 1
     assert "seed.game_analytics.event_types success" in ended.said
-    assert "/lake/docs" in ended.said.partition("error: built, but not all of it could be told:")[2]
+    assert "/lake/docs" in ended.said.partition("error: built, but the report is incomplete:")[2]
 
 
 def test_it_follows_what_a_run_of_the_dag_asks_for(place: Place) -> None:

@@ -26,7 +26,7 @@ OUT_OF_MEMORY = (
     "ran out of memory (OutOfMemoryError: Container killed due to memory usage): give the task "
     "definition more memory (parameter TaskMemory of include/aws/build.yaml), then clear this task."
 )
-AT_WORK, FOLLOWS = "What it tells comes by", ", which an earlier try has started."
+AT_WORK, FOLLOWS = "Its report lies in", ", which an earlier try has started."
 PATIENT = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",

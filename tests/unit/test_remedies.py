@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from include.orchestration.alerts import told
+from include.orchestration.alerts import ExplainedProblem
 from include.remedies import REMEDIES, remedy
 
 # Each as dbt or the driver passes it on, which of a server's message is the first line alone.
@@ -54,9 +54,9 @@ def test_an_unknown_error_has_none(message: str) -> None:
     assert remedy(message) is None
 
 
-def test_the_remedy_is_told_below_the_error() -> None:
-    shown = told({"what": "model m broke: Disk Full", "remedy": "make room", "file": "dbt/m.sql"})
-    assert shown.splitlines() == [
+def test_the_remedy_is_shown_below_the_error() -> None:
+    problem = ExplainedProblem("model m broke: Disk Full", remedy="make room", file="dbt/m.sql")
+    assert problem.text.splitlines() == [
         "model m broke: Disk Full",
         "  do:   make room.",
         "  file: dbt/m.sql",

@@ -1,27 +1,17 @@
-"""What runs in the dbt image: one command that runs dbt, and tells of it in the setting DOCS.
+"""The entry point of the dbt image: one command that runs dbt and reports below the setting DOCS.
 
 | file | does |
 |---|---|
 | `__main__.py` | the command line, signals, exit codes |
-| `commands.py` | `build` (the whole, for Step Functions), `follow` (Airflow), `dbt …` (Cosmos) |
-| `reports.py` | uploads the events while dbt runs, the artifacts and `result.json` after it |
+| `commands.py` | `build` (a whole run, for Step Functions), `follow` (Airflow), `dbt …` (Cosmos) |
+| `reports.py` | uploads the node results while dbt runs, then the artifacts and `result.json` |
 
-Below `<DOCS>/runs/<run>/<part>/` lie `events/<number>.jsonl` (a line per node that ended, see
-`include.build.run_dbt.News`), dbt's `manifest.json`, `run_results.json`, `sources.json`,
-`catalog.json`, `compiled/` and `dbt.log`, and at last `result.json`: when that is there, nothing
-else will come, but for a `build` that is tried again, all tries of which share the folder. A
-`follow` finds its `request.json` there.
+The folder `<DOCS>/runs/<run>/<command>/` gets these files:
+
+- `events/<number>.jsonl`: a line for each node that ended, a `NodeResult` of `include.messages`;
+- dbt's `manifest.json`, `run_results.json`, `sources.json`, `catalog.json`, `compiled/`, `dbt.log`;
+- `result.json`, a `RunResult`, as the last file: where it lies, the report is complete. Only a
+  `build` that is tried again writes there once more, because all its tries share the folder.
+
+A `follow` finds its `request.json`, a `BuildRequest`, in the folder of its report.
 """
-
-ARTIFACTS = "CONTAINER_ARTIFACTS"
-"""The variable that says where a `dbt …` command reports: a folder, or a prefix in S3."""
-FINGERPRINT = "PROJECT_FINGERPRINT"
-"""The variable that says which dbt project the DAG has; the image must hold the same."""
-RESULT = "result.json"
-REQUEST = "request.json"
-EVENTS = "events/"
-TRY_AGAIN = 75
-"""The exit code when the same may go well later (`EX_TEMPFAIL` of sysexits.h)."""
-LOGIN_REFUSED = 77
-"""The exit code when it may go well at once: a password may have been rotated a moment ago. If not,
-nobody should wait to hear of it (`EX_NOPERM`)."""

@@ -1,13 +1,14 @@
-"""`python -m include.build.container COMMAND`: what the dbt image runs (its entry point).
+"""`python -m include.build.container COMMAND`: the entry point of the dbt image.
 
-build [--run-id ID]   all that a run of the DAG does, for Step Functions or by hand; with
-                      --full-refresh incremental models are rebuilt whole
-follow --request URI  the part of a run that Airflow asks for in the file of this URI
-dbt …                 a command line of dbt, which Cosmos sends
+build [--run-id ID]   does all steps of a DAG run, for Step Functions or by hand;
+                      --full-refresh builds incremental models again from the whole lake
+follow --request URI  builds what Airflow requests in the file at this URI
+dbt …                 runs a command line of dbt, which Cosmos sends
 
-Each tells how it goes below the setting DOCS, see this package's docstring. Exit codes: 0, good; 1,
-a node or a test failed, or there is something to mend; 2, the command line is wrong; 75, try again
-later; 128 + n, stopped by signal n. With `follow` a node that failed is no error: its run tells it.
+Each command writes its report below the setting DOCS; the docstring of this package lists the
+files. Exit codes: 0, success; 1, a node or a test failed, or an error needs a repair; 2, the
+command line is wrong; 75, a later try may succeed; 77, the login was refused; 128 + n, signal n
+stopped it. `follow` also ends with 0 if nodes failed, because their own tasks report them.
 """
 
 from __future__ import annotations
@@ -28,23 +29,30 @@ from pathlib import Path
 from types import FrameType
 
 from include import manifest
-from include.build.container import ARTIFACTS, FINGERPRINT, REQUEST, TRY_AGAIN, commands
-from include.build.container.reports import Report, Result
+from include.build.container import commands
+from include.build.container.reports import Report
 from include.command import command
+from include.messages import (
+    EXIT_TRY_LATER,
+    FINGERPRINT_VARIABLE,
+    REPORT_VARIABLE,
+    REQUEST_FILE,
+    RUN_ID_VARIABLE,
+    RunResult,
+)
 from include.object_store import open_documents
 from include.settings import Settings, UserError
 from include.warehouse.build_lock import LockedError, LockLostError
 
 STOP_SECONDS = 15.0
-"""How long dbt may take to cancel its queries; the rest of the grace is for the artifacts."""
+"""How long dbt may take to cancel its statements. The rest of the time that ECS allows a container
+to stop is for the artifacts."""
 REPORT_SECONDS = 10.0
-"""And how long the report may take after that, if S3 does not answer."""
-RUN_ID = "AIRFLOW_CTX_DAG_RUN_ID"
-"""The variable of Airflow's that says for which run a container works."""
+"""How long the report may take after dbt was cancelled, for the case that S3 does not answer."""
 
 
 class Stop:
-    """What becomes of SIGTERM and SIGINT: dbt is interrupted, and the report comes anyway."""
+    """Handles SIGTERM and SIGINT: dbt is interrupted, and the report is written all the same."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -52,21 +60,22 @@ class Stop:
         self.run_id = ""
         self.is_ending = False
 
-    def hear(self, number: int, _: FrameType | None) -> None:
-        """The handler; the first signal interrupts, others are heard no more.
+    def on_signal(self, number: int, _: FrameType | None) -> None:
+        """Interrupt dbt at the first signal, and ignore further ones.
 
-        What has ended reports to its end: without `result.json` nobody would know of it.
+        A command that has already ended is not interrupted but finishes its report: without
+        `result.json` its outcome would be lost.
         """
         if self.signal:
             return
         self.signal = number
-        print(f"Stopping, by signal {number}.", flush=True)
-        threading.Thread(target=self.insist, daemon=True).start()
+        print(f"Stopping because of signal {number}.", flush=True)
+        threading.Thread(target=self.end_process, daemon=True).start()
         if not self.is_ending:
             raise KeyboardInterrupt
 
-    def insist(self) -> None:
-        """End the process with what there is, if dbt does not."""
+    def end_process(self) -> None:
+        """After `STOP_SECONDS`, write the report and end the process, if dbt has not ended."""
         time.sleep(STOP_SECONDS)
         if self.report:
             closing = threading.Thread(target=self.report.close, args=(self.result(),), daemon=True)
@@ -74,15 +83,15 @@ class Stop:
             closing.join(REPORT_SECONDS)
         os._exit(128 + self.signal)
 
-    def result(self) -> Result:
-        """How a run ends that was stopped."""
+    def result(self) -> RunResult:
+        """Return the result of a command that a signal stopped."""
         name = signal.Signals(self.signal).name
-        message = f"stopped by {name}: what was not built yet is as it was"
-        return Result(self.run_id, "stopped", message, 128 + self.signal)
+        message = f"stopped by {name}: nodes that were not built yet are unchanged"
+        return RunResult(self.run_id, "stopped", message, 128 + self.signal)
 
 
 def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
-    """Run a command and report; returns the exit code."""
+    """Run a command and write its report; returns the exit code."""
     asked = arguments(words)
     root = asked.root or f"{settings.docs}/runs/{file_name(asked.run_id)}/{asked.command}"
     stop.run_id = asked.run_id
@@ -90,57 +99,64 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
         report = stop.report = Report(open_documents(root), Path(target))
         try:
             check_project()
-            if asked.command == "build":
-                result = commands.build_all(
-                    settings, asked.run_id, report, full_refresh=asked.full_refresh
-                )
-            elif asked.command == "follow":
-                result = commands.follow(settings, report)
-            else:
-                result = commands.dbt(settings, asked.words, report, os.environ.get(RUN_ID, ""))
+            result = _run_command(asked, settings, report)
         except KeyboardInterrupt:
             result = stop.result()
         except UserError as error:
-            # dbt's parse, for one, fails of an interrupt; who lost the lock interrupts itself.
+            # An interrupt can end dbt with an error, in its parse for example. A run that lost the
+            # build lock interrupts itself, and its result is the lost lock.
             if stop.signal and not isinstance(error, LockedError | LockLostError):
                 result = stop.result()
             else:
                 again = isinstance(error, LockedError)
                 result = failure(asked.run_id, str(error), again=again)
         except Exception as error:  # noqa: BLE001
-            # A bug, too, must be told where people look.
+            # A bug must be in the report as well, where the on-call engineer looks.
             traceback.print_exc()
             result = failure(asked.run_id, f"{type(error).__name__}: {error}", again=False)
         stop.is_ending = True
         report.close(result)
-    if report.problem and not result.exit_code:
-        print(f"error: built, but not all of it could be told: {report.problem}", file=sys.stderr)
+    if report.upload_error and not result.exit_code:
+        message = f"built, but the report is incomplete: {report.upload_error}"
+        print(f"error: {message}", file=sys.stderr)
         return 1
     return result.exit_code
 
 
+def _run_command(asked: argparse.Namespace, settings: Settings, report: Report) -> RunResult:
+    if asked.command == "build":
+        return commands.build_all(settings, asked.run_id, report, full_refresh=asked.full_refresh)
+    if asked.command == "follow":
+        return commands.follow(settings, report)
+    return commands.dbt(settings, asked.words, report, os.environ.get(RUN_ID_VARIABLE, ""))
+
+
 def check_project() -> None:
-    """The image holds the dbt project of the DAG that asks; raises UserError if it does not."""
+    """Raise UserError if the image holds another dbt project than the DAG that started it."""
     own = manifest.FINGERPRINT.read_text().strip() if manifest.FINGERPRINT.is_file() else ""
-    if os.environ.get(FINGERPRINT, own) != own:
+    if os.environ.get(FINGERPRINT_VARIABLE, own) != own:
         raise UserError(
             "the image holds another dbt project than the DAG: `make push`, then deploy "
             "include/aws/build.yaml with the ImageUri that it prints."
         )
 
 
-def failure(run_id: str, message: str, *, again: bool) -> Result:
-    """How a run ends that dbt could not come to the end of."""
-    code = TRY_AGAIN if again else commands.exit_code([message])
-    return Result(run_id, "error", message, code)
+def failure(run_id: str, message: str, *, again: bool) -> RunResult:
+    """Return the result of a command that an error ended; `again` if a later try may succeed."""
+    code = EXIT_TRY_LATER if again else commands.exit_code([message])
+    return RunResult(run_id, "error", message, code)
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
-    """`command`, `run_id`, `root` (where to report; empty for the usual place), dbt's `words`."""
+    """Parse the command line.
+
+    Returns `command`, `run_id`, `root` (the folder of the report; empty for the folder that the run
+    and the command give) and, for `dbt`, its `words`.
+    """
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    own = os.environ.get(RUN_ID) or f"{socket.gethostname()}-{started}"
+    own = os.environ.get(RUN_ID_VARIABLE) or f"{socket.gethostname()}-{started}"
     if words[:1] == ["dbt"]:
-        root = os.environ.get(ARTIFACTS, "")
+        root = os.environ.get(REPORT_VARIABLE, "")
         return argparse.Namespace(command="dbt", run_id=own, root=root, words=list(words[1:]))
     parser = argparse.ArgumentParser(
         prog="python -m include.build.container",
@@ -159,22 +175,22 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
 
 
 def file_name(text: str) -> str:
-    """A run's id as the name of a folder."""
+    """Return a run's id as the name of a folder."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", text).strip(".") or "_"
 
 
 def name(text: str) -> str:
-    """A run id that can be the name of a folder."""
+    """Return a run id that can be the name of a folder; raises ArgumentTypeError for another."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,199}", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r}: use letters, digits and . _ - only.")
     return text
 
 
 def folder_of_request(uri: str) -> str:
-    """Where a request lies, and the answers to it."""
+    """Return the folder of a request, where the report goes as well."""
     folder, _, file = uri.rpartition("/")
-    if file != REQUEST or not folder:
-        raise argparse.ArgumentTypeError(f"{uri!r} does not end with /{REQUEST}.")
+    if file != REQUEST_FILE or not folder:
+        raise argparse.ArgumentTypeError(f"{uri!r} does not end with /{REQUEST_FILE}.")
     return folder
 
 
@@ -183,10 +199,11 @@ def main() -> int:
     """Run the command line of this process."""
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop.hear)
+        signal.signal(number, stop.on_signal)
     try:
         settings = Settings.from_env(os.environ)
-        # As each dbt that is started here has them: it parses anew for other variables.
+        # Every dbt process that is started here gets the same variables, because dbt parses the
+        # project again when they differ.
         os.environ |= settings.as_environment()
         return run(sys.argv[1:] or ["build"], settings, stop)
     except KeyboardInterrupt:

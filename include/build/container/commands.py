@@ -1,8 +1,7 @@
-"""The commands of the image; each returns a result, or raises what `__main__` turns into one."""
+"""The commands of the dbt image; each returns a `RunResult`, or raises an error for `__main__`."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -10,13 +9,23 @@ from dataclasses import replace
 from dbt.cli.main import dbtRunner
 
 from include.build import preflight
-from include.build.container import LOGIN_REFUSED, REQUEST, TRY_AGAIN
-from include.build.container.reports import Report, Result
-from include.build.run_dbt import Newsroom, Request, build, interrupt, run_dbt
+from include.build.container.reports import Report
+from include.build.node_results import NodeResultCollector
+from include.build.run_dbt import build, interrupt, run_dbt
 from include.lake.run_days.freshness import stale_sources
 from include.lake.run_days.partitions import find_run_days, record_build
 from include.manifest import Manifest, dbt_arguments
-from include.orchestration.watcher import CROSS_MODEL_TESTS
+from include.messages import (
+    CROSS_MODEL_TESTS,
+    DAG_ID_VARIABLE,
+    EXIT_LOGIN_REFUSED,
+    EXIT_TRY_LATER,
+    REQUEST_FILE,
+    RUN_ID_VARIABLE,
+    BuildRequest,
+    RunResult,
+    from_json,
+)
 from include.remedies import is_refused_login, is_transient
 from include.run_form import skip_reason
 from include.settings import Settings, UserError
@@ -29,10 +38,11 @@ LISTING_MINUTES = 30
 
 def build_all(
     settings: Settings, run_id: str, report: Report, *, full_refresh: bool = False
-) -> Result:
-    """All that a run of the DAG does: preflight, days, freshness, dbt, the record of the days."""
-    # As Airflow tells it: queries are labelled with it, for WLM's queue and the cost of a run.
-    os.environ |= {"AIRFLOW_CTX_DAG_ID": "game_analytics", "AIRFLOW_CTX_DAG_RUN_ID": run_id}
+) -> RunResult:
+    """Do all steps of a DAG run: preflight, days, freshness, dbt, the record of the days."""
+    # Airflow sets these for its tasks. They label the statements, for WLM's queue and for the cost
+    # of a run.
+    os.environ |= {DAG_ID_VARIABLE: "game_analytics", RUN_ID_VARIABLE: run_id}
     for check in (preflight.check_dbt, preflight.check_lake, preflight.check_warehouse):
         print(check(settings), flush=True)
     print(preflight.check_manifest(), flush=True)
@@ -48,7 +58,7 @@ def build_all(
         )
     print(found, flush=True)
     try:
-        # From here on what is killed keeps others out for a few minutes only.
+        # From here on a killed container keeps other runs out for a few minutes only.
         with build_lock.renewed(settings, run_id, interrupt, build_lock.RENEWED_MINUTES):
             return _build_days(settings, run_id, report, manifest, full_refresh)
     finally:
@@ -56,18 +66,51 @@ def build_all(
 
 
 def exit_code(messages: Iterable[str]) -> int:
-    """What a build ends with that failed of all this: 1 if trying it again mends nothing."""
+    """Return the exit code of a build that failed with all these messages.
+
+    It is 1 as soon as one of them says that another try would fail in the same way.
+    """
     codes = {
-        TRY_AGAIN if is_transient(message) else LOGIN_REFUSED if is_refused_login(message) else 1
+        EXIT_TRY_LATER
+        if is_transient(message)
+        else EXIT_LOGIN_REFUSED
+        if is_refused_login(message)
+        else 1
         for message in messages
     }
-    return next(code for code in (1, LOGIN_REFUSED, TRY_AGAIN) if code in codes)
+    return next(code for code in (1, EXIT_LOGIN_REFUSED, EXIT_TRY_LATER) if code in codes)
 
 
 def _build_days(
     settings: Settings, run_id: str, report: Report, manifest: Manifest, full_refresh: bool
-) -> Result:
+) -> RunResult:
+    """Build the run's days, as far as their sources are not stale, and record them as built."""
     stale = frozenset(stale_sources(settings, manifest, report.target))
+    request = _request(run_id, report, manifest, stale, full_refresh)
+    # Nothing is selected if every node needs a stale source.
+    if request.select != ():
+        run_dbt(request, settings, report.add)
+    release(settings)
+    failed = report.failed()
+    if failed:
+        code = exit_code(node.message if node.status == "error" else "" for node in failed)
+        return RunResult(run_id, "failed", report.summary(), code, failed)
+    if stale:
+        message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
+        return RunResult(run_id, "failed", message, 1)
+    with open_database(settings) as database:
+        record_build(database, settings, manifest, full_refresh=full_refresh, run_id=run_id)
+    return RunResult(run_id, "success", report.summary(), 0)
+
+
+def _request(
+    run_id: str,
+    report: Report,
+    manifest: Manifest,
+    stale: frozenset[str],
+    full_refresh: bool,
+) -> BuildRequest:
+    """Return the request for all nodes and cross-model tests that need no stale source."""
     nodes = {
         node
         for node in manifest.built
@@ -83,41 +126,32 @@ def _build_days(
             stale=stale,
         )
     ]
-    request = Request(
+    selectors = tuple(manifest.selector(node) for node in sorted(nodes))
+    return BuildRequest(
         artifacts=str(report.target),
         run_id=run_id,
-        select=None
-        if nodes == manifest.built
-        else [manifest.selector(node) for node in sorted(nodes)],
-        tests=tests,
+        select=None if nodes and nodes == manifest.built else selectors,
+        tests=tuple(tests),
         full_refresh=full_refresh,
         catalog=True,
     )
-    if nodes:
-        run_dbt(request, settings, report.tell)
-    release(settings)
-    failed = report.failed()
-    if failed:
-        code = exit_code(entry["message"] if entry["status"] == "error" else "" for entry in failed)
-        return Result(run_id, "failed", report.summary(), code, failed)
-    if stale:
-        message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
-        return Result(run_id, "failed", message, 1)
-    with open_database(settings) as database:
-        record_build(database, settings, manifest, full_refresh=full_refresh, run_id=run_id)
-    return Result(run_id, "success", report.summary(), 0)
 
 
-def follow(settings: Settings, report: Report) -> Result:
-    """What a run of the DAG asks for: some nodes, once; how they did is in the events."""
-    content = report.documents.read(REQUEST)
+def follow(settings: Settings, report: Report) -> RunResult:
+    """Build what the request in the folder of the report names.
+
+    The exit code is 0 even if nodes failed: the events hold their results, for their own tasks.
+    """
+    content = report.documents.read(REQUEST_FILE)
     if content is None:
-        message = f"there is no {REQUEST} below {report.documents.root}: clear the task dbt_build."
+        message = (
+            f"there is no {REQUEST_FILE} below {report.documents.root}: clear the task dbt_build."
+        )
         raise UserError(message)
-    request = replace(Request(**json.loads(content)), artifacts=str(report.target))
-    build(request, settings, report.tell)
+    request = replace(from_json(content, BuildRequest), artifacts=str(report.target))
+    build(request, settings, report.add)
     failed = report.failed()
-    return Result(
+    return RunResult(
         request.run_id,
         "failed" if failed else "success",
         report.summary(),
@@ -126,36 +160,40 @@ def follow(settings: Settings, report: Report) -> Result:
     )
 
 
-def dbt(settings: Settings, words: Sequence[str], report: Report, run_id: str) -> Result:
-    """A command line of dbt; of a `build` or a `test` each node's news are told.
+def dbt(settings: Settings, words: Sequence[str], report: Report, run_id: str) -> RunResult:
+    """Run a command line of dbt; a `build` or a `test` reports the result of each node.
 
-    A build that belongs to a run keeps the run's lock.
+    A build that belongs to a run renews the run's build lock.
     """
     manifest = Manifest.read()
-    newsroom = Newsroom(manifest, report.target, settings.adapter, report.tell)
+    collector = NodeResultCollector(manifest, report.target, settings.adapter, report.add)
     across = {manifest.name(test): test for test in manifest.tests_across()}
     if tests := [across[word] for word in " ".join(words).split() if word in across]:
-        newsroom.follow(tests, CROSS_MODEL_TESTS)
-    runner = dbtRunner(callbacks=[newsroom.hear])
+        collector.group(tests, CROSS_MODEL_TESTS)
+    runner = dbtRunner(callbacks=[collector.on_event])
     command = [*words, *dbt_arguments(settings, report.target)]
     if run_id and words[:1] == ["build"]:
         with build_lock.renewed(settings, run_id, interrupt):
             ended = runner.invoke(command)
     else:
         ended = runner.invoke(command)
-    newsroom.catch_up()
+    collector.drain()
     if isinstance(ended.exception, KeyboardInterrupt):
         raise ended.exception
     failed = report.failed()
     if ended.success:
-        return Result(run_id, "success", report.summary(), 0)
+        return RunResult(run_id, "success", report.summary(), 0)
     if failed:
-        return Result(run_id, "failed", report.summary(), 1, failed)
-    return Result(run_id, "error", f"dbt failed: {ended.exception or 'its log says why'}", 1)
+        return RunResult(run_id, "failed", report.summary(), 1, failed)
+    message = f"dbt failed: {ended.exception or 'its log gives the reason'}"
+    return RunResult(run_id, "error", message, 1)
 
 
 def release(settings: Settings) -> None:
-    """Close what dbt keeps open in this process, where DuckDB would take us for another."""
+    """Close the connections that dbt keeps open in this process.
+
+    DuckDB refuses a second connection of a process to the same file if its configuration differs.
+    """
     if settings.target == "local":
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 

@@ -1,28 +1,34 @@
-"""What a container tells of its run: events as they come, then dbt's artifacts and the result."""
+"""Writes the report of a container: node results as they come, then artifacts and the result."""
 
 from __future__ import annotations
 
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
-from include.build.container import EVENTS, RESULT
-from include.build.run_dbt import News
 from include.manifest import MANIFEST
+from include.messages import (
+    CROSS_MODEL_TESTS,
+    EVENTS_FOLDER,
+    FAILED,
+    RESULT_FILE,
+    FailedNode,
+    NodeResult,
+    RunResult,
+    to_json,
+)
 from include.object_store import Documents
-from include.orchestration.watcher import CROSS_MODEL_TESTS
 from include.settings import UserError
 
 UPLOADS = 16
-"""Files at a time."""
+"""The number of files that are uploaded at the same time."""
 EVENT_SECONDS = 0.5
-"""How often events that came are written."""
+"""The interval at which new node results are uploaded."""
 FAILURES = 20
-"""How many failed nodes a result names: Step Functions reads it, and takes 256 kB."""
+"""The number of failed nodes in a `RunResult`: Step Functions reads it, and accepts 256 kB."""
 MESSAGE_LENGTH = 1000
-"""Characters of each one's message, and of the line that says how all went."""
+"""The number of characters of each failed node's message, and of the message of the result."""
 ARTIFACTS = (
     "manifest.json",
     "run_results.json",
@@ -31,36 +37,22 @@ ARTIFACTS = (
     "dbt.log",
     "compiled/**/*.sql",
 )
-"""What is kept of dbt's target folder."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a run ended: `success`, `failed` (nodes), `error` (dbt or what it needs), `stopped`.
-
-    `failed` holds `node`, `status` and `message` of nodes; `message` is one line for a person.
-    """
-
-    run_id: str
-    status: str
-    message: str
-    exit_code: int
-    failed: list[dict[str, str]] = field(default_factory=list)
+"""The files of dbt's target folder that are uploaded."""
 
 
 class Report:
-    """The report of one run, below a root; `news` is a callback for dbt's thread.
+    """The report of one command, in a folder or S3 prefix.
 
-    An upload that fails is printed, and told by `problem`: dbt goes on without it.
+    dbt goes on when an upload fails: the error is printed, and kept in `upload_error`.
     """
 
     def __init__(self, documents: Documents, target: Path) -> None:
-        """`target` is dbt's folder, the files of which are uploaded in the end."""
+        """`target` is dbt's target folder, the files of which are uploaded at the end."""
         self.documents = documents
         self.target = target
-        self.news: list[News] = []
-        self.problem = ""
-        self.result: Result | None = None
+        self.results: list[NodeResult] = []
+        self.upload_error = ""
+        self.result: RunResult | None = None
         self._waiting: list[str] = []
         self._lock = threading.Lock()
         self._closing = threading.Lock()
@@ -69,22 +61,22 @@ class Report:
         self._uploader = threading.Thread(target=self._upload_events, daemon=True)
         self._uploader.start()
 
-    def tell(self, news: News) -> None:
-        """Take the news of a node."""
-        self.news.append(news)
-        rows = "" if news.rows is None else f", {news.rows} rows"
-        print(f"{news.unique_id} {news.status}, {news.seconds:.2f} s{rows}", flush=True)
+    def add(self, result: NodeResult) -> None:
+        """Print a node's result and queue it for upload; called on the collector's thread."""
+        self.results.append(result)
+        rows = "" if result.rows is None else f", {result.rows} rows"
+        print(f"{result.unique_id} {result.status}, {result.seconds:.2f} s{rows}", flush=True)
         with self._lock:
-            self._waiting.append(json.dumps(asdict(news)))
+            self._waiting.append(to_json(result))
 
-    def close(self, result: Result) -> None:
+    def close(self, result: RunResult) -> None:
         """Upload all that is left, `result.json` last; a second call waits for the first."""
         with self._closing:
             if self.result is None:
                 self.result = result
                 self._close(result)
 
-    def _close(self, result: Result) -> None:
+    def _close(self, result: RunResult) -> None:
         self._ended.set()
         self._uploader.join()
         files = {
@@ -92,7 +84,7 @@ class Report:
             for pattern in ARTIFACTS
             for path in self.target.glob(pattern)
         }
-        # dbt writes none when it was given the project as parsed.
+        # dbt writes no manifest when it gets the project in parsed form.
         if MANIFEST.is_file():
             files.setdefault("manifest.json", MANIFEST)
         try:
@@ -100,28 +92,28 @@ class Report:
                 list(pool.map(lambda name: self._write(name, files[name].read_bytes()), files))
         finally:
             line = " ".join(result.message.split())[:MESSAGE_LENGTH]
-            content = {**asdict(result), "message": line}
-            self._write(RESULT, json.dumps(content, indent=2).encode())
+            content = to_json(replace(result, message=line), indent=2)
+            self._write(RESULT_FILE, content.encode())
         print(f"{result.status}: {result.message}\nartifacts: {self.documents.root}", flush=True)
 
-    def failed(self) -> list[dict[str, str]]:
-        """The nodes that went wrong, for a result."""
+    def failed(self) -> tuple[FailedNode, ...]:
+        """Return the first failed nodes, for a `RunResult`."""
         found = []
-        for news in self.news:
-            if news.status in {"fail", "error"}:
-                said = [result["message"] or "" for result in news.results]
-                message = "; ".join(filter(None, said))[:MESSAGE_LENGTH]
-                node = news.unique_id.split(".")[-1]
-                found.append({"node": node, "status": news.status, "message": message})
-        return found[:FAILURES]
+        for result in self.results:
+            if result.status in FAILED:
+                messages = [problem.message for problem in result.problems if problem.message]
+                message = "; ".join(messages)[:MESSAGE_LENGTH]
+                node = result.unique_id.split(".")[-1]
+                found.append(FailedNode(node, result.status, message))
+        return tuple(found[:FAILURES])
 
     def summary(self) -> str:
-        """A line of how many nodes did how."""
-        count = sum(news.unique_id != CROSS_MODEL_TESTS for news in self.news)
-        names = [entry["node"] for entry in self.failed()]
-        return (
-            f"{', '.join(names)} went wrong, of {count} nodes" if names else f"{count} nodes built"
-        )
+        """Return one line with the number of nodes and the names of those that failed."""
+        count = sum(result.unique_id != CROSS_MODEL_TESTS for result in self.results)
+        names = [node.node for node in self.failed()]
+        if names:
+            return f"of {count} nodes these failed: {', '.join(names)}"
+        return f"{count} nodes built"
 
     def _upload_events(self) -> None:
         while not self._ended.wait(EVENT_SECONDS):
@@ -134,12 +126,12 @@ class Report:
         if lines:
             self._parts += 1
             content = "".join(f"{line}\n" for line in lines).encode()
-            self._write(f"{EVENTS}{self._parts:06}.jsonl", content)
+            self._write(f"{EVENTS_FOLDER}{self._parts:06}.jsonl", content)
 
     def _write(self, name: str, content: bytes) -> None:
         try:
             self.documents.write(name, content)
         except UserError as error:
-            if not self.problem:
+            if not self.upload_error:
                 print(f"error: {error}", flush=True)
-            self.problem = str(error)
+            self.upload_error = str(error)

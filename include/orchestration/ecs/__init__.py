@@ -2,11 +2,11 @@
 
 | file | does |
 |---|---|
-| `tasks.py` | starts, finds, stops and explains a task of ECS |
+| `tasks.py` | starts, finds and stops an ECS task, and explains why it ended |
 | `producer.py` | the task `dbt_build`: follows the one container of a run |
 | `nodes.py` | the task of a node: runs a container for this node alone |
 
-Containers report through S3, see `include.build.container`: a log stream cuts long lines, comes
-late and ends early. Every container of a run gets what it works on as its command; its credentials
-come from the task definition, never from here.
+A container writes its report to S3 (see `include.build.container`), because a log stream cuts long
+lines, is delayed and can miss the last lines. The command of a container says what it must build.
+Its credentials come from the task definition and are never passed from here.
 """

@@ -1,8 +1,7 @@
-"""A node's own container: in mode `ecs` always, in mode `fargate` on a retry."""
+"""The task of a node that runs its own container: in mode `ecs` always, in `fargate` on a retry."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,20 +9,31 @@ from airflow.providers.amazon.aws.exceptions import EcsOperatorError
 from airflow.sdk.exceptions import AirflowException
 from cosmos.operators.aws_ecs import DbtBuildAwsEcsOperator, DbtTestAwsEcsOperator
 
-from include.build.container import ARTIFACTS, EVENTS, RESULT
+from include.messages import (
+    EVENTS_FOLDER,
+    REPORT_VARIABLE,
+    RESULT_FILE,
+    NodeEvent,
+    NodeResult,
+    Problem,
+    RunResult,
+    from_json,
+    from_plain,
+)
 from include.object_store import open_documents
-from include.orchestration.alerts import ToldElsewhereError
+from include.orchestration.alerts import ReportedElsewhereError
 from include.orchestration.ecs import tasks
-from include.orchestration.operators.nodes import ExplainedDbtOperator, NodeLink
+from include.orchestration.operators.explained import ExplainedDbtOperator
+from include.orchestration.operators.nodes import NodeLink
 from include.orchestration.operators.selection import form_of
 from include.orchestration.watcher.nodes import PRODUCER, WatchedOperator
 from include.settings import Settings
 
 
 class ContainerOperator(ExplainedDbtOperator):
-    """What Cosmos's operators for ECS lack: what dbt has said comes back, errors explain.
+    """Adds to Cosmos's operators for ECS: dbt's log lines in the task's log, errors that explain.
 
-    To be mixed into one of them; `root` is where the container tells how it goes.
+    A mixin. `root` is the folder of the container's report.
     """
 
     root = ""
@@ -34,24 +44,26 @@ class ContainerOperator(ExplainedDbtOperator):
     log: Any
 
     def run_container(self, context: Any, **kwargs: Any) -> None:
-        """Run dbt in a container and wait for its end; raises what dbt or ECS has to say.
+        """Run dbt in a container and wait for its end; raises the errors of dbt and of ECS.
 
-        A container of an earlier try, whose worker was lost, is waited for instead.
+        If a container of an earlier try still runs, because its worker was lost, the task waits for
+        that one and starts none.
         """
         ti = context["ti"]
         ecs, settings = tasks.client(), self.settings
         producer = tasks.started_by(ti, PRODUCER)
-        # One that nobody follows any more, since its task has failed for good.
+        # A container of the producer is followed by nobody once the producer has failed for good.
         for left in tasks.find(ecs, settings, producer):
             tasks.stop(ecs, settings, left["taskArn"], f"{ti.task_id} builds itself")
         for mark in (producer, tasks.started_by(ti)):
             tasks.wait_until_stopped(ecs, settings, mark)
         self.root = tasks.root(settings, ti)
-        # Now, not when the DAG is imported: it reads a file, which preflight finds missing.
+        # Not when the DAG is imported, because it reads the fingerprint's file. If that is missing,
+        # preflight reports it.
         self.env = tasks.environment(settings)
-        self.environment_variables = {ARTIFACTS: self.root}
+        self.environment_variables = {REPORT_VARIABLE: self.root}
         super().execute(context, **kwargs)  # type: ignore[misc]
-        self._tell(context)
+        self._raise_report(context)
 
     def _start_task(self) -> None:
         try:
@@ -64,34 +76,35 @@ class ContainerOperator(ExplainedDbtOperator):
         if self.arn:
             task = tasks.describe(self.client, self.settings, self.arn)
             overrides = task["overrides"]["containerOverrides"][0]["environment"]
-            self.root = next(item["value"] for item in overrides if item["name"] == ARTIFACTS)
+            self.root = next(item["value"] for item in overrides if item["name"] == REPORT_VARIABLE)
 
     def _check_success_task(self) -> None:
-        """Nothing: what the container has told says more than its exit code."""
+        """Check nothing: the report of the container says more than its exit code."""
 
-    def _tell(self, context: Any) -> None:
+    def _raise_report(self, context: Any) -> None:
+        """Log dbt's lines of the container's report, and raise its problems or its error."""
         documents = open_documents(self.root)
         names = documents.names("")
-        if RESULT not in names:
+        if RESULT_FILE not in names:
             raise AirflowException(
                 tasks.explain(tasks.describe(self.client, self.settings, self.arn))
             )
-        results: list[Mapping[str, Any]] = []
-        for name in (name for name in names if name.startswith(EVENTS)):
-            for line in (documents.read(name) or b"").decode().splitlines():
-                news = json.loads(line)
-                results += news["results"]
-                for said in news["lines"]:
-                    self.log.info("%s", said)
-        self.raise_for_news({"results": results}, context)
-        result = json.loads(documents.read(RESULT) or b"")
-        self.log.info("%s", result["message"])
-        if result["exit_code"]:
-            raise AirflowException(f"dbt in ECS task {self.arn}: {result['message']}")
+        problems: list[Problem] = []
+        for name in (name for name in names if name.startswith(EVENTS_FOLDER)):
+            for text in (documents.read(name) or b"").splitlines():
+                node = from_json(text, NodeResult)
+                problems += node.problems
+                for line in node.lines:
+                    self.log.info("%s", line)
+        self.raise_for_problems(problems, context)
+        result = from_json(documents.read(RESULT_FILE) or b"", RunResult)
+        self.log.info("%s", result.message)
+        if result.exit_code:
+            raise AirflowException(f"dbt in ECS task {self.arn}: {result.message}")
 
 
 def arguments(settings: Settings) -> dict[str, Any]:
-    """What both of Cosmos's operators are given."""
+    """Return the arguments that both of Cosmos's operators get."""
     return {
         "cluster": settings.ecs_cluster,
         "task_definition": settings.ecs_task_definition,
@@ -137,7 +150,10 @@ class ContainerNodeOperator(ContainerOperator, DbtBuildAwsEcsOperator):  # type:
 
 
 class ContainerTestsOperator(ContainerOperator, DbtTestAwsEcsOperator):  # type: ignore[misc]
-    """Runs the data tests that span nodes, if all these are selected and fresh, in a container."""
+    """Runs the cross-model tests in a container.
+
+    These are the tests all of whose nodes are selected and need no stale source.
+    """
 
     template_fields = (*DbtTestAwsEcsOperator.template_fields, "compiled_sql")
 
@@ -158,32 +174,34 @@ class ContainerTestsOperator(ContainerOperator, DbtTestAwsEcsOperator):  # type:
         self.compiled_sql = ""
 
     def execute(self, context: Any, **kwargs: Any) -> None:
-        """Run `dbt test` in a container for what is left; skipped if that is nothing."""
+        """Run `dbt test` in a container; raises AirflowSkipException if the run leaves no test."""
         self.select = " ".join(self.chosen(context))
         if not self.select:
-            self.log.info("The project has no test that spans nodes.")
+            self.log.info("The project has no cross-model test.")
             return
         self.run_container(context, **kwargs)
 
 
 class FollowingOperator(WatchedOperator):
-    """Waits for the one container of the run; if that failed for good, it starts none of its own.
+    """Waits for the one container of the run, and starts none of its own if that failed for good.
 
-    Else a missing image would be told by every node, once for each try. Who wants the node alone
-    clears it when `dbt_build` has ended.
+    Otherwise a missing image would cause an error of every node, once for each try. To build a node
+    alone, clear its task after `dbt_build` has ended.
     """
 
     def resume(self, context: Any, event: Mapping[str, Any]) -> None:
-        """Tell of what the producer has found, or run a container for this node alone."""
-        if event.get("producer_failed"):
-            message = f"{PRODUCER} has failed: its error says what to do; then clear it and this."
-            raise ToldElsewhereError(message)
+        """Raise what the producer has found, or run a container for this node alone."""
+        if from_plain(event, NodeEvent).producer_failed:
+            raise ReportedElsewhereError(
+                f"{PRODUCER} has failed: its error says what to do. Then clear both tasks, "
+                f"{PRODUCER} and this one."
+            )
         super().resume(context, event)
 
 
 class FargateNodeOperator(FollowingOperator, ContainerNodeOperator):  # type: ignore[misc]
-    """One node with its tests, in mode `fargate`."""
+    """Builds one node with its tests, in mode `fargate`."""
 
 
 class FargateTestsOperator(FollowingOperator, ContainerTestsOperator):  # type: ignore[misc]
-    """The tests that span nodes, in mode `fargate`."""
+    """Runs the cross-model tests, in mode `fargate`."""

@@ -1,41 +1,51 @@
-"""The task that runs one container for all nodes, and publishes what it tells of each."""
+"""The producer of mode `fargate`: runs one container for all nodes and publishes their results."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
 
-from include.build.container import EVENTS, REQUEST, RESULT
+from include.messages import (
+    DAG_ID_VARIABLE,
+    EVENTS_FOLDER,
+    REQUEST_FILE,
+    RESULT_FILE,
+    RESULT_LINE,
+    RUN_ID_VARIABLE,
+    STATE_CONTAINER,
+    RunResult,
+    StartedContainer,
+    from_json,
+    from_plain,
+    to_plain,
+)
 from include.object_store import Documents, open_documents
 from include.orchestration.ecs import tasks
-from include.orchestration.watcher import NEWS_LINE
 from include.orchestration.watcher.producer import DbtBuildOperator
 from include.settings import UserError
 
-STARTED = "started"
-"""The key in the task's state: the container that it started last, and after how many clears."""
 POLL_SECONDS = 1.0
-"""How often S3 is asked for events."""
+"""The interval at which the events in S3 are listed."""
 DESCRIBE_SECONDS = 5.0
-"""How often ECS is asked whether the task still runs."""
+"""The interval at which ECS is asked whether the task still runs."""
 LATE_SECONDS = 20.0
-"""How long after its task's end events of a container may come."""
+"""How long after the end of its task the events of a container may still appear."""
 
 
 class FargateBuildOperator(DbtBuildOperator):
     """Runs `include.build.container follow` in a Fargate task for all nodes that are not built yet.
 
-    A try that finds a container of an earlier one, whose worker was lost, follows that one from its
-    first event on, and starts none: if it still works, or has come to its end meanwhile.
+    If the worker of an earlier try was lost, this try follows the container of that one from its
+    first event on and starts none, provided that the container still runs or ended with success.
     """
 
     publishes = True
     task_arn = ""
-    has_told = False
+    is_complete = False
+    """Whether the container's report is complete, or its task has ended without one."""
 
     def execute(self, context: Any) -> dict[str, int]:
         """Build and publish; returns the number of nodes by status."""
@@ -44,9 +54,9 @@ class FargateBuildOperator(DbtBuildOperator):
         return super().execute(context)
 
     def lines(self, *_: str, request: str | None = None) -> Iterator[str]:
-        """Start a container, or find the one that works, and yield its news.
+        """Start a container, or find the one of an earlier try, and yield its node results.
 
-        Raises AirflowException with the reason if it does not come to its end.
+        Raises AirflowException with the reason if dbt could not finish there.
         """
         mark = tasks.started_by(self.context["ti"])
         found = tasks.find(self.ecs, self.settings, mark)
@@ -55,96 +65,102 @@ class FargateBuildOperator(DbtBuildOperator):
             found = self._left()
         if found:
             self.task_arn = found[0]["taskArn"]
-            root = _asked_of(found[0])
+            root = _root_of(found[0])
             self.log.info("Following %s, which an earlier try has started.", self.task_arn)
         else:
-            root = self._start(mark, request or "")
+            root = self._start_container(mark, request or "")
             self.log.info("Started %s.", self.task_arn)
         self.log.info(
-            "What it tells comes by %s; its log: CloudWatch, group %s.",
+            "Its report lies in %s, its log in the CloudWatch group %s.",
             root,
             self.settings.ecs_log_group,
         )
-        yield from self._told(open_documents(root))
+        yield from self._results(open_documents(root))
 
-    def _start(self, mark: str, request: str) -> str:
-        """Start a container; returns where it will tell how it goes."""
+    def _start_container(self, mark: str, request: str) -> str:
+        """Write the request and start a container; returns the folder of its report."""
         ti = self.context["ti"]
         root = tasks.root(self.settings, ti)
         try:
-            open_documents(root).write(REQUEST, request.encode())
+            open_documents(root).write(REQUEST_FILE, request.encode())
         except UserError as error:
             raise AirflowException(str(error)) from None
         variables = {
             **tasks.environment(self.settings),
-            "AIRFLOW_CTX_DAG_ID": ti.dag_id,
-            "AIRFLOW_CTX_DAG_RUN_ID": ti.run_id,
+            DAG_ID_VARIABLE: ti.dag_id,
+            RUN_ID_VARIABLE: ti.run_id,
         }
-        command = ["follow", "--request", f"{root}/{REQUEST}"]
+        command = ["follow", "--request", f"{root}/{REQUEST_FILE}"]
         self.task_arn = tasks.start(self.ecs, self.settings, mark, command, variables)
-        self.context["task_state_store"].set(STARTED, [self.task_arn, self._clears])
+        started = StartedContainer(self.task_arn, self._clears)
+        self.context["task_state_store"].set(STATE_CONTAINER, to_plain(started))
         return root
 
     def _left(self) -> list[dict[str, Any]]:
-        """The container that a lost try has started, if it has come to its end by itself.
+        """Return the ended container of an earlier try, if it ended with success.
 
-        What was built before somebody cleared tasks is to be built anew.
+        If somebody has cleared tasks since then, it does not count: its nodes are built again.
         """
-        arn, clears = self.context["task_state_store"].get(STARTED) or (None, 0)
-        if arn is None or clears != self._clears:
+        stored = self.context["task_state_store"].get(STATE_CONTAINER)
+        started = from_plain(stored, StartedContainer) if stored else None
+        if started is None or started.clears != self._clears:
             return []
-        found = tasks.known(self.ecs, self.settings, [arn])
+        found = tasks.known(self.ecs, self.settings, [started.task_arn])
         return [task for task in found if tasks.exit_code(task) == 0]
 
     @property
     def _clears(self) -> int:
         return int(self.context["dag_run"].clear_number)
 
-    def _told(self, documents: Documents) -> Iterator[str]:
-        seen, ended, asked = "", None, time.monotonic()
+    def _results(self, documents: Documents) -> Iterator[str]:
+        """Yield the events of the container as result lines, until its report is complete."""
+        seen, ended, described = "", None, time.monotonic()
         while True:
-            # Where the result is listed, all events are: it is written last.
+            # The result is written last, so all events are listed where it is.
             names = documents.names("")
             for name in names:
-                if name.startswith(EVENTS) and name > seen:
+                if name.startswith(EVENTS_FOLDER) and name > seen:
                     for line in (documents.read(name) or b"").decode().splitlines():
-                        yield f"{NEWS_LINE}{line}"
+                        yield f"{RESULT_LINE}{line}"
                     seen = name
-            if RESULT in names:
-                self.has_told = True
+            if RESULT_FILE in names:
+                self.is_complete = True
                 break
-            if time.monotonic() > asked + DESCRIBE_SECONDS:
-                asked = time.monotonic()
+            if time.monotonic() > described + DESCRIBE_SECONDS:
+                described = time.monotonic()
                 task = tasks.describe(self.ecs, self.settings, self.task_arn)
                 if task["lastStatus"] == "STOPPED":
                     ended = ended or time.monotonic()
                     if time.monotonic() > ended + LATE_SECONDS:
-                        self.has_told = True
+                        self.is_complete = True
                         raise AirflowException(tasks.explain(task))
             time.sleep(POLL_SECONDS)
-        told = json.loads(documents.read(RESULT) or b"")
-        if told["status"] in {"error", "stopped"}:
-            raise AirflowException(f"dbt in ECS task {self.task_arn}: {told['message']}")
-        self.log.info("%s", told["message"])
+        result = from_json(documents.read(RESULT_FILE) or b"", RunResult)
+        if result.status in {"error", "stopped"}:
+            raise AirflowException(f"dbt in ECS task {self.task_arn}: {result.message}")
+        self.log.info("%s", result.message)
 
     def has_ended(self) -> bool:
-        """Whether no container of this task builds any more."""
-        return not self.task_arn or self.has_told
+        """Return whether no container of this task builds any more."""
+        return not self.task_arn or self.is_complete
 
-    def let_go(self) -> None:
-        """Let the container work on: the next try follows it."""
+    def on_lost_supervisor(self) -> None:
+        """Do nothing: the container goes on, and the next try follows it."""
 
     def on_kill(self) -> None:
-        """Stop the container; a node that has to build itself waits for its end."""
-        if self.task_arn and not self.has_told:
+        """Stop the container; a node that must build itself waits for the container's end."""
+        if self.task_arn and not self.is_complete:
             reason = f"Airflow ended the task {self.task_id}"
             tasks.stop(self.ecs, self.settings, self.task_arn, reason)
 
 
-def _asked_of(task: dict[str, Any]) -> str:
-    """Where a running container tells how it goes, from its command."""
+def _root_of(task: dict[str, Any]) -> str:
+    """Return the folder of a container's report, from its command."""
     for override in task.get("overrides", {}).get("containerOverrides", ()):
         for word in override.get("command", ()):
-            if word.endswith(f"/{REQUEST}"):
-                return str(word.removesuffix(f"/{REQUEST}"))
-    raise AirflowException(f"{task['taskArn']} is no container of this task: stop it in ECS.")
+            if word.endswith(f"/{REQUEST_FILE}"):
+                return str(word.removesuffix(f"/{REQUEST_FILE}"))
+    raise AirflowException(
+        f"ECS task {task['taskArn']} bears the mark of this task but has no request: stop it in "
+        "ECS."
+    )

@@ -1,4 +1,4 @@
-"""One Fargate task: started, found again, stopped, and in words why it ended and what to do."""
+"""Starts, finds and stops a Fargate task, and explains why one ended and what to do."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ from airflow.sdk.exceptions import AirflowException
 from game_analytics_triggers import file_name
 
 from include import manifest
-from include.build.container import FINGERPRINT
+from include.messages import FINGERPRINT_VARIABLE
 from include.settings import PREFIX, Settings
 
 CONTAINER = "dbt"
-"""The container of the task definition."""
+"""The name of the container in the task definition."""
 STOP_SECONDS = 150
-"""How long a container that is being stopped may take: `stopTimeout` is 120 s at most."""
+"""How long a container that is being stopped may take. `stopTimeout` is at most 120 s."""
 POLL_SECONDS = 3.0
-OWN_PLACE = frozenset({"duckdb", "dbt_executable", "deadline_minutes", "alert_topic_arn"})
-"""The settings of Airflow's own machine; all others a container is told."""
+"""The interval at which the state of a task is read."""
+NOT_PASSED = frozenset({"duckdb", "dbt_executable", "deadline_minutes", "alert_topic_arn"})
+"""The settings that concern Airflow's own host. A container gets all others."""
 START_REMEDIES = {
     "CannotPullContainerError": "see that the image is in ECR (`make push`), that the task "
     "definition names its digest, and that the execution role and the subnets reach ECR",
-    "ResourceInitializationError": "see that the secret is there with all its keys, and that the "
+    "ResourceInitializationError": "see that the secret exists with all its keys, and that the "
     "execution role and the subnets reach Secrets Manager, ECR and CloudWatch",
     "CannotStartContainerError": "mend the task definition as ECS says",
     "Capacity is unavailable": "Fargate has no room: wait, or add subnets of other zones",
 }
-"""What to do about the reasons why a task does not start; docs: ECS, stopped task error codes."""
+"""The remedies for a task that does not start, by words of its reason. The ECS documentation lists
+the reasons under "stopped task error codes"."""
 
 
 def network(settings: Settings) -> dict[str, Any]:
-    """Where a task runs: private subnets, which reach AWS by endpoints or NAT."""
+    """Return the network of a task: private subnets, which reach AWS through endpoints or NAT."""
     return {
         "awsvpcConfiguration": {
             "subnets": settings.ecs_subnets.split(","),
@@ -45,31 +47,31 @@ def network(settings: Settings) -> dict[str, Any]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings that a container needs to know; none is secret, for ECS shows them."""
-    own = {f"{PREFIX}{name.upper()}" for name in OWN_PLACE}
+    """Return the variables of a container. None of them is secret, because ECS shows them."""
+    left_out = {f"{PREFIX}{name.upper()}" for name in NOT_PASSED}
     given = settings.as_environment()
     return {
-        **{name: value for name, value in given.items() if name not in own},
-        FINGERPRINT: manifest.FINGERPRINT.read_text().strip(),
+        **{name: value for name, value in given.items() if name not in left_out},
+        FINGERPRINT_VARIABLE: manifest.FINGERPRINT.read_text().strip(),
     }
 
 
 def root(settings: Settings, ti: Any) -> str:
-    """Where the container of a try tells how it goes: never where another one has."""
+    """Return the folder of the report of a try's container; no two tries share one."""
     place = "/".join(map(file_name, (ti.run_id, ti.task_id, f"try_{ti.try_number}-{ti.id}")))
     return f"{settings.docs}/runs/{place}"
 
 
 def started_by(ti: Any, task_id: str | None = None) -> str:
-    """The mark by which ECS finds what a task of a run has started, whatever try it was.
+    """Return the mark by which ECS finds what any try of a task of a run has started.
 
-    The same as that of the provider's operators with `reattach`.
+    The provider's operators with `reattach` use this mark too.
     """
     return str(generate_uuid(ti.dag_id, task_id or ti.task_id, ti.run_id, "-1"))
 
 
 def client() -> Any:
-    """ECS, with the credentials of the process: a worker's own role."""
+    """Return a client of ECS with the credentials of the process, on AWS the worker's role."""
     return EcsHook(aws_conn_id=None).conn
 
 
@@ -101,7 +103,7 @@ def start(
 
 
 def find(ecs: Any, settings: Settings, mark: str, status: str = "RUNNING") -> list[dict[str, Any]]:
-    """The tasks with this mark that ECS wants to run, or to be stopped."""
+    """Return the tasks with this mark and this desired status, RUNNING or STOPPED."""
     arns = ecs.list_tasks(cluster=settings.ecs_cluster, startedBy=mark, desiredStatus=status)[
         "taskArns"
     ]
@@ -109,7 +111,7 @@ def find(ecs: Any, settings: Settings, mark: str, status: str = "RUNNING") -> li
 
 
 def known(ecs: Any, settings: Settings, arns: Sequence[str]) -> list[dict[str, Any]]:
-    """Those of these tasks that ECS has not forgotten: one that stopped it forgets in an hour."""
+    """Return those of these tasks that ECS still lists: a stopped one is listed for an hour."""
     tasks: list[dict[str, Any]] = ecs.describe_tasks(cluster=settings.ecs_cluster, tasks=arns)[
         "tasks"
     ]
@@ -117,23 +119,24 @@ def known(ecs: Any, settings: Settings, arns: Sequence[str]) -> list[dict[str, A
 
 
 def describe(ecs: Any, settings: Settings, arn: str) -> dict[str, Any]:
-    """A task as it is now; raises AirflowException if ECS has forgotten it."""
+    """Return the present state of a task; raises AirflowException if ECS does not list it."""
     found = ecs.describe_tasks(cluster=settings.ecs_cluster, tasks=[arn])
     if not found["tasks"]:
-        raise AirflowException(f"ECS no longer knows the task {arn}: {found['failures']}.")
+        raise AirflowException(f"ECS does not list the task {arn} any more: {found['failures']}.")
     task: dict[str, Any] = found["tasks"][0]
     return task
 
 
 def stop(ecs: Any, settings: Settings, arn: str, reason: str) -> None:
-    """Ask a task to stop: its container gets SIGTERM, and `stopTimeout` to end."""
+    """Stop a task: its container gets SIGTERM and has `stopTimeout` to end."""
     ecs.stop_task(cluster=settings.ecs_cluster, task=arn, reason=reason)
 
 
 def wait_until_stopped(ecs: Any, settings: Settings, mark: str) -> None:
-    """Wait for the end of tasks with this mark that are being stopped: never two build at once.
+    """Wait for the end of tasks with this mark that are being stopped.
 
-    Raises AirflowException if one does not end.
+    Otherwise two containers could build at the same time. Raises AirflowException if a task does
+    not end within `STOP_SECONDS`.
     """
     until = time.monotonic() + STOP_SECONDS
     while stopping := [
@@ -147,13 +150,13 @@ def wait_until_stopped(ecs: Any, settings: Settings, mark: str) -> None:
 
 
 def refused(failures: Sequence[Mapping[str, Any]]) -> str:
-    """Why ECS did not take a task."""
-    said = "; ".join(f"{failure.get('reason')} {failure.get('detail', '')}" for failure in failures)
-    return f"ECS did not start the task: {said.strip()}. {_to_do(said)}"
+    """Return the message for a task that ECS did not accept."""
+    why = "; ".join(f"{failure.get('reason')} {failure.get('detail', '')}" for failure in failures)
+    return f"ECS did not start the task: {why.strip()}. {_to_do(why)}"
 
 
 def explain(task: Mapping[str, Any]) -> str:
-    """Why a task has ended that has told nothing itself, and what to do."""
+    """Return why a task ended that left no result, and what to do."""
     container = _container(task)
     reason, code = str(task.get("stoppedReason") or ""), exit_code(task)
     why = str(container.get("reason") or "")
@@ -171,13 +174,13 @@ def explain(task: Mapping[str, Any]) -> str:
             "full, give the task definition more; then clear this task."
         )
     return (
-        f"The container of ECS task {name} ended with exit code {code} and told nothing "
+        f"The container of ECS task {name} ended with exit code {code} and left no result "
         f"({reason} {why}): see its log, and that its role may write below GAME_ANALYTICS_DOCS."
     )
 
 
 def exit_code(task: Mapping[str, Any]) -> int | None:
-    """The exit code of a task's container; None if it has not ended, or never began."""
+    """Return the exit code of a task's container; None if it never started or still runs."""
     code: int | None = _container(task).get("exitCode")
     return code
 
@@ -187,8 +190,8 @@ def _container(task: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((one for one in found if one.get("name") == CONTAINER), {})
 
 
-def _to_do(said: str) -> str:
+def _to_do(reason: str) -> str:
     for words, remedy in START_REMEDIES.items():
-        if words in said:
+        if words in reason:
             return f"To do: {remedy}; then clear this task."
     return "To do: mend what ECS says, then clear this task."

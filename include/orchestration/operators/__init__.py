@@ -1,12 +1,13 @@
-"""The operators of the DAG: programs of dbt's environment, and dbt itself through Cosmos.
+"""The operators of the DAG's tasks.
 
 | file | does |
 |---|---|
 | `steps.py` | a task that runs a program of dbt's environment, such as `include.build.preflight` |
-| `nodes.py` | a task that runs dbt: for one node, or for the tests that span nodes |
-| `done.py` | the last task: red if not everything was built |
-| `selection.py` | what a run builds: its form, what it has selected, which sources are stale |
-| `artifacts.py` | what is kept of a task's dbt: its results and compiled SQL |
+| `nodes.py` | a task that runs dbt: for one node, or for the cross-model tests |
+| `explained.py` | raises what dbt found, with file, SQL, rows and remedy |
+| `done.py` | the last task, which fails if not everything was built |
+| `selection.py` | what a run builds: its form, its selected nodes, its stale sources |
+| `artifacts.py` | keeps a task's dbt results and compiled SQL |
 """
 
 from include.orchestration.operators.done import DoneOperator

@@ -1,4 +1,4 @@
-"""What is kept of a task's dbt: its results and compiled SQL."""
+"""Keeps what dbt leaves behind in a task: its results and compiled SQL."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from airflow.configuration import AIRFLOW_HOME
 from game_analytics_triggers import file_name
 
 ARTIFACTS = Path(AIRFLOW_HOME) / "artifacts"
-"""`<run>/<task>/`: dbt's run_results.json and the compiled SQL of what the last try ran."""
+"""`<run>/<task>/` has dbt's run_results.json and the compiled SQL of the task's last try."""
 
 
 def artifacts_of(context: Any) -> Path:
-    """The folder of a task instance's artifacts."""
+    """Return the folder of a task instance's artifacts."""
     return ARTIFACTS / file_name(context["run_id"]) / file_name(context["ti"].task_id)
 
 
 def sql_file(folder: Path, unique_id: str) -> Path:
-    """The file of a node's compiled SQL; a test's name can be longer than a file's may be."""
+    """Return the file of a node's compiled SQL.
+
+    The name is cut, because a test's name can be longer than the file system allows.
+    """
     return folder / f"{file_name(unique_id.split('.')[2])[:150]}.sql"
 
 
 def keep_artifacts(project_dir: str, context: Any, **_: Any) -> None:
-    """Keep what Cosmos's temporary copy of the project would take with it.
+    """Copy dbt's results and compiled SQL out of Cosmos's temporary copy of the project.
 
-    Cosmos calls it after dbt has ended, before it looks whether dbt has failed.
+    Cosmos calls this after dbt has ended and before it checks whether dbt failed.
     """
     folder = artifacts_of(context)
     shutil.rmtree(folder, ignore_errors=True)

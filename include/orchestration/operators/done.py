@@ -7,24 +7,22 @@ from typing import Any
 
 from airflow.sdk import Asset, AssetAlias, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
-from game_analytics_triggers import NODES
 
 from include.manifest import Manifest
+from include.messages import GOOD, XCOM_PROGRESS, Progress, from_plain
 from include.orchestration.operators.selection import is_dry_run, selected_nodes, stale_sources
 
-GOOD = frozenset({"success", "warn"})
-"""The statuses of a node that its tests have passed, or warned of."""
 MARTS = AssetAlias("game_analytics_marts")
-"""The asset events of tasks that emit them for others: one for each mart that was built."""
+"""The alias under which a task emits the asset events of marts that other tasks stand for."""
 
 
 class DoneOperator(BaseOperator):
-    """The last task: green only if no source was stale that a node of this run needs.
+    """The last task: it succeeds only if no node of this run needed a stale source.
 
-    A skipped node does not make the run fail, and a run whose last task is skipped would count as
-    a success. Failed nodes never get here: the trigger rule sees them, whatever was skipped. A
-    `producer` that failed is no reason to be red, since the nodes have built themselves: that is
-    said in the task's result.
+    A skipped node does not fail a run, and a run whose last task is skipped counts as a success, so
+    this task fails instead. After a failed node it does not run, because of its trigger rule. It
+    succeeds if the `producer` failed, since the nodes were then built by their own tasks; the
+    task's result says so.
     """
 
     def __init__(
@@ -57,13 +55,22 @@ class DoneOperator(BaseOperator):
             return None
         ti = context["ti"]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=[self.producer])
-        if states[ti.run_id].get(self.producer) == "failed":
-            message = f"{self.producer} failed: nodes have been built by their own tasks."
-            self.log.warning("%s", message)
-            # Its own asset events were lost with it.
-            said = ti.xcom_pull(task_ids=self.producer, key=NODES) or {"nodes": {}, "clears": 0}
-            for task_id, (status, _) in said["nodes"].items():
-                if status in GOOD and task_id in self.assets and not said["clears"]:
-                    context["outlet_events"][MARTS].add(self.assets[task_id])
-            return message
-        return None
+        if states[ti.run_id].get(self.producer) != "failed":
+            return None
+        message = f"{self.producer} failed: nodes have been built by their own tasks."
+        self.log.warning("%s", message)
+        self._emit_assets(context)
+        return message
+
+    def _emit_assets(self, context: Any) -> None:
+        """Emit the asset events that the failed producer could not emit.
+
+        After a clear there are none: the node tasks then end on workers, which emit their own.
+        """
+        stored = context["ti"].xcom_pull(task_ids=self.producer, key=XCOM_PROGRESS)
+        if not stored:
+            return
+        progress = from_plain(stored, Progress)
+        for task_id, node in progress.nodes.items():
+            if node.status in GOOD and task_id in self.assets and not progress.clears:
+                context["outlet_events"][MARTS].add(self.assets[task_id])

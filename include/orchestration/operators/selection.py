@@ -1,23 +1,26 @@
-"""What a run builds, as its form, its preflight and its freshness task have it."""
+"""What a run builds, by its form and by the results of its preflight and freshness tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from include.messages import SelectedNodes, StaleSources, from_plain
 from include.run_form import RunForm, skip_reason
 from include.settings import UserError
 
 PREFLIGHT = "preflight"
-"""The task whose XCom holds `{"selected": [node ids], or null for all}`."""
+"""The id of the task whose result is a `SelectedNodes`."""
 FRESHNESS = "freshness"
-"""The task whose XCom holds `{"stale": [source ids]}`."""
+"""The id of the task whose result is a `StaleSources`."""
+
+Result = TypeVar("Result", SelectedNodes, StaleSources)
 
 
 def form_of(context: Any) -> RunForm:
-    """The run's form; raises AirflowFailException for one that cannot be meant."""
+    """Return the run's form; raises AirflowFailException if its fields contradict each other."""
     try:
         return RunForm.from_params(context["params"])
     except UserError as error:
@@ -25,7 +28,7 @@ def form_of(context: Any) -> RunForm:
 
 
 def is_dry_run(context: Any) -> bool:
-    """Whether nothing may be written; the rest of the form is preflight's to judge."""
+    """Return whether the run is a dry run; only preflight validates the rest of its form."""
     return bool(context["params"].get("dry_run"))
 
 
@@ -40,9 +43,10 @@ def skip_reasons(
     sources: Mapping[str, frozenset[str]],
     nodes: Mapping[str, frozenset[str]],
 ) -> dict[str, str | None]:
-    """Why this run does not build or test something, by its name; None if it does.
+    """Return by name why this run does not build or test something, None if it does.
 
-    `sources` are those that it needs, `nodes` those that it builds or tests.
+    `sources` maps each name to the sources that it needs, `nodes` to the nodes that it builds or
+    tests.
     """
     selected, stale = selected_nodes(context), stale_sources(context)
     return {
@@ -52,20 +56,20 @@ def skip_reasons(
 
 
 def selected_nodes(context: Any) -> frozenset[str] | None:
-    """The ids of the selected nodes, as the run's preflight found them; None for all."""
-    selected = result_of(context, PREFLIGHT, "selected")
+    """Return the ids of the nodes that preflight found to be selected; None if all are."""
+    selected = result_of(context, PREFLIGHT, SelectedNodes).selected
     return None if selected is None else frozenset(selected)
 
 
 def stale_sources(context: Any) -> frozenset[str]:
-    """The ids of the stale sources, as the run's freshness task found them."""
-    return frozenset(result_of(context, FRESHNESS, "stale"))
+    """Return the ids of the sources that the freshness task found to be stale."""
+    return frozenset(result_of(context, FRESHNESS, StaleSources).stale)
 
 
-def result_of(context: Any, task_id: str, key: str) -> Any:
-    """A part of what a task of the run has found; AirflowFailException if that is not known."""
-    result = context["ti"].xcom_pull(task_ids=task_id)
-    if not isinstance(result, Mapping) or key not in result:
+def result_of(context: Any, task_id: str, kind: type[Result]) -> Result:
+    """Return the result of a task of this run; raises AirflowFailException if it has none."""
+    try:
+        return from_plain(context["ti"].xcom_pull(task_ids=task_id), kind)
+    except ValueError:
         message = f"The run has no result of {task_id}: clear that task with its downstream."
-        raise AirflowFailException(message)
-    return result[key]
+        raise AirflowFailException(message) from None

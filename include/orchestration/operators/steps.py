@@ -25,9 +25,10 @@ from include.settings import ROOT, Settings
 class DbtEnvironmentOperator(BaseOperator):
     """Runs `python -m <module> <arguments>` in dbt's environment.
 
-    The last line of its output that is a JSON object becomes the task's XCom. If it fails, the
-    last line of its error output is the error: it names a fault and its remedy. `form` gives
-    the arguments that the run's form adds; a dry run skips all but a step that `runs_dry`.
+    The task's result is the last line of its output that is a JSON object: a message of
+    `include.messages`. If the program fails, the task's error is the last line of its error output,
+    which names the cause and the remedy. `form` returns the arguments that come from the run's
+    form. A dry run skips every such task, unless `runs_dry` is set.
     """
 
     template_fields: Sequence[str] = ("command",)
@@ -49,7 +50,7 @@ class DbtEnvironmentOperator(BaseOperator):
         self.process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Any) -> Any:
-        """Run the command; raises AirflowException with the command's last words."""
+        """Run the command; raises AirflowException with its last line if it fails."""
         if not self.runs_dry:
             skip_dry_run(context)
         arguments = self.form(form_of(context)) if self.form else []
@@ -63,19 +64,50 @@ class DbtEnvironmentOperator(BaseOperator):
         return next((json.loads(line) for line in reversed(printed) if line[0] == "{"), None)
 
     def lines(self, *arguments: str, request: str | None = None) -> Iterator[str]:
-        """Run the command and yield the lines that it prints; log those that it complains with.
+        """Run the command, yield the lines of its output, and log those of its error output.
 
-        It gets the request on its standard input, which stays open as long as we live. Raises
-        AirflowException with its last words if it fails.
+        A `request` is written to its standard input, which stays open until this process ends.
+        Raises AirflowException with the last line of its error output if it fails; if that is
+        empty, with the last line of its output.
         """
+        self.process = process = self._start_process(arguments, takes_request=request is not None)
+        if process.stdin:
+            process.stdin.write(f"{request}\n")
+            process.stdin.flush()
+        errors: list[str] = []
+
+        def read_errors(output: Iterable[str]) -> None:
+            for line in output:
+                self.log.info("%s", line.rstrip("\n"))
+                if text := line.strip():
+                    errors.append(text)
+
+        # Both outputs are read at the same time and apart from each other, so that no warning on
+        # stderr hides the result, and no line on stdout the error.
+        reader = Thread(target=read_errors, args=(process.stderr or (),), daemon=True)
+        reader.start()
+        last = ""
+        for line in process.stdout or ():
+            # A process that was sent a request streams its results, so its last output line is not
+            # an error message.
+            last = "" if request else line.strip() or last
+            yield line.rstrip("\n")
+        reader.join()
+        if code := process.wait():
+            ended = f"{' '.join([*self.command, *arguments])} ended with exit code {code}."
+            raise AirflowException([ended, *filter(None, [last]), *errors][-1])
+
+    def _start_process(
+        self, arguments: Sequence[str], *, takes_request: bool
+    ) -> subprocess.Popen[str]:
+        """Start the command; raises AirflowFailException if dbt's environment is missing."""
         python = Path(self.settings.dbt_executable).with_name("python")
         if not python.exists():
-            message = (
+            raise AirflowFailException(
                 f"the environment of dbt is not installed ({python} is missing): "
                 f"{install_dbt(self.settings.dbt_executable)}."
             )
-            raise AirflowFailException(message)
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             [str(python), "-m", *self.command, *arguments],
             cwd=ROOT,
             env={
@@ -84,47 +116,25 @@ class DbtEnvironmentOperator(BaseOperator):
                 **warehouse.login(self.settings),
                 "PYTHONUNBUFFERED": "1",
             },
-            stdin=subprocess.DEVNULL if request is None else subprocess.PIPE,
+            stdin=subprocess.PIPE if takes_request else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="backslashreplace",
             start_new_session=True,
         )
-        if self.process.stdin:
-            self.process.stdin.write(f"{request}\n")
-            self.process.stdin.flush()
-        complained: list[str] = []
-
-        def listen(output: Iterable[str]) -> None:
-            for line in output:
-                self.log.info("%s", line.rstrip("\n"))
-                if text := line.strip():
-                    complained.append(text)
-
-        # A warning on stderr must not hide the result, nor the result an error.
-        listener = Thread(target=listen, args=(self.process.stderr or (),), daemon=True)
-        listener.start()
-        said = f"{' '.join([*self.command, *arguments])} ended with exit code"
-        last = ""
-        for line in self.process.stdout or ():
-            # Who talks with us all the time has no last words.
-            last = "" if request else line.strip() or last
-            yield line.rstrip("\n")
-        listener.join()
-        if code := self.process.wait():
-            raise AirflowException([f"{said} {code}.", *filter(None, [last]), *complained][-1])
 
     def on_kill(self) -> None:
-        """Stop the command with everything it started."""
+        """Stop the command and every process that it started."""
         if self.process and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
 
 
 class RecordOperator(DbtEnvironmentOperator):
-    """Records the run's days as built, if every node is: then no later run builds them again.
+    """Records the run's days as built, if every node is built; no later run builds them again.
 
-    The trigger rule sees only the last nodes, one of which may be green below a skipped one.
+    It checks all nodes itself, because its trigger rule covers only the last nodes of the graph,
+    and such a node can succeed although a node upstream of it was skipped.
     """
 
     def __init__(self, *, nodes: Iterable[str], **kwargs: Any) -> None:
@@ -132,7 +142,7 @@ class RecordOperator(DbtEnvironmentOperator):
         self.nodes = sorted(nodes)
 
     def execute(self, context: Any) -> Any:
-        """Record; raises AirflowSkipException with the nodes that are not built."""
+        """Record the days; raises AirflowSkipException with the nodes that are not built."""
         skip_dry_run(context)
         ti = context["ti"]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=self.nodes).get(

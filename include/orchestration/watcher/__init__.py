@@ -1,22 +1,15 @@
-"""One dbt process builds all nodes of a run; each node's own task follows what dbt says of it.
+"""Execution mode `watcher`: one dbt process builds all nodes, and each node task follows it.
 
 | file | runs in | does |
 |---|---|---|
-| `build.py` | dbt's environment | runs `dbt build`, prints one line of news per node as it ends |
-| `producer.py` | a worker | starts `build.py`, publishes its news as XComs |
+| `include/build/run_dbt.py` | dbt's environment | runs `dbt build`, prints a line per ended node |
+| `producer.py` | a worker | starts `run_dbt.py`, publishes the node results as XComs |
 | `plugins/game_analytics_triggers.py` | the triggerer | waits; ends the task of a good node |
-| `nodes.py` | a worker, for nodes that failed | tells what failed, or builds the node alone |
+| `nodes.py` | a worker, for nodes that failed | raises what failed, or builds the node alone |
 
-**The channel** between the producer and the nodes is Airflow's XComs, which every component can
-reach, wherever it runs. A producer elsewhere (a container) needs to publish these two, no more:
+The producer and the node tasks communicate through Airflow's XComs, which every component can
+reach on any host. A producer that runs dbt elsewhere, in a container, publishes the same two XComs:
 
-- of the producer's task, `nodes`: `{"try", "clears", "done", "nodes": {task id: [status, time]}}`,
-  what it has said so far: its own try, how often the run's tasks had been cleared when it began,
-  whether dbt has ended, and how each node did, with the time at which that was known;
-- of a node's task, `dbt`: that node's news, see `build.News`.
+- `nodes` of the producer's task: a `Progress` of `include.messages`, with the status of each node;
+- `dbt` of a node's task: the `NodeResult` of that node.
 """
-
-NEWS_LINE = "dbt-news "
-"""What a line of `build.py` begins with that holds news, in dbt's environment and Airflow's."""
-CROSS_MODEL_TESTS = "cross_model_tests"
-"""What all tests that span nodes are called together, in the news and as a task."""

@@ -1,4 +1,4 @@
-"""A node's task: it waits in the triggerer, and a worker runs only if something is wrong."""
+"""The task of a node: it waits in the triggerer, and needs a worker only if something is wrong."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
-from game_analytics_triggers import NEWS, NOT_BUILT
 
+from include.messages import (
+    FAILED,
+    NOT_BUILT,
+    XCOM_NODE_RESULT,
+    NodeEvent,
+    NodeResult,
+    from_plain,
+)
 from include.orchestration.operators.nodes import CrossModelTestsOperator, DbtNodeOperator
 
 PRODUCER = "dbt_build"
-"""The task of the `DbtBuildOperator`."""
+"""The task id of the producer, a `DbtBuildOperator`."""
 
 
 class WatchedOperator:
-    """What a task does that waits for the producer's news instead of running dbt.
+    """Makes a task wait for the producer's node result instead of running dbt.
 
-    To be mixed into an operator that runs dbt for this node alone: that is what a worker does if
-    the producer has ended without it, and on every retry.
+    A mixin for an operator that runs dbt for this node alone. A worker does that if the producer
+    has ended without building the node, and on every retry.
     """
 
     start_from_trigger = True
@@ -30,20 +37,21 @@ class WatchedOperator:
     )
 
     def resume(self, context: Any, event: Mapping[str, Any]) -> None:
-        """Tell of what the producer has found, or run dbt for this node alone."""
-        status = event["status"]
+        """Raise what the producer has found, or run dbt for this node alone."""
+        status = from_plain(event, NodeEvent).status
         if status is None:
             self.execute(context)  # type: ignore[attr-defined]
         elif status.startswith(NOT_BUILT):
             raise AirflowSkipException(status)
-        elif status in {"fail", "error"}:
-            news = context["ti"].xcom_pull(task_ids=context["ti"].task_id, key=NEWS)
-            self.raise_for_news(news, context)  # type: ignore[attr-defined]
+        elif status in FAILED:
+            stored = context["ti"].xcom_pull(task_ids=context["ti"].task_id, key=XCOM_NODE_RESULT)
+            problems = from_plain(stored, NodeResult).problems
+            self.raise_for_problems(problems, context)  # type: ignore[attr-defined]
 
 
 class WatchedNodeOperator(WatchedOperator, DbtNodeOperator):  # type: ignore[misc]
-    """One node with its tests."""
+    """Builds one node with its tests, in mode `watcher`."""
 
 
 class WatchedTestsOperator(WatchedOperator, CrossModelTestsOperator):  # type: ignore[misc]
-    """The tests that span nodes."""
+    """Runs the cross-model tests, in mode `watcher`."""

@@ -1,8 +1,7 @@
-"""The task that runs dbt once for all nodes, and publishes what it says of each as it ends."""
+"""The producer: the task that runs dbt once for all nodes and publishes each node's result."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -15,33 +14,50 @@ from typing import Any
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.xcom import XCom
-from game_analytics_triggers import NEWS, NODES, NOT_BUILT
 
 from include.manifest import Manifest
+from include.messages import (
+    GOOD,
+    NOT_BUILT,
+    RESULT_LINE,
+    XCOM_NODE_RESULT,
+    XCOM_PROGRESS,
+    BuildRequest,
+    NodeProgress,
+    NodeResult,
+    Progress,
+    from_json,
+    from_plain,
+    to_json,
+    to_plain,
+)
 from include.orchestration.operators.artifacts import artifacts_of
-from include.orchestration.operators.done import GOOD, MARTS
+from include.orchestration.operators.done import MARTS
 from include.orchestration.operators.selection import form_of, skip_reasons
 from include.orchestration.operators.steps import DbtEnvironmentOperator
-from include.orchestration.watcher import NEWS_LINE
 from include.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 BUSY = frozenset({"running", "queued", "restarting"})
+"""The states of a node task that builds its node on a worker, or will at once."""
 SUPERVISOR_SECONDS = 5
-"""How often a silent build looks whether it is still wanted."""
+"""How often the task checks its supervisor while dbt prints nothing."""
+
+Output = SimpleQueue[str | BaseException | None]
+"""dbt's lines in their order. The last item is None if dbt finished, else what was raised."""
 
 
 class DbtBuildOperator(DbtEnvironmentOperator):
     """Runs `include.build.run_dbt` for all nodes of the run that are not built yet.
 
-    It is green if dbt came to its end: what failed is told by the task of the node. A second try
-    goes on where the first has ended, as `dbt retry` does.
+    The task succeeds if dbt finished, even if nodes failed: the task of each node reports its
+    failure. A second try builds what the first one has not built, as `dbt retry` does.
     """
 
     template_fields: Sequence[str] = ()
     publishes = False
-    """Whether dbt's artifacts are published where it ran."""
+    """Whether dbt's artifacts are published by the process that ran it."""
 
     def __init__(
         self,
@@ -59,8 +75,35 @@ class DbtBuildOperator(DbtEnvironmentOperator):
 
     def execute(self, context: Any) -> dict[str, int]:
         """Build and publish; returns the number of nodes by status."""
-        built = self.manifest.built
         channel = Channel(context)
+        wanted = self._wanted(context, channel)
+        channel.flush()
+        request = self._request(context, wanted)
+        try:
+            for result in self._follow(to_json(request), channel) if wanted else ():
+                channel.publish(self._task_id(result.unique_id), result)
+        finally:
+            # A task that is marked by hand ends before its dbt does. Then no other may build yet.
+            channel.done = self.has_ended()
+            channel.flush()
+        for task_id in channel.ended_in_triggerer():
+            if asset := self.assets.get(task_id):
+                context["outlet_events"][MARTS].add(asset)
+        counts = Counter(node.status.split(":")[0] for node in channel.nodes.values())
+        self.log.info("%s", ", ".join(f"{count} {status}" for status, count in counts.items()))
+        return dict(counts)
+
+    def has_ended(self) -> bool:
+        """Return whether no dbt of this task builds any more."""
+        return self.process is None or self.process.poll() is not None
+
+    def on_lost_supervisor(self) -> None:
+        """Stop dbt, because the task's supervisor is gone and its worker may be gone too."""
+        self.on_kill()
+
+    def _wanted(self, context: Any, channel: Channel) -> frozenset[str]:
+        """Return the ids of the nodes that this try builds; add all others to the progress."""
+        built = self.manifest.built
         reasons = skip_reasons(
             context,
             {node: self.manifest.sources(node) for node in built},
@@ -69,67 +112,49 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         for node, reason in reasons.items():
             if reason:
                 channel.add(self.manifest.name(node), NOT_BUILT + reason)
-        wanted = self._unbuilt(channel, {node for node in built if reasons[node] is None})
-        channel.flush()
-        request = {
-            "artifacts": str(artifacts_of(context)),
-            "run_id": context["run_id"],
-            "select": None
-            if wanted == built
-            else [self.manifest.selector(node) for node in sorted(wanted)],
-            "tests": self._tests(context),
-            "full_refresh": form_of(context).full_refresh,
-            "catalog": wanted == built and self.publishes,
-        }
-        try:
-            for news in self._follow(json.dumps(request), channel) if wanted else ():
-                channel.tell(self._task_id(news["unique_id"]), news)
-        finally:
-            # Marked by hand, the task ends before dbt does: then nobody may build yet.
-            channel.done = self.has_ended()
-            channel.flush()
-        for task_id in channel.good():
-            if asset := self.assets.get(task_id):
-                context["outlet_events"][MARTS].add(asset)
-        counts = Counter(status.split(":")[0] for status, _ in channel.nodes.values())
-        self.log.info("%s", ", ".join(f"{count} {status}" for status, count in counts.items()))
-        return dict(counts)
+        return self._unbuilt(channel, {node for node in built if reasons[node] is None})
 
-    def has_ended(self) -> bool:
-        """Whether no dbt of this task builds any more."""
-        return self.process is None or self.process.poll() is not None
+    def _request(self, context: Any, wanted: frozenset[str]) -> BuildRequest:
+        is_all = wanted == self.manifest.built
+        return BuildRequest(
+            artifacts=str(artifacts_of(context)),
+            run_id=context["run_id"],
+            select=None if is_all else tuple(map(self.manifest.selector, sorted(wanted))),
+            tests=self._tests(context),
+            full_refresh=form_of(context).full_refresh,
+            catalog=is_all and self.publishes,
+        )
 
-    def let_go(self) -> None:
-        """What becomes of dbt when the task's supervisor is gone, and its worker perhaps too."""
-        self.on_kill()
-
-    def _tests(self, context: Any) -> list[str]:
-        """The names of the tests that span nodes, all of which this run builds."""
+    def _tests(self, context: Any) -> tuple[str, ...]:
+        """Return the names of the cross-model tests all of whose nodes this run builds."""
         tests = self.manifest.tests_across()
         reasons = skip_reasons(
             context,
             {test: self.manifest.sources(test) for test in tests},
             {test: self.manifest.parents(test) & self.manifest.built for test in tests},
         )
-        return [self.manifest.name(test) for test in tests if reasons[test] is None]
+        return tuple(self.manifest.name(test) for test in tests if reasons[test] is None)
 
     def _task_id(self, unique_id: str) -> str:
         known = unique_id in self.manifest.nodes
         return self.manifest.name(unique_id) if known else unique_id
 
-    def _unbuilt(self, channel: Channel, nodes: set[str]) -> set[str]:
-        """The nodes that are to be built: on a first try all, later those that are not yet.
+    def _unbuilt(self, channel: Channel, nodes: set[str]) -> frozenset[str]:
+        """Return the nodes that this try builds: all on a first try, later those not built yet.
 
-        A green task stays, a red one has its own way. What an earlier try has built, and whose
-        task has yet to hear of it, is told again, unless somebody has cleared tasks meanwhile.
-        Raises AirflowFailException if nodes are just building themselves.
+        A node task that succeeded stays as it is, and one that failed is retried or cleared by
+        itself. A node that an earlier try has built, and whose task still waits, is published
+        again, unless somebody has cleared tasks since then. Raises AirflowFailException if nodes
+        are being built by their own tasks.
         """
         if channel.ti.try_number == 1:
-            return nodes
+            return frozenset(nodes)
         states = channel.states(self.manifest.name(node) for node in nodes)
         if busy := sorted(name for name, state in states.items() if state in BUSY):
-            message = f"{', '.join(busy)} run dbt for themselves: clear this task when they ended."
-            raise AirflowFailException(message)
+            raise AirflowFailException(
+                f"{', '.join(busy)} run dbt in their own tasks: clear this task when they have "
+                "ended."
+            )
         unbuilt = set()
         for node in nodes:
             name = self.manifest.name(node)
@@ -138,120 +163,127 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             if not channel.keep(name):
                 unbuilt.add(node)
         self.log.info("Still to build: %s of %s nodes.", len(unbuilt), len(nodes))
-        return unbuilt
+        return frozenset(unbuilt)
 
-    def _follow(self, request: str, channel: Channel) -> Iterator[dict[str, Any]]:
-        """The news of dbt as they come; publishes what has come whenever nothing more waits."""
-        said: SimpleQueue[str | BaseException | None] = SimpleQueue()
+    def _follow(self, request: str, channel: Channel) -> Iterator[NodeResult]:
+        """Yield dbt's node results; flushes the channel whenever no line of dbt waits."""
+        output: Output = SimpleQueue()
 
         def read() -> None:
             try:
                 for line in self.lines(request=request):
-                    said.put(line)
-                said.put(None)
+                    output.put(line)
+                output.put(None)
             except BaseException as error:  # noqa: BLE001
-                said.put(error)
+                output.put(error)
 
-        # Publishing takes longer than dbt needs to tell, and dbt must not wait for it.
+        # A thread of its own, because publishing is slower than dbt's output, and dbt must not
+        # wait until somebody reads its lines.
         Thread(target=read, daemon=True).start()
         supervisor = os.getppid()
         while True:
             try:
-                line = said.get_nowait()
+                line = output.get_nowait()
             except Empty:
                 channel.flush()
-                line = self._next(said, supervisor)
+                line = self._next_line(output, supervisor)
             if line is None:
                 return
             if isinstance(line, BaseException):
                 raise line
-            if line.startswith(NEWS_LINE):
-                yield json.loads(line.removeprefix(NEWS_LINE))
+            if line.startswith(RESULT_LINE):
+                yield from_json(line.removeprefix(RESULT_LINE), NodeResult)
             else:
                 self.log.info("%s", line)
 
-    def _next(
-        self, said: SimpleQueue[str | BaseException | None], supervisor: int
-    ) -> str | BaseException | None:
-        """What dbt says next; raises if the process that supervises this one is gone.
+    def _next_line(self, output: Output, supervisor: int) -> str | BaseException | None:
+        """Wait for the next item; raises AirflowException if the task's supervisor is gone.
 
-        Airflow gives the task to another then, and two builds must never write at once.
+        Airflow then starts the task again elsewhere, and two builds must never run at once.
         """
         while True:
             try:
-                return said.get(timeout=SUPERVISOR_SECONDS)
+                return output.get(timeout=SUPERVISOR_SECONDS)
             except Empty:
                 if os.getppid() != supervisor:
-                    self.let_go()
+                    self.on_lost_supervisor()
                     raise AirflowException("The supervisor of this task is gone.") from None
 
 
 class Channel:
-    """The producer's end of the channel, see this package's docstring."""
+    """Publishes the producer's messages; the docstring of this package describes them."""
 
     def __init__(self, context: Any) -> None:
         self.ti = context["ti"]
         self.done = False
         self.clears: int = context["dag_run"].clear_number
-        self.nodes: dict[str, list[Any]] = {}
-        self.flushed: Mapping[str, Any] = {}
-        # XComs of a task go when its next try begins, its state stays.
+        self.nodes: dict[str, NodeProgress] = {}
+        self.flushed: Progress | None = None
+        # Airflow deletes the XComs of a task when its next try begins, but keeps its task state.
         self.store = context["task_state_store"]
-        self.before: Mapping[str, Any] = self.store.get(NODES) or {}
+        stored = self.store.get(XCOM_PROGRESS)
+        self.before = from_plain(stored, Progress) if stored else None
 
     def add(self, task_id: str, status: str) -> None:
-        """Say how a node ended, with the next `flush`."""
-        self.nodes[task_id] = [status, round(time.time(), 3)]
+        """Note the status of a node, for the next `flush`."""
+        self.nodes[task_id] = NodeProgress(status, round(time.time(), 3))
 
-    def tell(self, task_id: str, news: Mapping[str, Any]) -> None:
-        """Publish the news of a node, and its status with the next `flush`."""
+    def publish(self, task_id: str, result: NodeResult) -> None:
+        """Publish the result of a node, and note its status for the next `flush`."""
+        own = {"dag_id": self.ti.dag_id, "run_id": self.ti.run_id, "task_id": task_id}
         try:
-            XCom.set(NEWS, news, dag_id=self.ti.dag_id, run_id=self.ti.run_id, task_id=task_id)
+            XCom.set(XCOM_NODE_RESULT, to_plain(result), **own)
         except Exception:
-            # A node that a deploy has added or removed meanwhile has no task in this run.
-            logger.exception("The run has no task %s: its news are lost.", task_id)
+            # A deploy during the run may have added or removed the node.
+            logger.exception("The run has no task %s: its node result is lost.", task_id)
             return
-        self.add(task_id, news["status"])
+        self.add(task_id, result.status)
 
     def keep(self, task_id: str) -> bool:
-        """Tell what an earlier try has told of a good node; False if there is nothing to keep."""
-        status, at = self.before.get("nodes", {}).get(task_id, (None, 0))
-        if status not in GOOD or self.before.get("clears") != self.clears:
+        """Note again what an earlier try published of a good node; False if there is none."""
+        node = self._nodes_before().get(task_id)
+        if node is None or node.status not in GOOD or self._was_cleared():
             return False
-        self.nodes[task_id] = [status, at]
+        self.nodes[task_id] = node
         return True
 
     def flush(self) -> None:
         """Publish the status of all nodes, if something has changed."""
-        said = {
-            "try": self.ti.try_number,
-            "clears": self.clears,
-            "done": self.done,
-            "nodes": dict(self.nodes),
-        }
-        if said != self.flushed:
-            self.ti.xcom_push(NODES, said)
-            # What is good already and not told again must not be forgotten.
-            kept = self.before["nodes"] if self.before.get("clears") == self.clears else {}
-            self.store.set(NODES, {**said, "nodes": {**kept, **self.nodes}})
-            self.flushed = said
+        progress = Progress(self.ti.try_number, self.clears, self.done, dict(self.nodes))
+        if progress == self.flushed:
+            return
+        self.ti.xcom_push(XCOM_PROGRESS, to_plain(progress))
+        # A third try must still find the good nodes of the first, which the second did not
+        # publish again.
+        kept = {} if self._was_cleared() else self._nodes_before()
+        stored = Progress(self.ti.try_number, self.clears, self.done, {**kept, **self.nodes})
+        self.store.set(XCOM_PROGRESS, to_plain(stored))
+        self.flushed = progress
 
-    def good(self) -> list[str]:
-        """The nodes whose tasks end in the triggerer, where Airflow emits no asset event.
+    def ended_in_triggerer(self) -> list[str]:
+        """Return the node tasks that end in the triggerer, where Airflow emits no asset event.
 
-        In a run that was cleared, and after an error, they end on a worker.
+        In a run that was cleared, and after an error, a node task ends on a worker instead.
         """
         if self.clears:
             return []
-        before = self.before.get("nodes", {})
-        broke = {name for name, (status, _) in before.items() if status == "error"}
-        built = {name for name, (status, _) in {**before, **self.nodes}.items() if status in GOOD}
-        return sorted(built - broke)
+        before = self._nodes_before()
+        broken = {name for name, node in before.items() if node.status == "error"}
+        good = {name for name, node in {**before, **self.nodes}.items() if node.status in GOOD}
+        return sorted(good - broken)
 
     def states(self, task_ids: Iterable[str]) -> Mapping[str, str | None]:
-        """The state of tasks of this run, by task id."""
+        """Return the states of tasks of this run, by task id."""
         found = self.ti.get_task_states(
             dag_id=self.ti.dag_id, run_ids=[self.ti.run_id], task_ids=list(task_ids)
         )
         states: Mapping[str, str | None] = found.get(self.ti.run_id, {})
         return states
+
+    def _nodes_before(self) -> Mapping[str, NodeProgress]:
+        """Return the nodes that earlier tries have published."""
+        return self.before.nodes if self.before else {}
+
+    def _was_cleared(self) -> bool:
+        """Return whether somebody has cleared tasks of the run since the last try."""
+        return self.before is None or self.before.clears != self.clears

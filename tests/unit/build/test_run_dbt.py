@@ -1,8 +1,7 @@
-"""The one dbt process: what it tells of each node, and when (a real dbt, the small project)."""
+"""The dbt process and its node results, with a real dbt on the small project."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -20,12 +19,12 @@ from dbt.cli.main import dbtRunnerResult
 from dbt_common.exceptions import DbtDatabaseError
 
 from include.build.failing_rows import LIMIT, shown_rows
-from include.build.run_dbt import BuildError, Newsroom
+from include.build.node_results import BuildError, NodeResultCollector
 from include.manifest import Manifest
+from include.messages import RESULT_LINE, BuildRequest, NodeResult, from_json, to_json
 from include.settings import ROOT
 
 SMALL = ROOT / "tests" / "pipeline" / "small_project"
-PREFIX = "dbt-news "
 
 
 class Build:
@@ -74,18 +73,23 @@ class Build:
             text=True,
         )
 
-    def ask(self, **request: Any) -> tuple[int, dict[str, dict[str, Any]]]:
-        """Build; the exit code, and the news by the name of the node."""
+    def start_build(self, **request: Any) -> subprocess.Popen[str]:
+        """Start the dbt process and send it a request."""
         process = self.start("include.build.run_dbt")
         assert process.stdin
-        assert process.stdout
-        process.stdin.write(json.dumps({"artifacts": str(self.root / "art"), **request}) + "\n")
+        process.stdin.write(to_json(BuildRequest(str(self.root / "art"), **request)) + "\n")
         process.stdin.flush()
-        lines = list(process.stdout)
-        news = [json.loads(line.removeprefix(PREFIX)) for line in lines if PREFIX in line]
-        assert all(line.startswith(PREFIX) for line in lines if PREFIX in line)
-        named = {entry["unique_id"].split(".")[-1]: entry for entry in news}
-        assert len(named) == len(news)
+        return process
+
+    def build(self, **request: Any) -> tuple[int, dict[str, NodeResult]]:
+        """Build; returns the exit code, and the node results by the name of the node."""
+        process = self.start_build(**request)
+        assert process.stdout
+        lines = [line for line in process.stdout if RESULT_LINE in line]
+        assert all(line.startswith(RESULT_LINE) for line in lines)
+        results = [from_json(line.removeprefix(RESULT_LINE), NodeResult) for line in lines]
+        named = {result.unique_id.split(".")[-1]: result for result in results}
+        assert len(named) == len(results)
         return process.wait(), named
 
 
@@ -94,10 +98,10 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
     yield Build(tmp_path_factory.mktemp("build"))
 
 
-def test_every_node_is_told_once_with_its_tests(build: Build) -> None:
-    code, news = build.ask(tests=["assert_no_event_is_lost"])
+def test_every_node_has_one_result_with_its_tests(build: Build) -> None:
+    code, results = build.build(tests=("assert_no_event_is_lost",))
     assert code == 0
-    assert {name: entry["status"] for name, entry in news.items()} == {
+    assert {name: result.status for name, result in results.items()} == {
         **dict.fromkeys(
             ("event_types", "stg_events", "stg_bets", "int_events", "events_history"), "success"
         ),
@@ -105,75 +109,73 @@ def test_every_node_is_told_once_with_its_tests(build: Build) -> None:
         "dim_days": "warn",
         "cross_model_tests": "success",
     }
-    lines = "\n".join(news["stg_events"]["lines"])
+    lines = "\n".join(results["stg_events"].lines)
     assert "START sql table model marts.stg_events" in lines
     assert "PASS unique_stg_events_event_id" in lines
     assert "PASS not_null_stg_events_event_id" in lines
-    assert news["stg_events"]["results"] == []
-    # What passed says nothing of itself but this; small, for it goes into Airflow's database.
-    assert all(len(json.dumps(entry)) < 2_000 for entry in news.values())
-    (warned,) = news["dim_days"]["results"]
-    assert warned["status"] == "warn"
-    assert warned["message"] == "Got 1 result, configured to warn if != 0"
-    assert not {"rows", "sql"} & set(warned)
+    assert results["stg_events"].problems == ()
+    # The result of a good node is small, because it is stored in Airflow's database.
+    assert all(len(to_json(result)) < 2_000 for result in results.values())
+    (warning,) = results["dim_days"].problems
+    assert warning.status == "warn"
+    assert warning.message == "Got 1 result, configured to warn if != 0"
+    assert (warning.sql, warning.rows) == ("", ())
 
 
-def test_a_full_refresh_has_its_tests_too(build: Build) -> None:
-    code, news = build.ask(tests=["assert_no_event_is_lost"], full_refresh=True)
+def test_a_full_refresh_runs_its_tests_too(build: Build) -> None:
+    code, results = build.build(tests=("assert_no_event_is_lost",), full_refresh=True)
     assert code == 0
-    assert news["cross_model_tests"]["status"] == news["int_events"]["status"] == "success"
+    assert results["cross_model_tests"].status == results["int_events"].status == "success"
 
 
-def test_a_failed_test_tells_its_rows_and_what_hangs_on_it_is_skipped(build: Build) -> None:
+def test_a_failed_test_has_its_rows_and_its_downstream_is_skipped(build: Build) -> None:
     build.load("(1, 'login'), (1, 'logout')")
-    code, news = build.ask(tests=["assert_no_event_is_lost"])
+    code, results = build.build(tests=("assert_no_event_is_lost",))
     build.load("(1, 'login'), (2, 'logout')")
-    # dbt came to its end; what it found is not the fault of its process.
+    # dbt finished: a failed test is no failure of its process.
     assert code == 0
-    failed = news["stg_events"]
-    assert failed["status"] == "fail"
-    (result,) = failed["results"]
-    assert result["unique_id"].split(".")[2] == "unique_stg_events_event_id"
-    assert result["rows"] == [{"unique_field": "1", "n_records": "2"}]
-    assert "group by" in result["sql"]
-    assert news["int_events"]["status"] == news["events_history"]["status"] == "skipped"
-    assert news["stg_bets"]["status"] == "success"
-    # Tests across nodes that are not all built would tell nothing.
-    assert "cross_model_tests" not in news
+    failed = results["stg_events"]
+    assert failed.status == "fail"
+    (problem,) = failed.problems
+    assert problem.unique_id.split(".")[2] == "unique_stg_events_event_id"
+    assert problem.rows == ({"unique_field": "1", "n_records": "2"},)
+    assert "group by" in problem.sql
+    assert results["int_events"].status == results["events_history"].status == "skipped"
+    assert results["stg_bets"].status == "success"
+    # Cross-model tests do not run if not all nodes are built.
+    assert "cross_model_tests" not in results
 
 
 def test_a_node_below_an_ephemeral_one_is_skipped_not_broken(build: Build) -> None:
     broken = build.root / "lake" / "broken"
     broken.mkdir()
     (broken / "stg_bets").touch()
-    code, news = build.ask()
+    code, results = build.build()
     shutil.rmtree(broken)
     assert code == 0
-    assert news["stg_bets"]["status"] == "error"
-    (result,) = news["stg_bets"]["results"][:1]
-    assert "stg_bets is broken on purpose" in result["message"]
-    # dbt calls it an error.
-    assert news["fct_bets"]["status"] == "skipped"
+    assert results["stg_bets"].status == "error"
+    problem = results["stg_bets"].problems[0]
+    assert "stg_bets is broken on purpose" in (problem.message or "")
+    # dbt's own status of it is `error`.
+    assert results["fct_bets"].status == "skipped"
 
 
 def test_a_selection_builds_no_more_than_that(build: Build) -> None:
-    code, news = build.ask(select=["fqn:game_analytics.intermediate.int_events"])
-    assert (code, set(news)) == (0, {"int_events"})
+    code, results = build.build(select=("fqn:game_analytics.intermediate.int_events",))
+    assert (code, set(results)) == (0, {"int_events"})
 
 
-def test_dbt_ends_with_whoever_asked(build: Build) -> None:
+def test_dbt_ends_with_the_process_that_sent_the_request(build: Build) -> None:
     gates = build.root / "lake" / "gates"
     gates.mkdir()
     (gates / "stg_events").touch()
-    process = build.start("include.build.run_dbt")
+    process = build.start_build()
     assert process.stdin
     assert process.stdout
-    process.stdin.write(json.dumps({"artifacts": str(build.root / "art")}) + "\n")
-    process.stdin.flush()
     for line in process.stdout:
         if "START sql table model marts.stg_events" in line:
             break
-    # As when the task's process is killed: nobody writes, and nobody reads.
+    # Both pipes close, as they do when the task's process is killed.
     process.stdin.close()
     process.stdout.close()
     assert process.wait(timeout=60) == 130
@@ -184,29 +186,26 @@ def test_a_project_that_does_not_parse_is_an_error(build: Build) -> None:
     model = build.root / "dbt" / "models" / "marts" / "fct_bets.sql"
     good = model.read_text()
     model.write_text("select * from {{ ref('nowhere') }}")
-    process = build.start("include.build.run_dbt")
-    assert process.stdin
+    process = build.start_build()
     assert process.stdout
     assert process.stderr
-    process.stdin.write(json.dumps({"artifacts": str(build.root / "art")}) + "\n")
-    process.stdin.flush()
-    said, error = process.stdout.read(), process.stderr.read()
+    output, error = process.stdout.read(), process.stderr.read()
     model.write_text(good)
     assert process.wait() == 1
     assert "error: dbt cannot parse the project" in error
     assert "nowhere" in error
-    assert PREFIX not in said
+    assert RESULT_LINE not in output
 
 
-def test_dbt_that_loses_its_login_says_in_one_line_what_to_do(tmp_path: Path) -> None:
-    newsroom = Newsroom(Manifest({"nodes": {}}), tmp_path, "redshift", print)
+def test_a_lost_login_is_an_error_of_one_line_with_its_remedy(tmp_path: Path) -> None:
+    collector = NodeResultCollector(Manifest({"nodes": {}}), tmp_path, "redshift", print)
     lost = DbtDatabaseError("{'S': 'FATAL',\n'M': 'password authentication failed for user'}")
-    said = r"^dbt ended before its end \(.*authentication failed.*\): the credentials .* anew\.$"
-    with pytest.raises(BuildError, match=said):
-        newsroom.close(dbtRunnerResult(success=False, exception=lost))
+    message = r"^dbt could not finish \(.*authentication failed.*\): the credentials .* anew\.$"
+    with pytest.raises(BuildError, match=message):
+        collector.finish(dbtRunnerResult(success=False, exception=lost))
 
 
-def test_rows_are_few_and_show_nobody() -> None:
+def test_rows_are_few_and_without_personal_data() -> None:
     test = {"test_metadata": {"kwargs": {"column_name": "player_id"}}}
     rows = [("p1", 3, "x" * 300, '{"email": "a@b"}', None)] * 20
     columns = ["unique_field", "n_records", "Note", "payload", "DEVICE_ID"]
@@ -219,6 +218,6 @@ def test_rows_are_few_and_show_nobody() -> None:
         "payload": "***",
         "device_id": None,
     }
-    # Of a column that is not personal, the value is what the engineer needs.
+    # The engineer needs the value of a column that is not personal.
     plain = shown_rows(["unique_field"], [("m1",)], {}, ["player_id"])
-    assert plain == [{"unique_field": "m1"}]
+    assert plain == ({"unique_field": "m1"},)

@@ -1,4 +1,4 @@
-"""The alerts: their shape, and that nothing that goes wrong with them goes further."""
+"""The alerts: their text, and that no error while sending one has other consequences."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from include.orchestration import alerts
+from include.orchestration.alerts import ExplainedProblem
 from include.settings import Settings
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:on-call"
@@ -31,7 +32,7 @@ ANSWER = b"""<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><
 
 
 class Sns:
-    """SNS's query interface on loopback, as far as publishing needs it."""
+    """The part of SNS's query interface that publishing needs, on loopback."""
 
     def __init__(self, status: int = 200) -> None:
         self.messages: list[dict[str, list[str]]] = []
@@ -46,7 +47,7 @@ class Sns:
                 self.wfile.write(ANSWER if status == 200 else b"")
 
             def log_message(self, *_: Any) -> None:
-                """Nothing on the terminal."""
+                """Print nothing on the terminal."""
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -82,15 +83,17 @@ def context(**task: Any) -> dict[str, Any]:
     }
 
 
-def test_a_failed_test_in_full(sns: Sns, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_alert_of_a_failed_test_is_complete(
+    sns: Sns, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     sql = tmp_path / "unique_bet.sql"
     sql.write_text("select 1")
-    problem = {
-        "what": "test unique_bet failed: Got 1 result",
-        "file": "dbt/models/fct_bets.yml",
-        "sql": str(sql),
-        "rows": [{"unique_field": "***", "n_records": "2"}],
-    }
+    problem = ExplainedProblem(
+        what="test unique_bet failed: Got 1 result",
+        file="dbt/models/fct_bets.yml",
+        sql=str(sql),
+        rows=({"unique_field": "***", "n_records": "2"},),
+    )
     with caplog.at_level(logging.ERROR):
         alerts.report_failure(TOPIC, context(problems=[problem]))
     (message,) = sns.messages
@@ -116,7 +119,7 @@ def test_a_failed_test_in_full(sns: Sns, tmp_path: Path, caplog: pytest.LogCaptu
     )
 
 
-def test_without_a_topic_it_is_logged_and_no_more(
+def test_without_a_topic_the_alert_is_only_logged(
     sns: Sns, caplog: pytest.LogCaptureFixture
 ) -> None:
     alerts.report_failure("", context())
@@ -125,8 +128,8 @@ def test_without_a_topic_it_is_logged_and_no_more(
     assert "second line" in caplog.messages[0]
 
 
-def test_a_task_that_no_worker_ended(caplog: pytest.LogCaptureFixture) -> None:
-    """Airflow's DAG processor calls with less in its hands."""
+def test_a_task_that_no_worker_ended_has_an_alert(caplog: pytest.LogCaptureFixture) -> None:
+    """Airflow's DAG processor calls without an exception and with an incomplete task instance."""
     bare = context()
     bare["exception"] = None
     bare["ti"] = SimpleNamespace(task_id="fct_bets")
@@ -140,20 +143,20 @@ def test_whatever_is_missing_is_a_dash(sns: Sns, caplog: pytest.LogCaptureFixtur
     assert "runbook:  the page of the DAG, Dag Docs, `-`" in caplog.messages[0]
     assert len(sns.messages) == 1
     caplog.clear()
-    problems = [{"sql": "gone.sql", "rows": None}, {"what": "model x broke: no"}]
+    problems = [ExplainedProblem(sql="gone.sql"), ExplainedProblem("model x broke: no")]
     alerts.report_failure(TOPIC, {"task": SimpleNamespace(problems=problems), "exception": None})
     assert caplog.messages[0].splitlines()[0].endswith("error=-")
     assert "model x broke: no" in caplog.messages[0]
     assert len(sns.messages) == 2
 
 
-def test_an_exception_without_words_is_told_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_without_a_text_is_named_by_its_type(caplog: pytest.LogCaptureFixture) -> None:
     alerts.report_failure("", context() | {"exception": TimeoutError()})
     assert caplog.messages[0].splitlines()[0].endswith("error=TimeoutError")
 
 
-def test_what_airflow_s_dag_processor_gives(caplog: pytest.LogCaptureFixture) -> None:
-    """The objects that `_execute_task_callbacks` of 3.3.1 makes: no exception, no context."""
+def test_the_context_of_airflows_dag_processor_is_enough(caplog: pytest.LogCaptureFixture) -> None:
+    """`_execute_task_callbacks` of Airflow 3.3.1 passes these objects, without an exception."""
     from airflow.sdk import DAG, BaseOperator
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
@@ -199,7 +202,7 @@ def test_the_sql_is_cut_first(sns: Sns, tmp_path: Path) -> None:
     for number in range(9):
         (tmp_path / f"{number}.sql").write_text("x" * 300_000)
         what = f"test {number} failed: {'long ' * 9000}"
-        problems.append({"what": what, "sql": str(tmp_path / f"{number}.sql")})
+        problems.append(ExplainedProblem(what, sql=str(tmp_path / f"{number}.sql")))
     alerts.report_failure(TOPIC, context(problems=problems))
     text = json.loads(sns.messages[0]["Message"][0])["default"]
     assert text.index("… cut here, the log has the rest") < text.index(LOG)
@@ -209,7 +212,7 @@ def test_the_sql_is_cut_first(sns: Sns, tmp_path: Path) -> None:
     assert len(json.dumps(text)) <= 256 * 1024
 
 
-def test_what_goes_wrong_with_sns_is_logged(
+def test_an_error_of_sns_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", Sns(403).url)
@@ -217,7 +220,7 @@ def test_what_goes_wrong_with_sns_is_logged(
     assert "could not be sent to " + TOPIC in caplog.text
     caplog.clear()
     with socket.socket() as nobody:
-        # Bound, but not listening: refused.
+        # A port that is bound but not listening refuses connections.
         nobody.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", address)
@@ -225,7 +228,7 @@ def test_what_goes_wrong_with_sns_is_logged(
     assert "could not be sent to " + TOPIC in caplog.text
 
 
-def test_an_sns_that_hangs_holds_a_worker_for_seconds(
+def test_an_sns_that_hangs_holds_a_worker_for_seconds_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert 2 * 2 * alerts.SNS_SECONDS <= 20
@@ -241,23 +244,23 @@ def test_an_sns_that_hangs_holds_a_worker_for_seconds(
 
 
 @pytest.mark.parametrize("crash", [ValueError, AirflowTaskTimeout, SystemExit])
-def test_a_crash_while_it_is_made_is_logged(
+def test_a_crash_while_an_alert_is_made_is_logged(
     crash: type[BaseException], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise crash
 
-    monkeypatch.setattr(alerts, "told", broken)
-    alerts.report_failure(TOPIC, context(problems=[{"what": "x"}]))
+    monkeypatch.setattr(alerts, "cut", broken)
+    alerts.report_failure(TOPIC, context(problems=[ExplainedProblem("x")]))
     assert "could not be made" in caplog.text
     assert crash.__name__ in caplog.text
 
 
-def test_a_late_run(sns: Sns, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_late_run_has_an_alert(sns: Sns, caplog: pytest.LogCaptureFixture) -> None:
     from airflow.api_fastapi.core_api.datamodels.dag_run import DAGRunResponse
 
     run = {"dag_id": "game_analytics", "dag_run_id": "r1", "state": "running"}
-    # What Airflow's `Deadline.handle_miss` gives a callback of the run.
+    # Airflow's `Deadline.handle_miss` passes the run to a callback in this form.
     assert run.keys() <= DAGRunResponse.model_fields.keys()
     given = {"dag_run": run, "deadline": {}}
     alerts.report_late_run(topic=TOPIC, minutes=90, context=given)
@@ -269,7 +272,7 @@ def test_a_late_run(sns: Sns, caplog: pytest.LogCaptureFixture) -> None:
 def test_a_run_that_has_ended_is_not_late(
     state: str, sns: Sns, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run that failed in time keeps its deadline; its alert was that of the task."""
+    """A run that failed in time keeps its deadline; the failed task has had an alert already."""
     run = {"dag_id": "game_analytics", "dag_run_id": "r1", "state": state}
     alerts.report_late_run(topic=TOPIC, minutes=90, context={"dag_run": run})
     assert "ALERT" not in caplog.text

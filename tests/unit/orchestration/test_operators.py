@@ -1,4 +1,4 @@
-"""The operators: which try is the last, what the error says, and what is skipped and why."""
+"""The operators: which errors are final, what an error says, and what is skipped and why."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from cosmos.hooks.subprocess import FullOutputSubprocessResult
 from cosmos.operators.local import DbtBuildLocalOperator
 
 from include.manifest import PROJECT, Manifest, shown
+from include.messages import SelectedNodes, StaleSources, to_plain
 from include.orchestration import connection as warehouse
 from include.orchestration import transform
+from include.orchestration.alerts import ExplainedProblem
 from include.orchestration.operators import artifacts
 from include.orchestration.operators.done import DoneOperator
-from include.orchestration.operators.nodes import DbtNodeOperator, ExplainedDbtOperator
+from include.orchestration.operators.explained import ExplainedDbtOperator
+from include.orchestration.operators.nodes import DbtNodeOperator
 from include.orchestration.operators.steps import DbtEnvironmentOperator, RecordOperator
 from include.run_form import RunForm
 from include.settings import Settings
@@ -29,7 +32,7 @@ MODEL, TEST = "model.game_analytics.a", "test.game_analytics.unique_a_id.0123456
 
 
 class Instance:
-    """A task instance as far as the operators use it."""
+    """The parts of a task instance that the operators use."""
 
     task_id = "a"
 
@@ -42,11 +45,14 @@ class Instance:
 
 def context(
     *stale: str,
-    selected: list[str] | None = None,
+    selected: tuple[str, ...] | None = None,
     results: Mapping[str, Any] | None = None,
     params: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    found = {"preflight": {"selected": selected}, "freshness": {"stale": list(stale)}}
+    found = {
+        "preflight": to_plain(SelectedNodes(selected)),
+        "freshness": to_plain(StaleSources(stale)),
+    }
     return {
         "run_id": "manual__2026-09-01T00:00:00+00:00/..",
         "ti": Instance({**found, **(results or {})}),
@@ -82,14 +88,13 @@ def test_a_failed_test_is_final_and_names_file_and_sql(tmp_path: Path) -> None:
         "test unique_a_id failed: Got 3 results\n"
         "  file: dbt/models/a.yml\n"
         f"  SQL:  {shown(tmp_path / 'unique_a_id.sql')}\n"
-        "What was tested is built and stays, unaudited."
+        "The tested table is built and stays, unaudited."
     )
-    problem = {
-        "what": "test unique_a_id failed: Got 3 results",
-        "file": "dbt/models/a.yml",
-        "sql": shown(tmp_path / "unique_a_id.sql"),
-        "rows": [],
-    }
+    problem = ExplainedProblem(
+        what="test unique_a_id failed: Got 3 results",
+        file="dbt/models/a.yml",
+        sql=shown(tmp_path / "unique_a_id.sql"),
+    )
     assert made.problems == [problem]
 
 
@@ -100,14 +105,14 @@ def test_an_error_is_retried(tmp_path: Path) -> None:
     assert not isinstance(error.value, AirflowFailException)
 
 
-def test_an_error_beside_a_failed_test_is_final_and_tells_both(tmp_path: Path) -> None:
+def test_an_error_beside_a_failed_test_is_final_and_names_both(tmp_path: Path) -> None:
     other = "test.game_analytics.not_null_a.1"
     made = operator(tmp_path, [result(TEST, "fail", "Got 1"), result(other, "error", "lost")])
     with pytest.raises(AirflowFailException, match=r"(?s)not_null_a broke: lost.*unique_a_id"):
         made.handle_exception_subprocess(ended(1))
 
 
-def test_dbt_that_died_without_results_is_retried_with_its_last_words(tmp_path: Path) -> None:
+def test_dbt_that_died_without_results_is_retried_with_its_last_lines(tmp_path: Path) -> None:
     with pytest.raises(AirflowException, match=r"exit code 2\.\nfirst\nlast") as error:
         operator(tmp_path, None).handle_exception_subprocess(ended(2))
     assert not isinstance(error.value, AirflowFailException)
@@ -119,7 +124,7 @@ def test_a_selection_of_nothing_is_an_error_and_success_is_not(tmp_path: Path) -
     operator(tmp_path, [result(MODEL, "success")]).handle_exception_subprocess(ended(0))
 
 
-def test_stale_sources_skip_what_needs_them(tmp_path: Path) -> None:
+def test_a_task_that_needs_a_stale_source_is_skipped(tmp_path: Path) -> None:
     made = operator(tmp_path, None)
     assert made.chosen(context("source.other")) == [MODEL]
     with pytest.raises(AirflowSkipException, match=r"stale source source\.x\."):
@@ -129,11 +134,11 @@ def test_stale_sources_skip_what_needs_them(tmp_path: Path) -> None:
     assert made.chosen(context("source.x")) == ["does_not"]
 
 
-def test_what_is_not_selected_is_skipped(tmp_path: Path) -> None:
+def test_a_node_that_is_not_selected_is_skipped(tmp_path: Path) -> None:
     made = operator(tmp_path, None)
-    assert made.chosen(context(selected=[MODEL])) == [MODEL]
+    assert made.chosen(context(selected=(MODEL,))) == [MODEL]
     with pytest.raises(AirflowSkipException, match=r"^Skipped: not selected\.$"):
-        made.chosen(context("source.x", selected=["model.game_analytics.b"]))
+        made.chosen(context("source.x", selected=("model.game_analytics.b",)))
 
 
 @pytest.mark.parametrize("task_id", ["freshness", "preflight"])
@@ -159,12 +164,12 @@ def test_done_is_not_green_when_a_needed_source_is_stale() -> None:
     with pytest.raises(AirflowFailException, match=r"stale source source\.x\."):
         done.execute(context("source.x"))
     with pytest.raises(AirflowFailException, match=r"stale source source\.x\."):
-        done.execute(context("source.x", selected=["model.p.a"]))
-    done.execute(context("source.x", selected=["model.p.b"]))
+        done.execute(context("source.x", selected=("model.p.a",)))
+    done.execute(context("source.x", selected=("model.p.b",)))
 
 
 def tasks(tmp_path: Path) -> list[Any]:
-    """A task of each kind that a dry run passes over."""
+    """Return a task of each kind that a dry run skips."""
     settings = stand_in(tmp_path, f"touch {tmp_path}/ran")
     manifest = Manifest({"nodes": {}})
     return [
@@ -194,14 +199,14 @@ def test_a_dry_run_skips_every_task_but_preflight_and_is_green(tmp_path: Path) -
     DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}})).execute(dry)
 
 
-def test_a_form_that_cannot_be_meant_is_final(tmp_path: Path) -> None:
+def test_a_form_that_contradicts_itself_is_final(tmp_path: Path) -> None:
     wrong = context(params={"from": "2026-09-02", "to": "2026-09-01"})
     step, node, _ = tasks(tmp_path)
     for task in (step, node):
         with pytest.raises(AirflowFailException, match="from 2026-09-02 lies after to 2026"):
             task.execute(wrong)
     assert not (tmp_path / "ran").exists()
-    # The KPIs come in any case, and need not tell it again.
+    # The KPI task reads no form: it runs in any case, and does not repeat the error.
     step.form = None
     step.execute(wrong)
     assert (tmp_path / "ran").exists()
@@ -231,7 +236,7 @@ def test_a_run_that_left_out_a_node_records_no_day(
 
 
 @pytest.mark.parametrize("full_refresh", [False, True])
-def test_a_full_refresh_is_one_of_each_node(
+def test_a_full_refresh_reaches_each_node(
     monkeypatch: pytest.MonkeyPatch, full_refresh: bool
 ) -> None:
     flags: list[str] = []
@@ -244,7 +249,7 @@ def test_a_full_refresh_is_one_of_each_node(
     assert ("--full-refresh" in flags) is full_refresh
 
 
-def test_a_step_gets_its_part_of_the_form_in_words(tmp_path: Path) -> None:
+def test_a_step_gets_its_part_of_the_form_as_arguments(tmp_path: Path) -> None:
     settings = stand_in(tmp_path, f'for word; do echo "$word" >> {tmp_path}/words; done')
     given = context(params={"select": "a b", "full_refresh": True, "dry_run": True})
     DbtEnvironmentOperator(
@@ -274,7 +279,7 @@ def test_artifacts_stay_in_their_folder(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def stand_in(folder: Path, script: str) -> Settings:
-    """Settings whose dbt environment's python is a shell script."""
+    """Return settings in whose dbt environment `python` is a shell script."""
     python = folder / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)

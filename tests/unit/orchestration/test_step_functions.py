@@ -11,7 +11,7 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
-from include.orchestration.alerts import ToldElsewhereError
+from include.orchestration.alerts import ReportedElsewhereError
 from include.orchestration.step_functions import BuildExecutionOperator, execution_name
 from include.settings import Settings
 
@@ -39,7 +39,7 @@ class Machine:
         assert executionArn == f"{MACHINE.replace('stateMachine', 'execution')}:{name}"
         if name not in self.states:
             raise self.ExecutionDoesNotExist
-        return {"status": self.states[name], "cause": "rpt_ltv went wrong, of 38 nodes"}
+        return {"status": self.states[name], "cause": "of 38 nodes these failed: rpt_ltv"}
 
     def start_execution(self, **asked: Any) -> dict[str, str]:
         assert asked["name"] not in self.states
@@ -126,7 +126,7 @@ def test_one_that_failed_is_told_without_an_alert_or_a_retry(
     monkeypatch: pytest.MonkeyPatch, context: Any, end: str
 ) -> None:
     task = operator(monkeypatch, Machine("FAILED", "FAILED"))
-    with pytest.raises(ToldElsewhereError, match=r"-2 FAILED: rpt_ltv went wrong"):
+    with pytest.raises(ReportedElsewhereError, match=r"-2 FAILED: of 38 nodes these failed"):
         ended(task, context, end)
 
 
@@ -137,7 +137,7 @@ def test_one_that_was_ended_from_above_has_sent_no_alert_so_airflow_does(
 ) -> None:
     with pytest.raises(AirflowFailException, match=rf"-1 {state}") as raised:
         ended(operator(monkeypatch, Machine(state)), context, end)
-    assert not isinstance(raised.value, ToldElsewhereError)
+    assert not isinstance(raised.value, ReportedElsewhereError)
 
 
 @ENDS

@@ -1,4 +1,4 @@
-"""What a node's trigger makes of what the producer has said, and of the producer's end."""
+"""How a node's trigger ends, by the progress of the producer and by the producer's own end."""
 
 from __future__ import annotations
 
@@ -15,18 +15,33 @@ import game_analytics_triggers as triggers
 import uuid6
 from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 
+from include import messages
+from include.messages import (
+    NOT_BUILT,
+    XCOM_NODE_RESULT,
+    XCOM_PROGRESS,
+    NodeEvent,
+    NodeProgress,
+    NodeResult,
+    Progress,
+    from_plain,
+    to_plain,
+)
+from include.orchestration.operators.nodes import NodeLink
+
 CREATED = 1_790_000_000.0
-"""When the try of the node's task came into being."""
+"""When the try of the node's task was created."""
 LATER, BEFORE = CREATED + 10, CREATED - 10
+RESULT = NodeResult("model.p.a", "success", 1.25, 7, ("OK created a",), ())
 
 
 def task_instance_id(at: float) -> UUID:
-    """An id as Airflow makes it: a UUID of version 7."""
+    """Return an id as Airflow makes it: a UUID of version 7."""
     return UUID(int=(int(at * 1000) << 80) | (7 << 76) | (2 << 62) | 12345)
 
 
 class Instance:
-    """A task instance of the node `a`, and all that its triggerer could be asked for."""
+    """A task instance of the node `a`, with the parts that its trigger uses."""
 
     dag_id, run_id, task_id = "game_analytics", "r", "a"
     id = task_instance_id(CREATED)
@@ -50,10 +65,16 @@ def outcome(
     clears: int = 0,
     done: bool = True,
 ) -> tuple[TriggerEvent, dict[Any, Any]]:
-    """The event of the node's trigger; the states are the producer's, poll by poll."""
-    nodes = {"a": [status, at]} if status else {}
-    said = {"try": 1, "clears": clears, "done": done, "nodes": nodes}
-    xcoms: dict[Any, Any] = {("nodes", "dbt_build"): said}
+    """Return the event of the node's trigger, and the XComs after it.
+
+    `states` are the producer's states, poll by poll.
+    """
+    nodes = {"a": NodeProgress(status, at)} if status else {}
+    progress = Progress(try_number=1, clears=clears, done=done, nodes=nodes)
+    xcoms: dict[Any, Any] = {
+        (XCOM_PROGRESS, "dbt_build"): to_plain(progress),
+        (XCOM_NODE_RESULT, "a"): to_plain(RESULT),
+    }
 
     class Store:
         @staticmethod
@@ -78,61 +99,85 @@ def outcome(
     return asyncio.run(asyncio.wait_for(first(), 5)), xcoms
 
 
-@pytest.mark.parametrize("status", ["success", "warn"])
+def worker_event(event: TriggerEvent) -> NodeEvent:
+    """Return the message of an event that hands the task to a worker, as the worker reads it."""
+    assert type(event) is TriggerEvent
+    assert set(event.payload) == set(to_plain(NodeEvent(None)))
+    return from_plain(event.payload, NodeEvent)
+
+
+@pytest.mark.parametrize("name", ["XCOM_PROGRESS", "XCOM_NODE_RESULT", "NOT_BUILT", "GOOD"])
+def test_the_trigger_has_the_names_of_the_messages(name: str) -> None:
+    assert getattr(triggers, name) == getattr(messages, name)
+
+
+def test_the_trigger_has_the_link_of_the_node_tasks() -> None:
+    assert NodeLink().xcom_key == triggers.LINK
+
+
+def test_the_log_of_a_task_shows_the_result_of_its_node(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome(monkeypatch, "success", "running")
+    first, second = capsys.readouterr().out.splitlines()
+    assert "OK created a" in first
+    assert "success, 1.25 s in dbt, 7 rows" in second
+
+
+@pytest.mark.parametrize("status", sorted(messages.GOOD))
 def test_a_good_node_ends_in_the_triggerer(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
     event, xcoms = outcome(monkeypatch, status, "running")
     assert isinstance(event, TaskSuccessEvent)
     assert xcoms["_link_NodeLink", "a"] == "/game-analytics/game_analytics/r/a"
-    # What was upstream_failed before has an end, which would stay.
+    # After a clear it ends on a worker: an end time from before the clear would stay otherwise.
     event, _ = outcome(monkeypatch, status, "running", clears=1)
-    assert (type(event), event.payload) == (TriggerEvent, {"status": status})
+    assert worker_event(event) == NodeEvent(status)
 
 
-@pytest.mark.parametrize("status", ["fail", "error"])
+@pytest.mark.parametrize("status", sorted(messages.FAILED))
 def test_a_failure_gets_a_worker_at_once(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
     event, _ = outcome(monkeypatch, status, "running")
-    assert (type(event), event.payload) == (TriggerEvent, {"status": status})
+    assert worker_event(event) == NodeEvent(status)
 
 
-def test_what_is_no_part_of_the_run_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_the_run_does_not_build_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(
-        outcome(monkeypatch, "not built: not selected", "running")[0], TaskSkippedEvent
+        outcome(monkeypatch, f"{NOT_BUILT}not selected", "running")[0], TaskSkippedEvent
     )
-    # A producer that was skipped stands for a run in which nothing is built.
+    # A run whose producer is skipped builds nothing.
     assert isinstance(outcome(monkeypatch, None, "running", "skipped")[0], TaskSkippedEvent)
 
 
 @pytest.mark.parametrize("state", ["success", "failed", "upstream_failed", "removed", "gone"])
 @pytest.mark.parametrize("status", [None, "skipped"])
-def test_what_dbt_has_not_built_gets_a_worker_when_dbt_has_ended(
+def test_a_node_that_dbt_has_not_built_gets_a_worker_when_dbt_has_ended(
     monkeypatch: pytest.MonkeyPatch, status: str | None, state: str
 ) -> None:
     event, _ = outcome(monkeypatch, status, None, "queued", "running", "up_for_retry", state)
-    # Whether it failed while this one waited, or long before it was cleared.
-    told = {"producer_failed": True} if state == "failed" else {}
-    assert (type(event), event.payload) == (TriggerEvent, {"status": None, **told})
+    assert worker_event(event) == NodeEvent(None, producer_failed=state == "failed")
+    # A producer that failed before this try began is not the reason for it.
     event, _ = outcome(monkeypatch, status, state, attempt=2)
-    assert event.payload == {"status": None}
+    assert worker_event(event) == NodeEvent(None)
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
 @pytest.mark.parametrize("at", [BEFORE, CREATED, CREATED + triggers.MARGIN_SECONDS])
-@pytest.mark.parametrize("status", ["success", "fail", "not built: not selected"])
-def test_what_was_said_before_a_retry_or_clear_does_not_count(
+@pytest.mark.parametrize("status", ["success", "fail", f"{NOT_BUILT}not selected"])
+def test_a_status_from_before_a_retry_or_clear_does_not_count(
     monkeypatch: pytest.MonkeyPatch, attempt: int, at: float, status: str
 ) -> None:
-    """Nor does it if the producer still runs: then the node waits for its end."""
+    """It does not count while the producer still runs, either: the node waits for its end."""
     event, _ = outcome(monkeypatch, status, "running", "success", attempt=attempt, at=at)
-    assert (type(event), event.payload) == (TriggerEvent, {"status": None})
+    assert worker_event(event) == NodeEvent(None)
 
 
-def test_a_later_try_that_is_told_anew_ends_on_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    # In the triggerer its end would stay that of the first try.
+def test_a_later_try_with_a_new_status_ends_on_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    # If it ended in the triggerer, it would keep the end time of the first try.
     event, _ = outcome(monkeypatch, "success", "running", attempt=2)
-    assert (type(event), event.payload) == (TriggerEvent, {"status": "success"})
+    assert worker_event(event) == NodeEvent("success")
 
 
-def test_a_dbt_whose_task_ended_without_a_word_has_time_to_stop(
+def test_a_dbt_that_has_not_published_its_end_has_time_to_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(triggers, "STOP_SECONDS", 0.2)
@@ -141,8 +186,8 @@ def test_a_dbt_whose_task_ended_without_a_word_has_time_to_stop(
     assert time.monotonic() > began + 0.2
 
 
-def test_a_lasting_fault_of_the_database_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triggers, "PATIENCE", 3)
+def test_a_lasting_error_of_the_database_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers, "MAX_FAILED_POLLS", 3)
 
     def broken(*_: Any, **__: Any) -> None:
         raise ConnectionError("no database")
@@ -152,13 +197,13 @@ def test_a_lasting_fault_of_the_database_is_told(monkeypatch: pytest.MonkeyPatch
         outcome(monkeypatch, "success", "running")
 
 
-def test_the_time_of_an_id_is_that_of_its_making() -> None:
+def test_the_time_of_an_id_is_the_time_of_its_creation() -> None:
     before = time.time()
     made = triggers.created(uuid6.uuid7())
     assert before - 0.01 <= made <= time.time() + 0.01
 
 
-def test_it_can_be_made_anew_from_what_is_stored() -> None:
+def test_a_stored_trigger_can_be_made_again() -> None:
     path, arguments = triggers.NodeTrigger("dbt_build").serialize()
     assert path == "game_analytics_triggers.NodeTrigger"
     assert triggers.NodeTrigger(**arguments).serialize() == (path, arguments)

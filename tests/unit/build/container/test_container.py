@@ -1,4 +1,4 @@
-"""The image's command line without an image: what a result says, exit codes, reports that fail."""
+"""The image's command line without an image: results, exit codes, and reports that fail."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ from include.build import preflight
 from include.build.container import __main__ as module
 from include.build.container import commands
 from include.build.container.__main__ import Stop, file_name, run
-from include.build.container.reports import FAILURES, MESSAGE_LENGTH, Report, Result
-from include.build.run_dbt import News
+from include.build.container.reports import FAILURES, MESSAGE_LENGTH, Report
+from include.messages import (
+    CROSS_MODEL_TESTS,
+    NodeResult,
+    Problem,
+    RunResult,
+    Status,
+    from_json,
+)
 from include.object_store import DocumentsInFolder
-from include.orchestration.watcher import CROSS_MODEL_TESTS
 from include.settings import Settings, UserError
 from include.warehouse import build_lock
 from include.warehouse.build_lock import LockedError, LockLostError
@@ -36,7 +42,7 @@ REDSHIFT = {
 
 
 class Documents(DocumentsInFolder):
-    """A folder that refuses what it is told to refuse, and remembers the order of names."""
+    """A folder that refuses some names, and records the names in the order of their writing."""
 
     def __init__(self, path: Path, refuses: Callable[[str], bool] = lambda _: False) -> None:
         super().__init__(path)
@@ -50,9 +56,9 @@ class Documents(DocumentsInFolder):
         self.written.append(name)
 
 
-def news(name: str, status: str = "success", *messages: str | None) -> News:
-    results = [{"unique_id": name, "status": status, "message": message} for message in messages]
-    return News(f"model.p.{name}", status, 0.1, None, [], results)
+def node(name: str, status: Status = "success", *messages: str | None) -> NodeResult:
+    problems = tuple(Problem(name, status, message) for message in messages)
+    return NodeResult(f"model.p.{name}", status, 0.1, None, (), problems)
 
 
 @pytest.fixture
@@ -63,28 +69,29 @@ def settings(tmp_path: Path) -> Settings:
 
 def result_of(tmp_path: Path, run_id: str = "r") -> dict[str, Any]:
     file = tmp_path / "docs" / "runs" / run_id / "build" / "result.json"
+    # The state machine reads the file by the names in its JSON.
     content: dict[str, Any] = json.loads(file.read_text())
     return content
 
 
 def built(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, behave: Callable[[Report], Result]
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, behave: Callable[[Report], RunResult]
 ) -> int:
-    """The exit code of a `build` that does this."""
+    """Run a `build` that behaves like this; returns its exit code."""
     monkeypatch.setattr(commands, "build_all", lambda _, __, report, **___: behave(report))
     return run(["build", "--run-id", "r"], settings, Stop())
 
 
-def raising(error: BaseException) -> Callable[[Report], Result]:
-    def behave(_: Report) -> Result:
+def raising(error: BaseException) -> Callable[[Report], RunResult]:
+    def behave(_: Report) -> RunResult:
         raise error
 
     return behave
 
 
 @pytest.fixture
-def on_redshift(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[News]], None]:
-    """A build on Redshift up to dbt, which then has these news; giving the lock back fails."""
+def on_redshift(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[NodeResult]], None]:
+    """A build on Redshift whose dbt publishes the given results, and cannot give its lock back."""
 
     @contextmanager
     def opened(_: Settings) -> Iterator[object]:
@@ -100,7 +107,7 @@ def on_redshift(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[News]], None]
     for name in ("check_dbt", "check_lake", "check_warehouse"):
         monkeypatch.setattr(preflight, name, lambda _: "good")
     monkeypatch.setattr(preflight, "check_manifest", lambda: "good")
-    # A build sets them: they go with the test.
+    # A build sets these variables; monkeypatch removes them after the test.
     for name in ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_DAG_RUN_ID"):
         monkeypatch.setenv(name, "")
     monkeypatch.setattr(commands, "open_database", opened)
@@ -111,31 +118,31 @@ def on_redshift(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[News]], None]
     monkeypatch.setattr(build_lock, "renewed", renewed)
     monkeypatch.setattr(build_lock, "free", refuse)
 
-    def tell(told: list[News]) -> None:
-        def run_dbt(_: object, __: Settings, publish: Callable[[News], None]) -> None:
-            for each in told:
-                publish(each)
+    def publishes(results: list[NodeResult]) -> None:
+        def run_dbt(_: object, __: Settings, publish: Callable[[NodeResult], None]) -> None:
+            for result in results:
+                publish(result)
 
         monkeypatch.setattr(commands, "run_dbt", run_dbt)
 
-    return tell
+    return publishes
 
 
 def test_a_lock_that_cannot_be_given_back_hides_no_outcome(
-    on_redshift: Callable[[list[News]], None],
+    on_redshift: Callable[[list[NodeResult]], None],
     settings: Settings,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    on_redshift([news("a")])
+    on_redshift([node("a")])
     assert run(["build", "--run-id", "r"], settings, Stop()) == 0
     assert result_of(tmp_path)["status"] == "success"
     assert "expires in 15 minutes: the warehouse cannot be reached" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [[], ["--full-refresh"]])
-def test_a_full_refresh_is_one_of_every_step(
-    on_redshift: Callable[[list[News]], None],
+def test_a_full_refresh_reaches_every_step(
+    on_redshift: Callable[[list[NodeResult]], None],
     monkeypatch: pytest.MonkeyPatch,
     settings: Settings,
     words: list[str],
@@ -151,13 +158,13 @@ def test_a_full_refresh_is_one_of_every_step(
     assert asked == [bool(words)] * 3
 
 
-def test_what_a_stop_broke_is_told_as_a_stop(
+def test_an_error_that_a_stop_caused_is_reported_as_a_stop(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
 ) -> None:
     stop = Stop()
 
-    def behave(*_: object, **__: object) -> Result:
-        # dbt's parse takes the interrupt, and has failed then.
+    def behave(*_: object, **__: object) -> RunResult:
+        # The interrupt lets dbt's parse fail.
         stop.signal = signal.SIGTERM
         raise UserError("dbt cannot parse the project: .")
 
@@ -167,12 +174,12 @@ def test_what_a_stop_broke_is_told_as_a_stop(
     assert result_of(tmp_path)["exit_code"] == 143
 
 
-def test_who_lost_the_lock_is_told_so_and_not_of_a_stop(
+def test_a_lost_lock_is_reported_as_an_error_and_not_as_a_stop(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
 ) -> None:
     stop = Stop()
 
-    def behave(*_: object, **__: object) -> Result:
+    def behave(*_: object, **__: object) -> RunResult:
         stop.signal = signal.SIGINT
         raise LockLostError("the days of this run were replaced by those of other: start anew.")
 
@@ -186,16 +193,16 @@ def test_a_stop_while_it_reports_does_not_cost_the_report(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
 ) -> None:
     stop = Stop()
-    monkeypatch.setattr(stop, "insist", lambda: None)
+    monkeypatch.setattr(stop, "end_process", lambda: None)
 
     def write(self: DocumentsInFolder, name: str, content: bytes) -> None:
         if name == "manifest.json":
-            stop.hear(signal.SIGTERM, None)
+            stop.on_signal(signal.SIGTERM, None)
         real(self, name, content)
 
     real = DocumentsInFolder.write
     monkeypatch.setattr(DocumentsInFolder, "write", write)
-    good = Result("r", "success", "1 nodes built", 0)
+    good = RunResult("r", "success", "1 nodes built", 0)
     monkeypatch.setattr(commands, "build_all", lambda *_, **__: good)
     assert run(["build", "--run-id", "r"], settings, stop) == 0
     assert stop.signal == signal.SIGTERM
@@ -215,7 +222,7 @@ def test_a_report_that_hangs_does_not_hold_up_a_stop(
     monkeypatch.setattr(module, "STOP_SECONDS", 0.0)
     monkeypatch.setattr(module, "REPORT_SECONDS", 0.1)
     began = time.monotonic()
-    stop.insist()
+    stop.end_process()
     assert codes == [143]
     assert time.monotonic() - began < 10
     held.set()
@@ -224,10 +231,10 @@ def test_a_report_that_hangs_does_not_hold_up_a_stop(
 def test_the_line_of_a_result_is_one_and_short(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
 ) -> None:
-    said = UserError("dbt ended before its end:\n\n  Compilation Error\n" + "x" * 5_000)
-    assert built(monkeypatch, settings, raising(said)) == 1
+    error = UserError("dbt could not finish:\n\n  Compilation Error\n" + "x" * 5_000)
+    assert built(monkeypatch, settings, raising(error)) == 1
     message = result_of(tmp_path)["message"]
-    assert message.startswith("dbt ended before its end: Compilation Error xxx")
+    assert message.startswith("dbt could not finish: Compilation Error xxx")
     assert len(message) == MESSAGE_LENGTH
 
 
@@ -239,7 +246,7 @@ def test_the_line_of_a_result_is_one_and_short(
         (UserError("dbt failed: serializable isolation violation on table 7"), 75),
         (UserError("the lake s3://a/b cannot be read (AccessDenied): give this role access."), 1),
         (LockLostError("the days of this run were replaced by those of other: start anew."), 1),
-        # What nobody foresaw: the state machine reads the code, a person the result.
+        # An unexpected error: the state machine reads the code, a person the result.
         (RuntimeError("server closed the connection unexpectedly"), 75),
         (UserError("dbt failed: password authentication failed for user dbt"), 77),
         (KeyError("unique_id"), 1),
@@ -259,47 +266,48 @@ def test_the_exit_code_is_that_of_the_result(
 
 
 @pytest.mark.parametrize(
-    ("told", "code"),
+    ("results", "code"),
     [
-        ([news("a", "error", "1023")], 75),
-        ([news("a", "error", "connection reset by peer"), news("b", "skipped")], 75),
-        ([news("a", "error", "1023"), news("b", "error", "password authentication failed")], 77),
-        ([news("a", "error", "1023"), news("b", "fail", "Got 1 result")], 1),
-        ([news("a", "error", "1023"), news("b", "error", "column x does not exist")], 1),
-        # A test that tells of a connection has failed all the same.
-        ([news("a", "fail", "connection refused")], 1),
+        ([node("a", "error", "1023")], 75),
+        ([node("a", "error", "connection reset by peer"), node("b", "skipped")], 75),
+        ([node("a", "error", "1023"), node("b", "error", "password authentication failed")], 77),
+        ([node("a", "error", "1023"), node("b", "fail", "Got 1 result")], 1),
+        ([node("a", "error", "1023"), node("b", "error", "column x does not exist")], 1),
+        # A failed test is final, even if its message contains the words of a lost connection.
+        ([node("a", "fail", "connection refused")], 1),
     ],
 )
-def test_failed_nodes_are_tried_again_if_all_may_go_well(
-    on_redshift: Callable[[list[News]], None],
+def test_failed_nodes_are_tried_again_if_all_may_succeed(
+    on_redshift: Callable[[list[NodeResult]], None],
     settings: Settings,
     tmp_path: Path,
-    told: list[News],
+    results: list[NodeResult],
     code: int,
 ) -> None:
-    on_redshift(told)
+    on_redshift(results)
     assert run(["build", "--run-id", "r"], settings, Stop()) == code
     result = result_of(tmp_path)
     assert (result["status"], result["exit_code"]) == ("failed", code)
-    wrong = [n.unique_id.split(".")[-1] for n in told if n.status in {"fail", "error"}]
+    wrong = [n.unique_id.split(".")[-1] for n in results if n.status in {"fail", "error"}]
     assert [entry["node"] for entry in result["failed"]] == wrong
 
 
 def test_a_result_names_what_failed_and_stays_small(tmp_path: Path) -> None:
     report = Report(Documents(tmp_path / "docs"), tmp_path)
     for number in range(100):
-        report.tell(news(f"m{number}", "error", "y" * 50_000, None, "z"))
-    report.tell(news("good"))
-    report.tell(news("late", "warn", "Got 1 result"))
-    report.tell(news("below", "skipped"))
-    report.tell(News(CROSS_MODEL_TESTS, "success", 0.1, None, [], []))
+        report.add(node(f"m{number}", "error", "y" * 50_000, None, "z"))
+    report.add(node("good"))
+    report.add(node("late", "warn", "Got 1 result"))
+    report.add(node("below", "skipped"))
+    report.add(NodeResult(CROSS_MODEL_TESTS, "success", 0.1, None, (), ()))
     failed = report.failed()
-    assert [entry["node"] for entry in failed] == [f"m{n}" for n in range(FAILURES)]
-    report.close(Result("r", "failed", report.summary(), 1, failed))
+    names = [f"m{n}" for n in range(FAILURES)]
+    assert [entry.node for entry in failed] == names
+    report.close(RunResult("r", "failed", report.summary(), 1, failed))
     content = (tmp_path / "docs" / "result.json").read_bytes()
-    # What a state of Step Functions may hold.
+    # A state of Step Functions holds at most 256 kB.
     assert len(content) < 100_000
-    assert report.summary().endswith("m19 went wrong, of 103 nodes")
+    assert report.summary() == f"of 103 nodes these failed: {', '.join(names)}"
 
 
 def test_events_come_while_it_runs_and_the_result_comes_last(tmp_path: Path) -> None:
@@ -310,13 +318,13 @@ def test_events_come_while_it_runs_and_the_result_comes_last(tmp_path: Path) -> 
     (target / "partial_parse.msgpack").write_text("not to be kept")
     documents = Documents(tmp_path / "docs")
     report = Report(documents, target)
-    report.tell(news("a"))
+    report.add(node("a"))
     until = time.monotonic() + 10
     while not documents.written and time.monotonic() < until:
         time.sleep(0.02)
     assert documents.written == ["events/000001.jsonl"]
-    report.tell(news("b"))
-    report.close(Result("r", "success", "2 nodes built", 0))
+    report.add(node("b"))
+    report.close(RunResult("r", "success", "2 nodes built", 0))
     assert documents.written[-1] == "result.json"
     assert set(documents.written[1:-1]) - {"manifest.json"} == {
         "events/000002.jsonl",
@@ -324,16 +332,16 @@ def test_events_come_while_it_runs_and_the_result_comes_last(tmp_path: Path) -> 
         "run_results.json",
     }
     (line,) = (tmp_path / "docs" / "events" / "000002.jsonl").read_text().splitlines()
-    assert json.loads(line)["unique_id"] == "model.p.b"
+    assert from_json(line, NodeResult) == node("b")
 
 
 def test_the_first_result_counts(tmp_path: Path) -> None:
     documents = Documents(tmp_path)
     report = Report(documents, tmp_path / "target")
-    first = Result("r", "stopped", "stopped", 143)
+    first = RunResult("r", "stopped", "stopped", 143)
     closing = [
         threading.Thread(target=report.close, args=(result,))
-        for result in (first, Result("r", "success", "1 nodes built", 0))
+        for result in (first, RunResult("r", "success", "1 nodes built", 0))
     ]
     closing[0].start()
     closing[0].join()
@@ -346,22 +354,22 @@ def test_the_first_result_counts(tmp_path: Path) -> None:
 def test_an_upload_that_fails_stops_no_other(tmp_path: Path) -> None:
     documents = Documents(tmp_path, refuses=lambda name: name.startswith("events/"))
     report = Report(documents, tmp_path / "target")
-    report.tell(news("a"))
-    report.close(Result("r", "success", "1 nodes built", 0))
-    assert report.problem == "events/000001.jsonl is refused."
+    report.add(node("a"))
+    report.close(RunResult("r", "success", "1 nodes built", 0))
+    assert report.upload_error == "events/000001.jsonl is refused."
     assert documents.written[-1] == "result.json"
 
 
-def test_what_was_built_and_cannot_be_told_is_no_success(
+def test_a_build_with_an_incomplete_report_is_no_success(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(_: object, name: str, __: bytes) -> None:
         raise UserError(f"{name} is refused.")
 
     monkeypatch.setattr(DocumentsInFolder, "write", refuse)
-    good = Result("r", "success", "1 nodes built", 0)
+    good = RunResult("r", "success", "1 nodes built", 0)
     assert built(monkeypatch, settings, lambda _: good) == 1
-    assert "built, but not all of it could be told: result.json" in capsys.readouterr().err
+    assert "built, but the report is incomplete: result.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

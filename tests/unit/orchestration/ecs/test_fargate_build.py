@@ -1,6 +1,6 @@
-"""`dbt_build` on Fargate: what it makes of a container that tells, dies, or is found again.
+"""`dbt_build` on Fargate: a container that reports, one that dies, one that is found again.
 
-ECS is a script here, and S3 a folder; real containers are in `tests/containers`.
+ECS is a script here, and S3 is a folder. `tests/containers` runs real containers.
 """
 
 from __future__ import annotations
@@ -21,9 +21,25 @@ from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.execution_time.xcom import XCom
 
 from include import manifest
-from include.build.container import EVENTS, FINGERPRINT, REQUEST, RESULT
 from include.manifest import Manifest
-from include.object_store import open_documents
+from include.messages import (
+    EVENTS_FOLDER,
+    FINGERPRINT_VARIABLE,
+    REQUEST_FILE,
+    RESULT_FILE,
+    BuildRequest,
+    NodeResult,
+    Progress,
+    RunResult,
+    SelectedNodes,
+    StaleSources,
+    Status,
+    from_json,
+    from_plain,
+    to_json,
+    to_plain,
+)
+from include.object_store import Documents, open_documents
 from include.orchestration.ecs import producer as module
 from include.orchestration.ecs import tasks
 from include.orchestration.ecs.producer import FargateBuildOperator
@@ -31,18 +47,18 @@ from include.orchestration.operators.done import MARTS
 from include.settings import Settings
 
 NAMES = ("a", "b")
-GOOD = {"run_id": "r", "status": "success", "message": "2 nodes built", "exit_code": 0}
+GOOD = RunResult("r", "success", "2 nodes built", 0)
 
 
-def news(name: str, status: str = "success") -> str:
-    told = {"unique_id": f"model.p.{name}", "status": status, "seconds": 0.1, "rows": None}
-    return json.dumps({**told, "lines": [f"built {name}"], "results": []})
+def write_event(documents: Documents, number: int, name: str, status: Status = "success") -> None:
+    result = NodeResult(f"model.p.{name}", status, 0.1, None, (f"built {name}",), ())
+    documents.write(f"{EVENTS_FOLDER}{number:06}.jsonl", f"{to_json(result)}\n".encode())
 
 
 class Ecs:
-    """ECS, as far as one task goes; `container` is what a started one does, in a thread."""
+    """ECS with one task at a time. `container` runs in a thread when a task is started."""
 
-    def __init__(self, container: Callable[[Ecs, Any], None] | None = None) -> None:
+    def __init__(self, container: Callable[[Ecs, Documents], None] | None = None) -> None:
         self.container = container
         self.tasks: dict[str, dict[str, Any]] = {}
         self.asked: list[dict[str, Any]] = []
@@ -72,7 +88,7 @@ class Ecs:
         }
 
     def end(self, code: int | None = 0, **more: str) -> None:
-        """The newest task stops."""
+        """Stop the newest task."""
         container = {"name": "dbt", "reason": more.pop("why", "")}
         if code is not None:
             container["exitCode"] = code  # type: ignore[assignment]
@@ -97,7 +113,7 @@ class Ecs:
 
 
 class Run:
-    """A DAG run as far as the task uses it."""
+    """The parts of a DAG run that the task uses."""
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
         self.settings = Settings(
@@ -135,7 +151,10 @@ class Run:
         self.xcoms[key, task_id] = value
 
     def instance(self, attempt: int = 1) -> Any:
-        results = {"preflight": {"selected": None}, "freshness": {"stale": []}}
+        results = {
+            "preflight": to_plain(SelectedNodes(None)),
+            "freshness": to_plain(StaleSources(())),
+        }
         return SimpleNamespace(
             dag_id="game_analytics",
             run_id="scheduled__2026-11-28T04:30:00+00:00",
@@ -148,7 +167,7 @@ class Run:
         )
 
     def build(self, ecs: Ecs, attempt: int = 1, clears: int = 0) -> FargateBuildOperator:
-        """One try, after so many clears of tasks."""
+        """Run one try, after so many clears of tasks."""
         self.patch.setattr(tasks, "client", lambda: ecs)
         task = FargateBuildOperator(
             task_id="dbt_build", settings=self.settings, manifest=self.manifest, assets={}
@@ -170,12 +189,11 @@ class Run:
         return task
 
     @property
-    def said(self) -> dict[str, Any]:
-        said: dict[str, Any] = self.xcoms["nodes", "dbt_build"]
-        return said
+    def progress(self) -> Progress:
+        return from_plain(self.xcoms["nodes", "dbt_build"], Progress)
 
     def statuses(self) -> dict[str, str]:
-        return {name: status for name, (status, _) in self.said["nodes"].items()}
+        return {name: node.status for name, node in self.progress.nodes.items()}
 
 
 @pytest.fixture
@@ -183,20 +201,20 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     return Run(monkeypatch, tmp_path)
 
 
-def tells(ecs: Ecs, documents: Any) -> None:
-    """A good container: an event, a while later another, then the result."""
-    documents.write(f"{EVENTS}000001.jsonl", f"{news('a')}\n".encode())
+def reports(ecs: Ecs, documents: Documents) -> None:
+    """A good container: it writes an event, after a while another one, then the result."""
+    write_event(documents, 1, "a")
     time.sleep(0.2)
-    documents.write(f"{EVENTS}000002.jsonl", f"{news('b', 'warn')}\n".encode())
-    documents.write(RESULT, json.dumps(GOOD).encode())
+    write_event(documents, 2, "b", "warn")
+    documents.write(RESULT_FILE, to_json(GOOD).encode())
     ecs.end()
 
 
-def test_a_container_is_asked_and_followed(run: Run) -> None:
-    ecs = Ecs(tells)
+def test_a_container_is_started_and_followed(run: Run) -> None:
+    ecs = Ecs(reports)
     run.build(ecs)
     assert run.statuses() == {"a": "success", "b": "warn"}
-    assert run.said["done"] is True
+    assert run.progress.done is True
     assert run.xcoms["dbt", "a"]["lines"] == ["built a"]
     (asked,) = ecs.asked
     assert asked["launchType"] == "FARGATE"
@@ -210,33 +228,32 @@ def test_a_container_is_asked_and_followed(run: Run) -> None:
     follow, option, uri = override["command"]
     assert (follow, option) == ("follow", "--request")
     folder = "runs/scheduled__2026-11-28T04_30_00_00_00/dbt_build/try_1-id-1"
-    assert uri == f"{run.settings.docs}/{folder}/{REQUEST}"
-    request = json.loads(Path(uri).read_text())
-    assert request["run_id"] == "scheduled__2026-11-28T04:30:00+00:00"
-    assert request["select"] is None
+    assert uri == f"{run.settings.docs}/{folder}/{REQUEST_FILE}"
+    request = from_json(Path(uri).read_text(), BuildRequest)
+    assert request.run_id == "scheduled__2026-11-28T04:30:00+00:00"
+    assert request.select is None
     variables = {item["name"]: item["value"] for item in override["environment"]}
-    assert variables["AIRFLOW_CTX_DAG_RUN_ID"] == request["run_id"]
-    assert variables[FINGERPRINT] == "abc"
-    # Else the task definition's would count.
+    assert variables["AIRFLOW_CTX_DAG_RUN_ID"] == request.run_id
+    assert variables[FINGERPRINT_VARIABLE] == "abc"
+    # An empty setting is passed, too: otherwise the value of the task definition would count.
     assert variables["GAME_ANALYTICS_SCHEMA_PREFIX"] == ""
     assert variables["GAME_ANALYTICS_LAKE"] == "s3://lake/events"
     assert "GAME_ANALYTICS_DBT_EXECUTABLE" not in variables
-    # What ECS takes of all overrides together.
+    # ECS accepts 8,192 characters of overrides.
     assert len(json.dumps(asked["overrides"])) < 8192
 
 
 def test_a_container_that_fails_says_why(run: Run) -> None:
-    def fails(ecs: Ecs, documents: Any) -> None:
-        documents.write(f"{EVENTS}000001.jsonl", f"{news('a')}\n".encode())
-        message = "another run builds in this warehouse"
-        result = {**GOOD, "status": "error", "message": message, "exit_code": 75}
-        documents.write(RESULT, json.dumps(result).encode())
+    def fails(ecs: Ecs, documents: Documents) -> None:
+        write_event(documents, 1, "a")
+        result = RunResult("r", "error", "another run builds in this warehouse", 75)
+        documents.write(RESULT_FILE, to_json(result).encode())
         ecs.end(75)
 
     with pytest.raises(AirflowException, match="another run builds in this warehouse"):
         run.build(Ecs(fails))
     assert run.statuses() == {"a": "success"}
-    assert run.said["done"] is True
+    assert run.progress.done is True
 
 
 ENDS = {
@@ -259,71 +276,71 @@ ENDS = {
             "stopCode": "TaskFailedToStart",
             "stoppedReason": "ResourceInitializationError: unable to pull secrets",
         },
-        "did not start.*the secret is there with all its keys",
+        "did not start.*the secret exists with all its keys",
     ),
-    "it told nothing": ({"code": 1}, "exit code 1 and told nothing.*GAME_ANALYTICS_DOCS"),
+    "it left no result": ({"code": 1}, "exit code 1 and left no result.*GAME_ANALYTICS_DOCS"),
 }
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_a_container_that_ends_without_a_word(run: Run, name: str) -> None:
-    ended, said = ENDS[name]
+def test_a_container_that_ends_without_a_result_is_explained(run: Run, name: str) -> None:
+    ended, message = ENDS[name]
 
-    def dies(ecs: Ecs, documents: Any) -> None:
-        documents.write(f"{EVENTS}000001.jsonl", f"{news('a')}\n".encode())
+    def dies(ecs: Ecs, documents: Documents) -> None:
+        write_event(documents, 1, "a")
         ecs.end(**ended)  # type: ignore[arg-type]
 
-    with pytest.raises(AirflowException, match=said):
+    with pytest.raises(AirflowException, match=message):
         run.build(Ecs(dies))
     assert run.statuses() == {"a": "success"}
-    assert run.said["done"] is True
+    assert run.progress.done is True
 
 
-def test_what_comes_after_the_task_has_stopped_counts(run: Run) -> None:
-    def is_late(ecs: Ecs, documents: Any) -> None:
+def test_events_after_the_end_of_the_task_count(run: Run) -> None:
+    def is_late(ecs: Ecs, documents: Documents) -> None:
         ecs.end()
         time.sleep(0.2)
-        tells(ecs, documents)
+        reports(ecs, documents)
 
     run.build(Ecs(is_late))
     assert run.statuses() == {"a": "success", "b": "warn"}
 
 
-def test_a_part_that_was_lost_leaves_the_node_to_its_own_task(run: Run) -> None:
-    def loses(ecs: Ecs, documents: Any) -> None:
-        documents.write(f"{EVENTS}000002.jsonl", f"{news('b')}\n".encode())
-        documents.write(RESULT, json.dumps(GOOD).encode())
+def test_an_event_that_was_lost_leaves_the_node_to_its_own_task(run: Run) -> None:
+    def loses(ecs: Ecs, documents: Documents) -> None:
+        write_event(documents, 2, "b")
+        documents.write(RESULT_FILE, to_json(GOOD).encode())
         ecs.end()
 
     run.build(Ecs(loses))
     assert run.statuses() == {"b": "success"}
-    assert run.said["done"] is True
+    assert run.progress.done is True
 
 
 @pytest.mark.parametrize("reason", ["RESOURCE:CPU", "Capacity is unavailable at this time"])
-def test_ecs_takes_no_task(run: Run, reason: str) -> None:
+def test_a_task_that_ecs_refuses_is_an_error(run: Run, reason: str) -> None:
     ecs = Ecs()
     ecs.refusals = [{"reason": reason}]
     with pytest.raises(AirflowException, match=f"ECS did not start the task: {reason}"):
         run.build(ecs)
-    assert run.said["done"] is True
+    assert run.progress.done is True
 
 
 def test_the_next_try_follows_the_container_of_a_lost_worker(run: Run) -> None:
     ecs = Ecs()
     root = f"{run.settings.docs}/runs/r/dbt_build/try_1"
     mark = tasks.started_by(run.instance())
-    override = {"name": "dbt", "command": ["follow", "--request", f"{root}/{REQUEST}"]}
+    override = {"name": "dbt", "command": ["follow", "--request", f"{root}/{REQUEST_FILE}"]}
     ecs.add("arn:1", {"containerOverrides": [override]}, mark)
     documents = open_documents(root)
-    threading.Thread(target=tells, args=(ecs, documents), daemon=True).start()
+    threading.Thread(target=reports, args=(ecs, documents), daemon=True).start()
     run.build(ecs, attempt=2)
     assert ecs.asked == []
     assert run.statuses() == {"a": "success", "b": "warn"}
 
 
 def lose(run: Run, ecs: Ecs) -> None:
-    """A try whose worker is lost as soon as it has started a container, which works on."""
+    """Run a try whose worker is lost when it has started a container, which goes on."""
 
     class Lost(BaseException):
         pass
@@ -332,7 +349,7 @@ def lose(run: Run, ecs: Ecs) -> None:
         raise Lost
 
     with run.patch.context() as patch, pytest.raises(Lost):
-        patch.setattr(FargateBuildOperator, "_told", goes)
+        patch.setattr(FargateBuildOperator, "_results", goes)
         run.build(ecs)
     deadline = time.monotonic() + 5
     while ecs.tasks[next(iter(ecs.tasks))]["lastStatus"] != "STOPPED":
@@ -340,8 +357,8 @@ def lose(run: Run, ecs: Ecs) -> None:
         time.sleep(0.01)
 
 
-def test_what_a_container_has_built_after_its_worker_was_lost_counts(run: Run) -> None:
-    ecs = Ecs(tells)
+def test_the_nodes_of_a_container_whose_worker_was_lost_count(run: Run) -> None:
+    ecs = Ecs(reports)
     lose(run, ecs)
     run.build(ecs, attempt=2)
     assert len(ecs.asked) == 1
@@ -349,8 +366,8 @@ def test_what_a_container_has_built_after_its_worker_was_lost_counts(run: Run) -
 
 
 @pytest.mark.parametrize("why", ["it failed", "tasks were cleared", "ECS has forgotten it"])
-def test_a_lost_container_that_is_of_no_use_is_built_anew(run: Run, why: str) -> None:
-    ecs = Ecs(tells)
+def test_a_lost_container_that_does_not_count_is_replaced(run: Run, why: str) -> None:
+    ecs = Ecs(reports)
     lose(run, ecs)
     if why == "it failed":
         ecs.end(137)
@@ -362,7 +379,7 @@ def test_a_lost_container_that_is_of_no_use_is_built_anew(run: Run, why: str) ->
 
 
 def test_a_container_that_is_being_stopped_is_waited_for(run: Run) -> None:
-    ecs = Ecs(tells)
+    ecs = Ecs(reports)
     mark = tasks.started_by(run.instance())
     ecs.add("arn:1", {}, mark, desiredStatus="STOPPED")
     ended = threading.Timer(0.3, lambda: ecs.tasks["arn:1"].update(lastStatus="STOPPED"))
@@ -373,11 +390,11 @@ def test_a_container_that_is_being_stopped_is_waited_for(run: Run) -> None:
     assert len(ecs.asked) == 1
 
 
-def test_one_that_does_not_stop_lets_no_second_build_begin(
+def test_a_container_that_does_not_stop_lets_no_second_build_begin(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "STOP_SECONDS", 0.2)
-    ecs = Ecs(tells)
+    ecs = Ecs(reports)
     ecs.add("arn:1", {}, tasks.started_by(run.instance()), desiredStatus="STOPPED")
     with pytest.raises(AirflowException, match="arn:1 does not stop"):
         run.build(ecs, attempt=2)

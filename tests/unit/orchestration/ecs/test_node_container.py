@@ -1,6 +1,6 @@
-"""A node's own container: what comes back from it, and what the node's task makes of that.
+"""A node's own container: how the node's task ends after each kind of report.
 
-ECS is a script here, and S3 a folder; real containers are in `tests/deployment`.
+ECS is a script here, and S3 is a folder. `tests/deployment` runs real containers.
 """
 
 from __future__ import annotations
@@ -20,11 +20,24 @@ from airflow.providers.amazon.aws.operators.ecs import EcsBaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include import manifest
-from include.build.container import ARTIFACTS, EVENTS, FINGERPRINT, RESULT
 from include.manifest import PROJECT
+from include.messages import (
+    EVENTS_FOLDER,
+    FINGERPRINT_VARIABLE,
+    REPORT_VARIABLE,
+    RESULT_FILE,
+    NodeEvent,
+    NodeResult,
+    Problem,
+    RunResult,
+    SelectedNodes,
+    StaleSources,
+    to_json,
+    to_plain,
+)
 from include.object_store import open_documents
 from include.orchestration import alerts
-from include.orchestration.alerts import ToldElsewhereError
+from include.orchestration.alerts import ReportedElsewhereError
 from include.orchestration.connection import profile
 from include.orchestration.ecs import tasks
 from include.orchestration.ecs.nodes import ContainerNodeOperator, FargateNodeOperator
@@ -38,29 +51,30 @@ SQL = "select 1 as broken"
 
 
 class NodeEcs(Ecs):
-    """Lets a started container tell at once, and the provider's waiter wait."""
+    """ECS whose containers report and end at once. It also has the waiter of the provider."""
 
-    def __init__(self, result: dict[str, Any] | None, *results: dict[str, Any]) -> None:
+    def __init__(self, result: RunResult | None, *problems: Problem) -> None:
         super().__init__()
         self.result = result
-        self.results = results
+        self.problems = problems
 
     def run_task(self, **asked: Any) -> dict[str, Any]:
         answer = super().run_task(**asked)
         if self.refusals:
             return answer
         variables = asked["overrides"]["containerOverrides"][0]["environment"]
-        root = next(item["value"] for item in variables if item["name"] == ARTIFACTS)
-        self.tell(root)
-        self.end(self.result["exit_code"] if self.result else 137)
+        root = next(item["value"] for item in variables if item["name"] == REPORT_VARIABLE)
+        self.report(root)
+        self.end(self.result.exit_code if self.result else 137)
         return answer
 
-    def tell(self, root: str) -> None:
+    def report(self, root: str) -> None:
         documents = open_documents(root)
-        news = {"unique_id": NODE, "lines": ["OK created rpt_ltv"], "results": self.results}
-        documents.write(f"{EVENTS}000001.jsonl", f"{json.dumps(news)}\n".encode())
+        status = self.problems[0].status if self.problems else "success"
+        result = NodeResult(NODE, status, 0.1, None, ("OK created rpt_ltv",), self.problems)
+        documents.write(f"{EVENTS_FOLDER}000001.jsonl", f"{to_json(result)}\n".encode())
         if self.result:
-            documents.write(RESULT, json.dumps(self.result).encode())
+            documents.write(RESULT_FILE, to_json(self.result).encode())
 
     def get_waiter(self, name: str) -> Any:
         assert name == "tasks_stopped"
@@ -72,11 +86,8 @@ class NodeEcs(Ecs):
         return SimpleNamespace(wait=wait)
 
 
-def failed(status: str, code: int = 1) -> dict[str, Any]:
-    return {"status": status, "message": "rpt_ltv went wrong, of 1 nodes", "exit_code": code}
-
-
-GOOD = {"status": "success", "message": "1 nodes built", "exit_code": 0}
+GOOD = RunResult("run", "success", "1 nodes built", 0)
+FAILED = RunResult("run", "failed", "of 1 nodes these failed: rpt_ltv", 1)
 
 
 class Task:
@@ -103,8 +114,8 @@ class Task:
                 id="id",
                 xcom_push=lambda **_: None,
                 xcom_pull=lambda task_ids: {
-                    "preflight": {"selected": None},
-                    "freshness": {"stale": []},
+                    "preflight": to_plain(SelectedNodes(None)),
+                    "freshness": to_plain(StaleSources(())),
                 }[task_ids],
             ),
         }
@@ -112,7 +123,7 @@ class Task:
         patch.setattr(tasks, "POLL_SECONDS", 0.02)
         (folder / "fingerprint").write_text("abc\n")
         patch.setattr(manifest, "FINGERPRINT", folder / "fingerprint")
-        # Of the provider and of Airflow's own context, which a real task has.
+        # These variables come from the context of a real task, which is missing here.
         patch.setattr(
             "cosmos.operators.base.context_to_airflow_vars",
             lambda *_, **__: {"AIRFLOW_CTX_DAG_RUN_ID": "run"},
@@ -144,7 +155,9 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Task:
     return Task(monkeypatch, tmp_path)
 
 
-def test_dbt_s_lines_come_back(task: Task, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_of_the_task_has_the_lines_of_dbt(
+    task: Task, caplog: pytest.LogCaptureFixture
+) -> None:
     ecs = NodeEcs(GOOD)
     with caplog.at_level(logging.INFO):
         task.run(ecs)
@@ -155,40 +168,34 @@ def test_dbt_s_lines_come_back(task: Task, caplog: pytest.LogCaptureFixture) -> 
     assert override["command"][:2] == ["dbt", "build"]
     assert "fqn:game_analytics.marts.ltv.rpt_ltv" in override["command"]
     variables = {item["name"]: item["value"] for item in override["environment"]}
-    assert variables[ARTIFACTS] == f"{task.settings.docs}/runs/run/rpt_ltv/try_2-id"
+    assert variables[REPORT_VARIABLE] == f"{task.settings.docs}/runs/run/rpt_ltv/try_2-id"
     assert variables["AIRFLOW_CTX_DAG_RUN_ID"] == "run"
-    assert variables[FINGERPRINT] == "abc"
+    assert variables[FINGERPRINT_VARIABLE] == "abc"
     assert variables["GAME_ANALYTICS_LAKE"] == "s3://lake/events"
     assert "GAME_ANALYTICS_DBT_EXECUTABLE" not in variables
     assert not any("PASSWORD" in name for name in variables)
     assert len(json.dumps(asked["overrides"])) < 8192
 
 
-def test_a_failed_test_is_final_and_told_with_its_sql(task: Task) -> None:
-    result = {
-        "unique_id": TEST,
-        "status": "fail",
-        "message": "Got 2 results",
-        "sql": SQL,
-        "rows": [{"id": "7"}],
-    }
+def test_a_failed_test_is_final_and_its_sql_is_kept(task: Task) -> None:
+    problem = Problem(TEST, "fail", "Got 2 results", SQL, ({"id": "7"},))
     with pytest.raises(AirflowFailException, match="test unique_rpt_ltv failed: Got 2 results"):
-        task.run(NodeEcs(failed("failed"), result))
+        task.run(NodeEcs(FAILED, problem))
     (file,) = artifacts.ARTIFACTS.rglob("*.sql")
     assert file.read_text() == SQL
 
 
 def test_a_broken_model_is_retried(task: Task) -> None:
-    result = {"unique_id": NODE, "status": "error", "message": "Database Error: 1023"}
+    problem = Problem(NODE, "error", "Database Error: 1023")
     with pytest.raises(AirflowException, match="model rpt_ltv broke") as raised:
-        task.run(NodeEcs(failed("failed"), result))
+        task.run(NodeEcs(FAILED, problem))
     assert not isinstance(raised.value, AirflowFailException)
 
 
-def test_a_container_that_cannot_run_dbt_says_why(task: Task) -> None:
+def test_the_error_of_a_container_is_the_error_of_the_task(task: Task) -> None:
     message = "another run builds in this warehouse"
     with pytest.raises(AirflowException, match=message):
-        task.run(NodeEcs({"status": "error", "message": message, "exit_code": 75}))
+        task.run(NodeEcs(RunResult("run", "error", message, 75)))
 
 
 def test_a_killed_container_is_explained(task: Task) -> None:
@@ -196,7 +203,7 @@ def test_a_killed_container_is_explained(task: Task) -> None:
         task.run(NodeEcs(None))
 
 
-def test_ecs_takes_no_task(task: Task) -> None:
+def test_a_task_that_ecs_refuses_is_an_error(task: Task) -> None:
     ecs = NodeEcs(GOOD)
     ecs.refusals = [{"reason": "Capacity is unavailable at this time"}]
     with pytest.raises(AirflowException, match="Fargate has no room"):
@@ -206,10 +213,10 @@ def test_ecs_takes_no_task(task: Task) -> None:
 def test_the_container_of_a_lost_worker_is_waited_for(task: Task) -> None:
     ecs = NodeEcs(GOOD)
     root = f"{task.settings.docs}/runs/run/rpt_ltv/try_1"
-    variables = [{"name": ARTIFACTS, "value": root}]
+    variables = [{"name": REPORT_VARIABLE, "value": root}]
     overrides = {"containerOverrides": [{"name": "dbt", "environment": variables}]}
     ecs.add("arn:1", overrides, tasks.started_by(task.context["ti"]))
-    ecs.tell(root)
+    ecs.report(root)
     ecs.end(0)
     ecs.tasks["arn:1"]["desiredStatus"] = "RUNNING"
     operator = task.run(ecs)
@@ -217,7 +224,7 @@ def test_the_container_of_a_lost_worker_is_waited_for(task: Task) -> None:
     assert operator.root == root
 
 
-def test_a_container_for_all_that_nobody_follows_is_stopped_first(task: Task) -> None:
+def test_a_container_of_the_producer_is_stopped_first(task: Task) -> None:
     ecs = NodeEcs(GOOD)
     mark = tasks.started_by(task.context["ti"], "dbt_build")
     ecs.add("arn:left", {}, mark)
@@ -232,23 +239,23 @@ def test_a_container_for_all_that_nobody_follows_is_stopped_first(task: Task) ->
     assert len(ecs.asked) == 1
 
 
-def test_no_node_starts_a_container_when_the_one_for_all_has_failed(
+def test_no_node_starts_a_container_after_the_producer_has_failed(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Any] = []
     monkeypatch.setattr(alerts, "publish", lambda *alert: sent.append(alert))
     operator = task.operator(FargateNodeOperator)
-    with pytest.raises(ToldElsewhereError, match="dbt_build has failed") as raised:
-        operator.resume(task.context, {"status": None, "producer_failed": True})
+    with pytest.raises(ReportedElsewhereError, match="dbt_build has failed") as raised:
+        operator.resume(task.context, to_plain(NodeEvent(None, producer_failed=True)))
     alerts.report_failure("arn:topic", {**task.context, "exception": raised.value})
     assert sent == []
     alerts.report_failure("arn:topic", {**task.context, "exception": AirflowException("x")})
     assert len(sent) == 1
 
 
-def test_a_node_that_is_cleared_alone_runs_its_own(task: Task) -> None:
+def test_a_node_that_is_cleared_alone_runs_its_own_container(task: Task) -> None:
     ecs = NodeEcs(GOOD)
     task.patch.setattr(tasks, "client", lambda: ecs)
     task.patch.setattr(EcsBaseOperator, "client", ecs)
-    task.operator(FargateNodeOperator).resume(task.context, {"status": None})
+    task.operator(FargateNodeOperator).resume(task.context, to_plain(NodeEvent(None)))
     assert len(ecs.asked) == 1

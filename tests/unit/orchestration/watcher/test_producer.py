@@ -1,8 +1,7 @@
-"""The producer: what it builds on a later try, what it tells again, and of which assets."""
+"""The producer: what a later try builds and publishes again, and which assets it emits."""
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,20 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.xcom import XCom
 
 from include.manifest import Manifest
+from include.messages import (
+    NOT_BUILT,
+    RESULT_LINE,
+    BuildRequest,
+    NodeResult,
+    Progress,
+    SelectedNodes,
+    StaleSources,
+    Status,
+    from_json,
+    from_plain,
+    to_json,
+    to_plain,
+)
 from include.orchestration.operators.done import MARTS as MARTS_ALIAS
 from include.orchestration.watcher import producer as module
 from include.orchestration.watcher.producer import DbtBuildOperator
@@ -27,7 +40,7 @@ MARTS = {name: Asset(name=f"marts.{name}", uri=f"x://marts/{name}") for name in 
 
 
 class Run:
-    """A DAG run as far as the producer uses it: a store, XComs, and the states of its tasks."""
+    """The parts of a DAG run that the producer uses: task state, XComs, and states of tasks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.xcoms: dict[tuple[str, str], Any] = {}
@@ -45,19 +58,22 @@ class Run:
         self.xcoms[key, task_id] = value
 
     def build(
-        self, attempt: int, news: dict[str, str], code: int = 0, selected: Any = None
-    ) -> dict[str, Any]:
-        """One try, in which dbt says this of nodes; returns the request that dbt got."""
-        asked = self.folder / "request.json"
-        asked.unlink(missing_ok=True)
-        lines = "\n".join(
-            "echo 'dbt-news "
-            + json.dumps({"unique_id": f"model.p.{name}", "status": status, "results": []})
-            + "'"
-            for name, status in news.items()
+        self,
+        attempt: int,
+        nodes: dict[str, Status],
+        code: int = 0,
+        selected: tuple[str, ...] | None = None,
+    ) -> BuildRequest | None:
+        """Run one try, in which nodes end like this; returns the request that dbt got."""
+        request = self.folder / "request.json"
+        request.unlink(missing_ok=True)
+        results = (
+            NodeResult(f"model.p.{name}", status, 0.1, None, (), ())
+            for name, status in nodes.items()
         )
+        lines = "\n".join(f"echo '{RESULT_LINE}{to_json(result)}'" for result in results)
         python = self.folder / "python"
-        python.write_text(f'#!/bin/sh\nread line; echo "$line" > {asked}\n{lines}\nexit {code}\n')
+        python.write_text(f'#!/bin/sh\nread line; echo "$line" > {request}\n{lines}\nexit {code}\n')
         python.chmod(0o755)
         content = {
             "nodes": {
@@ -76,13 +92,16 @@ class Run:
             manifest=Manifest(content),
             assets=MARTS,
         )
-        results = {"preflight": {"selected": selected}, "freshness": {"stale": []}}
+        earlier = {
+            "preflight": to_plain(SelectedNodes(selected)),
+            "freshness": to_plain(StaleSources(())),
+        }
         ti = SimpleNamespace(
             dag_id="d",
             run_id="r",
             task_id="dbt_build",
             try_number=attempt,
-            xcom_pull=lambda task_ids: results[task_ids],
+            xcom_pull=lambda task_ids: earlier[task_ids],
             xcom_push=lambda key, value: self.xcoms.update({(key, "dbt_build"): value}),
             get_task_states=lambda **_: {"r": {name: self.states.get(name) for name in NAMES}},
         )
@@ -98,16 +117,20 @@ class Run:
             "outlet_events": {MARTS_ALIAS: collector},
         }
         task.execute(context)
-        found: dict[str, Any] = json.loads(asked.read_text()) if asked.exists() else {}
-        return found
+        return from_json(request.read_text(), BuildRequest) if request.exists() else None
+
+    def select(self, *given: Any, **more: Any) -> tuple[str, ...] | None:
+        """Run one try in which dbt runs; returns the selectors that it got, None for all nodes."""
+        request = self.build(*given, **more)
+        assert request
+        return request.select
 
     @property
-    def said(self) -> dict[str, Any]:
-        said: dict[str, Any] = self.xcoms["nodes", "dbt_build"]
-        return said
+    def progress(self) -> Progress:
+        return from_plain(self.xcoms["nodes", "dbt_build"], Progress)
 
     def statuses(self) -> dict[str, str]:
-        return {name: status for name, (status, _) in self.said["nodes"].items()}
+        return {name: node.status for name, node in self.progress.nodes.items()}
 
 
 @pytest.fixture
@@ -115,13 +138,12 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     return Run(monkeypatch, tmp_path)
 
 
-def test_a_first_try_builds_all_and_tells_when(run: Run) -> None:
+def test_a_first_try_builds_all_and_publishes_when(run: Run) -> None:
     before = time.time()
-    asked = run.build(1, {"a": "success", "b": "fail", "c": "warn"})
-    assert asked["select"] is None
+    assert run.select(1, {"a": "success", "b": "fail", "c": "warn"}) is None
     assert run.statuses() == {"a": "success", "b": "fail", "c": "warn"}
-    assert all(before - 1 <= at <= time.time() for _, at in run.said["nodes"].values())
-    assert run.said["done"] is True
+    assert all(before - 1 <= node.at <= time.time() for node in run.progress.nodes.values())
+    assert run.progress.done is True
     assert run.xcoms["dbt", "b"]["status"] == "fail"
     assert run.emitted == ["marts.a", "marts.c"]
 
@@ -129,41 +151,39 @@ def test_a_first_try_builds_all_and_tells_when(run: Run) -> None:
 def test_a_second_try_goes_on_where_the_first_has_ended(run: Run) -> None:
     with pytest.raises(AirflowException, match="exit code 9"):
         run.build(1, {"a": "success"}, code=9)
-    assert run.said["done"] is True
-    at = run.said["nodes"]["a"][1]
+    assert run.progress.done is True
+    first = run.progress.nodes["a"]
     run.states = {"a": "deferred"}
-    asked = run.build(2, {"b": "success", "c": "success"})
-    assert asked["select"] == ["fqn:p.b", "fqn:p.c"]
-    # It was built when it was built, not when that is told again.
-    assert run.said["nodes"]["a"] == ["success", at]
-    # The first try has failed, and its asset events with it.
+    assert run.select(2, {"b": "success", "c": "success"}) == ("fqn:p.b", "fqn:p.c")
+    # The time is still that of the build, although the status is published again.
+    assert run.progress.nodes["a"] == first
+    # The first try failed, so its asset events were lost.
     assert run.emitted == ["marts.a", "marts.b", "marts.c"]
 
 
-def test_what_is_green_or_red_is_left_alone(run: Run) -> None:
+def test_a_node_task_that_succeeded_or_failed_is_left_alone(run: Run) -> None:
     with pytest.raises(AirflowException):
         run.build(1, {"a": "success", "b": "fail"}, code=9)
     run.states = {"a": "success", "b": "failed", "c": None}
-    assert run.build(2, {"c": "success"})["select"] == ["fqn:p.c"]
+    assert run.select(2, {"c": "success"}) == ("fqn:p.c",)
     assert run.statuses() == {"c": "success"}
-    # A third try does not forget what the second did not tell.
+    # A third try knows of the nodes that the second did not publish again.
     run.states = {"a": "success", "b": "failed", "c": "deferred"}
-    assert run.build(3, {}) == {}
+    assert run.build(3, {}) is None
     assert run.statuses() == {"c": "success"}
 
 
-def test_after_a_clear_nothing_is_told_again(run: Run) -> None:
+def test_after_a_clear_nothing_is_published_again(run: Run) -> None:
     run.build(1, {"a": "success", "b": "success", "c": "success"})
     run.emitted.clear()
     run.clears = 1
     run.states = {"a": "success", "b": None, "c": None}
-    asked = run.build(2, {"b": "success", "c": "success"})
-    assert asked["select"] == ["fqn:p.b", "fqn:p.c"]
-    # Their tasks end on workers then, which tell of the assets themselves.
+    assert run.select(2, {"b": "success", "c": "success"}) == ("fqn:p.b", "fqn:p.c")
+    # After a clear the node tasks end on workers, which emit the asset events themselves.
     assert run.emitted == []
 
 
-def test_what_broke_and_was_built_by_a_second_try_tells_of_its_asset_itself(run: Run) -> None:
+def test_a_node_that_broke_and_is_built_by_a_second_try_emits_its_asset_itself(run: Run) -> None:
     with pytest.raises(AirflowException):
         run.build(1, {"a": "error"}, code=9)
     run.states = {"a": "up_for_retry"}
@@ -173,20 +193,19 @@ def test_what_broke_and_was_built_by_a_second_try_tells_of_its_asset_itself(run:
 
 def test_it_does_not_build_beside_nodes_that_build_themselves(run: Run) -> None:
     run.states = {"b": "running"}
-    with pytest.raises(AirflowFailException, match=r"b run dbt for themselves: clear this task"):
+    with pytest.raises(AirflowFailException, match=r"b run dbt in their own tasks: clear this"):
         run.build(2, {})
 
 
-def test_what_is_not_selected_is_told_as_such(run: Run) -> None:
-    asked = run.build(1, {"a": "success"}, selected=["model.p.a"])
-    assert asked["select"] == ["fqn:p.a"]
+def test_a_node_that_is_not_selected_is_published_as_not_built(run: Run) -> None:
+    assert run.select(1, {"a": "success"}, selected=("model.p.a",)) == ("fqn:p.a",)
     assert run.statuses() == {
         "a": "success",
-        **dict.fromkeys(("b", "c"), "not built: not selected"),
+        **dict.fromkeys(("b", "c"), f"{NOT_BUILT}not selected"),
     }
 
 
-def test_news_of_a_node_without_a_task_stop_nothing(
+def test_a_result_of_a_node_without_a_task_stops_nothing(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     run.build(1, {"gone": "success", "a": "success"})
