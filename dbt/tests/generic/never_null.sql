@@ -17,7 +17,7 @@
                 "the test never_null of " ~ tested.name ~ " "
                 ~ ("has no column to check" if not unknown else
                     "lists " ~ unknown | join(', ') ~ " as nullable, which the model does not declare")
-                ~ ": correct `nullable` or `columns` in dbt/" ~ tested.patch_path.split('://')[-1]
+                ~ ": correct `nullable` or `columns` in dbt/" ~ tested.patch_path.split(':')[-1][2:]
             ) }}
         {%- endif -%}
     {%- endif -%}
