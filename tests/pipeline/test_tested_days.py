@@ -13,7 +13,7 @@ from tests.pipeline.hand_lake import HandLake
 from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
 
 DAYS = [date(2026, 9, 1) + timedelta(days=number) for number in range(12)]
-DOUBLE = "unique_combination_int_events_application_id__event_id__event_date"
+DOUBLE = "int_events__unique_combination_of_columns"
 LOST = "assert_player_days_reconcile_with_events"
 
 

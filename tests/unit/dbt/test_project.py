@@ -1,14 +1,17 @@
-"""The house rules of the dbt project, each as one test over dbt's own parse of it."""
+"""The rules of the dbt project, one test for each, on dbt's manifest and on the files."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 pytest.importorskip("dbt.adapters.duckdb", reason="runs in the dbt environment")
 
@@ -21,12 +24,24 @@ from include.settings import ROOT, Settings
 from tests.pipeline.warehouse import environment
 
 PROJECT = ROOT / "dbt"
+MODELS = PROJECT / "models"
 DISPATCH = PROJECT / "macros" / "dispatch"
 
 ENGINES = ("duckdb", "redshift")
 
 GRAIN = re.compile(r"One row per [^.]+\.\s*$")
-"""How every description ends."""
+"""The last sentence of the description of each model, seed, snapshot and source table."""
+
+SENTENCE = re.compile(r"[A-Z].*\.\s*", re.DOTALL)
+"""A description starts with a capital letter and ends with a full stop."""
+
+DOC = re.compile(r"\{\{ doc\('(\w+)'\) \}\}")
+"""A description that is taken from a doc block."""
+
+DOC_BLOCK = re.compile(r"\{% docs (\w+) %\}\n(.*?)\n\{% enddocs %\}", re.DOTALL)
+
+LONGEST_NAME = 63
+"""The bytes of a name that PostgreSQL keeps; the stand-in for Redshift is PostgreSQL."""
 
 ENGINE = re.compile(
     r"\btarget\s*\.|\badapter\s*\.|\bregexp?_\w+|\bjson_(?:extract|valid|type|parse|array)\w*"
@@ -34,7 +49,7 @@ ENGINE = re.compile(
     r"|\bgetdate|\bnow\(|\bepoch_(?!to_timestamp)\w+|\bsimilar to\b|::|//"
     r"|\bdate_?diff|\bdate_?add|\blistagg"
 )
-"""What is spelled differently by another engine, and `::`, which is no house style."""
+"""SQL that differs between the engines, and `::`, which the style guide excludes."""
 
 TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 
@@ -42,7 +57,7 @@ COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 
 
 def engine_words(sql: str) -> list[str]:
-    """What `ENGINE` finds, and the regex operator, which in a template joins texts."""
+    """The matches of `ENGINE`, and each `~` outside a template, where it matches a regex."""
     return ENGINE.findall(sql) + re.findall("~", TEMPLATE.sub("", sql))
 
 
@@ -57,7 +72,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def built(manifest: Manifest) -> list[Mapping[str, Any]]:
-    """Every model, seed and snapshot."""
+    """All models, seeds and snapshots."""
     nodes = [manifest.nodes[unique_id] for unique_id in sorted(manifest.built)]
     assert {node["resource_type"] for node in nodes} == {"model", "seed", "snapshot"}
     return nodes
@@ -71,7 +86,7 @@ def incremental(built: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _sql(*folders: str) -> Iterator[tuple[str, str]]:
-    """The SQL files below some of the project's folders, without the template's remarks."""
+    """Path and text of the SQL files below these folders, without the comments of the template."""
     for folder in folders:
         for path in sorted((PROJECT / folder).rglob("*.sql")):
             yield str(path.relative_to(PROJECT)), COMMENT.sub("", path.read_text())
@@ -87,17 +102,102 @@ def test_each_node_has_a_file_of_its_own_name(built: list[Mapping[str, Any]]) ->
     assert [name for name, path in beside.items() if not path.is_file()] == []
 
 
-def test_each_description_ends_with_the_grain(built: list[Mapping[str, Any]]) -> None:
-    assert [node["name"] for node in built if not GRAIN.search(node["description"])] == []
+class Described(NamedTuple):
+    """A thing that a YAML file describes, and the text of its description as written there."""
+
+    name: str
+    text: str
 
 
-def test_each_column_is_described(built: list[Mapping[str, Any]]) -> None:
+@cache
+def _yaml_contents() -> list[Mapping[str, Any]]:
+    """The content of each YAML file of the project's models, seeds and snapshots."""
+    return [
+        yaml.safe_load(path.read_text())
+        for folder in ("models", "seeds", "snapshots")
+        for path in sorted((PROJECT / folder).rglob("*.yml"))
+    ]
+
+
+def _described(entry: Mapping[str, Any], parent: str = "") -> Described:
+    # The resolved text in the manifest would hide that two columns share a doc block.
+    return Described(f"{parent}{entry['name']}", str(entry.get("description") or "").strip())
+
+
+def _tables() -> Iterator[Mapping[str, Any]]:
+    """The YAML of each model, seed, snapshot and table of a source."""
+    for content in _yaml_contents():
+        for kind in ("models", "seeds", "snapshots"):
+            yield from content.get(kind, ())
+        for source in content.get("sources", ()):
+            yield from source["tables"]
+
+
+def _columns() -> list[Described]:
+    """The columns of all tables, by table and column name."""
+    return [
+        _described(column, f"{table['name']}.")
+        for table in _tables()
+        for column in table["columns"]
+    ]
+
+
+def _doc_blocks() -> list[Described]:
+    return [Described(*block) for block in DOC_BLOCK.findall((MODELS / "columns.md").read_text())]
+
+
+def test_each_description_ends_with_the_grain() -> None:
+    described = [_described(table) for table in _tables()]
+    assert len(described) > 40
+    assert [name for name, text in described if not GRAIN.search(text)] == []
+
+
+def test_each_description_is_a_sentence() -> None:
+    others = [
+        _described(entry)
+        for content in _yaml_contents()
+        for kind in ("sources", "exposures", "groups", "unit_tests")
+        for entry in content.get(kind, ())
+    ]
+    literal = [column for column in _columns() if not DOC.fullmatch(column.text)]
+    described = [*map(_described, _tables()), *literal, *others, *_doc_blocks()]
+    assert len(described) > 300
     assert [
-        f"{node['name']}.{name}"
-        for node in built
-        for name, column in node["columns"].items()
-        if not column["description"]
+        (name, text)
+        for name, text in described
+        if not SENTENCE.fullmatch(text) or len(text.split()) < 5
     ] == []
+
+
+def test_no_description_of_a_column_is_written_twice() -> None:
+    literal = [text for _, text in _columns() if not DOC.fullmatch(text)]
+    written = Counter([*literal, *(" ".join(text.split()) for _, text in _doc_blocks())])
+    assert [text for text, count in written.items() if count > 1] == []
+
+
+def test_each_doc_block_describes_several_columns() -> None:
+    uses = Counter(match[1] for _, text in _columns() if (match := DOC.fullmatch(text)))
+    assert {name: uses[name] for name, _ in _doc_blocks() if uses[name] < 2} == {}
+
+
+def test_each_data_test_is_named_after_what_it_tests(manifest: Manifest) -> None:
+    generic = [node for node in manifest.nodes.values() if node.get("test_metadata")]
+    assert len(generic) > 60
+    expected = {
+        node["name"]: "__".join(
+            filter(
+                None,
+                (
+                    manifest.name(node["attached_node"]),
+                    node["column_name"],
+                    node["test_metadata"]["name"],
+                ),
+            )
+        )
+        for node in generic
+    }
+    assert {name: right for name, right in expected.items() if name != right} == {}
+    assert [name for name in expected if len(name.encode()) > LONGEST_NAME] == []
 
 
 def test_each_node_has_an_owner(manifest: Manifest, built: list[Mapping[str, Any]]) -> None:
@@ -120,7 +220,7 @@ def test_each_mart_has_a_contract(built: list[Mapping[str, Any]]) -> None:
     ] == []
 
 
-def test_no_full_refresh_of_what_is_read_from_the_lake_loses_days(manifest: Manifest) -> None:
+def test_each_model_that_reads_the_lake_refuses_to_lose_days(manifest: Manifest) -> None:
     hooked = {
         manifest.name(unique_id)
         for unique_id in manifest.built
@@ -138,7 +238,7 @@ def test_no_full_refresh_of_what_is_read_from_the_lake_loses_days(manifest: Mani
 def test_a_key_that_is_tested_day_by_day_holds_the_day(
     manifest: Manifest, incremental: list[Mapping[str, Any]]
 ) -> None:
-    # A hash of the four columns beside it, of which one is the day.
+    # The session key is a hash of four columns, and one of them is the day.
     keys = {("fct_sessions", "session_key")}
     for node in incremental:
         day = node["config"]["meta"]["replaced_days"]["column"]
@@ -146,11 +246,11 @@ def test_a_key_that_is_tested_day_by_day_holds_the_day(
             about = manifest.nodes[test]["test_metadata"]
             if about["name"] == "unique":
                 assert (node["name"], about["kwargs"]["column_name"]) in keys, test
-            if about["name"] == "unique_combination":
-                assert day in about["kwargs"]["columns"], test
+            if about["name"] == "unique_combination_of_columns":
+                assert day in about["kwargs"]["combination_of_columns"], test
 
 
-def test_each_incremental_model_says_which_days_it_replaces(
+def test_each_incremental_model_declares_the_days_that_it_replaces(
     manifest: Manifest, incremental: list[Mapping[str, Any]]
 ) -> None:
     partitioned = {source.name for source in sources(manifest) if source.partition_columns}
@@ -168,7 +268,7 @@ def test_each_incremental_model_says_which_days_it_replaces(
             assert replaced[side] >= 0, name
 
 
-def test_no_model_knows_the_engine() -> None:
+def test_only_dispatched_macros_differ_between_engines() -> None:
     files = dict(_sql("models", "snapshots", "tests", "macros"))
     known = {
         name: engine_words(sql)
@@ -176,7 +276,7 @@ def test_no_model_knows_the_engine() -> None:
         if not (PROJECT / name).is_relative_to(DISPATCH)
     }
     assert {name: found for name, found in known.items() if found} == {}
-    # The same search finds what the dispatched macros are there for.
+    # Each file of a dispatched macro has such SQL; a file without it would need no dispatch.
     assert [name for name in files if "dispatch" in name and not engine_words(files[name])] == []
 
 
@@ -192,7 +292,7 @@ def test_no_model_knows_the_engine() -> None:
         "{{ adapter.dispatch('a')() }}",
     ],
 )
-def test_what_belongs_to_one_engine_is_found(sql: str) -> None:
+def test_sql_of_one_engine_is_found(sql: str) -> None:
     assert engine_words(sql)
 
 
@@ -232,7 +332,7 @@ def test_every_macro_is_used(manifest: Manifest) -> None:
         for macro in user.get("depends_on", {}).get("macros", ())
         if macro != user["unique_id"]
     }
-    # A dispatched macro's bodies are chosen while dbt runs.
+    # dbt chooses the body of a dispatched macro while it runs: the manifest shows no use of it.
     used |= {
         f"macro.game_analytics.{engine}__{unique_id.rsplit('.', 1)[-1]}"
         for unique_id in used
@@ -280,8 +380,8 @@ def test_dbt_has_the_defaults_of_the_settings() -> None:
             assert default == expected[name], (file, name)
 
 
-def test_dbt_imports_no_python_of_ours() -> None:
-    # dbt imports every module that is called dbt_*; a package `dbt` of ours would hide dbt itself.
+def test_dbt_imports_no_python_of_the_project() -> None:
+    # dbt imports every module whose name starts with dbt_. A package named dbt would hide dbt.
     folders = [ROOT / name for name in ("dags", "dbt", "include", "plugins", "tests")]
     python = [path for folder in folders for path in folder.rglob("*.py")]
     assert len(python) > 10
