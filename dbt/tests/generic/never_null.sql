@@ -1,10 +1,10 @@
 {#
-    A data test: a column that the YAML of a model declares is never null, unless `nullable` lists it.
-    The result holds the rows with a null. One query reads the table once for all columns, whereas dbt's
-    not_null reads it once per column.
+    A data test: a column that the YAML of a model declares is never null, unless
+    `nullable` lists it. The result holds the rows with a null. One query reads the table
+    once for all columns, whereas dbt's not_null reads it once per column.
 
-    The argument `model` is the relation and hides the variable `model`, which is the node of this test:
-    the node is found through `context`. While dbt parses, `graph` is empty.
+    The argument `model` is the relation and hides the variable `model`, which is the node
+    of this test: the node is found through `context`. While dbt parses, `graph` is empty.
 #}
 {% test never_null(model, nullable=[]) %}
     {%- set checked = [] -%}
@@ -15,9 +15,10 @@
         {%- if unknown or not checked -%}
             {{ exceptions.raise_compiler_error(
                 "the test never_null of " ~ tested.name ~ " "
-                ~ ("has no column to check" if not unknown else
-                    "lists " ~ unknown | join(', ') ~ " as nullable, which the model does not declare")
-                ~ ": correct `nullable` or `columns` in dbt/" ~ tested.patch_path.split(':')[-1][2:]
+                ~ ("has no column to check" if not unknown else "lists as nullable "
+                    ~ unknown | join(', ') ~ ", which the model does not declare")
+                ~ ": correct `nullable` or `columns` in dbt/"
+                ~ tested.patch_path.split(':')[-1][2:]
             ) }}
         {%- endif -%}
     {%- endif -%}
