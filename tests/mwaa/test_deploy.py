@@ -16,8 +16,9 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from include.deployment.mwaa import deploy
+from include.deployment.mwaa import deploy, plan
 from include.deployment.mwaa import package as packaging
+from include.deployment.mwaa.target import Target
 from include.settings import ROOT, UserError
 from tests.aws.ministack import MiniStack
 from tests.mwaa.conftest import BUCKET, NAME, described, make_bucket, stubbed_mwaa
@@ -47,7 +48,7 @@ class Stage:
         self,
         *,
         updates: bool,
-        plan: bool = False,
+        only_plan: bool = False,
         force: bool = False,
         replace: bool = False,
         name: str = NAME,
@@ -59,9 +60,9 @@ class Stage:
                 stubber.add_response(
                     "get_environment", described(self.bucket, **self.used), {"Name": name}
                 )
-            target = deploy.Target(name, self.bucket, s3=self.s3, mwaa=mwaa)
-            planned = deploy.plan(target, self.dist, force=force, replace_others=replace)
-            if plan:
+            target = Target(name, self.bucket, s3=self.s3, mwaa=mwaa)
+            planned = plan.make_plan(target, self.dist, force=force, replace_others=replace)
+            if only_plan:
                 return list(planned.lines())
             if updates:
                 stubber.add_response("update_environment", {"Arn": "arn:aws:airflow:x"})
@@ -105,13 +106,13 @@ def stage(
     for name, content in packaging.updates().items():
         (dist / name).write_bytes(content)
     # What the tests change in the package stands for what changes in the tree.
-    monkeypatch.setattr(deploy, "outdated", lambda _: [])
+    monkeypatch.setattr(plan, "outdated", lambda _: [])
     number = abs(hash(request.node.name)) % 10**8
     return Stage(emulator, f"{BUCKET}-{number}", dist)
 
 
 def test_a_first_deploy_and_one_with_nothing_to_do(stage: Stage) -> None:
-    planned = stage.run(updates=False, plan=True)
+    planned = stage.run(updates=False, only_plan=True)
     assert stage.there() == set()
     assert f"upload s3://{stage.bucket}/dags/game_analytics.py" in planned
     assert planned[-1].startswith(f"update environment {NAME}: plugins.zip, requirements.txt")
@@ -126,7 +127,7 @@ def test_a_first_deploy_and_one_with_nothing_to_do(stage: Stage) -> None:
     for key, version in VERSIONS.items():
         head = stage.s3.head_object(Bucket=stage.bucket, Key=key)
         assert stage.told[version] == head["VersionId"] != "null"
-    assert stage.run(updates=False, plan=True) == ["nothing to do"]
+    assert stage.run(updates=False, only_plan=True) == ["nothing to do"]
     assert stage.run(updates=False) == []
     assert stage.run(updates=True, force=True)[-1].startswith(f"{NAME} is being updated")
     assert set(stage.told) == {"Name", "WorkerReplacementStrategy"}
@@ -179,11 +180,11 @@ def test_what_no_deploy_wrote_stays(stage: Stage) -> None:
 
 
 def test_files_that_were_there_before_the_environment(stage: Stage) -> None:
-    planned = stage.run(updates=False, plan=True, name="")
+    planned = stage.run(updates=False, only_plan=True, name="")
     assert f"upload s3://{stage.bucket}/plugins.zip" in planned
     assert not any(line.startswith("update") for line in planned)
     assert "uploaded startup.sh" in stage.run(updates=False, name="")
-    assert stage.run(updates=False, plan=True, name="") == ["nothing to do"]
+    assert stage.run(updates=False, only_plan=True, name="") == ["nothing to do"]
     # The environment is made with them.
     heads = {key: stage.s3.head_object(Bucket=stage.bucket, Key=key) for key in VERSIONS}
     versions = {VERSIONS[key]: head["VersionId"] for key, head in heads.items()}
@@ -199,13 +200,13 @@ def test_files_that_were_there_before_the_environment(stage: Stage) -> None:
 
 def test_under_kms_an_etag_says_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.run(updates=True)
-    listed = deploy.Target.objects
+    listed = Target.objects
 
-    def scrambled(self: deploy.Target, prefix: str) -> dict[str, dict[str, Any]]:
+    def scrambled(self: Target, prefix: str) -> dict[str, dict[str, Any]]:
         found = listed(self, prefix)
         return {key: {**entry, "ETag": '"of-a-key"'} for key, entry in found.items()}
 
-    monkeypatch.setattr(deploy.Target, "objects", scrambled)
+    monkeypatch.setattr(Target, "objects", scrambled)
     assert stage.run(updates=False) == []
 
 
@@ -222,21 +223,21 @@ def test_an_update_that_failed_is_made_up_for(stage: Stage) -> None:
 @pytest.fixture
 def stop_after() -> Iterator[Callable[[int], None]]:
     """Lets a deploy lose its connection after so many objects."""
-    put = deploy.Target.put
+    put = Target.put
 
     def stop(number: int) -> None:
         written: list[str] = []
 
-        def put_few(self: deploy.Target, key: str, path: Path) -> str:
+        def put_few(self: Target, key: str, path: Path) -> str:
             if len(written) >= number:
                 raise UserError("the connection is lost")
             written.append(key)
             return put(self, key, path)
 
-        deploy.Target.put = put_few  # type: ignore[method-assign]
+        Target.put = put_few  # type: ignore[method-assign]
 
     yield stop
-    deploy.Target.put = put  # type: ignore[method-assign]
+    Target.put = put  # type: ignore[method-assign]
 
 
 def preflight(stage: Stage, folder: Path) -> str:
@@ -249,7 +250,7 @@ def preflight(stage: Stage, folder: Path) -> str:
         list(
             pool.map(lambda key: stage.s3.download_file(stage.bucket, key, str(folder / key)), keys)
         )
-    program = "from include import preflight; print(preflight.check_manifest())"
+    program = "from include.build import preflight; print(preflight.check_manifest())"
     ended = subprocess.run(
         [str(ROOT / ".venv/dbt/bin/python"), "-c", program],
         cwd=folder / "dags",
@@ -308,9 +309,9 @@ def test_what_cannot_work_is_one_sentence_and_changes_nothing(stage: Stage, tmp_
     stage.used = {}
     with stubbed_mwaa() as (mwaa, stubber):
         stubber.add_client_error("get_environment", "ResourceNotFoundException")
-        target = deploy.Target(NAME, stage.bucket, s3=stage.s3, mwaa=mwaa)
+        target = Target(NAME, stage.bucket, s3=stage.s3, mwaa=mwaa)
         with pytest.raises(UserError, match=r"the environment games was refused.*ENVIRONMENT=…"):
-            deploy.plan(target, stage.dist)
+            plan.make_plan(target, stage.dist)
     stage.s3.put_public_access_block(
         Bucket=stage.bucket,
         PublicAccessBlockConfiguration={"BlockPublicAcls": True, "IgnorePublicAcls": True},
@@ -334,19 +335,19 @@ def test_what_cannot_work_is_one_sentence_and_changes_nothing(stage: Stage, tmp_
 def test_a_package_of_another_tree_or_for_another_bucket(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deploy.check_package(package, BUCKET)
+    plan.check_package(package, BUCKET)
     with pytest.raises(UserError, match="WHEELS=1 BUCKET=another-bucket"):
-        deploy.check_package(package, "another-bucket")
+        plan.check_package(package, "another-bucket")
     dist = tmp_path / "dist"
     shutil.copytree(package, dist, ignore=shutil.ignore_patterns("wheels"))
     (dist / "dags/include/build/kpis.py").write_text("")
     with pytest.raises(UserError, match=r"of other files \(dags/include/build/kpis.py\): run `"):
-        deploy.check_package(dist, BUCKET)
+        plan.check_package(dist, BUCKET)
     (dist / "startup.sh").write_bytes(packaging.updates()["startup.sh"])
-    monkeypatch.setattr(deploy, "outdated", lambda _: [])
-    monkeypatch.setattr(deploy, "MAX_PLUGINS", 100)
+    monkeypatch.setattr(plan, "outdated", lambda _: [])
+    monkeypatch.setattr(plan, "MAX_PLUGINS", 100)
     with pytest.raises(UserError, match="larger than 1 GB"):
-        deploy.check_package(dist, BUCKET)
+        plan.check_package(dist, BUCKET)
 
 
 def test_an_airflowignore_of_others_stays(stage: Stage) -> None:

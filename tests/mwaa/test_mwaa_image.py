@@ -20,7 +20,8 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from botocore.stub import ANY
 
-from include.deployment.mwaa import deploy
+from include.deployment.mwaa import deploy, plan
+from include.deployment.mwaa.target import Target
 from include.manifest import BUILT_TYPES
 from tests.aws.ministack import MiniStack
 from tests.mwaa.conftest import BUCKET, NAME, described, make_bucket, stubbed_mwaa
@@ -96,8 +97,8 @@ def deployed(package: Path, emulator: MiniStack, tmp_path_factory: pytest.TempPa
     with stubbed_mwaa() as (mwaa, stubber):
         stubber.add_response("get_environment", described(BUCKET), {"Name": NAME})
         stubber.add_response("update_environment", {}, dict.fromkeys(UPDATED, ANY))
-        target = deploy.Target(NAME, BUCKET, s3=s3, mwaa=mwaa)
-        deploy.deploy(target, deploy.plan(target, package), say=lambda _: None)
+        target = Target(NAME, BUCKET, s3=s3, mwaa=mwaa)
+        deploy.deploy(target, plan.make_plan(target, package), say=lambda _: None)
         stubber.assert_no_pending_responses()
     folder = tmp_path_factory.mktemp("fetched")
     for key in target.objects(""):

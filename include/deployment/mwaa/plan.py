@@ -1,0 +1,204 @@
+"""The plan of a deploy: what differs between `dist/mwaa` and what the bucket and MWAA have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from include.deployment.mwaa.package import (
+    DAGS,
+    DIST,
+    FINGERPRINT,
+    MANIFEST,
+    PLUGINS,
+    REQUIREMENTS,
+    STARTUP,
+    WHEELS,
+    outdated,
+    size,
+    wheels_of,
+)
+from include.deployment.mwaa.target import SHA256, THREADS, Target, explained, holds
+from include.settings import UserError
+
+LAST = (MANIFEST, FINGERPRINT)
+"""In this order: while the fingerprint is an old one, preflight lets no run begin."""
+IGNORE = ".airflowignore"
+UPDATES = {
+    PLUGINS: ("PluginsS3Path", "PluginsS3ObjectVersion"),
+    REQUIREMENTS: ("RequirementsS3Path", "RequirementsS3ObjectVersion"),
+    STARTUP: ("StartupScriptS3Path", "StartupScriptS3ObjectVersion"),
+}
+"""What an environment calls each of these files, and the version of it that it uses."""
+MAX_PLUGINS = 1_000_000_000
+"""More than that MWAA does not take (its guide, "Custom plugins directory and size limits")."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a deploy does: files by their key in the bucket, and keys to remove.
+
+    `environment` is empty before there is one. `last` comes after all others of `dags/`. `replace`
+    are files of which the environment is to take a new version, `update` is what
+    `update_environment` is told beside these versions.
+    """
+
+    environment: str
+    bucket: str
+    upload: Mapping[str, Path] = field(default_factory=dict)
+    delete: Sequence[str] = ()
+    last: Mapping[str, Path] = field(default_factory=dict)
+    replace: Mapping[str, Path] = field(default_factory=dict)
+    update: Mapping[str, str] = field(default_factory=dict)
+    forced: bool = False
+
+    def lines(self) -> Iterator[str]:
+        """The plan in words."""
+        for key in (*self.upload, *self.last, *self.replace):
+            yield f"upload s3://{self.bucket}/{key}"
+        for key in self.delete:
+            yield f"delete s3://{self.bucket}/{key}"
+        changed = [*self.replace, *(name for name in self.update if name.endswith("Path"))]
+        if self.environment and (changed or self.forced):
+            yield f"update environment {self.environment}: {', '.join(changed) or 'as it is'}"
+        elif not (self.upload or self.last or self.delete or self.replace):
+            yield "nothing to do"
+
+
+def check_package(dist: Path, bucket: str) -> None:
+    """The package is there, belongs to the tree as it is, and is not too big; raises UserError."""
+    again = "run `make package`"
+    if not (dist / FINGERPRINT).is_file():
+        raise UserError(f"{dist} holds no package: {again}.")
+    if differing := outdated(dist):
+        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+        raise UserError(f"{dist} was made of other files ({differing[0]}{more}): {again}.")
+    wheels = wheels_of(dist)
+    if wheels and wheels != f"s3://{bucket}/{WHEELS}":
+        raise UserError(
+            f"startup.sh looks for wheels at {wheels}: {again} with WHEELS=1 BUCKET={bucket}."
+        )
+    if wheels and not any((dist / WHEELS).rglob("*.whl")):
+        raise UserError(f"{dist / WHEELS} is gone: {again} with WHEELS=1 BUCKET={bucket}.")
+    if size(dist / PLUGINS) > MAX_PLUGINS:
+        raise UserError(f"{dist / PLUGINS} is larger than 1 GB, which MWAA does not take.")
+
+
+def make_plan(
+    target: Target, dist: Path = DIST, *, force: bool = False, replace_others: bool = False
+) -> Plan:
+    """Look at everything; raises UserError for what would fail. Nothing is changed.
+
+    What the package has and no deploy wrote is replaced only if `replace_others` says so.
+    """
+    check_package(dist, target.bucket)
+    environment = target.environment() if target.name else {}
+    target.check_bucket()
+    prefix = str(environment.get("DagS3Path") or DAGS).strip("/")
+    there = target.objects(f"{prefix}/")
+    files = {
+        f"{prefix}/{path.relative_to(dist / DAGS).as_posix()}": path
+        for path in sorted((dist / DAGS).rglob("*"))
+        if path.is_file()
+    }
+    if wheels_of(dist):
+        there |= target.objects(f"{WHEELS}/")
+        files |= {
+            path.relative_to(dist).as_posix(): path
+            for path in sorted((dist / WHEELS).rglob("*.whl"))
+        }
+    _check_ignored(target, there, f"{prefix}/{IGNORE}", files)
+    with ThreadPoolExecutor(THREADS) as pool:
+        same = pool.map(lambda key: target.is_same(key, files[key], there.get(key)), files)
+        changed = [key for key, is_same in zip(files, same, strict=True) if not is_same]
+        gone = [key for key in sorted(there) if key not in files and _is_inside(key, prefix)]
+        wrote = pool.map(target.wrote, gone)
+        delete = [key for key, is_ours in zip(gone, wrote, strict=True) if is_ours]
+    last = [f"{prefix}/{path.removeprefix('dags/')}" for path in LAST]
+    replace, update = _updates(target, environment, dist)
+    if not replace_others:
+        _check_others(target, {key: files[key] for key in changed if key in there} | replace)
+    return Plan(
+        environment=target.name,
+        bucket=target.bucket,
+        # The wheels first: whoever starts meanwhile finds all that the lock names.
+        upload={
+            key: files[key]
+            for key in sorted(changed, key=lambda key: not key.startswith(f"{WHEELS}/"))
+            if key not in last
+        },
+        delete=delete,
+        last={key: files[key] for key in last if key in changed},
+        replace=replace,
+        update=update,
+        forced=force,
+    )
+
+
+def _is_inside(key: str, prefix: str) -> bool:
+    """Whether a key lies where this package writes; others may write there, too.
+
+    Wheels stay: a worker that starts before the environment is updated looks for those of before.
+    """
+    inside = key.removeprefix(f"{prefix}/")
+    if key.startswith(f"{WHEELS}/"):
+        return False
+    return inside.startswith(("include/", "dbt/")) or (
+        "/" not in inside and inside.startswith("game_analytics") and inside.endswith(".py")
+    )
+
+
+def _check_others(target: Target, files: Mapping[str, Path]) -> None:
+    """Nothing that a file would replace is another's; raises UserError if something is."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        heads = pool.map(target.head, files)
+        others = [
+            f"s3://{target.bucket}/{key}"
+            for (key, path), found in zip(files.items(), heads, strict=True)
+            if found and SHA256 not in found["Metadata"] and not holds(found, path)
+        ]
+    if others:
+        raise UserError(
+            f"no deploy of this package wrote {' and '.join(others)}: name an environment of its "
+            "own with ENVIRONMENT=…, or bring into this checkout what they hold and replace them "
+            "with ARGS=--replace."
+        )
+
+
+def _check_ignored(
+    target: Target, there: Mapping[str, Any], key: str, files: dict[str, Path]
+) -> None:
+    """Leave an `.airflowignore` of others; raises UserError if a line of ours is not in it."""
+    path = files[key]
+    if key not in there or target.is_same(key, path, there[key]) or target.wrote(key):
+        return
+    with explained(f"s3://{target.bucket}/{key}"):
+        found = target.s3.get_object(Bucket=target.bucket, Key=key)["Body"].read().decode()
+    ours = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    if missing := [line for line in ours if line not in found.splitlines()]:
+        raise UserError(
+            f"s3://{target.bucket}/{key} is another's and says nothing of {' and '.join(missing)}: "
+            "add these lines to it."
+        )
+    del files[key]
+
+
+def _updates(
+    target: Target, environment: Mapping[str, Any], dist: Path
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """What is to be uploaded of `UPDATES`, and what the environment is to be told beside that."""
+    replace: dict[str, Path] = {}
+    update: dict[str, str] = {}
+    for name, (path_name, version_name) in UPDATES.items():
+        key = str(environment.get(path_name) or name)
+        used = environment.get(version_name)
+        # Before there is an environment, the newest version is the one that it will be made with.
+        is_used = not environment or (environment.get(path_name) and used)
+        if is_used and (found := target.head(key, used)) and holds(found, dist / name):
+            continue
+        replace[key] = dist / name
+        update[path_name] = key
+    return replace, update

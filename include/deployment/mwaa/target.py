@@ -1,0 +1,194 @@
+"""The MWAA environment and the bucket that a deploy reads and writes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from include.settings import UserError
+
+AIRFLOW = "3.3.1"
+"""The version that `requirements.txt` and the tests are made for."""
+THREADS = 16
+SHA256 = "sha256"
+"""Metadata of each object that a deploy wrote: under KMS an ETag is no hash of the content.
+
+It also says whose an object is. What has none is another's: it is neither replaced nor deleted.
+"""
+RIGHTS = "let the role that deploys do that, see *Deploy to MWAA* in include/aws/README.md"
+
+
+class Target:
+    """An MWAA environment, none if its name is empty, and its bucket.
+
+    Whatever AWS refuses is a UserError.
+    """
+
+    def __init__(self, environment: str, bucket: str, s3: Any = None, mwaa: Any = None) -> None:
+        import boto3
+        from botocore.config import Config
+
+        self.name = environment
+        self.bucket = bucket
+        with explained("AWS"):
+            self.s3 = s3 or boto3.client("s3", config=Config(max_pool_connections=THREADS))
+            self.mwaa = mwaa or boto3.client("mwaa")
+
+    def environment(self) -> Mapping[str, Any]:
+        """The environment as MWAA describes it; raises UserError if it cannot take the package."""
+        remedy = "name one that exists in this account and Region with ENVIRONMENT=…"
+        with explained(f"the environment {self.name}", ResourceNotFoundException=remedy):
+            found: Mapping[str, Any] = self.mwaa.get_environment(Name=self.name)["Environment"]
+        if (status := found["Status"]) not in {"AVAILABLE", "UPDATE_FAILED"}:
+            raise UserError(
+                f"the environment {self.name} is {status}: wait until it is AVAILABLE "
+                "(`aws mwaa get-environment`), then run this again."
+            )
+        if (version := found.get("AirflowVersion")) != AIRFLOW:
+            raise UserError(
+                f"the environment {self.name} has Airflow {version}, the package is for {AIRFLOW}: "
+                f"update the environment to {AIRFLOW}, or name another with ENVIRONMENT=…."
+            )
+        if (own := str(found.get("SourceBucketArn", "")).rpartition(":")[2]) != self.bucket:
+            raise UserError(
+                f"the environment {self.name} reads the bucket {own}, not {self.bucket}: "
+                f"run this with BUCKET={own}."
+            )
+        return found
+
+    def check_bucket(self) -> None:
+        """The bucket is there, keeps versions and is not public, as MWAA asks for."""
+        where = f"the bucket {self.bucket}"
+        missing = {"NoSuchBucket": "name the environment's bucket with BUCKET=…"}
+        with explained(where, **missing):
+            versioning = self.s3.get_bucket_versioning(Bucket=self.bucket).get("Status")
+        if versioning != "Enabled":
+            raise UserError(
+                f"{where} keeps no versions, which MWAA needs: `aws s3api put-bucket-versioning "
+                f"--bucket {self.bucket} --versioning-configuration Status=Enabled`."
+            )
+        block = {}
+        try:
+            with explained(where, NoSuchPublicAccessBlockConfiguration="…"):
+                block = self.s3.get_public_access_block(Bucket=self.bucket)
+        except RefusedError as refusal:
+            if refusal.code != "NoSuchPublicAccessBlockConfiguration":
+                raise
+        shut = block.get("PublicAccessBlockConfiguration", {})
+        names = (
+            "BlockPublicAcls",
+            "IgnorePublicAcls",
+            "BlockPublicPolicy",
+            "RestrictPublicBuckets",
+        )
+        if open_ := [name for name in names if not shut.get(name)]:
+            asked = ",".join(f"{name}=true" for name in names)
+            raise UserError(
+                f"{where} does not block public access ({', '.join(open_)}): "
+                f"`aws s3api put-public-access-block --bucket {self.bucket} "
+                f"--public-access-block-configuration {asked}`."
+            )
+
+    def objects(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """The objects below a prefix, by key."""
+        with explained(f"the bucket {self.bucket}"):
+            pages = self.s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix
+            )
+            return {entry["Key"]: entry for page in pages for entry in page.get("Contents", [])}
+
+    def is_same(self, key: str, path: Path, entry: Mapping[str, Any] | None) -> bool:
+        """Whether an object, as it was listed, holds what a file holds."""
+        if entry is None or entry["Size"] != path.stat().st_size:
+            return False
+        return holds(entry, path) or holds(self.head(key) or entry, path)
+
+    def head(self, key: str, version: str | None = None) -> Mapping[str, Any] | None:
+        """What S3 says of an object, or of a version of it; None if that is gone."""
+        asked = {"VersionId": version} if version else {}
+        gone = {"404": "…", "NoSuchKey": "…", "NoSuchVersion": "…", "400": "…"}
+        try:
+            with explained(f"s3://{self.bucket}/{key}", **gone):
+                found: Mapping[str, Any] = self.s3.head_object(Bucket=self.bucket, Key=key, **asked)
+        except RefusedError as refusal:
+            if refusal.code not in gone:
+                raise
+            return None
+        return found
+
+    def wrote(self, key: str) -> bool:
+        """Whether an object is there that a deploy wrote."""
+        found = self.head(key)
+        return found is not None and SHA256 in found["Metadata"]
+
+    def put(self, key: str, path: Path) -> str:
+        """Write an object; returns its version."""
+        content = path.read_bytes()
+        with explained(f"s3://{self.bucket}/{key}"):
+            written = self.s3.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=content,
+                Metadata={SHA256: hashlib.sha256(content).hexdigest()},
+            )
+        return str(written.get("VersionId", ""))
+
+    def delete(self, key: str) -> None:
+        """Remove an object; its versions stay."""
+        with explained(f"s3://{self.bucket}/{key}"):
+            self.s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def update(self, arguments: Mapping[str, str]) -> None:
+        """Let MWAA replace its components; a task that runs may come to its end."""
+        with explained(f"the environment {self.name}"):
+            self.mwaa.update_environment(
+                Name=self.name, WorkerReplacementStrategy="GRACEFUL", **arguments
+            )
+
+
+class RefusedError(UserError):
+    """What AWS refused, with its code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def explained(what: str, **remedies: str) -> Iterator[None]:
+    """Turn what botocore raises into one sentence that names the thing and the remedy."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response["Error"]["Code"])
+        known = {
+            "AccessDenied": RIGHTS,
+            "AccessDeniedException": RIGHTS,
+            "ExpiredToken": "the credentials have expired: renew them",
+            "ExpiredTokenException": "the credentials have expired: renew them",
+            "ValidationException": "mend what MWAA names, then run this again",
+            **remedies,
+        }
+        remedy = known.get(code, "mend what AWS names, then run this again")
+        raise RefusedError(code, f"{what} was refused ({error}): {remedy}.") from None
+    except (NoCredentialsError, NoRegionError) as error:
+        raise UserError(
+            f"{what} cannot be asked ({error}): set AWS_PROFILE, or credentials and AWS_REGION."
+        ) from None
+    except BotoCoreError as error:
+        raise UserError(
+            f"{what} cannot be reached ({error}): see that this machine reaches AWS."
+        ) from None
+
+
+def holds(found: Mapping[str, Any], path: Path) -> bool:
+    """Whether an object, by what S3 says of it, holds what a file holds."""
+    content = path.read_bytes()
+    if found["ETag"].strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest():
+        return True
+    return bool(found.get("Metadata", {}).get(SHA256) == hashlib.sha256(content).hexdigest())
