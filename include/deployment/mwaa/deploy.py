@@ -1,11 +1,13 @@
-"""`python -m include.deployment.mwaa.deploy`: `dist/mwaa` to the bucket of an MWAA environment.
+"""`python -m include.deployment.mwaa.deploy`: bring `dist/mwaa` to an MWAA environment.
 
-First everything is looked at, and nothing is changed if something is wrong; `--plan` ends there.
-Then: the wheels; the files of `dags/` that differ, and those that are gone; last the manifest and
-its fingerprint, so that a run that sees only a part of `dbt/` fails in preflight and says so. If
-`plugins.zip`, `requirements.txt` or `startup.sh` have changed, the environment is updated, which
-takes MWAA 20 to 30 minutes; tasks that run meanwhile may come to their end. `--first` brings the
-files alone, for an environment that is made next.
+The deploy first checks everything, and changes nothing if a check fails. `--plan` stops there. Then
+it uploads the wheels and the files of `dags/` that differ, deletes the files that the package no
+longer has, and uploads the manifest and its fingerprint last. A run that starts in between sees
+only a part of `dbt/` and fails in preflight with a message that gives this reason.
+
+If `plugins.zip`, `requirements.txt` or `startup.sh` has changed, the environment is updated, which
+takes MWAA 20 to 30 minutes. Tasks that are running then may finish. `--first` only uploads the
+files, for an environment that will be created next.
 """
 
 from __future__ import annotations
@@ -22,54 +24,66 @@ from include.deployment.mwaa.target import THREADS, Target
 from include.settings import UserError
 
 
-def deploy(target: Target, planned: Plan, say: Callable[[str], None] = print) -> None:
-    """Do what was planned, in an order that a run under way survives or notices."""
+def deploy(target: Target, planned: Plan, report: Callable[[str], None] = print) -> None:
+    """Carry out a plan, and pass one line of text per change to `report`.
+
+    In this order a run that is under way either is not affected or fails in preflight.
+    """
     with ThreadPoolExecutor(THREADS) as pool:
         for key, _ in zip(
             planned.upload,
             pool.map(lambda key: target.put(key, planned.upload[key]), planned.upload),
             strict=True,
         ):
-            say(f"uploaded {key}")
+            report(f"uploaded {key}")
     for key in planned.delete:
         target.delete(key)
-        say(f"deleted {key}")
+        report(f"deleted {key}")
     for key, path in planned.last.items():
         target.put(key, path)
-        say(f"uploaded {key}")
+        report(f"uploaded {key}")
     arguments = dict(planned.update)
     for name, (path_name, version_name) in UPDATES.items():
         key = arguments.get(path_name, name)
         if key in planned.replace:
             arguments[version_name] = target.put(key, planned.replace[key])
-            say(f"uploaded {key}")
+            report(f"uploaded {key}")
     if planned.environment and (arguments or planned.forced):
         target.update(arguments)
-        say(
-            f"{planned.environment} is being updated, in 20 to 30 minutes: until then its workers "
-            "have the dbt, plugins and packages of before."
+        report(
+            f"{planned.environment} is being updated, which takes 20 to 30 minutes: until then its "
+            "workers have the dbt, plugins and packages of the last deploy."
         )
 
 
 @command
 def main() -> int:
-    """Plan and deploy."""
+    """Print the plan and, without `--plan`, carry it out."""
     parser = argparse.ArgumentParser(
         prog="python -m include.deployment.mwaa.deploy", description=__doc__
     )
     parser.add_argument("--bucket", default="")
     parser.add_argument("--environment", default="")
-    parser.add_argument("--plan", action="store_true", help="Say what would be done, and stop.")
-    parser.add_argument("--update", action="store_true", help="Update the environment anyway.")
+    parser.add_argument("--plan", action="store_true", help="Print the plan, and change nothing.")
     parser.add_argument(
-        "--replace", action="store_true", help="Replace also what no deploy of this package wrote."
+        "--update", action="store_true", help="Update the environment even if nothing changed."
     )
     parser.add_argument(
-        "--first", action="store_true", help="There is no environment yet: bring it its files."
+        "--replace",
+        action="store_true",
+        help="Also overwrite objects that no deploy of this package wrote.",
+    )
+    parser.add_argument(
+        "--first",
+        action="store_true",
+        help="Only upload the files, because the environment does not exist yet.",
     )
     asked = parser.parse_args()
     if not asked.bucket or not (asked.environment or asked.first):
-        raise UserError("say where to: `make deploy BUCKET=<bucket> ENVIRONMENT=<name>`.")
+        raise UserError(
+            "a deploy needs a bucket and an environment: "
+            "`make deploy BUCKET=<bucket> ENVIRONMENT=<name>`."
+        )
     target = Target("" if asked.first else asked.environment, asked.bucket)
     planned = make_plan(target, force=asked.update, replace_others=asked.replace)
     for line in planned.lines():
@@ -77,7 +91,7 @@ def main() -> int:
     total = sum(map(size, (*planned.upload.values(), *planned.last.values())))
     print(f"{total / 1e6:.2f} MB of {size(DIST) / 1e6:.2f} MB", flush=True)
     if not asked.plan:
-        deploy(target, planned, say=lambda line: print(line, flush=True))
+        deploy(target, planned, report=lambda line: print(line, flush=True))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The plan of a deploy: what differs between `dist/mwaa` and what the bucket and MWAA have."""
+"""The plan of a deploy: the differences between `dist/mwaa` and what the bucket and MWAA hold."""
 
 from __future__ import annotations
 
@@ -25,25 +25,34 @@ from include.deployment.mwaa.target import SHA256, THREADS, Target, explained, h
 from include.settings import UserError
 
 LAST = (MANIFEST, FINGERPRINT)
-"""In this order: while the fingerprint is an old one, preflight lets no run begin."""
+"""The files that are uploaded last, in this order.
+
+While the bucket has the fingerprint of the package before, preflight fails, so no run can begin
+with a mixture of two packages.
+"""
 IGNORE = ".airflowignore"
 UPDATES = {
     PLUGINS: ("PluginsS3Path", "PluginsS3ObjectVersion"),
     REQUIREMENTS: ("RequirementsS3Path", "RequirementsS3ObjectVersion"),
     STARTUP: ("StartupScriptS3Path", "StartupScriptS3ObjectVersion"),
 }
-"""What an environment calls each of these files, and the version of it that it uses."""
+"""Per file: the fields of an MWAA environment that hold its key and the S3 version in use."""
 MAX_PLUGINS = 1_000_000_000
-"""More than that MWAA does not take (its guide, "Custom plugins directory and size limits")."""
+"""The largest `plugins.zip` in bytes that MWAA accepts.
+
+Source: its user guide, "Custom plugins directory and size limits".
+"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a deploy does: files by their key in the bucket, and keys to remove.
+    """What a deploy does: the files to upload, by their key in the bucket, and the keys to delete.
 
-    `environment` is empty before there is one. `last` comes after all others of `dags/`. `replace`
-    are files of which the environment is to take a new version, `update` is what
-    `update_environment` is told beside these versions.
+    `environment` is the name of the environment, and empty before it exists. The files of `last`
+    are uploaded after all other files of `dags/`. `replace` holds the files of `UPDATES` that are
+    uploaded so that the environment takes their new versions. `update` holds the arguments of
+    `update_environment` besides these versions. With `forced` the environment is updated even if
+    nothing has changed.
     """
 
     environment: str
@@ -56,43 +65,54 @@ class Plan:
     forced: bool = False
 
     def lines(self) -> Iterator[str]:
-        """The plan in words."""
+        """The plan as text, one line per change."""
         for key in (*self.upload, *self.last, *self.replace):
             yield f"upload s3://{self.bucket}/{key}"
         for key in self.delete:
             yield f"delete s3://{self.bucket}/{key}"
         changed = [*self.replace, *(name for name in self.update if name.endswith("Path"))]
         if self.environment and (changed or self.forced):
-            yield f"update environment {self.environment}: {', '.join(changed) or 'as it is'}"
+            files = ", ".join(changed) or "without a change"
+            yield f"update environment {self.environment}: {files}"
         elif not (self.upload or self.last or self.delete or self.replace):
             yield "nothing to do"
 
 
 def check_package(dist: Path, bucket: str) -> None:
-    """The package is there, belongs to the tree as it is, and is not too big; raises UserError."""
+    """Check that the package exists, was made from this checkout and is not too large.
+
+    Raises UserError if not.
+    """
     again = "run `make package`"
     if not (dist / FINGERPRINT).is_file():
         raise UserError(f"{dist} holds no package: {again}.")
     if differing := outdated(dist):
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-        raise UserError(f"{dist} was made of other files ({differing[0]}{more}): {again}.")
+        raise UserError(
+            f"{dist} was not made from the files of this checkout ({differing[0]}{more}): {again}."
+        )
     wheels = wheels_of(dist)
     if wheels and wheels != f"s3://{bucket}/{WHEELS}":
         raise UserError(
-            f"startup.sh looks for wheels at {wheels}: {again} with WHEELS=1 BUCKET={bucket}."
+            f"the package's startup.sh downloads its wheels from {wheels}, not from {bucket}: "
+            f"{again} with WHEELS=1 BUCKET={bucket}."
         )
     if wheels and not any((dist / WHEELS).rglob("*.whl")):
-        raise UserError(f"{dist / WHEELS} is gone: {again} with WHEELS=1 BUCKET={bucket}.")
+        raise UserError(f"{dist / WHEELS} has no wheels: {again} with WHEELS=1 BUCKET={bucket}.")
     if size(dist / PLUGINS) > MAX_PLUGINS:
-        raise UserError(f"{dist / PLUGINS} is larger than 1 GB, which MWAA does not take.")
+        raise UserError(
+            f"{dist / PLUGINS} is larger than 1 GB, which MWAA does not accept: remove files from "
+            f"plugins/, then {again}."
+        )
 
 
 def make_plan(
     target: Target, dist: Path = DIST, *, force: bool = False, replace_others: bool = False
 ) -> Plan:
-    """Look at everything; raises UserError for what would fail. Nothing is changed.
+    """Compare the package with the bucket and the environment, and change nothing.
 
-    What the package has and no deploy wrote is replaced only if `replace_others` says so.
+    A deploy never overwrites an object that no deploy wrote, unless `replace_others` is true.
+    Raises UserError for everything that would make the deploy fail.
     """
     check_package(dist, target.bucket)
     environment = target.environment() if target.name else {}
@@ -124,7 +144,7 @@ def make_plan(
     return Plan(
         environment=target.name,
         bucket=target.bucket,
-        # The wheels first: whoever starts meanwhile finds all that the lock names.
+        # The wheels come first, so that a worker that starts meanwhile finds all wheels.
         upload={
             key: files[key]
             for key in sorted(changed, key=lambda key: not key.startswith(f"{WHEELS}/"))
@@ -139,9 +159,10 @@ def make_plan(
 
 
 def _is_inside(key: str, prefix: str) -> bool:
-    """Whether a key lies where this package writes; others may write there, too.
+    """Whether this package writes objects at such a key. Other teams may write there as well.
 
-    Wheels stay: a worker that starts before the environment is updated looks for those of before.
+    The answer for a wheel is no, so that no wheel is deleted: a worker that starts before the
+    environment is updated still needs the wheels of the last package.
     """
     inside = key.removeprefix(f"{prefix}/")
     if key.startswith(f"{WHEELS}/"):
@@ -152,7 +173,7 @@ def _is_inside(key: str, prefix: str) -> bool:
 
 
 def _check_others(target: Target, files: Mapping[str, Path]) -> None:
-    """Nothing that a file would replace is another's; raises UserError if something is."""
+    """Raise UserError if a file would overwrite an object that no deploy of this package wrote."""
     with ThreadPoolExecutor(THREADS) as pool:
         heads = pool.map(target.head, files)
         others = [
@@ -162,16 +183,20 @@ def _check_others(target: Target, files: Mapping[str, Path]) -> None:
         ]
     if others:
         raise UserError(
-            f"no deploy of this package wrote {' and '.join(others)}: name an environment of its "
-            "own with ENVIRONMENT=…, or bring into this checkout what they hold and replace them "
-            "with ARGS=--replace."
+            f"no deploy of this package wrote {' and '.join(others)}: name with ENVIRONMENT=… an "
+            "environment that only this package uses, or add the content of these objects to this "
+            "checkout and overwrite them with ARGS=--replace."
         )
 
 
 def _check_ignored(
     target: Target, there: Mapping[str, Any], key: str, files: dict[str, Path]
 ) -> None:
-    """Leave an `.airflowignore` of others; raises UserError if a line of ours is not in it."""
+    """Keep an `.airflowignore` that no deploy wrote by removing ours from `files`.
+
+    `there` holds the objects of the bucket, and `key` is the file's key. Raises UserError if the
+    object lacks a line of ours.
+    """
     path = files[key]
     if key not in there or target.is_same(key, path, there[key]) or target.wrote(key):
         return
@@ -180,8 +205,8 @@ def _check_ignored(
     ours = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     if missing := [line for line in ours if line not in found.splitlines()]:
         raise UserError(
-            f"s3://{target.bucket}/{key} is another's and says nothing of {' and '.join(missing)}: "
-            "add these lines to it."
+            f"no deploy of this package wrote s3://{target.bucket}/{key}, and it lacks the lines "
+            f"{' and '.join(missing)}: add these lines to it."
         )
     del files[key]
 
@@ -189,13 +214,13 @@ def _check_ignored(
 def _updates(
     target: Target, environment: Mapping[str, Any], dist: Path
 ) -> tuple[dict[str, Path], dict[str, str]]:
-    """What is to be uploaded of `UPDATES`, and what the environment is to be told beside that."""
+    """The files of `UPDATES` to upload, by key, and the new paths for `update_environment`."""
     replace: dict[str, Path] = {}
     update: dict[str, str] = {}
     for name, (path_name, version_name) in UPDATES.items():
         key = str(environment.get(path_name) or name)
         used = environment.get(version_name)
-        # Before there is an environment, the newest version is the one that it will be made with.
+        # An environment that does not exist yet will be created with the newest versions.
         is_used = not environment or (environment.get(path_name) and used)
         if is_used and (found := target.head(key, used)) and holds(found, dist / name):
             continue

@@ -11,20 +11,21 @@ from typing import Any
 from include.settings import UserError
 
 AIRFLOW = "3.3.1"
-"""The version that `requirements.txt` and the tests are made for."""
+"""The version of Airflow that `requirements.txt` and the tests are made for."""
 THREADS = 16
 SHA256 = "sha256"
-"""Metadata of each object that a deploy wrote: under KMS an ETag is no hash of the content.
+"""The metadata field with the hash of an object's content, which every deploy writes.
 
-It also says whose an object is. What has none is another's: it is neither replaced nor deleted.
+Under KMS an ETag is no hash of the content. An object without this field was not written by a
+deploy, so a deploy neither overwrites nor deletes it.
 """
 RIGHTS = "let the role that deploys do that, see *Deploy to MWAA* in include/aws/README.md"
 
 
 class Target:
-    """An MWAA environment, none if its name is empty, and its bucket.
+    """An MWAA environment and its bucket. The name is empty before the environment exists.
 
-    Whatever AWS refuses is a UserError.
+    Every error of AWS becomes a UserError.
     """
 
     def __init__(self, environment: str, bucket: str, s3: Any = None, mwaa: Any = None) -> None:
@@ -38,7 +39,7 @@ class Target:
             self.mwaa = mwaa or boto3.client("mwaa")
 
     def environment(self) -> Mapping[str, Any]:
-        """The environment as MWAA describes it; raises UserError if it cannot take the package."""
+        """The description of the environment; raises UserError if it cannot take the package."""
         remedy = "name one that exists in this account and Region with ENVIRONMENT=…"
         with explained(f"the environment {self.name}", ResourceNotFoundException=remedy):
             found: Mapping[str, Any] = self.mwaa.get_environment(Name=self.name)["Environment"]
@@ -60,7 +61,10 @@ class Target:
         return found
 
     def check_bucket(self) -> None:
-        """The bucket is there, keeps versions and is not public, as MWAA asks for."""
+        """Raise UserError unless the bucket exists, keeps versions and is not public.
+
+        MWAA requires versions and a block of public access.
+        """
         where = f"the bucket {self.bucket}"
         missing = {"NoSuchBucket": "name the environment's bucket with BUCKET=…"}
         with explained(where, **missing):
@@ -93,7 +97,7 @@ class Target:
             )
 
     def objects(self, prefix: str) -> dict[str, dict[str, Any]]:
-        """The objects below a prefix, by key."""
+        """The objects under a prefix as S3 lists them, by key."""
         with explained(f"the bucket {self.bucket}"):
             pages = self.s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix
@@ -101,13 +105,13 @@ class Target:
             return {entry["Key"]: entry for page in pages for entry in page.get("Contents", [])}
 
     def is_same(self, key: str, path: Path, entry: Mapping[str, Any] | None) -> bool:
-        """Whether an object, as it was listed, holds what a file holds."""
+        """Whether an object has the content of a file. `entry` is the object as it was listed."""
         if entry is None or entry["Size"] != path.stat().st_size:
             return False
         return holds(entry, path) or holds(self.head(key) or entry, path)
 
     def head(self, key: str, version: str | None = None) -> Mapping[str, Any] | None:
-        """What S3 says of an object, or of a version of it; None if that is gone."""
+        """The metadata of an object, or of one version of it; None if that does not exist."""
         asked = {"VersionId": version} if version else {}
         gone = {"404": "…", "NoSuchKey": "…", "NoSuchVersion": "…", "400": "…"}
         try:
@@ -120,12 +124,12 @@ class Target:
         return found
 
     def wrote(self, key: str) -> bool:
-        """Whether an object is there that a deploy wrote."""
+        """Whether the object exists and was written by a deploy."""
         found = self.head(key)
         return found is not None and SHA256 in found["Metadata"]
 
     def put(self, key: str, path: Path) -> str:
-        """Write an object; returns its version."""
+        """Upload a file; returns the version of the object."""
         content = path.read_bytes()
         with explained(f"s3://{self.bucket}/{key}"):
             written = self.s3.put_object(
@@ -137,12 +141,12 @@ class Target:
         return str(written.get("VersionId", ""))
 
     def delete(self, key: str) -> None:
-        """Remove an object; its versions stay."""
+        """Delete an object; its earlier versions stay."""
         with explained(f"s3://{self.bucket}/{key}"):
             self.s3.delete_object(Bucket=self.bucket, Key=key)
 
     def update(self, arguments: Mapping[str, str]) -> None:
-        """Let MWAA replace its components; a task that runs may come to its end."""
+        """Start an update of the environment, which lets running tasks finish."""
         with explained(f"the environment {self.name}"):
             self.mwaa.update_environment(
                 Name=self.name, WorkerReplacementStrategy="GRACEFUL", **arguments
@@ -187,7 +191,7 @@ def explained(what: str, **remedies: str) -> Iterator[None]:
 
 
 def holds(found: Mapping[str, Any], path: Path) -> bool:
-    """Whether an object, by what S3 says of it, holds what a file holds."""
+    """Whether an object has the content of a file, by its ETag or its hash in the metadata."""
     content = path.read_bytes()
     if found["ETag"].strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest():
         return True
