@@ -153,14 +153,14 @@ def test_a_worker_without_wheels_starts_and_names_the_reason(image: Image) -> No
         output = image.start_up("worker")
     finally:
         script.write_text(whole)
-    assert "game-analytics: ERROR: the wheels for requirements.txt are not there" in output
-    assert f"dbt's environment was not built: no wheel lies at s3://{BUCKET}/none/dbt/" in output
+    assert "game-analytics: ERROR: the wheels for requirements.txt cannot be downloaded" in output
+    assert f"dbt's environment was not built: there are no wheels at s3://{BUCKET}/none/dbt/" in output
     assert "make package WHEELS=1" in output
     program = "import sys; from include import manifest as m; print(m.install_dbt(sys.argv[1]))"
     dbt = image.exported["worker"]["GAME_ANALYTICS_DBT_EXECUTABLE"]
     # This needs only msgspec, which the image's own Python has.
     remedy = image.run(str(image.python), "-c", program, dbt, cwd=image.dags)
-    assert f"startup.sh says: no wheel lies at s3://{BUCKET}/none/dbt/" in remedy.stdout, (
+    assert f"there are no wheels at s3://{BUCKET}/none/dbt/" in remedy.stdout, (
         remedy.stderr
     )
     assert "make deploy" in remedy.stdout
@@ -177,7 +177,7 @@ def test_only_workers_install_dbt(image: Image) -> None:
     assert not dbt.exists()
     assert "dbt's environment built" in image.start_up("worker")
     assert image.seconds["startup.sh on worker"] < STARTUP_SECONDS
-    assert "dbt's environment is there" in image.start_up("hybrid")
+    assert "dbt's environment exists already" in image.start_up("hybrid")
     ran = image.run(str(dbt), "--version")
     assert "redshift: 1.11.1" in ran.stdout, ran.stdout + ran.stderr
 
