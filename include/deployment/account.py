@@ -119,7 +119,7 @@ def prefix(name: str, uri: str, when_empty: str) -> Check:
 def glue_database(account: Account) -> str:
     """The Glue database exists. Its name begins with the schema prefix, as in a build."""
     name = f"{account.settings.schema_prefix}{account.settings.glue_database}"
-    with looking(f"Glue database {name}", f"{STORAGE}, with GlueDatabase and SchemaPrefix alike"):
+    with looking(f"Glue database {name}", f"{STORAGE} with its GlueDatabase and SchemaPrefix"):
         account.client("glue").get_database(Name=name)
     return f"Glue database {name}"
 

@@ -244,8 +244,8 @@ def test_an_execution_retries_and_alerts_as_expected(
     (scripts / f"{row.name}.json").write_text(written(row))
     good = row.outcomes[-1] == GOOD
     ended = execute(emulator, row.name)
-    asked = [json.loads(line) for line in (scripts / f"{row.name}.asked").read_text().splitlines()]
-    assert len(asked) == row.tries
+    requests = (scripts / f"{row.name}.asked").read_text().splitlines()
+    assert len(requests) == row.tries
     assert ended["status"] == ("SUCCEEDED" if good else "FAILED"), ended
     sent = alerts(emulator, inbox)
     if good:
@@ -277,28 +277,28 @@ def test_an_execution_retries_and_alerts_as_expected(
 def test_the_request_to_ecs_has_the_network_and_the_command(
     emulator: MiniStack, scripts: Path
 ) -> None:
-    (scripts / "asked-once.json").write_text(json.dumps([GOOD]))
-    execute(emulator, "asked-once")
-    (asked,) = map(json.loads, (scripts / "asked-once.asked").read_text().splitlines())
-    assert asked["cluster"].endswith(":cluster/game-analytics")
-    assert asked["taskDefinition"].endswith(":task-definition/game-analytics-dbt:1")
-    assert asked["launchType"] == "FARGATE"
-    assert asked["networkConfiguration"]["awsvpcConfiguration"] == {
+    (scripts / "one-request.json").write_text(json.dumps([GOOD]))
+    execute(emulator, "one-request")
+    (request,) = map(json.loads, (scripts / "one-request.asked").read_text().splitlines())
+    assert request["cluster"].endswith(":cluster/game-analytics")
+    assert request["taskDefinition"].endswith(":task-definition/game-analytics-dbt:1")
+    assert request["launchType"] == "FARGATE"
+    assert request["networkConfiguration"]["awsvpcConfiguration"] == {
         "subnets": stacks.SUBNETS.split(","),
         "securityGroups": [stacks.SECURITY_GROUPS],
         "assignPublicIp": "DISABLED",
     }
-    assert asked["overrides"]["containerOverrides"] == [
-        {"name": "dbt", "command": ["build", "--run-id", "asked-once"]}
+    assert request["overrides"]["containerOverrides"] == [
+        {"name": "dbt", "command": ["build", "--run-id", "one-request"]}
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "given", "words"),
     [
-        ("asked-for", {"full_refresh": True}, ["--full-refresh"]),
-        ("as-text", {"full_refresh": "true"}, ["--full-refresh"]),
-        ("not-asked-for", {"full_refresh": False}, []),
+        ("true", {"full_refresh": True}, ["--full-refresh"]),
+        ("text", {"full_refresh": "true"}, ["--full-refresh"]),
+        ("false", {"full_refresh": False}, []),
         ("of-a-schedule", {"time": "2026-11-28T04:30:00Z"}, []),
         ("no-object", ["full_refresh"], []),
     ],

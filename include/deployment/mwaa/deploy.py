@@ -78,19 +78,19 @@ def main() -> int:
         action="store_true",
         help="Only upload the files, because the environment does not exist yet.",
     )
-    asked = parser.parse_args()
-    if not asked.bucket or not (asked.environment or asked.first):
+    arguments = parser.parse_args()
+    if not arguments.bucket or not (arguments.environment or arguments.first):
         raise UserError(
             "a deploy needs a bucket and an environment: "
             "`make deploy BUCKET=<bucket> ENVIRONMENT=<name>`."
         )
-    target = Target("" if asked.first else asked.environment, asked.bucket)
-    planned = make_plan(target, force=asked.update, replace_others=asked.replace)
+    target = Target("" if arguments.first else arguments.environment, arguments.bucket)
+    planned = make_plan(target, force=arguments.update, replace_others=arguments.replace)
     for line in planned.lines():
-        print(f"would {line}" if asked.plan and line != "nothing to do" else line)
+        print(f"would {line}" if arguments.plan and line != "nothing to do" else line)
     total = sum(map(size, (*planned.upload.values(), *planned.last.values())))
     print(f"{total / 1e6:.2f} MB of {size(DIST) / 1e6:.2f} MB", flush=True)
-    if not asked.plan:
+    if not arguments.plan:
         deploy(target, planned, report=lambda line: print(line, flush=True))
     return 0
 

@@ -238,13 +238,13 @@ def main() -> int:
     )
     parser.add_argument("--wheels", action="store_true", help="Add the wheels to the package.")
     parser.add_argument("--bucket", default="", help="MWAA's bucket, which will hold the wheels.")
-    asked = parser.parse_args()
-    if asked.wheels and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", asked.bucket):
+    arguments = parser.parse_args()
+    if arguments.wheels and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", arguments.bucket):
         raise UserError(
             "startup.sh downloads the wheels from MWAA's bucket, so WHEELS=1 needs its name: "
             "`make package WHEELS=1 BUCKET=<MWAA's bucket>`."
         )
-    package(wheels=f"s3://{asked.bucket}/{WHEELS}" if asked.wheels else None)
+    package(wheels=f"s3://{arguments.bucket}/{WHEELS}" if arguments.wheels else None)
     for path in sorted(DIST.iterdir()):
         print(f"{path.relative_to(ROOT)}{'/' * path.is_dir():1} {size(path) / 1e6:8.2f} MB")
     return 0
