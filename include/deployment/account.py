@@ -143,7 +143,7 @@ def secret(account: Account) -> str:
     with looking(f"secret {name}", STORAGE):
         client.describe_secret(SecretId=name)
     with looking(
-        f"a value of secret {name}", f"put one with {put} (include/aws/README.md, step 4)"
+        f"a value of secret {name}", f"put one with {put} (include/aws/first-run.md, step 4)"
     ):
         text = client.get_secret_value(SecretId=name).get("SecretString", "")
     try:

@@ -37,7 +37,7 @@ BUILD = {
 
 def readme_commands() -> dict[str, str]:
     """The shell commands of the path to the first run, by the step's title."""
-    section = (FOLDER / "README.md").read_text()
+    section = (FOLDER / "first-run.md").read_text()
     section = section.partition("\n## From account to first run\n")[2]
     section = section.partition("\n## ")[0]
     found: dict[str, str] = {}

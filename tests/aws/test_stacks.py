@@ -1,4 +1,4 @@
-"""The stacks are created in the emulator with the commands of the README, updated, and deleted.
+"""The stacks are created in the emulator with the documented commands, updated, and deleted.
 
 The emulator has no NAT gateway and no MWAA, so `network.yaml` and `mwaa.yaml` are only linted and
 their policies checked (`test_templates.py`, `test_policies.py`). It also ignores the lifecycle
@@ -48,7 +48,9 @@ def account(emulator: MiniStack) -> MiniStack:
     return emulator
 
 
-def test_the_commands_of_the_readme_create_the_stacks(account: MiniStack, tmp_path: Path) -> None:
+def test_the_commands_of_the_first_run_create_the_stacks(
+    account: MiniStack, tmp_path: Path
+) -> None:
     commands = stacks.readme_commands()
     assert list(commands) == [
         *("Storage", "Role", "Database", "Secret", "Image", "Network", "Build", "Check", "MWAA")

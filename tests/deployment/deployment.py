@@ -29,7 +29,7 @@ CERTIFICATES = "/certificates"
 
 @dataclass(frozen=True)
 class Deployment:
-    """An account in which everything is deployed as the README describes it."""
+    """An account in which everything is deployed as the documentation describes it."""
 
     engine: Engine
     emulator: MiniStack
@@ -97,7 +97,7 @@ class Deployment:
         return found
 
     def give_memory(self, megabytes: int) -> None:
-        """Set the memory of the task definition, as the README does by updating the stack."""
+        """Set the memory of the task definition, by updating the stack as the documentation describes it."""
         changed = stacks.BUILD | {"ImageUri": self.image, "TaskMemory": str(megabytes)}
         stacks.deploy(self.emulator, "build", changed, update=True)
 

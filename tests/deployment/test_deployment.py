@@ -1,4 +1,4 @@
-"""A deployment as the README describes it: stacks, image, state machine, DAG on Fargate, marts.
+"""A complete deployment: stacks, image, state machine, DAG on Fargate, marts.
 
 All tests of the file share one account and depend on their order.
 """

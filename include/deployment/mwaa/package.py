@@ -117,10 +117,11 @@ def wheels_of(dist: Path) -> str | None:
 
 
 def _files(folder: Path, without: Iterable[str]) -> Iterator[Path]:
+    """The files of a folder except READMEs, hidden files, and the folders in `without`."""
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
         left_out = parts[0] in without or any(
-            part == "__pycache__" or part.startswith(".") for part in parts
+            part in {"__pycache__", "README.md"} or part.startswith(".") for part in parts
         )
         if path.is_file() and not left_out:
             yield path
