@@ -28,7 +28,7 @@ PLACEHOLDERS = {
     "LakePrefix",
     "Region",
 }
-"""The placeholders that the documentation explains. IAM would read another one as a policy variable."""
+"""The documented placeholders. IAM would read another one as a policy variable."""
 
 OPERATIONS = {
     "s3:ListBucket": "s3:ListObjectsV2",

@@ -97,7 +97,7 @@ class Deployment:
         return found
 
     def give_memory(self, megabytes: int) -> None:
-        """Set the memory of the task definition, by updating the stack as the documentation describes it."""
+        """Set the memory of the task definition by updating the stack."""
         changed = stacks.BUILD | {"ImageUri": self.image, "TaskMemory": str(megabytes)}
         stacks.deploy(self.emulator, "build", changed, update=True)
 
