@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -87,9 +88,11 @@ def test_the_startup_script_never_ends_the_shell_that_sources_it(package: Path) 
 
 def test_the_wheels_are_all_that_the_locks_ask_for_on_mwaa(package: Path) -> None:
     def versions(folder: str) -> dict[str, str]:
-        names = [wheel.name for wheel in (package / "wheels" / folder).iterdir()]
-        assert all(name.endswith(("-any.whl", "x86_64.whl")) for name in names)
-        parts = [name.split("-") for name in names]
+        found = list((package / "wheels" / folder).iterdir())
+        assert all(wheel.name.endswith(("-any.whl", "x86_64.whl")) for wheel in found)
+        hashes = (ROOT / f"include/requirements/{folder}.txt").read_text()
+        assert all(hashlib.sha256(wheel.read_bytes()).hexdigest() in hashes for wheel in found)
+        parts = [wheel.name.split("-") for wheel in found]
         return {name.replace("_", "-").lower(): version for name, version, *_ in parts}
 
     lock = (ROOT / "include/requirements/dbt.txt").read_text()

@@ -66,6 +66,7 @@ def _resolve(name: str, requirements: str, output: Path, *options: str) -> None:
     shutil.copy(lock, output)
     command = [
         *(str(PROGRAMS / "uv"), "pip", "compile", "-", "--quiet", "--no-header", "--no-annotate"),
+        *("--python", str(PROGRAMS / "python")),
         *("--python-platform", f"x86_64-manylinux_2_{GLIBC_MINOR}"),
         *("--python-version", PYTHON_VERSION, "--only-binary", ":all:", "--generate-hashes"),
         *("--constraint", str(lock), "--output-file", str(output), *options),
