@@ -93,7 +93,10 @@ TABLE = [
     Row("no-cluster", [{"error": "ClusterNotFoundException"}], 1, ["ClusterNotFoundException"]),
     Row(
         "processors-used-up",
-        [{"error": "ClientException", "words": "You've reached the limit on the number of…"}, GOOD],
+        [
+            {"error": "ClientException", "message": "You've reached the limit on the number of…"},
+            GOOD,
+        ],
         2,
     ),
     Row(
