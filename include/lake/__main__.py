@@ -95,7 +95,7 @@ def partitions(
 ) -> None:
     """Find the days that arrived since the last build (or take those asked for); make the views."""
     from include.lake.landing.landing_zone import finish_landings
-    from include.lake.run_days.partitions import find_run_days
+    from include.lake.run_days.find import find_run_days
     from include.manifest import Manifest
     from include.warehouse.database import open_database
 
@@ -120,7 +120,7 @@ def partitions(
 @click.pass_obj
 def record(settings: Settings, full_refresh: bool, run_id: str) -> None:
     """Record, after a build in which every node succeeded, that the run's days are built."""
-    from include.lake.run_days.partitions import record_build
+    from include.lake.run_days.record import record_build
     from include.manifest import Manifest
     from include.warehouse.database import open_database
 

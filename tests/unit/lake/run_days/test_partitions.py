@@ -18,7 +18,9 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
 import duckdb
 
-from include.lake.run_days.partitions import find_run_days, logic_checksums, record_build
+from include.lake.run_days.checksums import logic_checksums
+from include.lake.run_days.find import find_run_days
+from include.lake.run_days.record import record_build
 from include.manifest import Manifest
 from include.settings import Settings, UserError
 from include.warehouse.duckdb_file import DuckDB

@@ -1,21 +1,7 @@
-"""What arrived since the last successful build, and the record of it in the warehouse.
-
-Schema `operations` holds six tables:
-
-- `listed_partitions`: the lake as this run's first step found it;
-- `built_partitions`: the lake as of the last successful build;
-- `run_days`: the days of this run by source, which the models' macros read into literals;
-- `run`: whose days these are, and whether nothing was left out of them;
-- `built_until`: the newest arrival that a run of all its days has built;
-- `built_logic`: a checksum of every seed and of every incremental model's SQL, as last built.
-
-`find_run_days` writes all but the built ones before a build, `record_build` writes those after it,
-and only for what the run covered: after a crash in between the next run finds the same days.
-"""
+"""The first step of a build: it finds what arrived since the last successful build."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 from include.lake.compaction import check_ended
 from include.lake.files import check_files, small_files
 from include.lake.listing import Listing, Partition, list_lake
-from include.lake.run_days.expiry import days_to_keep, is_incremental
+from include.lake.run_days.checksums import logic_checksums, sources_of_changed_seeds
+from include.lake.run_days.expiry import days_to_keep
+from include.lake.run_days.tables import covered, create_tables, read_partitions
 from include.lake.sources import Source, sources
 from include.lake.storage import Lake, open_lake
 from include.manifest import Manifest
@@ -31,19 +19,6 @@ from include.settings import Settings
 from include.warehouse import build_lock
 from include.warehouse.database import Database
 from include.warehouse.grants import let_readers_in
-
-PARTITIONS = (
-    "(source varchar(256), day varchar(16), object_count bigint, byte_count bigint, "
-    "changed_at timestamp)"
-)
-TABLES = {
-    "listed_partitions": PARTITIONS,
-    "built_partitions": PARTITIONS,
-    "run_days": "(source varchar(256), day varchar(16))",
-    "run": "(run_id varchar(1024), is_whole boolean)",
-    "built_until": "(changed_at timestamp)",
-    "built_logic": "(node varchar(1024), checksum varchar(256))",
-}
 
 
 @dataclass(frozen=True)
@@ -87,7 +62,7 @@ def find_run_days(
     declared = sources(manifest)
     lake = open_lake(settings)
     check_ended(lake, declared)
-    _create_tables(database, settings)
+    create_tables(database, settings)
     with build_lock.taken(database, settings, run_id, lease):
         let_readers_in(database, settings)
         return _find_run_days(
@@ -111,8 +86,8 @@ def _find_run_days(
         database.rows(f"select node, checksum from {schema}.built_logic")
     )
     changed = {node for node, checksum in logic.items() if recorded.get(node, checksum) != checksum}
-    affected = _sources_of_changed_seeds(manifest, changed)
-    built = _read(database, f"{schema}.built_partitions")
+    affected = sources_of_changed_seeds(manifest, changed)
+    built = read_partitions(database, f"{schema}.built_partitions")
     late = _since(database, settings, schema)
     # Days that are asked for, and all days of a changed seed, may lie before the bound.
     since = None if asked or affected or full_refresh else late
@@ -157,7 +132,7 @@ def _find_run_days(
         if asked:
             # Unless it is recorded again, the next run builds and tests what this one replaces.
             database.execute(
-                f"delete from {schema}.built_partitions where day <> '' and {_covered(schema)}"
+                f"delete from {schema}.built_partitions where day <> '' and {covered(schema)}"
             )
     models = sorted(node for node in changed if node.startswith("model."))
     return RunDays(
@@ -174,106 +149,6 @@ def _find_run_days(
             ),
         ],
     )
-
-
-def record_build(
-    database: Database,
-    settings: Settings,
-    manifest: Manifest,
-    *,
-    full_refresh: bool = False,
-    run_id: str = "",
-) -> int:
-    """Record that the run's days are built; call it only if every node succeeded.
-
-    Returns how many partitions were recorded. What arrived during the build differs from the
-    listing and is found by the next run. Raises UserError if another run has found its days since:
-    those may be more than this run has built.
-    """
-    schema = _create_tables(database, settings)
-    is_whole = build_lock.keep(database, settings, run_id)
-    known = {node for (node,) in database.rows(f"select node from {schema}.built_logic")}
-    logic = logic_checksums(manifest, settings)
-    # A model that changed keeps its old checksum, and so its warning, until it is rebuilt whole; a
-    # seed until all its days are.
-    new = {
-        node: checksum
-        for node, checksum in logic.items()
-        if full_refresh or node not in known or (is_whole and node.startswith("seed."))
-    }
-    old = sorted({*new, *(known - set(logic))})
-    with database.transaction():
-        database.execute(f"delete from {schema}.built_partitions where {_covered(schema)}")
-        database.execute(
-            f"insert into {schema}.built_partitions select * from {schema}.listed_partitions "
-            f"where {_covered(schema)}"
-        )
-        if is_whole:
-            newest = database.rows(f"select max(changed_at) from {schema}.listed_partitions")
-            if newest[0][0] is not None:
-                database.execute(f"delete from {schema}.built_until")
-                database.insert(f"{schema}.built_until", newest)
-        for node in old:
-            database.execute(f"delete from {schema}.built_logic where node = ?", [node])
-        database.insert(f"{schema}.built_logic", list(new.items()))
-    ((count,),) = database.rows(
-        f"select count(*) from {schema}.built_partitions where {_covered(schema)}"
-    )
-    return int(count)
-
-
-def _covered(schema: str) -> str:
-    """The partitions that the run's days cover; an undivided source is covered by every run.
-
-    One text of two columns: neither engine's way of comparing pairs is the other's.
-    """
-    return (
-        f"(day = '' or source || ' ' || day in "
-        f"(select source || ' ' || day from {schema}.run_days))"
-    )
-
-
-def logic_checksums(manifest: Manifest, settings: Settings) -> dict[str, str]:
-    """A checksum per seed (its rows) and incremental model (its SQL, with views and macros)."""
-    macros = manifest.content["macros"]
-    checksums: dict[str, str] = {}
-    for unique_id, node in manifest.nodes.items():
-        if node["resource_type"] == "seed":
-            checksums[unique_id] = node["checksum"]["checksum"]
-        elif is_incremental(node):
-            # A row without a currency has the reporting currency, as it was when it was built.
-            digest = hashlib.sha256(settings.reporting_currency.encode())
-            views = [
-                ancestor
-                for ancestor in manifest.ancestors(unique_id)
-                if ancestor in manifest.nodes
-                and manifest.nodes[ancestor]["config"]["materialized"] in {"view", "ephemeral"}
-            ]
-            used: set[str] = set()
-            for member in sorted([unique_id, *views]):
-                digest.update(manifest.nodes[member]["checksum"]["checksum"].encode())
-                used |= set(manifest.nodes[member]["depends_on"]["macros"])
-            waiting = list(used)
-            while waiting:
-                new = set(macros[waiting.pop()]["depends_on"]["macros"]) - used
-                used |= new
-                waiting.extend(new)
-            for macro in sorted(used):
-                if macros[macro]["package_name"] == node["package_name"]:
-                    digest.update(macros[macro]["macro_sql"].encode())
-            checksums[unique_id] = digest.hexdigest()
-    return checksums
-
-
-def _sources_of_changed_seeds(manifest: Manifest, changed: Iterable[str]) -> set[str]:
-    """The partitioned sources whose days an incremental model must replace, as its seed changed."""
-    seeds = {node for node in changed if node.startswith("seed.")}
-    return {
-        source
-        for unique_id, node in manifest.nodes.items()
-        if is_incremental(node) and seeds & set(manifest.ancestors(unique_id))
-        for source in node["config"]["meta"]["replaced_days"]["sources"]
-    }
 
 
 def _since(database: Database, settings: Settings, schema: str) -> date | None:
@@ -323,22 +198,3 @@ def _create_external_tables(
     from include.lake.external_tables.redshift import create_external_tables
 
     return create_external_tables(database, settings, lake, declared, listing, since)
-
-
-def _create_tables(database: Database, settings: Settings) -> str:
-    schema = f"{settings.schema_prefix}operations"
-    # Its user need not have the right to make schemas, for which even "if not exists" asks.
-    if not database.rows("select 1 from pg_catalog.pg_namespace where nspname = ?", [schema]):
-        database.execute(f"create schema {schema}")
-    for table, columns in TABLES.items():
-        database.execute(f"create table if not exists {schema}.{table} {columns}")
-    return schema
-
-
-def _read(database: Database, table: str) -> list[Partition]:
-    return [
-        Partition(*row)
-        for row in database.rows(
-            f"select source, day, object_count, byte_count, changed_at from {table}"
-        )
-    ]
