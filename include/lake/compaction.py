@@ -20,7 +20,7 @@ from include.lake.external_tables.duckdb import readers, typed
 from include.lake.files import SMALL_BYTES, fits
 from include.lake.listing import list_lake
 from include.lake.sources import Source, data_ending, sources
-from include.lake.storage import THREADS, DataFile, Lake
+from include.lake.storage.lake import THREADS, DataFile, Lake
 from include.manifest import Manifest
 from include.settings import UserError
 from include.warehouse.duckdb_file import DuckDB

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from include.lake.listing import Listing
 from include.lake.sources import Source
-from include.lake.storage import THREADS, DataFile, Lake
+from include.lake.storage.lake import THREADS, DataFile, Lake
 from include.settings import UserError
 
 SMALL_BYTES = 64 * 1024 * 1024

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from include.lake.sources import Source
-from include.lake.storage import DataFile, Lake
+from include.lake.storage.lake import DataFile, Lake
 from include.settings import UserError
 
 

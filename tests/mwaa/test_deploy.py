@@ -249,7 +249,7 @@ def preflight(stage: Stage, folder: Path) -> str:
         list(
             pool.map(lambda key: stage.s3.download_file(stage.bucket, key, str(folder / key)), keys)
         )
-    program = "from include import preflight; print(preflight.check_manifest())"
+    program = "from include.build import preflight; print(preflight.check_manifest())"
     ended = subprocess.run(
         [str(ROOT / ".venv/dbt/bin/python"), "-c", program],
         cwd=folder / "dags",
@@ -309,7 +309,7 @@ def test_what_cannot_work_is_one_sentence_and_changes_nothing(stage: Stage, tmp_
     with stubbed_mwaa() as (mwaa, stubber):
         stubber.add_client_error("get_environment", "ResourceNotFoundException")
         target = deploy.Target(NAME, stage.bucket, s3=stage.s3, mwaa=mwaa)
-        with pytest.raises(UserError, match=r"the environment games was refused.*ENVIRONMENT=…"):
+        with pytest.raises(UserError, match=r"the environment games cannot be used.*ENVIRONMENT=…"):
             deploy.plan(target, stage.dist)
     stage.s3.put_public_access_block(
         Bucket=stage.bucket,

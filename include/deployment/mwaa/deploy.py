@@ -15,7 +15,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,11 @@ from include.deployment.mwaa.package import (
     size,
     wheels_of,
 )
+from include.object_store import CONNECTIONS, AwsError, aws_client, aws_errors
 from include.settings import UserError
 
 AIRFLOW = "3.3.1"
 """The version that `requirements.txt` and the tests are made for."""
-THREADS = 16
 LAST = (MANIFEST, FINGERPRINT)
 """In this order: while the fingerprint is an old one, preflight lets no run begin."""
 SHA256 = "sha256"
@@ -96,14 +96,10 @@ class Target:
     """
 
     def __init__(self, environment: str, bucket: str, s3: Any = None, mwaa: Any = None) -> None:
-        import boto3
-        from botocore.config import Config
-
         self.name = environment
         self.bucket = bucket
-        with explained("AWS"):
-            self.s3 = s3 or boto3.client("s3", config=Config(max_pool_connections=THREADS))
-            self.mwaa = mwaa or boto3.client("mwaa")
+        self.s3 = s3 or aws_client("s3")
+        self.mwaa = mwaa or aws_client("mwaa")
 
     def environment(self) -> Mapping[str, Any]:
         """The environment as MWAA describes it; raises UserError if it cannot take the package."""
@@ -142,7 +138,7 @@ class Target:
         try:
             with explained(where, NoSuchPublicAccessBlockConfiguration="…"):
                 block = self.s3.get_public_access_block(Bucket=self.bucket)
-        except RefusedError as refusal:
+        except AwsError as refusal:
             if refusal.code != "NoSuchPublicAccessBlockConfiguration":
                 raise
         shut = block.get("PublicAccessBlockConfiguration", {})
@@ -181,7 +177,7 @@ class Target:
         try:
             with explained(f"s3://{self.bucket}/{key}", **gone):
                 found: Mapping[str, Any] = self.s3.head_object(Bucket=self.bucket, Key=key, **asked)
-        except RefusedError as refusal:
+        except AwsError as refusal:
             if refusal.code not in gone:
                 raise
             return None
@@ -217,41 +213,9 @@ class Target:
             )
 
 
-class RefusedError(UserError):
-    """What AWS refused, with its code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@contextmanager
-def explained(what: str, **remedies: str) -> Iterator[None]:
-    """Turn what botocore raises into one sentence that names the thing and the remedy."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
-
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response["Error"]["Code"])
-        known = {
-            "AccessDenied": RIGHTS,
-            "AccessDeniedException": RIGHTS,
-            "ExpiredToken": "the credentials have expired: renew them",
-            "ExpiredTokenException": "the credentials have expired: renew them",
-            "ValidationException": "mend what MWAA names, then run this again",
-            **remedies,
-        }
-        remedy = known.get(code, "mend what AWS names, then run this again")
-        raise RefusedError(code, f"{what} was refused ({error}): {remedy}.") from None
-    except (NoCredentialsError, NoRegionError) as error:
-        raise UserError(
-            f"{what} cannot be asked ({error}): set AWS_PROFILE, or credentials and AWS_REGION."
-        ) from None
-    except BotoCoreError as error:
-        raise UserError(
-            f"{what} cannot be reached ({error}): see that this machine reaches AWS."
-        ) from None
+def explained(what: str, **remedies: str) -> AbstractContextManager[None]:
+    """Raise AwsError for what AWS refuses, with the remedies of a deploy by AWS's codes."""
+    return aws_errors(what, denied=RIGHTS, **remedies)
 
 
 def _holds(found: Mapping[str, Any], path: Path) -> bool:
@@ -305,7 +269,7 @@ def plan(
             for path in sorted((dist / WHEELS).rglob("*.whl"))
         }
     _check_ignored(target, there, f"{prefix}/{IGNORE}", files)
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
         same = pool.map(lambda key: target.is_same(key, files[key], there.get(key)), files)
         changed = [key for key, is_same in zip(files, same, strict=True) if not is_same]
         gone = [key for key in sorted(there) if key not in files and _is_inside(key, prefix)]
@@ -347,7 +311,7 @@ def _is_inside(key: str, prefix: str) -> bool:
 
 def _check_others(target: Target, files: Mapping[str, Path]) -> None:
     """Nothing that a file would replace is another's; raises UserError if something is."""
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
         heads = pool.map(target.head, files)
         others = [
             f"s3://{target.bucket}/{key}"
@@ -400,7 +364,7 @@ def _updates(
 
 def deploy(target: Target, planned: Plan, say: Callable[[str], None] = print) -> None:
     """Do what was planned, in an order that a run under way survives or notices."""
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
         for key, _ in zip(
             planned.upload,
             pool.map(lambda key: target.put(key, planned.upload[key]), planned.upload),

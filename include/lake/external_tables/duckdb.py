@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import duckdb
 
 from include.lake.sources import FORMATS, Source, data_ending
-from include.lake.storage import Lake
+from include.lake.storage.lake import Lake
 from include.settings import UserError
 from include.warehouse.database import Database
 

@@ -14,7 +14,7 @@ from datetime import date
 
 from include.lake.listing import Listing, list_lake
 from include.lake.sources import Source, data_ending
-from include.lake.storage import Lake
+from include.lake.storage.lake import Lake
 from include.settings import Settings, UserError
 from include.warehouse.database import Database
 from include.warehouse.redshift import literal

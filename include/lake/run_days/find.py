@@ -13,7 +13,8 @@ from include.lake.run_days.checksums import logic_checksums, sources_of_changed_
 from include.lake.run_days.expiry import days_to_keep
 from include.lake.run_days.tables import covered, create_tables, read_partitions
 from include.lake.sources import Source, sources
-from include.lake.storage import Lake, open_lake
+from include.lake.storage import open_lake
+from include.lake.storage.lake import Lake
 from include.manifest import Manifest
 from include.settings import Settings
 from include.warehouse import build_lock

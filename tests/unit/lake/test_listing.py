@@ -10,7 +10,7 @@ import pytest
 
 from include.lake.listing import list_lake
 from include.lake.sources import Source
-from include.lake.storage import Folder
+from include.lake.storage.folder import FolderLake
 from include.settings import UserError
 
 EVENTS = Source("source.p.e.raw_events", "raw_events", ("year", "month", "day"), {})
@@ -28,7 +28,7 @@ def write(path: Path, content: str = "x", changed: int = 1_780_000_000) -> None:
 def days(lake: Path, since: date | None = None) -> dict[tuple[str, str], tuple[int, int]]:
     return {
         (partition.source, partition.day): (partition.object_count, partition.byte_count)
-        for partition in list_lake(Folder(lake), SOURCES, since).partitions
+        for partition in list_lake(FolderLake(lake), SOURCES, since).partitions
     }
 
 
@@ -47,7 +47,7 @@ def test_partitions_of_each_kind_of_source(tmp_path: Path) -> None:
 def test_the_newest_change_counts(tmp_path: Path) -> None:
     write(tmp_path / "games/a.csv", changed=1_780_000_000)
     write(tmp_path / "games/b.csv", changed=1_790_000_000)
-    (games,) = list_lake(Folder(tmp_path), SOURCES, None).partitions
+    (games,) = list_lake(FolderLake(tmp_path), SOURCES, None).partitions
     assert games.changed_at == datetime.fromtimestamp(1_790_000_000, UTC).replace(tzinfo=None)
 
 
@@ -82,20 +82,20 @@ def test_a_bound_leaves_out_earlier_days_but_no_unpartitioned_source(tmp_path: P
 def test_a_file_outside_the_partitions_is_named(tmp_path: Path, name: str) -> None:
     write(tmp_path / name)
     with pytest.raises(UserError) as caught:
-        list_lake(Folder(tmp_path), SOURCES, None)
+        list_lake(FolderLake(tmp_path), SOURCES, None)
     assert name in str(caught.value)
     assert "move or remove it" in str(caught.value)
 
 
 def test_an_empty_and_a_missing_lake_have_no_partitions(tmp_path: Path) -> None:
-    assert list_lake(Folder(tmp_path), SOURCES, None).partitions == []
-    assert list_lake(Folder(tmp_path / "missing"), SOURCES, None).partitions == []
+    assert list_lake(FolderLake(tmp_path), SOURCES, None).partitions == []
+    assert list_lake(FolderLake(tmp_path / "missing"), SOURCES, None).partitions == []
 
 
 def test_a_lake_that_is_a_file(tmp_path: Path) -> None:
     write(tmp_path / "lake")
     with pytest.raises(UserError, match=r"is a file: set GAME_ANALYTICS_LAKE"):
-        list_lake(Folder(tmp_path / "lake"), SOURCES, None)
+        list_lake(FolderLake(tmp_path / "lake"), SOURCES, None)
 
 
 def test_a_folder_that_may_not_be_listed_is_named(
@@ -109,4 +109,4 @@ def test_a_folder_that_may_not_be_listed_is_named(
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match=r"raw_events cannot be listed \(Permission denied\)"):
-        list_lake(Folder(tmp_path), SOURCES, None)
+        list_lake(FolderLake(tmp_path), SOURCES, None)

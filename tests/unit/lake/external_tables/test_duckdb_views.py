@@ -14,7 +14,7 @@ import duckdb
 
 from include.lake.external_tables.duckdb import create_views
 from include.lake.sources import Source
-from include.lake.storage import Folder
+from include.lake.storage.folder import FolderLake
 from include.settings import UserError
 from include.warehouse.duckdb_file import DuckDB
 
@@ -29,7 +29,7 @@ BETS = Source(
 
 def rows(lake: Path, source: Source = BETS) -> list[tuple[object, ...]]:
     with duckdb.connect() as connection:
-        create_views(DuckDB(connection), Folder(lake), "spectrum", [source])
+        create_views(DuckDB(connection), FolderLake(lake), "spectrum", [source])
         found: list[tuple[object, ...]] = connection.execute(
             f"from spectrum.{source.name} order by all"
         ).fetchall()
@@ -69,7 +69,7 @@ def test_columns_in_another_order_per_file(tmp_path: Path) -> None:
 
 def test_no_files_is_an_empty_view_with_all_columns(tmp_path: Path) -> None:
     with duckdb.connect() as connection:
-        create_views(DuckDB(connection), Folder(tmp_path), "spectrum", [BETS])
+        create_views(DuckDB(connection), FolderLake(tmp_path), "spectrum", [BETS])
         shown = connection.execute("describe spectrum.game_transactions").fetchall()
         assert [row[0] for row in shown] == list(BETS.columns)
         assert connection.execute("from spectrum.game_transactions").fetchall() == []
@@ -105,7 +105,7 @@ def test_a_file_that_lands_after_the_views_are_made_is_not_read(tmp_path: Path) 
     below = folder(tmp_path, "2026-09-01")
     (below / "a.csv").write_text("playerid\nann\n")
     with duckdb.connect() as connection:
-        create_views(DuckDB(connection), Folder(tmp_path), "spectrum", [BETS])
+        create_views(DuckDB(connection), FolderLake(tmp_path), "spectrum", [BETS])
         (below / "b.csv").write_text("playerid\nbob\n")
         count = connection.execute("select count(*) from spectrum.game_transactions").fetchall()
         assert count == [(1,)]

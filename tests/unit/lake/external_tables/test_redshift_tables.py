@@ -16,7 +16,7 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 from include.lake.external_tables.redshift import create_external_tables
 from include.lake.listing import list_lake
 from include.lake.sources import Source
-from include.lake.storage import Folder
+from include.lake.storage.folder import FolderLake
 from include.settings import Settings, UserError
 
 EVENTS = Source(
@@ -94,9 +94,9 @@ def write(path: Path) -> None:
 
 
 def create(catalog: Catalog, lake: Path, *sources: Source, **options: Any) -> list[str]:
-    listing = list_lake(Folder(lake), sources, options.get("since"))
+    listing = list_lake(FolderLake(lake), sources, options.get("since"))
     settings = options.pop("settings", SETTINGS)
-    return create_external_tables(catalog, settings, Folder(lake), sources, listing, **options)
+    return create_external_tables(catalog, settings, FolderLake(lake), sources, listing, **options)
 
 
 def test_everything_from_nothing(lake: Path) -> None:
