@@ -74,7 +74,7 @@ def check_warehouse(settings: Settings) -> str:
     """The warehouse can be written to."""
     if settings.target == "local":
         new = "" if settings.duckdb_path.exists() else " (new)"
-        with open_database(settings, patience=0):
+        with open_database(settings, timeout_seconds=0):
             return f"warehouse {settings.duckdb_path}{new}"
     check_network(os.environ.get("REDSHIFT_HOST", ""), os.environ.get("REDSHIFT_PORT", ""))
     with open_database(settings) as database:

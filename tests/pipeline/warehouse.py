@@ -119,7 +119,10 @@ class Warehouse:
     @contextmanager
     def opened(self) -> Iterator[Database]:
         """The warehouse as the steps around dbt reach it."""
-        with environment(self.variables), open_database(self.settings, patience=0) as database:
+        with (
+            environment(self.variables),
+            open_database(self.settings, timeout_seconds=0) as database,
+        ):
             yield database
 
     @property

@@ -1,4 +1,4 @@
-"""Merging and converting the files of a source: no row lost, none twice, whenever it stops."""
+"""A compaction merges and converts files. However it stops, no row is lost and none is twice."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def manifest() -> Manifest:
 
 
 class StoppedError(Exception):
-    """What ends a compaction in the middle."""
+    """Stops a compaction in the middle."""
 
 
 class Stopping(FolderLake):
-    """A lake that takes so many writes and removals, and then no more."""
+    """A lake that raises an error after so many writes, moves and removals."""
 
     def __init__(self, path: Path, left: int) -> None:
         super().__init__(path)
@@ -103,7 +103,7 @@ def test_every_format_becomes_parquet_of_the_declared_types(lake: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", range(12))
-def test_stopped_anywhere_and_run_again(lake: Path, steps: int) -> None:
+def test_a_compaction_that_stops_anywhere_can_be_run_again(lake: Path, steps: int) -> None:
     with pytest.raises(StoppedError):
         compact_source(Stopping(lake, steps), manifest(), "game_transactions", None, None)
     try:
@@ -111,7 +111,7 @@ def test_stopped_anywhere_and_run_again(lake: Path, steps: int) -> None:
     except UserError:
         pass
     else:
-        # Where a run would build, nothing is there twice, and nothing is missing.
+        # A run may build now, so every row must be there once.
         with duckdb.connect() as connection:
             create_views(DuckDB(connection), FolderLake(lake), "spectrum", sources(manifest()))
             found = connection.execute("select betid from spectrum.game_transactions").fetchall()
@@ -121,7 +121,7 @@ def test_stopped_anywhere_and_run_again(lake: Path, steps: int) -> None:
     check_ended(FolderLake(lake), sources(manifest()))
 
 
-def test_what_was_merged_is_kept(lake: Path) -> None:
+def test_merged_files_are_kept_below_compacted(lake: Path) -> None:
     before = {path.relative_to(lake): path.read_bytes() for path in lake.rglob("?.*")}
     compact_source(FolderLake(lake), manifest(), "game_transactions", None, None)
     kept = {
@@ -132,11 +132,11 @@ def test_what_was_merged_is_kept(lake: Path) -> None:
     assert len(kept) == 6
 
 
-def test_files_that_come_later_under_the_same_names(
+def test_later_files_with_the_names_of_merged_ones_are_merged(
     lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (files, compaction):
-        # The merged file is a large one, which is left alone.
+        # With this limit the merged file is a large one, which is not merged again.
         monkeypatch.setattr(module, "SMALL_BYTES", 100)
     compact_source(FolderLake(lake), manifest(), "game_transactions", None, None)
     for number in range(2):
@@ -160,19 +160,21 @@ def test_values_of_other_types_keep_their_meaning(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named_and_nothing_changes(lake: Path) -> None:
     broken = lake / "game_transactions/date=2026-09-01/b.jsonl"
     broken.write_text("{no json")
-    with pytest.raises(UserError, match=r"b\.jsonl, .*cannot be merged \(.*mend or move the one"):
+    with pytest.raises(
+        UserError, match=r"b\.jsonl, .*cannot be merged \(.*repair or move the named"
+    ):
         compact_source(FolderLake(lake), manifest(), "game_transactions", None, None)
     assert broken.exists()
     assert not (lake / "_compacted").exists()
 
 
-def test_only_the_days_that_are_asked_for(lake: Path) -> None:
+def test_only_the_requested_days_are_merged(lake: Path) -> None:
     day = date(2026, 9, 2)
     compact_source(FolderLake(lake), manifest(), "game_transactions", day, day)
     assert len(list((lake / "game_transactions/date=2026-09-01").iterdir())) == 3
     assert len(list((lake / "game_transactions/date=2026-09-02").iterdir())) == 1
 
 
-def test_a_source_that_is_not_there(lake: Path) -> None:
-    with pytest.raises(UserError, match="there is no source 'bets': give one of game_transactions"):
+def test_a_source_that_does_not_exist_is_refused(lake: Path) -> None:
+    with pytest.raises(UserError, match="there is no source 'bets': name one of game_transactions"):
         compact_source(FolderLake(lake), manifest(), "bets", None, None)
