@@ -1,17 +1,21 @@
 """`python -m include.warehouse.build_lock keep|free|during`: the build lock of a warehouse.
 
 The build lock lets one run build in a warehouse at a time, whether Airflow, the state machine or
-`make build` started it: two runs at once would replace each other's days and rows. It is the one
-row of the table `operations.build_lock` on Redshift, so every process that can build can reach it,
-and each schema prefix has its own. DuckDB needs no lock, because one process at a time can open its
-file for writing.
+`make build` started the run: two runs at once would replace each other's days and rows. The lock is
+a row of the table `operations.build_lock` on Redshift. So every process that can build can also
+reach the lock, and builds with another schema prefix have a lock of their own. DuckDB needs no
+lock, because only one process at a time can open its file for writing.
 
-The lock is a lease. A run takes it in its first step (`taken`), for `LEASE_MINUTES`. The process in
-which dbt builds renews it every `RENEW_SECONDS` (`renewed`), and each other task that builds takes
-it for `LEASE_MINUTES` again (`keep`). The run's last step frees it (`give_back`).
+The lock is a lease: it expires unless it is renewed.
 
-If a run dies, its lease expires and the next run takes the lock over. A run that is not dead but
-has lost its lock finds that out with its next renewal: LockLostError ends its build.
+- A run takes it in its first step for `LEASE_MINUTES` (`taken`).
+- The process in which dbt builds all nodes renews it every `RENEW_SECONDS`, each time for
+  `RENEWED_MINUTES` (`renewed`). A task that builds a single node takes it for `LEASE_MINUTES` again
+  (`keep`).
+- The run's last step frees it (`give_back`).
+
+If a run dies, its lock expires and the next run takes it over. If a run that still builds loses its
+lock, its next renewal raises LockLostError, which ends the build.
 
 A run is identified by its run id alone. Two Airflows that build in one warehouse need a schema
 prefix each, because their scheduled runs have equal ids.
@@ -60,9 +64,10 @@ class LockLostError(UserError):
 def taken(
     database: Database, settings: Settings, run_id: str, minutes: int = LEASE_MINUTES
 ) -> Iterator[None]:
-    """Take the lock for the first step of a run, for so many minutes. Frees it if the block fails.
+    """Take the lock for the first step of a run; free it if the block raises an error.
 
-    The schema `operations` must exist. Raises LockedError while another run holds the lock.
+    Without a renewal the lock expires after `minutes`. The schema `operations` must exist. Raises
+    LockedError while another run holds the lock.
     """
     if settings.target == "local":
         yield
@@ -164,8 +169,8 @@ def give_back(settings: Settings, run_id: str, minutes: int) -> None:
     """Free the lock at a run's end, and print an error instead of raising it.
 
     An error here must not replace the outcome of the run. A run whose first step failed holds no
-    lock, and may have failed because of the warehouse itself. A lock that cannot be freed expires
-    after so many minutes.
+    lock, and may have failed because of the warehouse itself. `minutes` is the time after which a
+    lock that cannot be freed expires.
     """
     if settings.target == "local":
         return
@@ -180,13 +185,13 @@ def give_back(settings: Settings, run_id: str, minutes: int) -> None:
 def renewed(
     settings: Settings,
     run_id: str,
-    lost: Callable[[str], None],
+    on_lost: Callable[[str], None],
     minutes: int = LEASE_MINUTES,
 ) -> Iterator[None]:
     """Renew the lock of a run while the block builds.
 
     If the lock is lost, or is about to expire because it could not be renewed, another thread calls
-    `lost` once with the reason. After the block the lock lasts so many minutes, for the next tasks
+    `on_lost` once with the reason. After the block the lock lasts for `minutes`, for the next tasks
     of the run. Raises LockedError if another run holds the lock, LockLostError if this run lost it.
     """
     if settings.target == "local":
@@ -194,7 +199,7 @@ def renewed(
         return
     with open_database(settings) as database:
         keep(database, settings, run_id, RENEWED_MINUTES)
-    renewal = Renewal(settings, run_id, lost)
+    renewal = Renewal(settings, run_id, on_lost)
     try:
         yield
     except BaseException:
@@ -214,12 +219,12 @@ def renewed(
 
 
 class Renewal:
-    """Renews a lock in a thread until `end` is called."""
+    """Renews the lock of a run in a thread, until `end` is called or the lock is lost."""
 
-    def __init__(self, settings: Settings, run_id: str, lost: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, run_id: str, on_lost: Callable[[str], None]) -> None:
         self.settings = settings
         self.run_id = run_id
-        self.lost = lost
+        self.on_lost = on_lost
         self.reason = ""
         self.ended = threading.Event()
         self.renewed_at = time.monotonic()
@@ -236,7 +241,7 @@ class Renewal:
                     renew(database, self.settings, self.run_id)
                 self.renewed_at = started_at
             except LockLostError as error:
-                self.lose(str(error))
+                self.report_lost(str(error))
             except UserError as error:
                 logger.warning("The build lock could not be renewed: %s", error)
 
@@ -245,14 +250,14 @@ class Renewal:
         limit = RENEWED_MINUTES * 60 - SPARE_SECONDS
         while not self.ended.wait(1):
             if time.monotonic() > self.renewed_at + limit:
-                self.lose(f"the build lock could not be renewed for {limit:.0f} seconds")
+                self.report_lost(f"the build lock could not be renewed for {limit:.0f} seconds")
 
-    def lose(self, reason: str) -> None:
-        """Call `lost` with the reason, unless it was called or the renewal has ended."""
+    def report_lost(self, reason: str) -> None:
+        """Call `on_lost` with the reason, unless the renewal has ended."""
         if not self.ended.is_set():
             self.reason = reason
             self.ended.set()
-            self.lost(reason)
+            self.on_lost(reason)
 
     def end(self) -> None:
         """Stop renewing. Raises LockLostError, in place of any other error, if it was lost."""
