@@ -18,21 +18,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from include.command import command
+from include.object_store import AwsError, aws_client, aws_errors, bucket_and_prefix
 from include.settings import PREFIX, Settings, UserError
 
 STORAGE = "deploy include/aws/storage.yaml"
 BUILD = "deploy include/aws/build.yaml"
 KEYS = ("host", "port", "username", "password", "dbname")
 """The keys of the secret that dbt and the container read."""
-ABSENT = re.compile(
-    r"NotFound|NoSuch|DoesNotExist|NotExist|^404$|ResourceNotFoundException|EntityNotFound"
-    r"|InvalidSubnetID|InvalidGroup|InvalidGroupId|ClientException|ValidationException"
-)
-"""Error codes of AWS services for a thing that does not exist."""
+ALSO_MISSING = {
+    "ClientException",
+    "InvalidGroupId.Malformed",
+    "InvalidSubnetID.Malformed",
+    "ValidationException",
+}
+"""Codes of services that have no code of their own for a name or id that does not exist."""
 ECR_IMAGE = re.compile(
     r"(\d{12})\.dkr\.ecr\.[a-z0-9-]+\.[a-z.]+/([^:@]+)(?:@(sha256:[0-9a-f]{64})|:([\w.-]+))?"
 )
-DENIED = re.compile(r"AccessDenied|UnauthorizedOperation|NotAuthorized|^403$")
 
 
 @dataclass
@@ -45,36 +47,26 @@ class Account:
     def client(self, service: str) -> Any:
         """A client; credentials and region come from botocore's own chain."""
         if service not in self.clients:
-            import boto3
-            from botocore.config import Config
-
-            config = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 3})
-            self.clients[service] = boto3.client(service, config=config)
+            # A service that this network does not reach is reported within 30 seconds.
+            self.clients[service] = aws_client(
+                service,
+                connect_timeout=5,
+                read_timeout=15,
+                retries={"mode": "standard", "total_max_attempts": 3},
+            )
         return self.clients[service]
 
 
 @contextmanager
 def looking(what: str, remedy: str) -> Iterator[None]:
-    """Turn what botocore raises into one sentence: not there, not to be seen, or not reached."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    """Raise UserError with the remedy if AWS does not have a thing, else with the general one."""
     try:
-        yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        said = f"{code}: {error.response['Error'].get('Message', '')}".strip(": ")
-        if DENIED.search(code):
-            raise UserError(
-                f"{what} cannot be looked at ({said}): let this role read it, or try as another."
-            ) from None
-        if ABSENT.search(code):
+        with aws_errors(what, "read", denied="let this role read it, or use another role"):
+            yield
+    except AwsError as error:
+        if error.kind == "missing" or error.code in ALSO_MISSING:
             raise UserError(f"{what} is not there: {remedy}.") from None
-        raise UserError(f"{what} cannot be looked at ({said}): mend that, and try again.") from None
-    except BotoCoreError as error:
-        raise UserError(
-            f"{what} cannot be looked at ({error}): give this process AWS credentials, a region "
-            "and a way to AWS."
-        ) from None
+        raise
 
 
 Check = Callable[[Account], str]
@@ -96,13 +88,12 @@ def prefix(name: str, uri: str, when_empty: str) -> Check:
     """
 
     def check(account: Account) -> str:
-        bucket, _, path = uri.removeprefix("s3://").partition("/")
+        bucket, path = bucket_and_prefix(uri)
         remedy = f"{STORAGE}, and set {PREFIX}{name} to its bucket"
         client = account.client("s3")
         with looking(f"bucket {bucket} of {PREFIX}{name}", remedy):
             region = client.head_bucket(Bucket=bucket).get("BucketRegion")
-            folder = f"{path}/" if path else ""
-            found = client.list_objects_v2(Bucket=bucket, Prefix=folder, MaxKeys=1)
+            found = client.list_objects_v2(Bucket=bucket, Prefix=path, MaxKeys=1)
         if region and region != client.meta.region_name:
             raise UserError(
                 f"bucket {bucket} of {PREFIX}{name} is in {region}, not in "

@@ -100,7 +100,7 @@ def test_the_second_of_two_executions_waits_for_the_build_lock(deployment: Deplo
         assert deployment.ended(arn)["status"] == "SUCCEEDED"
     first, second = (exits(deployment, f"together-{number}") for number in (1, 2))
     assert {0, 75} == {*first, *second}
-    assert "builds in this warehouse, and has the lock until" in deployment.log()
+    assert "builds in this warehouse and holds the build lock until" in deployment.log()
 
 
 def test_the_dag_survives_a_killed_container_a_lost_worker_and_a_full_memory(

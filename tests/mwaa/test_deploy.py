@@ -327,7 +327,7 @@ def test_a_deploy_that_cannot_work_is_refused_and_changes_nothing(
     with stubbed_mwaa() as (mwaa, stubber):
         stubber.add_client_error("get_environment", "ResourceNotFoundException")
         target = Target(NAME, stage.bucket, s3=stage.s3, mwaa=mwaa)
-        with pytest.raises(UserError, match=r"the environment games was refused.*ENVIRONMENT=…"):
+        with pytest.raises(UserError, match=r"the environment games cannot be used.*ENVIRONMENT=…"):
             plan.make_plan(target, stage.dist)
     stage.s3.put_public_access_block(
         Bucket=stage.bucket,

@@ -13,8 +13,9 @@ from include.build import preflight
 from include.build.container import LOGIN_REFUSED, REQUEST, TRY_AGAIN
 from include.build.container.reports import Report, Result
 from include.build.run_dbt import Newsroom, Request, build, interrupt, run_dbt
+from include.lake.run_days.find import find_run_days
 from include.lake.run_days.freshness import stale_sources
-from include.lake.run_days.partitions import find_run_days, record_build
+from include.lake.run_days.record import record_build
 from include.manifest import Manifest, dbt_arguments
 from include.orchestration.watcher import CROSS_MODEL_TESTS
 from include.remedies import is_refused_login, is_transient

@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from include.command import command
 from include.deployment.mwaa.package import DIST, size
 from include.deployment.mwaa.plan import UPDATES, Plan, make_plan
-from include.deployment.mwaa.target import THREADS, Target
+from include.deployment.mwaa.target import Target
+from include.object_store import CONNECTIONS
 from include.settings import UserError
 
 
@@ -29,7 +30,7 @@ def deploy(target: Target, planned: Plan, report: Callable[[str], None] = print)
 
     In this order a run that is under way either is not affected or fails in preflight.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
         for key, _ in zip(
             planned.upload,
             pool.map(lambda key: target.put(key, planned.upload[key]), planned.upload),

@@ -21,7 +21,8 @@ from include.deployment.mwaa.package import (
     size,
     wheels_of,
 )
-from include.deployment.mwaa.target import SHA256, THREADS, Target, explained, holds
+from include.deployment.mwaa.target import SHA256, Target, explained, holds
+from include.object_store import CONNECTIONS
 from include.settings import UserError
 
 LAST = (MANIFEST, FINGERPRINT)
@@ -131,7 +132,7 @@ def make_plan(
             for path in sorted((dist / WHEELS).rglob("*.whl"))
         }
     _check_ignored(target, there, f"{prefix}/{IGNORE}", files)
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
         same = pool.map(lambda key: target.is_same(key, files[key], there.get(key)), files)
         changed = [key for key, is_same in zip(files, same, strict=True) if not is_same]
         gone = [key for key in sorted(there) if key not in files and _is_inside(key, prefix)]
@@ -174,7 +175,7 @@ def _is_inside(key: str, prefix: str) -> bool:
 
 def _check_others(target: Target, files: Mapping[str, Path]) -> None:
     """Raise UserError if a file would overwrite an object that no deploy of this package wrote."""
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
         heads = pool.map(target.head, files)
         others = [
             f"s3://{target.bucket}/{key}"

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from include.object_store import AwsError, aws_client, aws_errors
 from include.settings import UserError
 
 AIRFLOW = "3.3.1"
 """The version of Airflow that `requirements.txt` and the tests are made for."""
-THREADS = 16
 SHA256 = "sha256"
 """The metadata field with the hash of an object's content, which every deploy writes.
 
 Under KMS an ETag is no hash of the content. An object without this field was not written by a
 deploy, so a deploy neither overwrites nor deletes it.
 """
-RIGHTS = "let the role that deploys do that, see *Deploy to MWAA* in include/aws/README.md"
+RIGHTS = "let the role that deploys do that, see *Deploy to MWAA* in include/aws/operations.md"
 
 
 class Target:
@@ -29,14 +29,10 @@ class Target:
     """
 
     def __init__(self, environment: str, bucket: str, s3: Any = None, mwaa: Any = None) -> None:
-        import boto3
-        from botocore.config import Config
-
         self.name = environment
         self.bucket = bucket
-        with explained("AWS"):
-            self.s3 = s3 or boto3.client("s3", config=Config(max_pool_connections=THREADS))
-            self.mwaa = mwaa or boto3.client("mwaa")
+        self.s3 = s3 or aws_client("s3")
+        self.mwaa = mwaa or aws_client("mwaa")
 
     def environment(self) -> Mapping[str, Any]:
         """The description of the environment; raises UserError if it cannot take the package."""
@@ -78,7 +74,7 @@ class Target:
         try:
             with explained(where, NoSuchPublicAccessBlockConfiguration="…"):
                 block = self.s3.get_public_access_block(Bucket=self.bucket)
-        except RefusedError as refusal:
+        except AwsError as refusal:
             if refusal.code != "NoSuchPublicAccessBlockConfiguration":
                 raise
         shut = block.get("PublicAccessBlockConfiguration", {})
@@ -117,7 +113,7 @@ class Target:
         try:
             with explained(f"s3://{self.bucket}/{key}", **gone):
                 found: Mapping[str, Any] = self.s3.head_object(Bucket=self.bucket, Key=key, **asked)
-        except RefusedError as refusal:
+        except AwsError as refusal:
             if refusal.code not in gone:
                 raise
             return None
@@ -153,41 +149,9 @@ class Target:
             )
 
 
-class RefusedError(UserError):
-    """What AWS refused, with its code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@contextmanager
-def explained(what: str, **remedies: str) -> Iterator[None]:
-    """Turn what botocore raises into one sentence that names the thing and the remedy."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
-
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response["Error"]["Code"])
-        known = {
-            "AccessDenied": RIGHTS,
-            "AccessDeniedException": RIGHTS,
-            "ExpiredToken": "the credentials have expired: renew them",
-            "ExpiredTokenException": "the credentials have expired: renew them",
-            "ValidationException": "mend what MWAA names, then run this again",
-            **remedies,
-        }
-        remedy = known.get(code, "mend what AWS names, then run this again")
-        raise RefusedError(code, f"{what} was refused ({error}): {remedy}.") from None
-    except (NoCredentialsError, NoRegionError) as error:
-        raise UserError(
-            f"{what} cannot be asked ({error}): set AWS_PROFILE, or credentials and AWS_REGION."
-        ) from None
-    except BotoCoreError as error:
-        raise UserError(
-            f"{what} cannot be reached ({error}): see that this machine reaches AWS."
-        ) from None
+def explained(what: str, **remedies: str) -> AbstractContextManager[None]:
+    """Raise AwsError for what AWS refuses, with the remedies of a deploy by AWS's codes."""
+    return aws_errors(what, denied=RIGHTS, **remedies)
 
 
 def holds(found: Mapping[str, Any], path: Path) -> bool:
