@@ -1,8 +1,8 @@
-# Two images: `dbt` (the last, so the default) runs dbt on ECS; `airflow` is Airflow with both
-# environments, for docker-compose.yaml. `make image` builds the first, Compose the second.
+# Two images are built here. `dbt` runs dbt on ECS; it is the last target, so it is the default, and
+# `make image` builds it. `airflow` is Airflow with both environments; docker-compose.yaml builds it.
 #
-# A company's package index and certificate authority come as build secrets, which no layer keeps:
-# pip.conf, uv.toml and certificates, see include/deployment/image.py.
+# A company's package index and certificate authority are passed as the build secrets pip.conf,
+# uv.toml and certificates, so that no layer contains them (see include/deployment/image.py).
 ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS installer
@@ -12,7 +12,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     UV_NO_CACHE=1 \
     UV_PYTHON_DOWNLOADS=never \
     UV_SYSTEM_CERTS=1 \
-    # The root file system is read-only: nobody could bring an outdated file up to date.
+    # The root file system is read-only, so a compiled file never becomes outdated.
     PYC_INVALIDATION_MODE=UNCHECKED_HASH
 COPY include/requirements/uv.txt /build/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
@@ -27,8 +27,8 @@ RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml \
     --mount=type=secret,id=certificates,target=/etc/ssl/certs/ca-certificates.crt \
     /build/uv/bin/uv venv --quiet --python /usr/local/bin/python /opt/dbt \
     && /build/uv/bin/uv pip sync --quiet --require-hashes --python /opt/dbt /build/dbt.txt
-# 80 MB that nothing here loads: Arrow's servers, headers and tests, and how other languages write
-# numbers. Fargate keeps no layers: every task pulls the whole image.
+# This removes 80 MB that nothing here loads: Arrow's servers, headers and tests, and the number formats
+# of other languages. Fargate caches no layers, so every task pulls the whole image.
 RUN packages=$(/opt/dbt/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
     && rm -r "$packages"/pyarrow/*flight* "$packages"/pyarrow/include \
     "$packages"/pyarrow/src "$packages"/pyarrow/tests \
@@ -50,13 +50,14 @@ COPY include include
 COPY dbt dbt
 RUN GAME_ANALYTICS_DBT_EXECUTABLE=/opt/dbt/bin/dbt GAME_ANALYTICS_TARGET=redshift \
     GAME_ANALYTICS_LAKE=s3://no-lake/is-read /opt/dbt/bin/python -m include.manifest \
-    # dbt parses anew in any case: the profile on ECS has another host.
+    # A kept parse would be useless, because the profile on ECS has another host.
     && rm -r dbt/logs dbt/target/partial_parse.msgpack dbt/target/perf_info.json \
     && python -m compileall -q --invalidation-mode unchecked-hash include
 
 FROM ${PYTHON_IMAGE} AS base
-# Nothing is installed in a running container, and what pip brings along, scanners report. Python's
-# own library is compiled, which a read-only container could not do: 1 s less for each process.
+# A running container installs nothing, and scanners report the packages inside pip, so pip is removed.
+# Python's own library is compiled here, because a read-only container cannot do it. This saves 1 s
+# per process.
 RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/ensurepip \
     /usr/local/lib/python3*/site-packages/pip* \
     && python -m compileall -q --invalidation-mode unchecked-hash \
@@ -80,7 +81,8 @@ FROM base AS airflow
 COPY --from=airflow-environment /opt/airflow /opt/airflow
 COPY dags dags
 COPY plugins plugins
-# Any user may be given who has group 0: the folders of a checkout belong to whoever made it.
+# The container can run as any user of group 0, because it must write to folders of the checkout,
+# which belong to the user who made it.
 RUN mkdir -p /airflow && chown 10001:0 /airflow && chmod 2775 /airflow
 ENV AIRFLOW_HOME=/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/app/dags \
@@ -94,12 +96,12 @@ USER 10001:0
 ENTRYPOINT ["airflow"]
 
 FROM base AS dbt
-# The only folder that is written is /tmp.
+# dbt may write only to /tmp.
 ENV DBT_LOG_PATH=/tmp/dbt/logs \
     DBT_TARGET_PATH=/tmp/dbt/target \
     PATH=/opt/dbt/bin:$PATH
 USER 10001:10001
-# Fargate gives a volume the rights of the folder of this name only where it is declared.
+# Only with this declaration does Fargate give the volume the permissions of the folder /tmp.
 VOLUME ["/tmp"]
 ENTRYPOINT ["/opt/dbt/bin/python", "-m", "include.build.container"]
 CMD ["build"]

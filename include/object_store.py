@@ -1,43 +1,165 @@
-"""Where runs publish what they leave behind: the folder, or the prefix in S3, of setting DOCS."""
+"""Clients of AWS, one explanation of AWS's errors, and the files of setting DOCS.
+
+boto3 is imported where it is used, because the DAG files import this module and boto3 loads slowly.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from include.settings import UserError
 
+CONNECTIONS = 16
+"""Open connections per client, and so the number of requests that can run at a time."""
+DOCUMENTS_READ_SECONDS = 20
+"""Read timeout for the files of DOCS: they are small, and a retry is faster than a long wait."""
 WRITE_REMEDY = (
-    "let this role list, read and write it, as those of include/aws/build.yaml and mwaa.yaml may"
+    "let this role list, read and write it, "
+    "as the roles of include/aws/build.yaml and mwaa.yaml may"
 )
+
+ERROR_KINDS = {
+    "expired": (
+        r"Expired|InvalidClientTokenId|UnrecognizedClient|InvalidAccessKeyId|SignatureDoesNotMatch",
+        "the credentials have expired or are wrong: renew them and run again",
+    ),
+    "denied": (
+        r"AccessDenied|UnauthorizedOperation|NotAuthorized|^403$",
+        "give this role the right to do that, and run again",
+    ),
+    "missing": (
+        r"NotFound|NoSuch|DoesNotExist|NotExist|^404$",
+        "create it or name another, and run again",
+    ),
+    "throttled": (
+        r"Throttl|SlowDown|TooManyRequests|RequestLimitExceeded",
+        "AWS refuses this rate of requests: wait a minute and run again",
+    ),
+    "unconfigured": (
+        r"Credential|Profile|Token|SSO|Login|Region",
+        "give this process a role, or set AWS_PROFILE, or credentials and AWS_REGION",
+    ),
+    "unreachable": (
+        r"Connect|Timeout|HTTPClient|SSL|Streaming|IncompleteRead",
+        "give this machine a network route to AWS, and check AWS_REGION",
+    ),
+}
+"""The kinds of errors: a pattern of AWS's code or of botocore's class, and the general remedy."""
+OTHER_REMEDY = "mend what AWS names, and run again"
+NOT_SENT = {"unconfigured", "unreachable"}
+"""The kinds of errors without an answer from AWS."""
+ABOUT_THE_THING = {"denied", "missing", "other"}
+"""The kinds of errors for which the caller's remedy is better than the general one."""
+
+
+class AwsError(UserError):
+    """A request that AWS refused, or that could not be sent to AWS.
+
+    `kind` is a key of `ERROR_KINDS` or `other`. `code` is AWS's error code, such as `AccessDenied`,
+    or the name of botocore's exception.
+    """
+
+    def __init__(self, message: str, kind: str, code: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.code = code
+
+
+@contextlib.contextmanager
+def aws_errors(
+    thing: str, action: str = "used", remedy: str = "", **remedies: str
+) -> Iterator[None]:
+    """Raise AwsError instead of boto3's errors: "<thing> cannot be <action> (…): <remedy>."
+
+    `remedies` are the caller's remedies by AWS's code or by kind. `remedy` is the caller's remedy
+    for all other errors that are about the thing itself: a refused, missing or unknown one. The
+    general remedies of `ERROR_KINDS` serve the rest.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        if isinstance(error, ClientError):
+            code = str(error.response["Error"]["Code"])
+            kind = _kind(code, ERROR_KINDS.keys() - NOT_SENT)
+        else:
+            code = type(error).__name__
+            kind = _kind(code, NOT_SENT)
+        advice = remedies.get(code) or remedies.get(kind)
+        if not advice and kind in ABOUT_THE_THING:
+            advice = remedy
+        if not advice:
+            advice = ERROR_KINDS[kind][1] if kind in ERROR_KINDS else OTHER_REMEDY
+        verb = "reached" if kind in NOT_SENT else action
+        reason = " ".join(str(error).split()).rstrip(".")
+        message = f"{thing} cannot be {verb} ({reason}): {advice}."
+        raise AwsError(message, kind, code) from None
+
+
+def _kind(code: str, kinds: Collection[str]) -> str:
+    """The first of the kinds whose pattern is found in a code, or `other`."""
+    for kind, (pattern, _) in ERROR_KINDS.items():
+        if kind in kinds and re.search(pattern, code):
+            return kind
+    return "other"
+
+
+def aws_client(service: str, **options: Any) -> Any:
+    """A client of an AWS service; `options` replaces options of botocore's `Config`.
+
+    Credentials and region are those that botocore finds: a role, a profile or the environment.
+    Raises AwsError if it finds a profile or region that cannot be used.
+    """
+    import boto3
+    from botocore.config import Config
+
+    # botocore would write to each task's log where it found credentials.
+    logging.getLogger("botocore.credentials").setLevel(logging.WARNING)
+    config = {
+        "connect_timeout": 10,
+        "max_pool_connections": CONNECTIONS,
+        "retries": {"mode": "standard", "max_attempts": 5},
+    }
+    with aws_errors(f"service {service} of AWS"):
+        return boto3.client(service, config=Config(**(config | options)))
+
+
+def bucket_and_prefix(uri: str) -> tuple[str, str]:
+    """The bucket of `s3://bucket/prefix`, and the prefix: empty, or with a slash at its end."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    return bucket, f"{prefix}/" if prefix else ""
 
 
 class Documents(Protocol):
-    """Files by their names below a root; whatever goes wrong is a UserError."""
+    """Files, named by their path below a root; each method raises UserError if it fails."""
 
     @property
     def root(self) -> str:
-        """The folder's path, or the URI, without a slash at its end."""
+        """The folder's path or the URI, without a slash at its end."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file; it is there whole, or not at all."""
+        """Write a file. A reader sees the whole file or none."""
 
     def read(self, name: str) -> bytes | None:
-        """A whole file; None if it is not there."""
+        """The content of a file, or None if there is no such file."""
 
     def names(self, prefix: str) -> list[str]:
         """The sorted names of the files below a prefix."""
 
 
 def open_documents(root: str) -> Documents:
-    """A folder or an S3 prefix by its path or URI; nothing is asked of it yet."""
+    """The files of a folder or an S3 prefix, by its path or URI. This sends no request."""
     return DocumentsInS3(root) if root.startswith("s3://") else DocumentsInFolder(Path(root))
 
 
 class DocumentsInFolder:
-    """Files in a folder of this machine, which is made when the first is written."""
+    """Files in a folder of this machine, which is made when the first file is written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,21 +169,21 @@ class DocumentsInFolder:
         """Write a file under a hidden name, then rename it."""
         path = self.path / name
         hidden = path.with_name(f".{path.name}")
-        with self._explained():
+        with self._folder_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             hidden.write_bytes(content)
             hidden.replace(path)
 
     def read(self, name: str) -> bytes | None:
-        """A whole file."""
-        with self._explained():
+        """The content of a file, or None if there is no such file."""
+        with self._folder_errors():
             try:
                 return (self.path / name).read_bytes()
             except FileNotFoundError:
                 return None
 
     def names(self, prefix: str) -> list[str]:
-        """The files below a folder."""
+        """The sorted names of the files below a folder, without hidden ones."""
         return sorted(
             path.relative_to(self.path).as_posix()
             for path in (self.path / prefix).rglob("*")
@@ -69,42 +191,33 @@ class DocumentsInFolder:
         )
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _folder_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             message = (
-                f"{self.root} cannot be used ({error}): mend its rights, or GAME_ANALYTICS_DOCS."
+                f"{self.root} cannot be used ({error}): give this user access to it, "
+                "or set GAME_ANALYTICS_DOCS to another folder."
             )
             raise UserError(message) from None
 
 
 class DocumentsInS3:
-    """Files below an S3 prefix, with the credentials that botocore finds."""
+    """Files below an S3 prefix."""
 
     def __init__(self, root: str) -> None:
-        import boto3
-        from botocore.config import Config
-
         self.root = root
-        self.bucket, _, prefix = root.removeprefix("s3://").partition("/")
-        self.prefix = f"{prefix}/" if prefix else ""
-        config = Config(
-            connect_timeout=10,
-            read_timeout=20,
-            max_pool_connections=16,
-            retries={"mode": "standard", "max_attempts": 5},
-        )
-        self.client: Any = boto3.client("s3", config=config)
+        self.bucket, self.prefix = bucket_and_prefix(root)
+        self.client = aws_client("s3", read_timeout=DOCUMENTS_READ_SECONDS)
 
     def write(self, name: str, content: bytes) -> None:
         """Write an object."""
-        with self._explained():
+        with aws_errors(self.root, remedy=WRITE_REMEDY):
             self.client.put_object(Bucket=self.bucket, Key=self.prefix + name, Body=content)
 
     def read(self, name: str) -> bytes | None:
-        """A whole object."""
-        with self._explained():
+        """The content of an object, or None if there is no such object."""
+        with aws_errors(self.root, remedy=WRITE_REMEDY):
             try:
                 found = self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)
             except self.client.exceptions.NoSuchKey:
@@ -113,21 +226,11 @@ class DocumentsInS3:
             return content
 
     def names(self, prefix: str) -> list[str]:
-        """The keys below a prefix; S3 lists them sorted."""
-        asked = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
-        with self._explained():
+        """The names of the objects below a prefix; S3 lists them sorted."""
+        place = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
+        with aws_errors(self.root, remedy=WRITE_REMEDY):
             return [
                 entry["Key"].removeprefix(self.prefix)
-                for page in self.client.get_paginator("list_objects_v2").paginate(**asked)
+                for page in self.client.get_paginator("list_objects_v2").paginate(**place)
                 for entry in page.get("Contents", [])
             ]
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except (BotoCoreError, ClientError) as error:
-            message = f"{self.root} cannot be used ({error}): {WRITE_REMEDY}."
-            raise UserError(message) from None

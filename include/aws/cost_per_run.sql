@@ -1,12 +1,16 @@
--- What a run reads from S3 and costs, by model and external table, for runs of the last seven days.
+-- The bytes that each run of the last seven days has read from S3, and their price, by
+-- model and external table.
 --
--- Run it as a superuser, or as the user dbt: others see their own queries only. SYS views keep seven days or so.
--- A session's query group, which is the label of its queries, is <dag>/<run>/<model>.
--- Redshift Spectrum is billed by bytes read from S3, each query rounded up to 10 MB: the rounding is in cost_usd.
--- Redshift Serverless and RG nodes read S3 themselves, which is no item of the bill: there cost_usd is what Spectrum
--- would have asked for.
+-- Run it as a superuser or as the user dbt, because other users see only their own
+-- queries. SYS views keep about seven days. The label of a query is the query group of
+-- its session, <dag>/<run>/<model>.
+--
+-- Redshift Spectrum bills the bytes read from S3, and each query at least 10 MB.
+-- cost_usd includes this minimum. Redshift Serverless and RG nodes read S3 without an
+-- extra charge. For them cost_usd is what Spectrum would have billed.
 with prices as (
-    -- US dollars for a TB (2^40 bytes) read by Redshift Spectrum: https://aws.amazon.com/redshift/pricing, per Region.
+    -- The price in US dollars per TB (2^40 bytes) that Redshift Spectrum reads. It
+    -- depends on the Region: https://aws.amazon.com/redshift/pricing
     select cast(5.00 as decimal(8, 2)) as usd_per_tb
 ),
 
@@ -25,7 +29,7 @@ queries as (
         and query_label like '%/%/%'
 ),
 
--- One row per query and external table: a scan has a row for each segment that took part in it.
+-- One row per query and external table. The view has a row per segment of a scan.
 scans as (
     select
         query_id,
@@ -54,7 +58,8 @@ scans_by_model as (
     group by 1, 2
 ),
 
--- All statements of a model, also those that read nothing from S3. Microseconds, waiting included.
+-- All statements of a model, including those that read nothing from S3. elapsed_time is
+-- in microseconds and includes waiting.
 models as (
     select
         query_group,
@@ -81,12 +86,17 @@ select
     scans_by_model.registered_partitions,
     scans_by_model.files,
     scans_by_model.bytes,
-    -- In decimals the quotient of so wide a number would keep four places only.
+    -- A decimal division of such a wide number would keep only four decimal places.
     cast(
-        cast(scans_by_model.billed_bytes as double precision) * prices.usd_per_tb / 1099511627776
+        cast(scans_by_model.billed_bytes as double precision)
+        * prices.usd_per_tb / 1099511627776
         as decimal(18, 6)
     ) as cost_usd
 from models
 cross join prices
 left join scans_by_model on models.query_group = scans_by_model.query_group
-order by models.run desc, cost_usd desc nulls last, models.started_at, scans_by_model.external_table;
+order by
+    models.run desc,
+    cost_usd desc nulls last,
+    models.started_at,
+    scans_by_model.external_table;

@@ -85,7 +85,7 @@ def main() -> int:
         return 0
     try:
         # A writer may be about to end.
-        with open_database(settings, patience=LOCK_SECONDS, read_only=True) as warehouse:
+        with open_database(settings, timeout_seconds=LOCK_SECONDS, read_only=True) as warehouse:
             print("\n".join(summary(warehouse, settings)))
     except UserError as error:
         print(f"No KPIs: {error}")

@@ -22,7 +22,7 @@ from include import manifest
 from include.command import command
 from include.lake.storage import open_lake
 from include.messages import SelectedNodes, to_json
-from include.object_store import open_documents
+from include.object_store import aws_client, aws_errors, open_documents
 from include.run_form import FIELDS, REMEDY, RunForm
 from include.settings import Settings, UserError
 from include.warehouse.database import Database, open_database
@@ -75,7 +75,7 @@ def check_warehouse(settings: Settings) -> str:
     """The warehouse can be written to."""
     if settings.target == "local":
         new = "" if settings.duckdb_path.exists() else " (new)"
-        with open_database(settings, patience=0):
+        with open_database(settings, timeout_seconds=0):
             return f"warehouse {settings.duckdb_path}{new}"
     check_network(os.environ.get("REDSHIFT_HOST", ""), os.environ.get("REDSHIFT_PORT", ""))
     with open_database(settings) as database:
@@ -104,18 +104,13 @@ def check_network(host: str, port: str) -> None:
 
 def check_containers(settings: Settings) -> str:
     """The cluster is there, and where containers tell how it goes can be listed."""
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
     open_documents(settings.docs).names("runs/none/")
-    try:
-        # A right that the role of the workers has anyway, for it looks for what it has started.
-        boto3.client("ecs").list_tasks(cluster=settings.ecs_cluster, maxResults=1)
-    except (BotoCoreError, ClientError) as error:
-        raise UserError(
-            f"cluster {settings.ecs_cluster} of GAME_ANALYTICS_ECS_CLUSTER cannot be used "
-            f"({error}): deploy include/aws/build.yaml; `make check-account` lists all that lacks."
-        ) from None
+    with aws_errors(
+        f"cluster {settings.ecs_cluster} of GAME_ANALYTICS_ECS_CLUSTER",
+        remedy="deploy include/aws/build.yaml; `make check-account` lists all that is missing",
+    ):
+        # The workers' role has the right to list tasks, because the producer looks for its task.
+        aws_client("ecs").list_tasks(cluster=settings.ecs_cluster, maxResults=1)
     return f"containers on {settings.ecs_cluster}, reports in {settings.docs}"
 
 

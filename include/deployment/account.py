@@ -1,8 +1,9 @@
 """`python -m include.deployment.account` lists what an AWS account lacks for the settings.
 
-Only what they need is looked at: without EXECUTION=fargate or ecs and without a state machine no
-part of ECS is. Everything that is missing is listed, each with its remedy. Whoever runs it needs to
-read the account, not the rights of the package's roles; no secret's value is printed.
+Only what the settings need is checked. ECS, for example, is checked only with EXECUTION=fargate or
+ecs, or with a state machine. Everything that is missing is listed with its remedy. The command
+needs the right to read the account, but not the rights of the package's roles. It prints no secret
+value.
 """
 
 from __future__ import annotations
@@ -17,26 +18,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from include.command import command
+from include.object_store import AwsError, aws_client, aws_errors, bucket_and_prefix
 from include.settings import PREFIX, Settings, UserError
 
 STORAGE = "deploy include/aws/storage.yaml"
 BUILD = "deploy include/aws/build.yaml"
 KEYS = ("host", "port", "username", "password", "dbname")
-"""What dbt and the container take from the secret."""
-ABSENT = re.compile(
-    r"NotFound|NoSuch|DoesNotExist|NotExist|^404$|ResourceNotFoundException|EntityNotFound"
-    r"|InvalidSubnetID|InvalidGroup|InvalidGroupId|ClientException|ValidationException"
-)
-"""Codes by which services say that a thing is not there."""
+"""The keys of the secret that dbt and the container read."""
+ALSO_MISSING = {
+    "ClientException",
+    "InvalidGroupId.Malformed",
+    "InvalidSubnetID.Malformed",
+    "ValidationException",
+}
+"""Codes of services that have no code of their own for a name or id that does not exist."""
 ECR_IMAGE = re.compile(
     r"(\d{12})\.dkr\.ecr\.[a-z0-9-]+\.[a-z.]+/([^:@]+)(?:@(sha256:[0-9a-f]{64})|:([\w.-]+))?"
 )
-DENIED = re.compile(r"AccessDenied|UnauthorizedOperation|NotAuthorized|^403$")
 
 
 @dataclass
 class Account:
-    """An account as it answers."""
+    """An AWS account, and the settings that it is checked for."""
 
     settings: Settings
     clients: dict[str, Any] = field(default_factory=dict)
@@ -44,44 +47,34 @@ class Account:
     def client(self, service: str) -> Any:
         """A client; credentials and region come from botocore's own chain."""
         if service not in self.clients:
-            import boto3
-            from botocore.config import Config
-
-            config = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 3})
-            self.clients[service] = boto3.client(service, config=config)
+            # A service that this network does not reach is reported within 30 seconds.
+            self.clients[service] = aws_client(
+                service,
+                connect_timeout=5,
+                read_timeout=15,
+                retries={"mode": "standard", "total_max_attempts": 3},
+            )
         return self.clients[service]
 
 
 @contextmanager
 def looking(what: str, remedy: str) -> Iterator[None]:
-    """Turn what botocore raises into one sentence: not there, not to be seen, or not reached."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    """Raise UserError with the remedy if AWS does not have a thing, else with the general one."""
     try:
-        yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        said = f"{code}: {error.response['Error'].get('Message', '')}".strip(": ")
-        if DENIED.search(code):
-            raise UserError(
-                f"{what} cannot be looked at ({said}): let this role read it, or try as another."
-            ) from None
-        if ABSENT.search(code):
+        with aws_errors(what, "read", denied="let this role read it, or use another role"):
+            yield
+    except AwsError as error:
+        if error.kind == "missing" or error.code in ALSO_MISSING:
             raise UserError(f"{what} is not there: {remedy}.") from None
-        raise UserError(f"{what} cannot be looked at ({said}): mend that, and try again.") from None
-    except BotoCoreError as error:
-        raise UserError(
-            f"{what} cannot be looked at ({error}): give this process AWS credentials, a region "
-            "and a way to AWS."
-        ) from None
+        raise
 
 
 Check = Callable[[Account], str]
-"""Looks at one thing; returns what is there, or raises UserError with the remedy."""
+"""Checks one thing: returns its name, or raises UserError with the remedy."""
 
 
 def caller(account: Account) -> str:
-    """Who asks, and where."""
+    """The account, the Region, and the user or role that runs the check."""
     with looking("the account", ""):
         client = account.client("sts")
         found = client.get_caller_identity()
@@ -89,38 +82,41 @@ def caller(account: Account) -> str:
 
 
 def prefix(name: str, uri: str, when_empty: str) -> Check:
-    """A bucket in this region; if something must lie below its prefix, what to do when not."""
+    """A check that a bucket is in this Region.
+
+    `when_empty` is the remedy if the prefix has no objects. If it is empty, they are not checked.
+    """
 
     def check(account: Account) -> str:
-        bucket, _, path = uri.removeprefix("s3://").partition("/")
+        bucket, path = bucket_and_prefix(uri)
         remedy = f"{STORAGE}, and set {PREFIX}{name} to its bucket"
         client = account.client("s3")
         with looking(f"bucket {bucket} of {PREFIX}{name}", remedy):
             region = client.head_bucket(Bucket=bucket).get("BucketRegion")
-            asked = f"{path}/" if path else ""
-            found = client.list_objects_v2(Bucket=bucket, Prefix=asked, MaxKeys=1)
+            found = client.list_objects_v2(Bucket=bucket, Prefix=path, MaxKeys=1)
         if region and region != client.meta.region_name:
             raise UserError(
-                f"bucket {bucket} of {PREFIX}{name} lies in {region}, not in "
-                f"{client.meta.region_name}: Spectrum reads no other region, take a bucket here."
+                f"bucket {bucket} of {PREFIX}{name} is in {region}, not in "
+                f"{client.meta.region_name}: Spectrum reads only its own Region, so use a bucket "
+                f"in {client.meta.region_name}."
             )
         if when_empty and not found.get("Contents"):
-            raise UserError(f"nothing lies below {uri}: {when_empty}.")
+            raise UserError(f"{uri} has no objects: {when_empty}.")
         return uri
 
     return check
 
 
 def glue_database(account: Account) -> str:
-    """The Glue database, with the schema prefix in front as a build names it."""
+    """The Glue database exists. Its name begins with the schema prefix, as in a build."""
     name = f"{account.settings.schema_prefix}{account.settings.glue_database}"
-    with looking(f"Glue database {name}", f"{STORAGE}, with GlueDatabase and SchemaPrefix alike"):
+    with looking(f"Glue database {name}", f"{STORAGE} with its GlueDatabase and SchemaPrefix"):
         account.client("glue").get_database(Name=name)
     return f"Glue database {name}"
 
 
 def role(arn: str, remedy: str) -> Check:
-    """A role of this account."""
+    """A check that an IAM role exists."""
 
     def check(account: Account) -> str:
         with looking(f"role {arn}", remedy):
@@ -131,14 +127,14 @@ def role(arn: str, remedy: str) -> Check:
 
 
 def secret(account: Account) -> str:
-    """The secret has a value with the keys of AWS's rotation format; no value is shown."""
+    """The secret has a value with the keys of AWS's rotation format. The value is not printed."""
     name = f"airflow/connections/{account.settings.connection_id}"
     put = f"`aws secretsmanager put-secret-value --secret-id {name}`"
     client = account.client("secretsmanager")
     with looking(f"secret {name}", STORAGE):
         client.describe_secret(SecretId=name)
     with looking(
-        f"a value of secret {name}", f"put one with {put} (include/aws/README.md, step 4)"
+        f"a value of secret {name}", f"put one with {put} (include/aws/first-run.md, step 4)"
     ):
         text = client.get_secret_value(SecretId=name).get("SecretString", "")
     try:
@@ -146,14 +142,14 @@ def secret(account: Account) -> str:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise UserError(f"secret {name} is no JSON object: replace it with {put}.")
+        raise UserError(f"the value of secret {name} is not a JSON object: replace it with {put}.")
     if missing := [key for key in KEYS if not value.get(key)]:
         raise UserError(f"secret {name} lacks {', '.join(missing)}: complete it with {put}.")
     return f"secret {name}"
 
 
 def topic(account: Account) -> str:
-    """The topic of the alerts, and somebody who gets them."""
+    """The topic of the alerts exists and has a confirmed subscription."""
     arn = account.settings.alert_topic_arn
     with looking(
         f"topic {arn}", f"{STORAGE}, and set {PREFIX}ALERT_TOPIC_ARN to its AlertTopicArn"
@@ -161,14 +157,14 @@ def topic(account: Account) -> str:
         found = account.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
     if found.get("SubscriptionsConfirmed", "0") == "0":
         raise UserError(
-            f"topic {arn} has no confirmed subscription, so nobody gets its alerts: subscribe with "
-            "`aws sns subscribe`, and confirm it from the inbox."
+            f"topic {arn} has no confirmed subscription, so its alerts reach nobody: subscribe "
+            "with `aws sns subscribe`, and confirm the subscription from the inbox."
         )
     return f"topic {arn}"
 
 
 def cluster(account: Account) -> str:
-    """The ECS cluster is active."""
+    """The ECS cluster exists and is active."""
     name = account.settings.ecs_cluster
     with looking(f"ECS cluster {name}", BUILD):
         found = account.client("ecs").describe_clusters(clusters=[name])["clusters"]
@@ -180,7 +176,7 @@ def cluster(account: Account) -> str:
 
 
 def task_definition(account: Account) -> Mapping[str, Any]:
-    """The task definition of the settings, with the one container that everything counts on."""
+    """The active task definition of the settings; raises UserError if it does not exist."""
     name = account.settings.ecs_task_definition
     with looking(f"task definition {name}", f"push the image, and {BUILD}"):
         found: Mapping[str, Any] = account.client("ecs").describe_task_definition(
@@ -192,7 +188,7 @@ def task_definition(account: Account) -> Mapping[str, Any]:
 
 
 def container(account: Account) -> dict[str, Any]:
-    """Its container `dbt`."""
+    """The container `dbt` of the task definition; raises UserError if it has none."""
     name = account.settings.ecs_task_definition
     for one in task_definition(account)["containerDefinitions"]:
         if one["name"] == "dbt":
@@ -202,25 +198,25 @@ def container(account: Account) -> dict[str, Any]:
 
 
 def image(account: Account) -> str:
-    """The image that the task definition names is in its repository."""
+    """The image of the task definition is in its repository. Only ECR is checked."""
     uri = container(account)["image"]
     found = ECR_IMAGE.fullmatch(uri)
     if not found:
-        return f"image {uri} (not in ECR, not looked at)"
+        return f"image {uri} (not checked, because it is not in ECR)"
     registry, repository, digest, tag = found.groups()
     wanted = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
     remedy = f"push it, and {BUILD} with its digest as ImageUri"
     with looking(f"image {uri}", remedy):
-        there = account.client("ecr").describe_images(
+        described = account.client("ecr").describe_images(
             registryId=registry, repositoryName=repository, imageIds=[wanted]
         )
-    if not there["imageDetails"]:
+    if not described["imageDetails"]:
         raise UserError(f"image {uri} is not there: {remedy}.")
     return f"image {uri}"
 
 
 def task_roles(account: Account) -> str:
-    """Both roles of the task definition."""
+    """The execution role and the task role of the task definition exist."""
     found = task_definition(account)
     for key in ("executionRoleArn", "taskRoleArn"):
         if not found.get(key):
@@ -230,7 +226,7 @@ def task_roles(account: Account) -> str:
 
 
 def task_secrets(account: Account) -> str:
-    """The secrets of the task definition are there, each with the key that is taken from it."""
+    """The container gets each part of the login from a key of an existing secret."""
     client = account.client("secretsmanager")
     given = {one["name"]: one["valueFrom"] for one in container(account).get("secrets", [])}
     wanted = [f"REDSHIFT_{name}" for name in ("HOST", "PORT", "USERNAME", "PASSWORD", "DBNAME")]
@@ -249,7 +245,7 @@ def task_secrets(account: Account) -> str:
 
 
 def log_group(account: Account) -> str:
-    """The log group is there, and is the one that the container writes to."""
+    """The log group exists, and the container writes to it."""
     name = account.settings.ecs_log_group
     with looking(f"log group {name}", STORAGE):
         groups = account.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
@@ -264,7 +260,7 @@ def log_group(account: Account) -> str:
 
 
 def subnets(account: Account) -> str:
-    """Every subnet."""
+    """Every subnet exists."""
     for name in account.settings.ecs_subnets.split(","):
         remedy = f"set {PREFIX}ECS_SUBNETS to subnets of this account (include/aws/network.yaml)"
         with looking(f"subnet {name}", remedy):
@@ -275,7 +271,7 @@ def subnets(account: Account) -> str:
 
 
 def security_groups(account: Account) -> str:
-    """Every security group."""
+    """Every security group exists."""
     for name in account.settings.ecs_security_groups.split(","):
         remedy = f"set {PREFIX}ECS_SECURITY_GROUPS to groups of this account"
         with looking(f"security group {name}", remedy):
@@ -286,7 +282,7 @@ def security_groups(account: Account) -> str:
 
 
 def state_machine(account: Account) -> str:
-    """The state machine that the DAG starts."""
+    """The state machine that the DAG starts exists."""
     arn = account.settings.state_machine_arn
     remedy = f"{BUILD}, and set {PREFIX}STATE_MACHINE_ARN to its StateMachineArn"
     with looking(f"state machine {arn}", remedy):
@@ -295,7 +291,7 @@ def state_machine(account: Account) -> str:
 
 
 def checks(settings: Settings) -> Iterator[Check]:
-    """What the settings need of an account, in the order in which it is made."""
+    """The checks that the settings need, in the order in which the things are created."""
     if settings.is_s3:
         land = "land events, and `aws s3 sync` them there (README, Your own data)"
         yield prefix("LAKE", settings.lake, land)
@@ -317,7 +313,7 @@ def checks(settings: Settings) -> Iterator[Check]:
 def _of_redshift(settings: Settings) -> Iterator[Check]:
     yield glue_database
     for arn in settings.spectrum_role.split(","):
-        # Which role is the cluster's default, Redshift alone knows.
+        # The ARN of the cluster's default role can only be read from Redshift.
         if arn != "default":
             yield role(arn, f"{STORAGE}, and set {PREFIX}SPECTRUM_ROLE to its SpectrumRoleArn")
     if settings.connection_id:
@@ -325,25 +321,25 @@ def _of_redshift(settings: Settings) -> Iterator[Check]:
 
 
 def findings(account: Account) -> Iterator[tuple[bool, str]]:
-    """Each check's outcome: whether all is there, and the line that says so or says what to do."""
-    told: set[str] = set()
+    """The result of each check: whether it passed, and the name or the message with the remedy."""
+    reported: set[str] = set()
     for check in checks(account.settings):
         try:
             yield True, check(account)
         except UserError as error:
-            # Several look at the task definition: its absence is told once.
-            if str(error) not in told:
-                told.add(str(error))
+            # Several checks read the task definition, so its absence would be listed several times.
+            if str(error) not in reported:
+                reported.add(str(error))
                 yield False, str(error)
 
 
 @command
 def main() -> int:
-    """Print a line per check; exit code 1 if anything is missing."""
+    """Print a line per check; the exit code is 1 if anything is missing."""
     settings = Settings.from_env(os.environ)
     account = Account(settings)
     if not list(checks(settings)):
-        print(f"target {settings.target} needs nothing of AWS")
+        print(f"target {settings.target} needs nothing in AWS")
         return 0
     print(caller(account))
     missing = 0

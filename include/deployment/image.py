@@ -1,8 +1,8 @@
-"""`make image` and `make push`: the image that runs dbt on ECS, and Airflow's for Compose.
+"""`make image` and `make push`: the image that runs dbt on ECS, and Airflow's image for Compose.
 
-It is built with docker or podman, whichever is there, and its tag is the commit of the checkout.
-A company's package index and certificates are named by the variables that pip, uv and OpenSSL read
-themselves; they reach the build as secrets, which no layer keeps.
+An image is built with docker or podman, and its tag is the commit of the checkout. A company's
+package index and certificates are taken from the variables that pip, uv and OpenSSL read. They are
+passed to the build as secrets, so that no layer contains them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from include.settings import ROOT, UserError
 
 TARGETS = ("dbt", "airflow")
 PLATFORM = "linux/amd64"
-"""What Fargate runs unless the task definition says otherwise, whatever this machine is."""
+"""Fargate's default platform. It does not depend on the machine that builds the image."""
 SECRETS = {
     "pip.conf": "PIP_CONFIG_FILE",
     "uv.toml": "UV_CONFIG_FILE",
@@ -37,46 +37,50 @@ ECR = r"[0-9]{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?"
 
 
 def name(target: str, tag: str) -> str:
-    """What an image is called on the machine that builds it."""
+    """The name of an image on the machine that builds it."""
     return f"game-analytics-{target}:{tag}"
 
 
 def program(environ: Mapping[str, str]) -> str:
-    """`docker` if its daemon answers, else `podman`; CONTAINER_PROGRAM decides if it is set.
+    """The program that builds images: CONTAINER_PROGRAM if set, else docker, else podman.
 
-    Raises UserError if neither can build.
+    docker is taken only if its daemon answers. Raises UserError if neither can build.
     """
     if chosen := environ.get("CONTAINER_PROGRAM"):
         return chosen
     for candidate in ("docker", "podman"):
         if shutil.which(candidate, path=environ.get("PATH")):
-            asked = subprocess.run(
+            ended = subprocess.run(
                 [candidate, "info"], env=environ, capture_output=True, check=False
             )
-            if asked.returncode == 0:
+            if ended.returncode == 0:
                 return candidate
     raise UserError(
-        "neither docker nor podman runs here: start Docker, or install podman, then try again."
+        "neither docker nor podman can be used: start Docker or install podman, then try again."
     )
 
 
 def commit() -> str:
-    """The commit of the checkout, `-dirty` if a file is not as it is there.
+    """The commit of the checkout, with `-dirty` if a file differs from it.
 
     Raises UserError outside a git checkout.
     """
     head = _git("rev-parse", "--short=12", "HEAD")
-    # Files that git does not know count: they would be in the image as well.
+    # Untracked files count, because the image would contain them too.
     return f"{head}-dirty" if _git("status", "--porcelain") else head
 
 
 def _git(*arguments: str) -> str:
-    asked = subprocess.run(
+    ended = subprocess.run(
         ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
     )
-    if asked.returncode:
-        raise UserError(f"the image's tag is the commit, and git cannot tell it: {asked.stderr}")
-    return asked.stdout.strip()
+    if ended.returncode:
+        reason = ended.stderr.strip()
+        raise UserError(
+            f"git cannot read the commit, which is the image's tag ({reason}): run this in a git "
+            "checkout."
+        )
+    return ended.stdout.strip()
 
 
 def build(
@@ -88,7 +92,7 @@ def build(
 ) -> str:
     """Build a target of the Dockerfile and return the image's name.
 
-    What the build prints goes to standard error. Raises UserError if it fails.
+    The output of the build goes to standard error. Raises UserError if the build fails.
     """
     builder = program(environ)
     secrets = [
@@ -102,15 +106,15 @@ def build(
         [builder, "build", "--target", target, "--tag", image, "--platform", platform],
         ["--label", f"org.opencontainers.image.revision={tag}", *secrets, *options, str(ROOT)],
         environ=environ,
-        failed=f"the image cannot be built; {builder} says why above.",
+        failed=f"the image cannot be built: see the messages of {builder} above.",
     )
     return image
 
 
 def write_bill(image: str, environ: Mapping[str, str], path: Path = BILL) -> None:
-    """Write the image's bill of materials: each Debian and Python package, as CycloneDX JSON.
+    """Write the image's bill of materials as CycloneDX JSON: each Debian and Python package.
 
-    Raises UserError if the image or the tool is not there.
+    Raises UserError if the image or the tool is missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
@@ -118,7 +122,7 @@ def write_bill(image: str, environ: Mapping[str, str], path: Path = BILL) -> Non
         _run(
             [program(environ), "save", "--output", str(archive), image],
             environ=environ,
-            failed=f"{image} cannot be read.",
+            failed=f"{image} cannot be read: see the messages above.",
         )
         made = Path(scratch) / "sbom.json"
         _run(
@@ -126,27 +130,28 @@ def write_bill(image: str, environ: Mapping[str, str], path: Path = BILL) -> Non
             ["--source-name", image.partition(":")[0], "--source-version", image.partition(":")[2]],
             ["--output", f"cyclonedx-json={made}"],
             environ={**environ, "SYFT_CHECK_FOR_APP_UPDATE": "false", "TMPDIR": scratch},
-            failed="the bill of materials cannot be made.",
+            failed="the bill of materials cannot be made: see the messages above.",
         )
         made.replace(path)
 
 
 def push(repository: str, environ: Mapping[str, str]) -> str:
-    """Push the commit's dbt image, built if need be; returns its reference by digest.
+    """Push the dbt image of the commit, and build it first if it does not exist.
 
-    That reference is what the task definition takes: nobody can put another image behind it.
-    Raises UserError for a dirty checkout, a name that is none, and what the registry refuses.
+    Returns the image's reference by digest for the task definition, because a digest always names
+    the same image. Raises UserError if the checkout is dirty, the repository is not a valid name,
+    or the registry refuses the push.
     """
     if not re.fullmatch(REPOSITORY, repository):
         raise UserError(
-            f"{repository!r} is no repository: make push REPOSITORY=<registry>/<repository>, "
-            "without a tag."
+            f"{repository!r} is not a repository: give its name without a tag, "
+            "make push REPOSITORY=<registry>/<repository>."
         )
     tag = commit()
     if tag.endswith("-dirty"):
         raise UserError(
-            "the checkout has changes that no commit has, so nobody could tell what the image "
-            "holds: commit them (git status), then push."
+            "the checkout has uncommitted changes, so no commit would identify the content of the "
+            "image: commit them (see `git status`), then push."
         )
     builder = program(environ)
     image = name("dbt", tag)
@@ -156,36 +161,38 @@ def push(repository: str, environ: Mapping[str, str]) -> str:
     if known.returncode:
         build("dbt", tag, environ)
     _log_in(builder, repository.partition("/")[0], environ)
-    there = f"{repository}:{tag}"
-    _run([builder, "tag", image, there], environ=environ, failed=f"{image} cannot be tagged.")
+    target = f"{repository}:{tag}"
+    _run([builder, "tag", image, target], environ=environ, failed=f"{image} cannot be tagged.")
     with tempfile.TemporaryDirectory() as scratch:
         digest = Path(scratch) / "digest"
-        # Docker tells the digest afterwards; podman only while it pushes.
+        # docker gives the digest after the push, podman only during the push.
         options = ["--digestfile", str(digest)] if Path(builder).name == "podman" else []
         _run(
-            [builder, "push", *options, there],
+            [builder, "push", *options, target],
             environ=environ,
-            failed=f"{there} cannot be pushed. If the tag is there already and immutable, this "
-            "commit was pushed before: take its digest from the registry.",
+            failed=f"{target} cannot be pushed: see the messages above. If the tag exists already "
+            "and is immutable, this commit was pushed before: take its digest from the registry.",
         )
         if digest.exists():
             return f"{repository}@{digest.read_text().strip()}"
-    return _by_digest(builder, there, repository, environ)
+    return _by_digest(builder, target, repository, environ)
 
 
 def _by_digest(builder: str, image: str, repository: str, environ: Mapping[str, str]) -> str:
-    """A pushed image by its digest in this repository; raises UserError if it is not told."""
-    asked = subprocess.run(
+    """The reference by digest of a pushed image; raises UserError if the builder has none."""
+    ended = subprocess.run(
         [builder, "image", "inspect", image], env=environ, capture_output=True, check=True
     )
-    for reference in json.loads(asked.stdout)[0]["RepoDigests"]:
+    for reference in json.loads(ended.stdout)[0]["RepoDigests"]:
         if reference.startswith(f"{repository}@"):
             return str(reference)
-    raise UserError(f"{image} is pushed, but {builder} does not tell its digest: ask the registry.")
+    raise UserError(
+        f"{image} is pushed, but {builder} does not give its digest: take it from the registry."
+    )
 
 
 def _log_in(builder: str, registry: str, environ: Mapping[str, str]) -> None:
-    """Log in to a registry of ECR, for twelve hours; with another one that is the user's matter."""
+    """Log in to a registry of ECR for twelve hours. To other registries the user must log in."""
     found = re.fullmatch(ECR, registry)
     if not found:
         return
@@ -197,43 +204,48 @@ def _log_in(builder: str, registry: str, environ: Mapping[str, str]) -> None:
             check=True,
         ).stdout
     except FileNotFoundError:
-        raise UserError("`aws` is not installed: ECR's password comes from it.") from None
+        raise UserError(
+            "`aws`, which gives the password for ECR, is not installed: install AWS's command line."
+        ) from None
     except subprocess.CalledProcessError:
         raise UserError(
-            "aws gives no password for ECR; it says why above. The user or role needs "
+            "aws gives no password for ECR, see its message above: allow the user or role "
             "ecr:GetAuthorizationToken."
         ) from None
     _run(
         [builder, "login", "--username", "AWS", "--password-stdin", registry],
         environ=environ,
-        failed=f"{registry} refuses the login.",
-        given=password,
+        failed=f"{registry} refuses the login: see the messages above.",
+        stdin=password,
     )
 
 
 def _run(
-    *command: Sequence[str], environ: Mapping[str, str], failed: str, given: bytes = b""
+    *command: Sequence[str], environ: Mapping[str, str], failed: str, stdin: bytes = b""
 ) -> None:
-    """Run a program; what it prints goes to standard error, as the result alone is printed."""
-    ran = subprocess.run(
+    """Run a program and send its output to standard error, because `main` prints only the result.
+
+    Raises UserError with the text `failed` if the program fails.
+    """
+    ended = subprocess.run(
         [word for words in command for word in words],
         env=environ,
-        input=given,
+        input=stdin,
         stdout=sys.stderr,
         check=False,
     )
-    if ran.returncode:
+    if ended.returncode:
         raise UserError(failed)
 
 
 @command
 def main() -> int:
-    """Run one command."""
+    """Run the command `build` or `push`."""
     parser = argparse.ArgumentParser(prog="python -m include.deployment.image")
     commands = parser.add_subparsers(dest="command", required=True)
     building = commands.add_parser("build")
     building.add_argument("target", choices=TARGETS, nargs="?", default="dbt")
-    building.add_argument("options", nargs="*", help="more for docker build, after --")
+    building.add_argument("options", nargs="*", help="further options of docker build, after --")
     commands.add_parser("push").add_argument("repository")
     arguments = parser.parse_args()
     if arguments.command == "push":

@@ -1,1 +1,1 @@
-"""The lake: landing events, sample data, and what the warehouse knows of its partitions."""
+"""dbt's environment: landing, sample data, the lake's listing, a run's days, external tables."""

@@ -1,4 +1,4 @@
-"""`python -m include.lake COMMAND`: the lake's commands, run in the dbt environment."""
+"""`python -m include.lake COMMAND` runs a command of the lake in the dbt environment."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ArrivalTime(click.ParamType[int]):
             seconds = 0
         if not 0 < seconds < 253_402_300_800:
             self.fail(
-                f"{text!r} is no time: give epoch seconds or, say, 2026-09-01T04:30:00Z.",
+                f"{text!r} is no time: write epoch seconds or a time such as 2026-09-01T04:30:00Z.",
                 param,
                 ctx,
             )
@@ -48,21 +48,28 @@ class ArrivalTime(click.ParamType[int]):
 
 @lake.command()
 @click.argument("files", nargs=-1, required=True)
-@click.option("--arrived-at", type=ArrivalTime(), help="Arrival time instead of now, in UTC.")
+@click.option("--arrived-at", type=ArrivalTime(), help="The time of arrival, in UTC; default: now.")
 @click.pass_obj
 def land(settings: Settings, files: tuple[str, ...], arrived_at: int | None) -> None:
-    """Land event files (*.jsonl, *.jsonl.gz), those of folders, or standard input (-)."""
+    """Land event files.
+
+    FILES are *.jsonl, *.jsonl.gz, folders with such files, or standard input (-).
+    """
     from include.lake.landing.landing import land_files
 
     land_files(_folder(settings), files, arrived_at)
 
 
 @lake.command()
-@click.option("--days", type=click.IntRange(1, 3650), required=True, help="Days of events.")
-@click.option("--players", type=click.IntRange(1, 1_000_000), required=True, help="Players.")
-@click.option("--seed", type=int, required=True, help="The same seed makes the same data.")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), required=True, help="Number of days with events."
+)
+@click.option(
+    "--players", type=click.IntRange(1, 1_000_000), required=True, help="Number of players."
+)
+@click.option("--seed", type=int, required=True, help="Two runs with one seed make equal data.")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: yesterday, UTC.")
-@click.option("--missing-rate", is_flag=True, help="Leave a gap in the exchange rates.")
+@click.option("--missing-rate", is_flag=True, help="Leave out the rates of one currency.")
 @click.pass_obj
 def generate(
     settings: Settings,
@@ -72,7 +79,7 @@ def generate(
     end: datetime | None,
     missing_rate: bool,
 ) -> None:
-    """Write reproducible sample events, bets and costs into the lake."""
+    """Write reproducible sample data into the lake: events, bets and costs."""
     from include.lake.sample.sample import Sample, write_sample, yesterday
 
     last = end.date() if end else yesterday()
@@ -80,10 +87,10 @@ def generate(
 
 
 @lake.command()
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day to rebuild.")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day to rebuild.")
-@click.option("--full-refresh", is_flag=True, help="The build will be one with --full-refresh.")
-@click.option("--run-id", default="", help="Whose days these are; record must be told the same.")
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day to build.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day to build.")
+@click.option("--full-refresh", is_flag=True, help="The build will be a full refresh.")
+@click.option("--run-id", default="", help="Id of the run; give it to record, too.")
 @click.pass_obj
 def partitions(
     settings: Settings,
@@ -92,34 +99,40 @@ def partitions(
     full_refresh: bool,
     run_id: str,
 ) -> None:
-    """Find the days that arrived since the last build (or take those asked for); make the views."""
+    """Find a run's days, and create the external tables.
+
+    The days are those whose files changed since the last build, or those from --from to --to.
+    """
     from include.lake.landing.landing_zone import finish_landings
-    from include.lake.run_days.partitions import find_run_days
+    from include.lake.run_days.find import find_run_days
     from include.manifest import Manifest
     from include.warehouse.database import open_database
 
     if (first is None) != (last is None):
         raise UserError("--from and --to go together: give both, or neither.")
     if first and last and first > last:
-        raise UserError(f"--from {first.date()} lies after --to {last.date()}: swap them.")
-    asked = (first.date(), last.date()) if first and last else None
+        raise UserError(f"--from {first.date()} is after --to {last.date()}: swap them.")
+    dates = (first.date(), last.date()) if first and last else None
     if not settings.is_s3:
         finish_landings(Path(settings.lake))
     with open_database(settings) as database:
         print(
             find_run_days(
-                database, settings, Manifest.read(), asked, run_id, full_refresh=full_refresh
+                database, settings, Manifest.read(), dates, run_id, full_refresh=full_refresh
             )
         )
 
 
 @lake.command()
-@click.option("--full-refresh", is_flag=True, help="The build was one with --full-refresh.")
-@click.option("--run-id", default="", help="The one that was given to partitions.")
+@click.option("--full-refresh", is_flag=True, help="The build was a full refresh.")
+@click.option("--run-id", default="", help="Id of the run, as it was given to partitions.")
 @click.pass_obj
 def record(settings: Settings, full_refresh: bool, run_id: str) -> None:
-    """Record, after a build in which every node succeeded, that the run's days are built."""
-    from include.lake.run_days.partitions import record_build
+    """Record that the days of a run are built.
+
+    Run this only after a build in which every node succeeded.
+    """
+    from include.lake.run_days.record import record_build
     from include.manifest import Manifest
     from include.warehouse.database import open_database
 
@@ -142,14 +155,15 @@ def freshness(settings: Settings) -> None:
 
 
 @lake.command()
-@click.option("--source", required=True, help="Whose files: raw_events, say.")
+@click.option("--source", required=True, help="Name of the source, such as raw_events.")
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day; default: all.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: all.")
 @click.pass_obj
 def compact(settings: Settings, source: str, first: datetime | None, last: datetime | None) -> None:
-    """Merge small files, and convert others to Parquet of the declared types; let no build run.
+    """Merge small files of a source into few Parquet files.
 
-    Of JSON lines the undeclared keys are left out. The files as they were stay, below _compacted.
+    Files of other formats or types are converted. Run this while no build runs. Undeclared keys of
+    JSON lines are left out. The merged files are moved below _compacted.
     """
     from include.lake.compaction import compact_source
     from include.lake.storage import open_lake
@@ -165,27 +179,30 @@ def compact(settings: Settings, source: str, first: datetime | None, last: datet
 
 
 def _folder(settings: Settings) -> Path:
+    """The folder of the lake. Raises UserError if the lake lies in S3."""
     if settings.is_s3:
         raise UserError(
             f"landing writes into a folder, and the lake is {settings.lake}: set "
             "GAME_ANALYTICS_TARGET to local and GAME_ANALYTICS_LAKE to a folder, land there, "
-            f"and copy it with `aws s3 sync --exclude '_*' FOLDER {settings.lake}`."
+            f"and copy the folder with `aws s3 sync --exclude '_*' FOLDER {settings.lake}`."
         )
     return Path(settings.lake)
 
 
 @command
 def main() -> int:
-    """Run one command."""
+    """Run the command of the command line."""
     try:
         lake.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        is_begun = "compact" in sys.argv
-        done = "run it again before the next build" if is_begun else "nothing is half done"
-        print(f"stopped; {done}.", file=sys.stderr)
+        if "compact" in sys.argv:
+            remedy = "run it again before the next build"
+        else:
+            remedy = "nothing is half done"
+        print(f"stopped; {remedy}.", file=sys.stderr)
         return 130
     return 0
 

@@ -1,4 +1,4 @@
-"""What a run checks of the lake's files before any model reads them."""
+"""Checks of the lake's files that a run makes before any model reads them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ import pyarrow.parquet as pq
 
 from include.lake.listing import Listing
 from include.lake.sources import Source
-from include.lake.storage import THREADS, DataFile, Lake
+from include.lake.storage.lake import THREADS, DataFile, Lake
 from include.settings import UserError
 
 SMALL_BYTES = 64 * 1024 * 1024
-"""Spectrum reads files from this size on at full speed; many smaller ones cost requests."""
+"""Spectrum reads files of at least this size at full speed; smaller ones cost more requests."""
 MANY_FILES = 8
-"""In one partition: from here on merging them pays."""
+"""A partition with more small files than this is worth a compaction."""
 
 PARQUET_TYPES = {
     "varchar": (pa.types.is_string, pa.types.is_large_string),
     "bigint": (pa.types.is_int64,),
     "varbyte": (pa.types.is_binary, pa.types.is_large_binary),
 }
-"""Of each type that a source declares: what a Parquet file may hold for Spectrum to read it."""
+"""The Parquet types that Spectrum reads as each declared type."""
 
 
 def check_files(lake: Lake, source: Source, files: Iterable[DataFile], *, strict: bool) -> None:
-    """Read the footers of Parquet files and the headers of CSV files, several at a time.
+    """Check the footers of Parquet files and the headers of CSV files, several at a time.
 
-    Raises UserError for the first that is no Parquet, or (`strict`, as Spectrum is) has a column
-    of another type, or CSV columns in another order, than its source declares.
+    Raises UserError for the first file that is no readable Parquet. A `strict` check, for Spectrum,
+    also raises it for a Parquet column of another type and for CSV columns in another order than
+    the source declares.
     """
 
     def fault(file: DataFile) -> str | None:
@@ -44,8 +45,8 @@ def check_files(lake: Lake, source: Source, files: Iterable[DataFile], *, strict
             return str(error)
         wrong = _wrong_column(source, schema) if strict else None
         return wrong and (
-            f"{file.path}: {wrong}, and Spectrum converts nothing: `make compact "
-            f"SOURCE={source.name}` writes it anew with that type."
+            f"{file.path}: {wrong}, and Spectrum does not convert types: `make compact "
+            f"SOURCE={source.name}` writes the file again with that type."
         )
 
     checked = sorted(
@@ -59,7 +60,10 @@ def check_files(lake: Lake, source: Source, files: Iterable[DataFile], *, strict
 
 
 def _wrong_header(lake: Lake, source: Source, file: DataFile) -> str | None:
-    """What is wrong with a CSV file's first line, which Spectrum skips: it reads by position."""
+    """What is wrong with the header of a CSV file, or None.
+
+    Spectrum skips the header and takes the columns by their position.
+    """
     try:
         start = lake.head(file)
         if file.name.endswith(".gz"):
@@ -73,7 +77,7 @@ def _wrong_header(lake: Lake, source: Source, file: DataFile) -> str | None:
         return (
             f"{file.path}: its columns are {', '.join(names)}, but source {source.name} declares "
             f"{', '.join(declared)}, and Spectrum reads CSV by position: `make compact "
-            f"SOURCE={source.name}` writes it anew as Parquet."
+            f"SOURCE={source.name}` writes the file again as Parquet."
         )
     return None
 
@@ -95,7 +99,7 @@ def _schema(lake: Lake, file: DataFile) -> pa.Schema:
 
 
 def _wrong_column(source: Source, schema: pa.Schema) -> str | None:
-    """The first column whose type is not the declared one, in words."""
+    """A sentence about the first column that has another type than the declared one, or None."""
     for field in schema:
         declared = source.file_columns.get(field.name.lower())
         allowed = PARQUET_TYPES[declared.split("(")[0]] if declared else ()
@@ -107,7 +111,7 @@ def _wrong_column(source: Source, schema: pa.Schema) -> str | None:
 
 
 def small_files(declared: Sequence[Source], listing: Listing) -> list[str]:
-    """A line per source with partitions of many small Parquet files, with the remedy."""
+    """A line with the remedy for each source with days of many small files."""
     lines = []
     for source in declared:
         many = [

@@ -1,4 +1,4 @@
-"""What lies in the lake: the partitions of every source, with their objects, bytes and change."""
+"""The listing of the lake: the partitions of every source and their files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from include.lake.sources import Source
-from include.lake.storage import DataFile, Lake
+from include.lake.storage.lake import DataFile, Lake
 from include.settings import UserError
 
 
 @dataclass(frozen=True)
 class Partition:
-    """The fingerprint of one partition; `day` is an ISO date, or empty for an undivided source.
+    """The fingerprint of one partition.
 
-    `changed_at` is the newest change of a file: UTC without a zone, as the warehouse keeps it.
+    `day` is an ISO date. A source without partition columns has one partition, whose `day` is
+    empty. `changed_at` is the newest change of a file: UTC without a time zone, as the warehouse
+    stores it.
     """
 
     source: str
@@ -28,7 +30,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Listing:
-    """The lake as it was found: its partitions, and the files of each by source and day."""
+    """The partitions of the lake, and the files of each partition by source and day."""
 
     partitions: list[Partition]
     files: Mapping[tuple[str, str], list[DataFile]]
@@ -41,7 +43,7 @@ class Listing:
 
 
 def partition_day(source: Source, file: DataFile) -> str:
-    """The day of a file's folder; raises UserError for a file outside the partition folders."""
+    """The day of a file's folder. Raises UserError for a file outside the partition folders."""
     pattern = "/".join(
         f"{column}=(?P<{column}>{r'[0-9]{4}-[0-9]{2}-[0-9]{2}' if column == 'date' else '[0-9]+'})"
         for column in source.partition_columns
@@ -63,9 +65,9 @@ def partition_day(source: Source, file: DataFile) -> str:
 
 
 def list_lake(lake: Lake, declared: Sequence[Source], since: date | None) -> Listing:
-    """The partitions of all sources; `since` leaves out those of earlier days.
+    """List the partitions of the declared sources, without those of days before `since`.
 
-    Raises UserError for a lake that cannot be listed, or a file that lies in no partition.
+    Raises UserError for a lake that cannot be listed, and for a file that lies in no partition.
     """
     partitions: list[Partition] = []
     files: dict[tuple[str, str], list[DataFile]] = {}

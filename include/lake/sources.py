@@ -1,4 +1,4 @@
-"""The sources that the dbt project declares, and which files of the lake are theirs."""
+"""The sources that the dbt project declares, and which files of the lake belong to them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ FORMATS = {
     ".jsonl": "json",
     ".jsonl.gz": "json",
 }
-"""The endings of the files that are read, and the format of each."""
+"""The endings of data files, and the format of each."""
 
 
 @dataclass(frozen=True)
 class Source:
     """A source of the dbt project: a folder of the lake.
 
-    `partition_columns` is empty (one folder), `[date]`, or `[year, month, day]`; `columns` maps the
-    declared columns, partition columns included, to their types.
+    `partition_columns` is empty for a source without partitions, else `(date,)` or
+    `(year, month, day)`. `columns` maps the declared columns, including the partition columns, to
+    their types.
     """
 
     unique_id: str
@@ -33,14 +34,14 @@ class Source:
 
     @property
     def formats(self) -> dict[str, str]:
-        """The endings that count here: events are Parquet, everything else may be any format."""
+        """The endings of this source's data files: events are Parquet, other files may be any."""
         if len(self.partition_columns) == 3:
             return {".parquet": "parquet"}
         return FORMATS
 
     @property
     def file_columns(self) -> dict[str, str]:
-        """The columns that lie in the files; the others are the names of folders."""
+        """The columns that the files contain, and not the names of their folders."""
         return {
             name: declared
             for name, declared in self.columns.items()
@@ -53,12 +54,12 @@ class Source:
         return dict(zip(self.partition_columns, parts, strict=True))
 
     def partition_folder(self, day: str) -> str:
-        """The folder of a day below the source's own, `year=2026/month=09/day=01` say."""
+        """The folder of a day below the source's folder, such as `year=2026/month=09/day=01`."""
         return "/".join(f"{name}={value}" for name, value in self.partition_values(day).items())
 
 
 def sources(manifest: Manifest) -> list[Source]:
-    """The sources that the dbt project declares, by name."""
+    """The sources that the dbt project declares, sorted by name."""
     declared = manifest.content["sources"]
     return sorted(
         (
@@ -75,5 +76,5 @@ def sources(manifest: Manifest) -> list[Source]:
 
 
 def data_ending(name: str, formats: Iterable[str] = FORMATS) -> str | None:
-    """The ending that makes a file a data file, or None if it is none."""
+    """The ending by which a file is a data file, or None if it is not one."""
     return next((ending for ending in formats if name.endswith(ending)), None)

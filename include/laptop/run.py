@@ -14,7 +14,7 @@ from typing import Any
 
 from include import manifest
 from include.command import command
-from include.lake.storage import data_files
+from include.lake.storage.folder import data_files
 from include.laptop import lock
 from include.laptop.airflow import Airflow, Client, NoAnswerError, clean_temporary
 from include.laptop.processes import (

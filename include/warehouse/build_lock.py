@@ -1,14 +1,24 @@
-"""`python -m include.warehouse.build_lock keep|free|during`: one build at a time in a warehouse.
+"""`python -m include.warehouse.build_lock keep|free|during`: the build lock of a warehouse.
 
-Airflow, the state machine and `make build` share one lock. It is a row of `operations.build_lock`
-on Redshift, beside the days that a build works on: who can build can reach it, and builds with
-another schema prefix have another. It is a lease: a run takes it with its first step and gives it
-back with its last, and as long as its dbt builds all nodes, that process renews it. What a dead run
-has left expires, and the next run takes it over. A run that lost its lock meanwhile finds out with
-its next renewal, and stops. A run is known by its id: two Airflows that build in one warehouse need
-a schema prefix each, for their scheduled runs have the same ids.
+The build lock lets one run build in a warehouse at a time, whether Airflow, the state machine or
+`make build` started the run: two runs at once would replace each other's days and rows. The lock is
+a row of the table `operations.build_lock` on Redshift. So every process that can build can also
+reach the lock, and builds with another schema prefix have a lock of their own. DuckDB needs no
+lock, because only one process at a time can open its file for writing.
 
-DuckDB needs none: its file has one writer.
+The lock is a lease: it expires unless it is renewed.
+
+- A run takes it in its first step for `LEASE_MINUTES` (`taken`).
+- The process in which dbt builds all nodes renews it every `RENEW_SECONDS`, each time for
+  `RENEWED_MINUTES` (`renewed`). A task that builds a single node takes it for `LEASE_MINUTES` again
+  (`keep`).
+- The run's last step frees it (`give_back`).
+
+If a run dies, its lock expires and the next run takes it over. If a run that still builds loses its
+lock, its next renewal raises LockLostError, which ends the build.
+
+A run is identified by its run id alone. Two Airflows that build in one warehouse need a schema
+prefix each, because their scheduled runs have equal ids.
 """
 
 from __future__ import annotations
@@ -31,32 +41,33 @@ from include.warehouse.database import Database, open_database
 logger = logging.getLogger(__name__)
 
 LEASE_MINUTES = 90
-"""For how long a run has the lock while nothing renews it: between tasks, before a retry, while a
-worker builds a node alone. Longer than a statement may take (`include/aws/bootstrap.sql`)."""
+"""How long a run holds the lock while no process renews it: between two tasks, before a retry, and
+while a worker builds a single node. It is longer than the statement timeout in
+`include/aws/bootstrap.sql`."""
 RENEWED_MINUTES = 15
-"""How long the lock outlives a process that renews it; a renewal may queue on a busy cluster."""
+"""How long the lock lasts after a renewal. A renewal may wait long on a busy cluster."""
 RENEW_SECONDS = 30.0
-"""How often that process does."""
+"""The time between two renewals."""
 SPARE_SECONDS = 60.0
-"""How long before the lock's end a process that cannot renew it stops building."""
+"""How long before the lock expires a process that cannot renew it stops its build."""
 
 
 class LockedError(UserError):
-    """Another run builds: what to do is to wait."""
+    """Another run holds the build lock. The remedy is to wait for its end."""
 
 
 class LockLostError(UserError):
-    """The run that wants to go on is no longer the one that may."""
+    """The run lost the build lock, or its days were replaced, so it must not go on."""
 
 
 @contextmanager
 def taken(
     database: Database, settings: Settings, run_id: str, minutes: int = LEASE_MINUTES
 ) -> Iterator[None]:
-    """Take the lock for a run that begins, or keep it; given back only if the block fails.
+    """Take the lock for the first step of a run; free it if the block raises an error.
 
-    It lasts so many minutes from then on, if nothing renews it. The schema `operations` must be
-    there. Raises LockedError while another run has the lock.
+    Without a renewal the lock expires after `minutes`. The schema `operations` must exist. Raises
+    LockedError while another run holds the lock.
     """
     if settings.target == "local":
         yield
@@ -66,7 +77,7 @@ def taken(
         "(run_id varchar(1024), renewed_at timestamp, expires_at timestamp)"
     )
     if expired := _take(database, settings, run_id, minutes):
-        logger.warning("%s has left the build's lock behind: taken over.", expired)
+        logger.warning("The build lock of %s has expired: this run takes it over.", expired)
     try:
         yield
     except BaseException:
@@ -76,19 +87,24 @@ def taken(
 
 
 def _take(database: Database, settings: Settings, run_id: str, minutes: int) -> str:
-    """Take or keep the lock; returns whose it was if it had expired."""
+    """Take the lock, or extend it if the run holds it already.
+
+    Returns the id of the other run whose expired lock was taken over, or an empty text.
+    """
     if settings.target == "local":
         return ""
     table = _table(settings)
     with database.transaction():
-        # First of all: a snapshot taken before the lock would not see who came before us.
+        # The first statement, because it waits for other runs: a transaction reads the rows as
+        # they are after its first statement.
         database.execute(f"lock table {table}")
         found = database.rows(f"select run_id, expires_at, expires_at > getdate() from {table}")
         for other, until, is_alive in found:
             if other != run_id and is_alive:
                 raise LockedError(
-                    f"{other} builds in this warehouse, and has the lock until {until:%H:%M} UTC "
-                    "unless it renews it: wait for its end, then start again."
+                    f"{other} builds in this warehouse and holds the build lock until "
+                    f"{until:%H:%M} UTC, or longer if it renews the lock: wait for its end, then "
+                    "start again."
                 )
         database.execute(f"delete from {table}")
         database.execute(
@@ -99,14 +115,15 @@ def _take(database: Database, settings: Settings, run_id: str, minutes: int) -> 
 
 
 def keep(database: Database, settings: Settings, run_id: str, minutes: int = LEASE_MINUTES) -> bool:
-    """Take the lock, or keep it, for a run that goes on; returns whether its days are all there is.
+    """Take or extend the lock for a later step of a run.
 
-    Raises LockedError while another run has it, LockLostError if another one has begun since.
+    Returns whether the run's days are all touched days, and not requested dates. Raises LockedError
+    while another run holds the lock, LockLostError if another run has replaced the run's days.
     """
-    took = _take(database, settings, run_id, minutes)
+    expired = _take(database, settings, run_id, minutes)
     run = database.rows(f"select run_id, is_whole from {settings.schema_prefix}operations.run")
     if not run or run[0][0] != run_id:
-        other = took or (run[0][0] if run else "") or "a build without Airflow"
+        other = expired or (run[0][0] if run else "") or "a build without Airflow"
         free(database, settings, run_id)
         raise LockLostError(
             f"the days of this run were replaced by those of {other}: "
@@ -116,10 +133,10 @@ def keep(database: Database, settings: Settings, run_id: str, minutes: int = LEA
 
 
 def renew(database: Database, settings: Settings, run_id: str) -> None:
-    """Let a run that has the lock have it a while longer, never a shorter one.
+    """Extend the lock of a run by `RENEWED_MINUTES` from now, if that is longer than it lasts.
 
-    What was given back meanwhile is not taken again: a renewal may come late. Raises LockLostError
-    if it is no longer this run's.
+    A lock that was freed is not taken again, because a renewal may run after the build's end.
+    Raises LockLostError if the run does not hold the lock.
     """
     table = _table(settings)
     with database.transaction():
@@ -131,15 +148,15 @@ def renew(database: Database, settings: Settings, run_id: str) -> None:
         )
         found = database.rows(f"select run_id from {table}")
     if (run_id,) not in found:
-        other = found[0][0] if found else "nobody"
+        reason = f"{found[0][0]} now holds the build lock" if found else "its build lock was freed"
         raise LockLostError(
-            f"the lock of this run is now {other}'s: start a new run, or clear the task partitions "
-            "with everything downstream."
+            f"this run must not build any more, because {reason}: start a new run, or clear the "
+            "task partitions with everything downstream."
         )
 
 
 def free(database: Database, settings: Settings, run_id: str) -> None:
-    """Give the lock back; one that is another run's stays."""
+    """Free the lock of a run. The lock of another run stays."""
     if settings.target == "local":
         return
     table = _table(settings)
@@ -149,10 +166,11 @@ def free(database: Database, settings: Settings, run_id: str) -> None:
 
 
 def give_back(settings: Settings, run_id: str, minutes: int) -> None:
-    """Free the lock at a run's end, if that can be: how the run ended must not be hidden by it.
+    """Free the lock at a run's end, and print an error instead of raising it.
 
-    A run whose first step failed has none, and its warehouse may be what failed. What cannot be
-    given back expires in so many minutes.
+    An error here must not replace the outcome of the run. A run whose first step failed holds no
+    lock, and may have failed because of the warehouse itself. `minutes` is the time after which a
+    lock that cannot be freed expires.
     """
     if settings.target == "local":
         return
@@ -160,28 +178,28 @@ def give_back(settings: Settings, run_id: str, minutes: int) -> None:
         with open_database(settings) as database:
             free(database, settings, run_id)
     except UserError as error:
-        print(f"The lock could not be given back; it expires in {minutes} minutes: {error}")
+        print(f"The build lock could not be freed; it expires in {minutes} minutes: {error}")
 
 
 @contextmanager
 def renewed(
     settings: Settings,
     run_id: str,
-    lost: Callable[[str], None],
+    on_lost: Callable[[str], None],
     minutes: int = LEASE_MINUTES,
 ) -> Iterator[None]:
-    """Renew the lock of a run while the block builds; `lost` is told, once, why it no longer may.
+    """Renew the lock of a run while the block builds.
 
-    Calls `lost` from another thread, also when the lock could not be renewed for so long that it is
-    about to expire. After the block the lock lasts so many minutes, for what else the run has to
-    do. Raises LockedError or LockLostError if the run may not begin or go on.
+    If the lock is lost, or is about to expire because it could not be renewed, another thread calls
+    `on_lost` once with the reason. After the block the lock lasts for `minutes`, for the next tasks
+    of the run. Raises LockedError if another run holds the lock, LockLostError if this run lost it.
     """
     if settings.target == "local":
         yield
         return
     with open_database(settings) as database:
         keep(database, settings, run_id, RENEWED_MINUTES)
-    renewal = Renewal(settings, run_id, lost)
+    renewal = Renewal(settings, run_id, on_lost)
     try:
         yield
     except BaseException:
@@ -196,62 +214,63 @@ def renewed(
     except (LockedError, LockLostError):
         raise
     except UserError as error:
-        # What is built stays built: the lock only expires sooner.
-        logger.warning("The lock could not be kept: %s", error)
+        # The build itself succeeded, and the lock still lasts until its last renewal expires.
+        logger.warning("The build lock could not be extended: %s", error)
 
 
 class Renewal:
-    """Renews a lock in the background until `end`."""
+    """Renews the lock of a run in a thread, until `end` is called or the lock is lost."""
 
-    def __init__(self, settings: Settings, run_id: str, lost: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, run_id: str, on_lost: Callable[[str], None]) -> None:
         self.settings = settings
         self.run_id = run_id
-        self.lost = lost
+        self.on_lost = on_lost
         self.reason = ""
         self.ended = threading.Event()
         self.renewed_at = time.monotonic()
-        # Apart: an attempt to connect may hang for minutes.
+        # Two threads, because an attempt to connect may block for minutes.
         for work in (self.renew, self.watch):
             threading.Thread(target=work, daemon=True).start()
 
     def renew(self) -> None:
-        """Renew, again and again."""
+        """Renew the lock every `RENEW_SECONDS`."""
         while not self.ended.wait(RENEW_SECONDS):
-            asked = time.monotonic()
+            started_at = time.monotonic()
             try:
                 with open_database(self.settings) as database:
                     renew(database, self.settings, self.run_id)
-                self.renewed_at = asked
+                self.renewed_at = started_at
             except LockLostError as error:
-                self.lose(str(error))
+                self.report_lost(str(error))
             except UserError as error:
-                logger.warning("The lock could not be renewed: %s", error)
+                logger.warning("The build lock could not be renewed: %s", error)
 
     def watch(self) -> None:
-        """Stop the build while the lock still lasts."""
+        """Report the lock as lost before it expires, if it was not renewed for too long."""
         limit = RENEWED_MINUTES * 60 - SPARE_SECONDS
         while not self.ended.wait(1):
             if time.monotonic() > self.renewed_at + limit:
-                self.lose(f"the lock could not be renewed for {limit:.0f} seconds")
+                self.report_lost(f"the build lock could not be renewed for {limit:.0f} seconds")
 
-    def lose(self, reason: str) -> None:
-        """Tell once why this run may not go on."""
+    def report_lost(self, reason: str) -> None:
+        """Call `on_lost` with the reason, unless the renewal has ended."""
         if not self.ended.is_set():
             self.reason = reason
             self.ended.set()
-            self.lost(reason)
+            self.on_lost(reason)
 
     def end(self) -> None:
-        """Renew no more; raises LockLostError if the lock was lost, whatever else went wrong."""
+        """Stop renewing. Raises LockLostError, in place of any other error, if it was lost."""
         self.ended.set()
         if self.reason:
             raise LockLostError(self.reason) from None
 
 
 def during(settings: Settings, run_id: str, command: Sequence[str]) -> int:
-    """Run a program, which a lost lock interrupts; its exit code.
+    """Run a program while the lock is renewed, and return its exit code.
 
-    Raises LockedError or LockLostError if the run may not begin or go on.
+    If the lock is lost, the program receives SIGINT. Raises LockedError if another run holds the
+    lock, LockLostError if this run lost it.
     """
     lost = threading.Event()
     with renewed(settings, run_id, lambda _: lost.set()):
@@ -262,7 +281,7 @@ def during(settings: Settings, run_id: str, command: Sequence[str]) -> int:
                     process.send_signal(signal.SIGINT)
                     process.wait()
             except KeyboardInterrupt:
-                # The program was told as well, and ends in its own time.
+                # Ctrl-C sends SIGINT to the program as well: wait until it has ended.
                 continue
     return process.returncode
 
@@ -273,22 +292,26 @@ def _table(settings: Settings) -> str:
 
 @command
 def main() -> int:
-    """Keep the lock for a step that another program runs, or while one runs, or give it back."""
+    """Extend the lock for one step, renew it while a program runs, or free it."""
     parser = argparse.ArgumentParser(prog="python -m include.warehouse.build_lock")
-    parser.add_argument("action", choices=("keep", "free", "during"))
-    parser.add_argument("--run-id", required=True)
-    parser.add_argument("command", nargs="*", help="what runs meanwhile, behind --")
-    asked = parser.parse_intermixed_args()
+    parser.add_argument(
+        "action",
+        choices=("keep", "free", "during"),
+        help="take or extend the lock, free it, or renew it while a program runs",
+    )
+    parser.add_argument("--run-id", required=True, help="the id of the run that builds")
+    parser.add_argument("command", nargs="*", help="the program of `during`, after --")
+    options = parser.parse_intermixed_args()
     settings = Settings.from_env(os.environ)
-    if asked.action == "during":
-        return during(settings, asked.run_id, asked.command)
+    if options.action == "during":
+        return during(settings, options.run_id, options.command)
     if settings.target == "local":
         return 0
-    if asked.action == "free":
-        give_back(settings, asked.run_id, LEASE_MINUTES)
+    if options.action == "free":
+        give_back(settings, options.run_id, LEASE_MINUTES)
         return 0
     with open_database(settings) as database:
-        keep(database, settings, asked.run_id)
+        keep(database, settings, options.run_id)
     return 0
 
 

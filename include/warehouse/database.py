@@ -1,4 +1,4 @@
-"""The warehouse as the steps around dbt use it: the same few statements on both engines."""
+"""A connection to the warehouse for the steps before and after dbt, alike on both engines."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ Row = tuple[Any, ...]
 
 
 class Database(Protocol):
-    """An open connection; a statement that fails for a reason the user can mend is a UserError.
+    """An open connection to the warehouse.
 
-    Statements outside `transaction` commit by themselves. `?` stands for a value.
+    In SQL, `?` stands for a value. A statement outside a `transaction` commits by itself. Raises
+    UserError if Redshift refuses a statement, and duckdb.Error if DuckDB does.
     """
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of a query."""
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
-        """A statement that returns nothing."""
+        """Run a statement without a result."""
 
     def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows of text, whole numbers and timestamps, in few statements."""
+        """Insert rows of texts, whole numbers, booleans and timestamps with few statements."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing of the statements within."""
+        """Commit the statements of the block together, or none of them if it raises."""
 
 
 @contextmanager
 def open_database(
-    settings: Settings, *, patience: float = 30, read_only: bool = False
+    settings: Settings, *, timeout_seconds: float = 30, read_only: bool = False
 ) -> Iterator[Database]:
-    """The warehouse of the settings, closed at the end.
+    """Connect to the warehouse of the settings, and close the connection after the block.
 
-    `patience` is for how many seconds another process that holds the DuckDB file is waited out.
-    Raises UserError if it cannot be reached.
+    If another process has opened the DuckDB file, this waits for it for `timeout_seconds`. Raises
+    UserError if the warehouse cannot be reached.
     """
     if settings.target == "local":
         from include.warehouse.duckdb_file import DuckDB, connect
 
-        with connect(settings.duckdb_path, patience, read_only=read_only) as connection:
+        with connect(settings.duckdb_path, timeout_seconds, read_only=read_only) as connection:
             yield DuckDB(connection)
     else:
         from include.warehouse import redshift

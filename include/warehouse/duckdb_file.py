@@ -1,4 +1,4 @@
-"""Opening the DuckDB file, with every way in which that can fail as one sentence and a remedy."""
+"""The DuckDB file: a connection to it, and one sentence with a remedy for each way to fail."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ import duckdb
 
 from include.settings import UserError
 
-WAIT = "Close it, or wait until it is done, and run again."
+WAIT = "Close that program or wait for its end, then run again."
 
 
 def connect(
-    path: Path, patience: float = 0, *, read_only: bool = False
+    path: Path, timeout_seconds: float = 0, *, read_only: bool = False
 ) -> duckdb.DuckDBPyConnection:
-    """Open the file; for writing it is made if it is not there.
+    """Open the file. Unless it is opened `read_only`, a missing file is created with its folder.
 
-    Another process may hold it: for `patience` seconds that is waited out. Raises UserError.
+    If another process has opened the file, this waits for it for `timeout_seconds`. Raises
+    UserError if the file cannot be opened.
     """
     if path.is_dir():
         raise UserError(
             f"the warehouse {path} is a folder: set GAME_ANALYTICS_DUCKDB to a file in it."
         )
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout_seconds
     while True:
         try:
             if not read_only:
@@ -42,24 +43,26 @@ def connect(
             raise UserError(_explanation(path, str(error))) from None
 
 
-def _explanation(path: Path, said: str) -> str:
-    if "Could not set lock" in said or "already open" in said:
-        holder = re.search(r"held in (.+?) \(PID (\d+)\)", said)
+def _explanation(path: Path, message: str) -> str:
+    """What is wrong with the file, by DuckDB's message, and the remedy."""
+    if "Could not set lock" in message or "already open" in message:
+        holder = re.search(r"held in (.+?) \(PID (\d+)\)", message)
         by = f" by {holder[1]} (process {holder[2]})" if holder else " by another process"
         return f"the warehouse {path} is open{by}. {WAIT}"
-    if "version number" in said or "newer" in said:
+    if "version number" in message or "newer" in message:
         return (
-            f"the warehouse {path} was written by another DuckDB than {duckdb.__version__}, "
-            "the one in .venv/dbt: open it with that one, export it, or move it away and run again."
+            f"the warehouse {path} was written by another DuckDB than version "
+            f"{duckdb.__version__} of .venv/dbt: export it with the DuckDB that wrote it, or move "
+            "it away and run again."
         )
-    if "not a valid DuckDB" in said or "Corrupt" in said or "checksum" in said.lower():
+    if "not a valid DuckDB" in message or "Corrupt" in message or "checksum" in message.lower():
         return (
             f"the warehouse {path} is damaged or no DuckDB file: restore it, "
-            "or move it away and run again, which builds all but the snapshots' history anew."
+            "or move it away and run again, which builds everything but the history in snapshots."
         )
-    if "No space left" in said:
+    if "No space left" in message:
         return f"the disk of the warehouse {path} is full: make room and run again."
-    first = said.splitlines()[0].rstrip(".")
+    first = message.splitlines()[0].rstrip(".")
     return f"the warehouse {path} cannot be opened ({first}): give this user access."
 
 
@@ -74,11 +77,11 @@ class DuckDB:
         return self.connection.execute(sql, list(values)).fetchall()
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
-        """A statement that returns nothing."""
+        """Run a statement without a result."""
         self.connection.execute(sql, list(values))
 
     def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows in one statement: a row at a time takes a second per thousand."""
+        """Insert rows with one statement, because 1,000 statements of one row take a second."""
         if rows:
             columns = [list(column) for column in zip(*rows, strict=True)]
             places = ", ".join("unnest(?)" for _ in columns)
@@ -86,7 +89,7 @@ class DuckDB:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing of the statements within."""
+        """Commit the statements of the block together, or none of them if it raises."""
         self.connection.begin()
         try:
             yield

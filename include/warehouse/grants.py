@@ -1,4 +1,4 @@
-"""What the setting READERS needs beyond the grants that dbt makes on each mart."""
+"""The grant on schema `marts` for setting READERS; dbt itself grants `select` on each mart."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from include.settings import Settings
 from include.warehouse.database import Database
 
 
-def let_readers_in(database: Database, settings: Settings) -> None:
-    """Grant the usage of the marts' schema on Redshift: dbt grants `select` on its tables alone.
+def grant_usage_to_readers(database: Database, settings: Settings) -> None:
+    """Grant the readers of the settings `usage` on schema `marts`, on Redshift only.
 
-    Once a run and not by dbt, whose threads would change the same schema at once. A schema of
-    another user's is left to its owner.
+    One step of the run does this, and not dbt, because several threads of dbt would change the same
+    schema at once. A schema that belongs to another user is left as it is.
     """
     if settings.target == "local" or not settings.readers:
         return

@@ -1,4 +1,4 @@
-"""Reaching Redshift from dbt's environment, by the same profile that dbt itself uses."""
+"""A connection to Redshift with the profile that dbt itself uses."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from include.remedies import remedy
 from include.settings import UserError
 
 ROWS_PER_INSERT = 2000
-"""A statement may have 16 MB; 2,000 partitions take about 200 kB."""
+"""Redshift takes statements of up to 16 MB; 2,000 partitions are about 200 kB."""
 
 
 @contextmanager
 def connected() -> Iterator[Redshift]:
-    """The cluster of output `redshift` in `dbt/profiles.yml`; raises UserError.
+    """Connect to the cluster of output `redshift` in `dbt/profiles.yml`, for the block.
 
-    By dbt's own hands: passwords, IAM roles and TLS are set in one place, and mean the same.
+    dbt's own code reads the profile and connects, so that password, IAM role and TLS have one place
+    and one meaning. Raises UserError if the warehouse cannot be reached.
     """
     import os
 
@@ -35,7 +36,8 @@ def connected() -> Iterator[Redshift]:
 
     from dbt import flags
 
-    # They are the whole process's: a dbt that builds meanwhile would forget its --full-refresh.
+    # The flags belong to the whole process: setting them again would take away the --full-refresh
+    # of a dbt that builds in it.
     if not hasattr(flags.GLOBAL_FLAGS, "LOG_CACHE_EVENTS"):
         flags.set_from_args(Namespace(project_dir=str(PROJECT), profiles_dir=str(PROJECT)), None)
     set_invocation_context(os.environ)
@@ -45,10 +47,12 @@ def connected() -> Iterator[Redshift]:
             target_override="redshift",
         ).credentials
         if not isinstance(credentials, RedshiftCredentials):
-            raise UserError("output redshift of dbt/profiles.yml is of another type: mend it.")
+            raise UserError(
+                "output redshift of dbt/profiles.yml has another type: set `type: redshift`."
+            )
         connection = get_connection_method(credentials)()
     except Exception as error:  # noqa: BLE001
-        # dbt, the driver, TLS and the network each have exceptions of their own.
+        # dbt, the driver, TLS and the network raise exceptions without a common class.
         raise UserError(_explained("the warehouse cannot be reached", error)) from None
     try:
         yield Redshift(connection)
@@ -57,7 +61,7 @@ def connected() -> Iterator[Redshift]:
 
 
 class Redshift:
-    """A `Database` on an open connection to Redshift, which commits each statement by itself."""
+    """A `Database` on an open connection to Redshift that commits each statement by itself."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -67,25 +71,25 @@ class Redshift:
         return [tuple(row) for row in self._run(sql, values).fetchall()]
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
-        """A statement that returns nothing."""
+        """Run a statement without a result."""
         self._run(sql, values)
 
     def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows, 2,000 in a statement: Redshift takes as long for one."""
+        """Insert 2,000 rows per statement, because Redshift needs as long for a single row."""
         for first in range(0, len(rows), ROWS_PER_INSERT):
-            given = ", ".join(
+            tuples = ", ".join(
                 f"({', '.join(map(literal, row))})" for row in rows[first : first + ROWS_PER_INSERT]
             )
-            self.execute(f"insert into {table} values {given}")
+            self.execute(f"insert into {table} values {tuples}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing of the statements within."""
+        """Commit the statements of the block together, or none of them if it raises."""
         self.execute("begin")
         try:
             yield
         except BaseException:
-            # On a connection that is lost nothing can be rolled back, and nothing was written.
+            # If the connection is lost, Redshift rolls back by itself.
             with suppress(UserError):
                 self.execute("rollback")
             raise
@@ -97,12 +101,12 @@ class Redshift:
         try:
             return cursor.execute(sql, tuple(values) or None)
         except Error as error:
-            said = _explained(f"Redshift refused `{' '.join(sql.split())[:100]}`", error)
-            raise UserError(said) from None
+            message = _explained(f"Redshift refused `{' '.join(sql.split())[:100]}`", error)
+            raise UserError(message) from None
 
 
 def literal(value: Any) -> str:
-    """Text, a whole number, a timestamp, a boolean or None as Redshift reads it in a statement."""
+    """The SQL literal of a text, whole number, boolean or timestamp, or of None."""
     if value is None:
         return "null"
     if isinstance(value, bool | int):
@@ -112,10 +116,10 @@ def literal(value: Any) -> str:
 
 
 def _explained(what: str, error: Exception) -> str:
-    """What failed, the server's own words, and the remedy."""
-    said = error.args[0] if error.args else ""
-    if isinstance(said, dict):
-        # The driver gives the fields of the server's message by their letters; D is the detail.
-        said = f"{said.get('M', '')} {said.get('D', '').replace('---', '')}"
-    message = " ".join(str(said or error).split()).strip(".- ")
+    """One sentence of what failed, the server's message and the remedy."""
+    reason = error.args[0] if error.args else ""
+    if isinstance(reason, dict):
+        # The driver has the fields of the server's error by their letters: message and detail.
+        reason = f"{reason.get('M', '')} {reason.get('D', '').replace('---', '')}"
+    message = " ".join(str(reason or error).split()).strip(".- ")
     return f"{what} ({message}): {remedy(message) or 'mend what it names, and run again'}."

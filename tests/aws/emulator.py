@@ -1,22 +1,23 @@
-"""Runs MiniStack, taught what AWS does and it does not. A program of its environment (.venv/aws).
+"""Runs MiniStack with additions: what AWS does and MiniStack does not. It needs `.venv/aws`.
 
-1. CloudFormation keeps all of a task definition: `Secrets`, health check, volumes. A secret of a
-   template without a value has none.
-2. `ecs:runTask.sync` answers with the task alone, fails with the task's description if a container
-   did not end well, with AmazonECS.Unknown if ECS placed none, and stops it at a time-out.
+1. CloudFormation keeps all parts of a task definition: `Secrets`, health check, volumes. A secret
+   without a value in the template gets none.
+2. `ecs:runTask.sync` returns only the task. It fails with the task's description if a container
+   failed, fails with AmazonECS.Unknown if ECS placed no task, and stops the task at a time-out.
 3. `aws-sdk:s3:getObject` exists.
-4. Time-outs of tasks are scaled by SFN_WAIT_SCALE as waits are, though to no less than 5 seconds.
+4. Time-outs of tasks are scaled by SFN_WAIT_SCALE like waits, but are at least 5 seconds.
 
-With ECS_SCRIPTS, a folder, ECS does what is written there instead of running a container:
-`<run id>.json` is a list of one outcome per try, the last one for all further tries. An outcome is
+With ECS_SCRIPTS, a folder, ECS runs no container but follows scripts: `<run id>.json` is a list
+with one outcome per try, and the last outcome serves for all further tries. An outcome is
 `{"exit": 1, "reason": "…", "stop": "EssentialContainerExited", "why": "…", "result": {…}}`, or
-`{"failures": ["RESOURCE:CPU"]}`, `{"error": "ServerException"}`, `{"hangs": true}`; `result` is put
-as the object `result_at`. What the tries were asked for is appended to `<run id>.asked`.
+`{"failures": ["RESOURCE:CPU"]}`, `{"error": "ServerException"}`, or `{"hangs": true}`. `result` is
+written to the object `result_at`. Each request is appended to `<run id>.asked`.
 
-With ECS_CONTAINERS, `{"environment": {…}, "volumes": […], "out_of_memory": "…"}`, containers run by
-DOCKER_HOST as on Fargate (read-only, `/tmp` apart, the memory of the task definition), but in the
-network of this machine, where the emulator and the stand-in of Redshift listen on loopback; they
-get these variables and Docker binds on top. If the kernel killed one for its memory, ECS says so.
+With ECS_CONTAINERS, `{"environment": {…}, "volumes": […], "out_of_memory": "…"}`, the Docker API of
+DOCKER_HOST runs the containers as Fargate does: read-only except `/tmp`, with the memory of the
+task definition. They use the network of this machine, because the emulator and the stand-in of
+Redshift listen on loopback, and get these variables and volumes in addition. If the kernel killed a
+container for its memory, ECS gives this reason.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# By name: MiniStack is in no environment that the types are checked in.
+# The modules are imported by name, because mypy's environments do not have MiniStack.
 stepfunctions: Any = import_module("ministack.services.stepfunctions")
 provisioners: Any = import_module("ministack.services.cloudformation.provisioners")
 secrets: Any = import_module("ministack.services.secretsmanager")
@@ -40,7 +41,7 @@ ecs: Any = import_module("ministack.services.ecs")
 app: Any = import_module("ministack.app")
 
 FREE_FORM = {"options", "dockerLabels"}
-"""Maps whose keys are data."""
+"""Maps whose keys are data and must not change."""
 SHORTEST_TIMEOUT = 5.0
 STOP_SECONDS = 60
 KILLED = 137
@@ -49,13 +50,13 @@ SCRIPTS = os.environ.get("ECS_SCRIPTS")
 CONTAINERS = json.loads(os.environ.get("ECS_CONTAINERS", "null"))
 
 started: contextvars.ContextVar[list[tuple[str, str]]] = contextvars.ContextVar("started")
-"""The tasks of the state that runs: cluster and ARN."""
+"""The tasks that the running state has started: cluster and ARN."""
 tries: dict[str, int] = {}
 stopped: dict[str, threading.Event] = {}
 
 
 def camel(value: Any, verbatim: bool = False) -> Any:
-    """Keys as ECS itself writes them, from those of a template."""
+    """A value of a template with its keys in ECS's form (camel case)."""
     if isinstance(value, dict):
         named = {key if verbatim else key[:1].lower() + key[1:]: key for key in value}
         return {name: camel(value[key], name in FREE_FORM) for name, key in named.items()}
@@ -63,14 +64,14 @@ def camel(value: Any, verbatim: bool = False) -> Any:
 
 
 def pascal(value: Any) -> Any:
-    """Keys as Step Functions writes them, from those of ECS."""
+    """A value of ECS with its keys in Step Functions' form (Pascal case)."""
     if isinstance(value, dict):
         return {key[:1].upper() + key[1:]: pascal(item) for key, item in value.items()}
     return [pascal(item) for item in value] if isinstance(value, list) else value
 
 
 def register_task_definition(create: Any) -> Any:
-    """The provisioner of task definitions, with volumes under the names that ECS has for them."""
+    """Wrap the provisioner of task definitions so that volumes have the keys of ECS."""
 
     def created(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         given = {**properties, "Volumes": camel(properties.get("Volumes", []))}
@@ -80,7 +81,7 @@ def register_task_definition(create: Any) -> Any:
 
 
 def make_secret(create: Any) -> Any:
-    """The provisioner of secrets, which stays empty if it is given no value."""
+    """Wrap the provisioner of secrets so that a secret without a value stays empty."""
 
     def created(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         name, attributes = create(logical_id, properties, stack)
@@ -91,9 +92,9 @@ def make_secret(create: Any) -> Any:
     return created
 
 
-def run_task(resource: str, asked: dict[str, Any]) -> Any:
-    """`ecs:runTask` and `ecs:runTask.sync` as Step Functions answers."""
-    request = stepfunctions._pascal_to_camel(asked)
+def run_task(resource: str, arguments: dict[str, Any]) -> Any:
+    """Run `ecs:runTask` or `ecs:runTask.sync`; returns or raises what Step Functions would."""
+    request = stepfunctions._pascal_to_camel(arguments)
     scripted = script(request)
     if scripted is not None:
         task = act(scripted, request)
@@ -118,9 +119,9 @@ def run_task(resource: str, asked: dict[str, Any]) -> Any:
 
 
 def ended(cluster: str, arn: str) -> dict[str, Any]:
-    """A task of ECS when it has stopped; MiniStack itself waits no longer than 600 scaled seconds.
+    """Wait until a task of ECS has stopped; returns it.
 
-    How long a state may take is for `timed` to say.
+    MiniStack itself waits for 600 scaled seconds only. Here `timed` limits the time of a state.
     """
     while True:
         _, _, body = ecs._describe_tasks({"cluster": cluster, "tasks": [arn]})
@@ -131,13 +132,13 @@ def ended(cluster: str, arn: str) -> dict[str, Any]:
 
 
 def failure(error: str, cause: str) -> Exception:
-    """An error of a state."""
+    """The exception with which a state fails."""
     made: Exception = stepfunctions._ExecutionError(error, cause)
     return made
 
 
 def container_options(build: Any) -> Any:
-    """How a container is run, from its definition; the arguments and the result are Docker's."""
+    """Wrap the function that makes Docker's options from a container definition."""
 
     def built(
         definition: dict[str, Any], task_definition: dict[str, Any], *arguments: Any
@@ -146,7 +147,7 @@ def container_options(build: Any) -> Any:
         for name in ("network", "extra_hosts", "ports"):
             options.pop(name, None)
         mounts = definition.get("mountPoints", [])
-        # A volume of Fargate is as large as the task's disk, and who mounts it may write.
+        # On Fargate a volume has the size of the task's disk, and every user can write to it.
         return options | {
             "network_mode": "host",
             "read_only": bool(definition.get("readonlyRootFilesystem")),
@@ -161,7 +162,7 @@ def container_options(build: Any) -> Any:
 
 
 def reasons(mark: Any) -> Any:
-    """How a task ends, with the reason for a container that wanted more memory than it has."""
+    """Wrap the end of a task so that a container that ran out of memory has this reason."""
 
     def marked(arn: str, task: dict[str, Any], *arguments: Any, **named: Any) -> Any:
         for container, docker_id in zip(
@@ -175,20 +176,21 @@ def reasons(mark: Any) -> Any:
 
 
 def was_out_of_memory(docker_id: str) -> bool:
-    """Whether a container was killed for its memory's sake.
+    """Whether a container was killed because it ran out of memory.
 
-    Debian's conmon tells of it in a file where podman was started, in which podman does not look.
+    Debian's conmon writes this to a file in the folder where podman was started, and podman does
+    not read the file.
     """
     if ecs._get_docker().containers.get(docker_id).attrs["State"]["OOMKilled"]:
         return True
-    told = Path(CONTAINERS["out_of_memory"])
-    found = told.exists()
-    told.unlink(missing_ok=True)
+    mark = Path(CONTAINERS["out_of_memory"])
+    found = mark.exists()
+    mark.unlink(missing_ok=True)
     return found
 
 
 def metadata(register: Any) -> Any:
-    """The addresses of AWS that a container is told, as they are in the network of this machine."""
+    """Wrap the metadata of a container so that AWS's addresses are those of this machine."""
 
     def registered(*arguments: Any) -> Any:
         *before, _, address = arguments
@@ -198,14 +200,14 @@ def metadata(register: Any) -> Any:
 
 
 def run_id(request: dict[str, Any]) -> str:
-    """What the container is to call its run."""
+    """The run id in the command of a task, empty if there is none."""
     (container,) = request.get("overrides", {}).get("containerOverrides", [{}])
     command = container.get("command", [])
     return str(command[command.index("--run-id") + 1]) if "--run-id" in command else ""
 
 
 def script(request: dict[str, Any]) -> dict[str, Any] | None:
-    """What this try of a run is to come to; None if a container is to decide that."""
+    """The scripted outcome of this try, or None if a container must run."""
     if not SCRIPTS or not (name := run_id(request)):
         return None
     path = Path(SCRIPTS) / f"{name}.json"
@@ -220,10 +222,12 @@ def script(request: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def act(outcome: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
-    """Play an outcome; returns the stopped task, as Step Functions describes one."""
+    """Carry out a scripted outcome; returns the stopped task in Step Functions' form."""
     if "error" in outcome:
-        words = outcome.get("words", outcome["error"])
-        raise failure(f"ECS.{outcome['error']}", f"{words} (Service: AmazonECS; Status Code: 400)")
+        message = outcome.get("message", outcome["error"])
+        raise failure(
+            f"ECS.{outcome['error']}", f"{message} (Service: AmazonECS; Status Code: 400)"
+        )
     if "failures" in outcome:
         failures = [{"Reason": reason} for reason in outcome["failures"]]
         raise failure("AmazonECS.Unknown", json.dumps({"Failures": failures, "Tasks": []}))
@@ -254,7 +258,7 @@ def act(outcome: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
 
 
 def s3(method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any, bytes]:
-    """A request to the emulator's own S3."""
+    """Send a request to the emulator's own S3; returns status, headers and content."""
     given = {"host": f"s3.{stepfunctions.REGION}.amazonaws.com", **headers}
     status, answered, content = app.call_service_handler_sync(
         app.SERVICE_HANDLERS["s3"], method, path, given, body, {}
@@ -269,10 +273,10 @@ def put(path: str, text: str) -> None:
         raise RuntimeError(content.decode())
 
 
-def get_object(asked: dict[str, Any]) -> dict[str, Any]:
-    """`aws-sdk:s3:getObject`: the object as text."""
-    headers = {"range": asked["Range"]} if "Range" in asked else {}
-    status, _, content = s3("GET", f"/{asked['Bucket']}/{asked['Key']}", headers, b"")
+def get_object(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Run `aws-sdk:s3:getObject`; returns the object as text."""
+    headers = {"range": arguments["Range"]} if "Range" in arguments else {}
+    status, _, content = s3("GET", f"/{arguments['Bucket']}/{arguments['Key']}", headers, b"")
     text = content.decode()
     if status >= 400:
         code = text.partition("<Code>")[2].partition("</Code>")[0] or "S3"
@@ -281,22 +285,24 @@ def get_object(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def integration(invoke: Any) -> Any:
-    """The AWS SDK integrations, and the one that MiniStack lacks."""
+    """Wrap the AWS SDK integrations to add `s3:getObject`, which MiniStack lacks."""
 
-    def invoked(resource: str, asked: dict[str, Any]) -> Any:
-        return get_object(asked) if resource.endswith(":s3:getObject") else invoke(resource, asked)
+    def invoked(resource: str, arguments: dict[str, Any]) -> Any:
+        if resource.endswith(":s3:getObject"):
+            return get_object(arguments)
+        return invoke(resource, arguments)
 
     return invoked
 
 
 def timed(invoke: Any) -> Any:
-    """A task with a time-out that is scaled; what it started on ECS is stopped when it is over."""
+    """Wrap a task state to scale its time-out, and to stop its ECS tasks at a time-out."""
 
-    def invoked(resource: str, asked: dict[str, Any], timeout: float) -> Any:
+    def invoked(resource: str, arguments: dict[str, Any], timeout: float) -> Any:
         token = started.set([])
         scaled = max(timeout * stepfunctions._SFN_WAIT_SCALE, SHORTEST_TIMEOUT)
         try:
-            return invoke(resource, asked, scaled)
+            return invoke(resource, arguments, scaled)
         except stepfunctions._ExecutionError as error:
             if error.error == "States.Timeout":
                 for cluster, arn in started.get([]):
@@ -309,18 +315,18 @@ def timed(invoke: Any) -> Any:
 
 
 def stop(cluster: str, arn: str) -> None:
-    """Stop a task of ECS, or of a script."""
+    """Stop a task of ECS or of a script."""
     if arn in stopped:
         stopped[arn].set()
-        # Until it says so, as a container has seconds to end.
+        # A container also has some time to end.
         time.sleep(0.5)
     else:
         with contextlib.suppress(Exception):
             ecs._stop_task({"cluster": cluster, "task": arn, "reason": "Task timed out"})
 
 
-def teach() -> None:
-    """Put all of it in place."""
+def install() -> None:
+    """Replace MiniStack's functions by those of this module."""
     provisioners._normalize_container_defs = lambda given: [camel(one) for one in given]
     handlers = next(
         table
@@ -330,13 +336,13 @@ def teach() -> None:
     if CONTAINERS is not None:
         containers: Any = import_module("docker.models.containers")
         stop_container = containers.Container.stop
-        # As the task definition says, where MiniStack gives a container 5 seconds.
+        # The task definition gives a container this time to stop. MiniStack gives it 5 seconds.
         containers.Container.stop = lambda one, **_: stop_container(one, timeout=STOP_SECONDS)
         ecs._build_run_kwargs = container_options(ecs._build_run_kwargs)
         ecs._register_metadata = metadata(ecs._register_metadata)
         ecs._mark_task_stopped = reasons(ecs._mark_task_stopped)
     create = register_task_definition(provisioners._ecs_task_def_create)
-    # An update makes the next revision by the function's name.
+    # An update of a stack finds this function by its name and makes the next revision.
     provisioners._ecs_task_def_create = create
     handlers["AWS::ECS::TaskDefinition"]["create"] = create
     handlers["AWS::SecretsManager::Secret"]["create"] = make_secret(provisioners._sm_secret_create)
@@ -348,5 +354,5 @@ def teach() -> None:
 
 
 if __name__ == "__main__":
-    teach()
+    install()
     app.main()

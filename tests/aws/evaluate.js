@@ -1,6 +1,6 @@
-// The decisions of the state machine, by the reference implementation of JSONata: the emulator has another one.
-// Reads {machine, cases: [{cause, error, tries, result}]} from standard input; writes, per case, the variables, the
-// state that TryAgain? goes to, the container's command, the seconds to wait, the message, and the cause of the failure.
+// Evaluates the expressions of the state machine with the reference implementation of JSONata. The emulator uses another
+// implementation. Reads {machine, cases: [{name, cause, error, tries, result, input}]} from standard input. Writes, per
+// case, the container's command, the state after ChooseRetry, the variables, the seconds to wait, and the alert.
 const jsonata = require(process.argv[2]);
 
 async function evaluate(text, variables, name, input = {}) {
@@ -19,22 +19,22 @@ async function assign(state, variables, name) {
 }
 
 async function decide(states, { name, result, input, ...given }) {
-  const known = await assign(states.WhatHappened, given, name);
-  let next = states["TryAgain?"].Default;
-  for (const choice of states["TryAgain?"].Choices) {
+  const known = await assign(states.ReadCause, given, name);
+  let next = states["ChooseRetry"].Default;
+  for (const choice of states["ChooseRetry"].Choices) {
     const met = await evaluate(choice.Condition, known, name);
     if (typeof met !== "boolean") throw new Error(`no boolean: ${choice.Condition}`);
     if (met) { next = choice.Next; break; }
   }
-  const said = await assign(states.WhatToSay, { ...known, result }, name);
+  const variables = await assign(states.WriteSummary, { ...known, result }, name);
   const [container] = states.Build.Arguments.Overrides.ContainerOverrides;
   return {
     command: await evaluate(container.Command, {}, name, input),
     next,
-    said,
-    seconds: await evaluate(states.WaitALittle.Seconds, known, name),
-    subject: await evaluate(states.Alert.Arguments.Subject, said, name),
-    message: await evaluate(states.Alert.Arguments.Message, said, name),
+    variables,
+    seconds: await evaluate(states.WaitBeforeRetry.Seconds, known, name),
+    subject: await evaluate(states.Alert.Arguments.Subject, variables, name),
+    message: await evaluate(states.Alert.Arguments.Message, variables, name),
   };
 }
 

@@ -1,6 +1,4 @@
-"""MiniStack, the AWS emulator, from an environment of its own: it pins a botocore that nothing else
-may share.
-"""
+"""Starts MiniStack, the AWS emulator. It has its own environment because it pins a botocore."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ REGION = "us-east-1"
 
 
 class Unavailable(Exception):  # noqa: N818 - a reason to skip
-    """There is no environment with MiniStack."""
+    """The environment of MiniStack is missing."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +35,10 @@ class MiniStack:
     @classmethod
     @contextlib.contextmanager
     def start(cls, folder: Path, python: Path = PYTHON, **environment: str) -> Iterator[MiniStack]:
-        """Starts the emulator with its state in `folder`; stopped when the block ends.
+        """Start the emulator with its state in `folder`, and stop it at the end of the block.
 
-        `python` is the interpreter of MiniStack's environment; `environment` goes to the emulator
-        on top of its own.
+        `python` is the interpreter of MiniStack's environment. `environment` holds further
+        variables for the emulator. Raises Unavailable if the environment is missing.
         """
         if not python.exists():
             raise Unavailable(f"MiniStack's environment is missing: {python}")
@@ -57,13 +55,13 @@ class MiniStack:
             "TMPDIR": str(folder),
             "HOME": str(folder),
             "LOG_LEVEL": "WARNING",
-            # Nothing beside the tests.
+            # No files are written into the folders of the tests.
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHON"))}
         with (folder / "ministack.log").open("wb") as log:
             process = subprocess.Popen(
-                # -P: the folder of the program has a module ministack, too.
+                # -P is needed because the folder of the program has a module `ministack` too.
                 [python, "-P", PROGRAM],
                 env={**inherited, **own, **environment},
                 cwd=folder,
@@ -93,7 +91,7 @@ class MiniStack:
         raise RuntimeError(f"MiniStack does not answer: {log.read_text(errors='replace')[-2000:]}")
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the emulator; boto3 is not needed to start it."""
+        """A boto3 client of the emulator. Only this method needs boto3."""
         import boto3
         from botocore.config import Config
 
@@ -102,12 +100,12 @@ class MiniStack:
             endpoint_url=self.endpoint,
             region_name=REGION,
             aws_access_key_id="stand-in",
-            aws_secret_access_key="stand-in",  # noqa: S106 - an emulator's
+            aws_secret_access_key="stand-in",  # noqa: S106 - the emulator checks no credentials
             config=Config(s3={"addressing_style": "path"}),
         )
 
     def environment(self) -> dict[str, str]:
-        """For a process that is to take the emulator for AWS."""
+        """The variables with which a process uses the emulator as AWS."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "stand-in",
@@ -118,7 +116,7 @@ class MiniStack:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """The emulator and what it started: they are one process group."""
+    """Stop the process group of the emulator and of all processes that it started."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:

@@ -1,4 +1,4 @@
-"""The stacks of `include/aws/`, made in the emulator: by the commands of its README, or quickly."""
+"""Creates the stacks of `include/aws/` in the emulator, by the documented commands or directly."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BUILD = {
 
 
 def readme_commands() -> dict[str, str]:
-    """The shell commands of the path to the first run, by the step's title."""
+    """The shell commands of the documented first run, by the title of the step."""
     section = (FOLDER / "first-run.md").read_text()
     section = section.partition("\n## From account to first run\n")[2]
     section = section.partition("\n## ")[0]
@@ -55,7 +55,7 @@ def readme_commands() -> dict[str, str]:
 def run_commands(
     emulator: MiniStack, commands: str, folder: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run shell commands in a folder that has `include/`, with AWS's command line before others."""
+    """Run shell commands in a folder with `include/`. AWS's command line is first on the PATH."""
     if not (folder / "include").exists():
         (folder / "include").symlink_to(ROOT / "include")
     given = emulator.environment() | environment
@@ -72,9 +72,9 @@ def run_commands(
 
 
 def reset(emulator: MiniStack) -> None:
-    """Forget everything."""
-    asked = urllib.request.Request(f"{emulator.endpoint}/_ministack/reset", method="POST")  # noqa: S310
-    with urllib.request.urlopen(asked, timeout=30):  # noqa: S310
+    """Empty the emulator's account."""
+    request = urllib.request.Request(f"{emulator.endpoint}/_ministack/reset", method="POST")  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30):  # noqa: S310
         pass
 
 
@@ -89,7 +89,7 @@ def outputs(emulator: MiniStack, stack: str) -> dict[str, str]:
 def deploy(
     emulator: MiniStack, stack: str, parameters: Mapping[str, str], update: bool = False
 ) -> dict[str, str]:
-    """Make or update a stack as `package` and `deploy` do; returns its outputs."""
+    """Create or update a stack as the commands `package` and `deploy` do; returns its outputs."""
     client = emulator.client("cloudformation")
     template = (FOLDER / f"{stack}.yaml").read_text()
     if stack == "build":
@@ -98,7 +98,7 @@ def deploy(
         template = template.replace(
             f"DefinitionS3Location: {MACHINE.name}", f"DefinitionS3Location: {json.dumps(place)}"
         )
-    asked: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "StackName": f"game-analytics-{stack}",
         "TemplateBody": template,
         "Capabilities": ["CAPABILITY_IAM"],
@@ -107,9 +107,9 @@ def deploy(
         ],
     }
     change, done = ("update_stack", "stack_update_complete") if update else CREATION
-    getattr(client, change)(**asked)
+    getattr(client, change)(**arguments)
     client.get_waiter(done).wait(
-        StackName=asked["StackName"], WaiterConfig={"Delay": 0.2, "MaxAttempts": 200}
+        StackName=arguments["StackName"], WaiterConfig={"Delay": 0.2, "MaxAttempts": 200}
     )
     return outputs(emulator, stack)
 
@@ -118,7 +118,7 @@ CREATION = ("create_stack", "stack_create_complete")
 
 
 def delete(emulator: MiniStack, stack: str) -> None:
-    """Delete a stack."""
+    """Delete a stack, and wait until it is deleted."""
     client = emulator.client("cloudformation")
     name = f"game-analytics-{stack}"
     client.delete_stack(StackName=name)
@@ -127,17 +127,17 @@ def delete(emulator: MiniStack, stack: str) -> None:
     )
 
 
-CONNECTION_SECRET = "airflow/connections/redshift_default"  # noqa: S105 - its name
+CONNECTION_SECRET = "airflow/connections/redshift_default"  # noqa: S105 - the name of the secret
 
 
 def connection(emulator: MiniStack) -> dict[str, Any]:
-    """What the secret of the warehouse's connection says now."""
+    """The current value of the secret with the login of Redshift."""
     secret = emulator.client("secretsmanager").get_secret_value(SecretId=CONNECTION_SECRET)
     return dict(json.loads(secret["SecretString"]))
 
 
 def put_connection(emulator: MiniStack, value: Mapping[str, Any] = CONNECTION) -> None:
-    """What an administrator puts into the secret by hand."""
+    """Write the login of Redshift to the secret, as an administrator does."""
     emulator.client("secretsmanager").put_secret_value(
         SecretId=CONNECTION_SECRET,
         SecretString=json.dumps(value),

@@ -1,4 +1,4 @@
-"""CloudFormation as data, with its policies written as the files of policies are."""
+"""Reads CloudFormation templates, and their policies in the form of the policy files."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ FOLDER = ROOT / "include" / "aws"
 TEMPLATES = sorted(FOLDER.glob("*.yaml"))
 
 SHORT = {"Ref": "Ref", "Condition": "Condition"}
-"""Tags that stand for a key without `Fn::`."""
+"""Tags whose key in the long form has no `Fn::`."""
 SAME = {
     "AWS::Region": "${Region}",
     "AWS::AccountId": "${AccountId}",
     "AWS::Partition": "aws",
     "Catalog": "${GlueDatabase}",
 }
-"""What a reference is called in `include/aws/policies/`; the others have one name in both."""
+"""References whose name in `include/aws/policies/` is another than in the templates."""
 
 
 class Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's tags, in the long form of JSON."""
+    """Reads YAML with CloudFormation's tags into the long form of JSON."""
 
 
 def _tag(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -44,8 +44,8 @@ Loader.add_multi_constructor("!", _tag)
 
 @cache
 def read(path: Path) -> dict[str, Any]:
-    """A template."""
-    found: dict[str, Any] = yaml.load(path.read_text(), Loader)  # noqa: S506 - a safe one
+    """The content of a template."""
+    found: dict[str, Any] = yaml.load(path.read_text(), Loader)  # noqa: S506 - Loader is a SafeLoader
     return found
 
 
@@ -59,7 +59,10 @@ def resources(path: Path, kind: str) -> dict[str, dict[str, Any]]:
 
 
 def written(value: Any) -> Any:
-    """A value with each function as a placeholder, `${…}`: the export's or the resource's name."""
+    """A value with each function replaced by a placeholder `${…}`.
+
+    The placeholder has the name of the export or the resource.
+    """
     if isinstance(value, list):
         return [written(item) for item in value]
     if not isinstance(value, dict):
@@ -85,9 +88,9 @@ FUNCTIONS: dict[str, Any] = {
     "Ref": lambda given: SAME.get(given, f"${{{given}}}"),
     "Fn::Sub": _sub,
     "Fn::GetAtt": lambda given: f"${{{given}}}",
-    # Exports are called "${Name}-<name>".
+    # The names of exports have the form "${Name}-<name>".
     "Fn::ImportValue": lambda given: f"${{{_sub(given['Fn::Sub']).partition('-')[2]}}}",
-    # All of them say: ours, or else the one that was there before.
+    # The first branch of each `If` is the resource of the stack, the second an existing one.
     "Fn::If": lambda given: written(given[1]),
 }
 

@@ -1,4 +1,4 @@
-"""What an account lacks is named, each thing with its remedy, and nothing else is asked of it."""
+"""`make check-account` names each missing thing with its remedy, and checks nothing else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
 
 @pytest.fixture
 def complete(emulator: MiniStack, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A complete account; the settings for EXECUTION=fargate and the state machine."""
+    """A complete account; returns the settings for EXECUTION=fargate and the state machine."""
     stacks.reset(emulator)
     for name, value in emulator.environment().items():
         monkeypatch.setenv(name, value)
@@ -76,13 +76,13 @@ def complete(emulator: MiniStack, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
 
 
 def missing(settings: dict[str, str]) -> list[str]:
-    """The lines of what is missing."""
+    """The messages about missing things."""
     read = Settings.from_env({f"GAME_ANALYTICS_{name}": value for name, value in settings.items()})
     return [line for good, line in findings(Account(read)) if not good]
 
 
 def run(settings: dict[str, str], emulator: MiniStack) -> subprocess.CompletedProcess[str]:
-    """The command itself."""
+    """Run the command itself."""
     given = {f"GAME_ANALYTICS_{name}": value for name, value in settings.items()}
     return subprocess.run(
         [sys.executable, "-m", "include.deployment.account"],
@@ -94,7 +94,9 @@ def run(settings: dict[str, str], emulator: MiniStack) -> subprocess.CompletedPr
     )
 
 
-def test_a_complete_account(emulator: MiniStack, complete: dict[str, str]) -> None:
+def test_a_complete_account_passes_every_check(
+    emulator: MiniStack, complete: dict[str, str]
+) -> None:
     ran = run(complete, emulator)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     lines = ran.stdout.splitlines()
@@ -105,19 +107,19 @@ def test_a_complete_account(emulator: MiniStack, complete: dict[str, str]) -> No
 
 
 @dataclass(frozen=True)
-class Gone:
-    """One thing that is taken away, and the line that tells so."""
+class Removal:
+    """One thing that is removed from the account, and the message about it."""
 
     name: str
-    take: Callable[[Client, dict[str, str]], object]
-    told: str
+    remove: Callable[[Client, dict[str, str]], object]
+    message: str
     remedy: str
     others: int = 0
-    """Lines beside it: what stood on the thing is told as well."""
+    """The number of further messages, about things that need the removed one."""
 
 
 def empty(client: Client, given: dict[str, str]) -> None:
-    """Take all objects of the lake away, with their versions."""
+    """Delete all objects of the lake with their versions."""
     bucket = bucket_of(given["LAKE"])
     for one in client("s3").list_object_versions(Bucket=bucket).get("Versions", []):
         client("s3").delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
@@ -145,7 +147,7 @@ def drop_task_role(client: Client, _: dict[str, str]) -> None:
 
 
 def register(client: Client, change: Callable[[dict[str, Any]], object]) -> None:
-    """The next revision of the task definition, with its container changed."""
+    """Register the next revision of the task definition, with its container changed."""
     found = client("ecs").describe_task_definition(taskDefinition=f"{NAME}-dbt")["taskDefinition"]
     (container,) = found["containerDefinitions"]
     change(container)
@@ -183,32 +185,32 @@ def drop_definition(client: Client, _: dict[str, str]) -> None:
 STORAGE = "deploy include/aws/storage.yaml"
 BUILD = "deploy include/aws/build.yaml"
 TABLE = [
-    Gone("lake-bucket", drop_bucket, "bucket game-analytics-lake-.* of .*_LAKE is not", STORAGE),
-    Gone(
+    Removal("lake-bucket", drop_bucket, "bucket game-analytics-lake-.* of .*_LAKE is not", STORAGE),
+    Removal(
         "lake-is-empty",
         empty,
-        "nothing lies below s3://.*/lake",
+        "s3://.*/lake has no objects",
         "land events, and `aws s3 sync`",
     ),
-    Gone(
+    Removal(
         "docs-bucket",
         lambda client, given: client("s3").delete_bucket(Bucket=bucket_of(given["DOCS"])),
         "bucket game-analytics-docs-.* of .*_DOCS is not there",
         STORAGE,
     ),
-    Gone(
+    Removal(
         "glue-database",
         lambda client, _: client("glue").delete_database(Name="game_analytics"),
         "Glue database game_analytics is not there",
         STORAGE,
     ),
-    Gone(
+    Removal(
         "spectrum-role",
         lambda client, given: drop_role(client, given["SPECTRUM_ROLE"]),
         "role arn:aws:iam::.*SpectrumRole.* is not there",
         STORAGE,
     ),
-    Gone(
+    Removal(
         "secret",
         lambda client, _: client("secretsmanager").delete_secret(
             SecretId=CONNECTION_SECRET, ForceDeleteWithoutRecovery=True
@@ -217,44 +219,44 @@ TABLE = [
         STORAGE,
         others=1,
     ),
-    Gone("secret-keys", without_keys, "lacks password, dbname", "put-secret-value"),
-    Gone(
+    Removal("secret-keys", without_keys, "lacks password, dbname", "put-secret-value"),
+    Removal(
         "secret-json",
         lambda client, _: client("secretsmanager").put_secret_value(
             SecretId=CONNECTION_SECRET, SecretString="[not JSON"
         ),
-        "is no JSON object",
+        "is not a JSON object",
         "put-secret-value",
     ),
-    Gone(
+    Removal(
         "topic",
         lambda client, given: client("sns").delete_topic(TopicArn=given["ALERT_TOPIC_ARN"]),
         "topic arn:aws:sns:.* is not there",
         STORAGE,
     ),
-    Gone("subscription", unsubscribe, "nobody gets its alerts", "aws sns subscribe"),
-    Gone(
+    Removal("subscription", unsubscribe, "its alerts reach nobody", "aws sns subscribe"),
+    Removal(
         "cluster",
         lambda client, _: client("ecs").delete_cluster(cluster=NAME),
         f"ECS cluster {NAME} is not there",
         BUILD,
     ),
-    Gone("task-definition", drop_definition, f"task definition {NAME}-dbt is not there", BUILD),
-    Gone(
+    Removal("task-definition", drop_definition, f"task definition {NAME}-dbt is not there", BUILD),
+    Removal(
         "container",
         lambda client, _: register(client, lambda one: one.update(name="other")),
         "has no container named dbt",
         BUILD,
     ),
-    Gone("image", drop_image, "image .*game-analytics-dbt@sha256.* is not there", "push it"),
-    Gone("task-role", drop_task_role, "role .*TaskRole.* is not there", BUILD),
-    Gone(
+    Removal("image", drop_image, "image .*game-analytics-dbt@sha256.* is not there", "push it"),
+    Removal("task-role", drop_task_role, "role .*TaskRole.* is not there", BUILD),
+    Removal(
         "secret-of-the-container",
         lambda client, _: register(client, lambda one: one["secrets"].pop()),
         "the container gets no REDSHIFT_DBNAME from a secret",
         BUILD,
     ),
-    Gone(
+    Removal(
         "key-of-the-container",
         lambda client, _: register(
             client, lambda one: one["secrets"][0].update(valueFrom=CONNECTION_SECRET)
@@ -262,19 +264,19 @@ TABLE = [
         "the container's REDSHIFT_HOST is the whole secret, not a key",
         BUILD,
     ),
-    Gone(
+    Removal(
         "log-group",
         lambda client, _: client("logs").delete_log_group(logGroupName=f"/ecs/{NAME}"),
         f"log group /ecs/{NAME} is not there",
         STORAGE,
     ),
-    Gone(
+    Removal(
         "subnet",
         lambda client, given: client("ec2").delete_subnet(SubnetId=given["ECS_SUBNETS"]),
         "subnet subnet-.* is not there",
         "GAME_ANALYTICS_ECS_SUBNETS",
     ),
-    Gone(
+    Removal(
         "security-group",
         lambda client, given: client("ec2").delete_security_group(
             GroupId=given["ECS_SECURITY_GROUPS"]
@@ -282,7 +284,7 @@ TABLE = [
         "security group sg-.* is not there",
         "GAME_ANALYTICS_ECS_SECURITY_GROUPS",
     ),
-    Gone(
+    Removal(
         "state-machine",
         lambda client, given: client("stepfunctions").delete_state_machine(
             stateMachineArn=given["STATE_MACHINE_ARN"]
@@ -293,17 +295,19 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize("gone", TABLE, ids=lambda gone: gone.name)
-def test_one_thing_is_missing(emulator: MiniStack, complete: dict[str, str], gone: Gone) -> None:
-    gone.take(emulator.client, complete)
+@pytest.mark.parametrize("removal", TABLE, ids=lambda removal: removal.name)
+def test_one_missing_thing_is_named_with_its_remedy(
+    emulator: MiniStack, complete: dict[str, str], removal: Removal
+) -> None:
+    removal.remove(emulator.client, complete)
     lines = missing(complete)
-    assert len(lines) == 1 + gone.others, lines
-    (line,) = [line for line in lines if re.search(gone.told, line)]
-    assert gone.remedy in line
+    assert len(lines) == 1 + removal.others, lines
+    (line,) = [line for line in lines if re.search(removal.message, line)]
+    assert removal.remedy in line
     assert all(line.endswith(".") for line in lines)
 
 
-def test_the_secret_as_the_stack_makes_it(emulator: MiniStack, complete: dict[str, str]) -> None:
+def test_a_secret_without_a_value_is_missing(emulator: MiniStack, complete: dict[str, str]) -> None:
     stacks.reset(emulator)
     stacks.deploy(emulator, "storage", {"Cluster": "analytics"})
     (line,) = [line for line in missing(complete) if CONNECTION_SECRET in line]
@@ -312,23 +316,25 @@ def test_the_secret_as_the_stack_makes_it(emulator: MiniStack, complete: dict[st
     )
 
 
-def test_everything_is_missing(emulator: MiniStack, complete: dict[str, str]) -> None:
+def test_an_empty_account_lacks_everything(emulator: MiniStack, complete: dict[str, str]) -> None:
     stacks.reset(emulator)
     ran = run(complete, emulator)
     assert ran.returncode == 1
-    told = [line for line in ran.stdout.splitlines() if line.startswith("MISSING")]
-    assert len(told) == 12
+    listed = [line for line in ran.stdout.splitlines() if line.startswith("MISSING")]
+    assert len(listed) == 12
     assert ran.stdout.splitlines()[-1] == "12 missing"
 
 
-def test_only_what_is_needed(emulator: MiniStack, complete: dict[str, str]) -> None:
+def test_only_what_the_settings_need_is_checked(
+    emulator: MiniStack, complete: dict[str, str]
+) -> None:
     stacks.delete(emulator, "build")
     assert len(missing(complete)) == 3
     for name in ("EXECUTION", "STATE_MACHINE_ARN"):
         del complete[name]
     assert missing(complete) == []
     assert missing(complete | {"EXECUTION": "local", "DOCS": "data/site"}) == []
-    # With IAM there is no connection, and so no secret.
+    # With IAM authentication there is no connection, so no secret is needed.
     emulator.client("secretsmanager").delete_secret(
         SecretId=CONNECTION_SECRET, ForceDeleteWithoutRecovery=True
     )
@@ -337,26 +343,28 @@ def test_only_what_is_needed(emulator: MiniStack, complete: dict[str, str]) -> N
 
 def test_a_laptop_needs_nothing(emulator: MiniStack) -> None:
     ran = run({}, emulator)
-    assert (ran.returncode, ran.stdout) == (0, "target local needs nothing of AWS\n")
+    assert (ran.returncode, ran.stdout) == (0, "target local needs nothing in AWS\n")
 
 
-def test_a_bucket_in_another_region(emulator: MiniStack, complete: dict[str, str]) -> None:
+def test_a_bucket_in_another_region_is_refused(
+    emulator: MiniStack, complete: dict[str, str]
+) -> None:
     emulator.client("s3").create_bucket(
         Bucket="far-away", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     (line,) = missing(complete | {"DOCS": "s3://far-away/site"})
-    assert "lies in eu-west-1, not in us-east-1" in line
+    assert "is in eu-west-1, not in us-east-1" in line
 
 
-def test_nobody_answers(complete: dict[str, str]) -> None:
+def test_an_account_that_cannot_be_reached_is_a_user_error(complete: dict[str, str]) -> None:
     ran = run(complete, MiniStack("http://127.0.0.1:9"))
     assert ran.returncode == 1
-    assert "the account cannot be looked at" in ran.stderr
-    assert "credentials, a region and a way to AWS" in ran.stderr
+    assert "the account cannot be reached" in ran.stderr
+    assert "a network route to AWS" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
-def test_what_may_not_be_looked_at_is_told_as_that(
+def test_a_missing_right_to_read_is_named(
     complete: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from botocore.client import BaseClient
@@ -371,11 +379,12 @@ def test_what_may_not_be_looked_at_is_told_as_that(
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
     (line,) = missing(complete)
-    assert line.startswith("Glue database game_analytics cannot be looked at (AccessDenied")
+    assert line.startswith("Glue database game_analytics cannot be read (")
+    assert "AccessDenied" in line
     assert "let this role read it" in line
 
 
-def test_the_dag_s_own_preflight_looks_at_what_its_containers_need(
+def test_preflight_checks_what_the_containers_need(
     complete: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings.from_env(complete)
@@ -384,11 +393,11 @@ def test_the_dag_s_own_preflight_looks_at_what_its_containers_need(
         check_containers(replace(settings, docs="s3://no-such-bucket/site"))
 
     class Ecs:
-        """The emulator lists the tasks of any cluster; ECS does not."""
+        """ECS refuses an unknown cluster here; the emulator does not."""
 
         def list_tasks(self, **_: Any) -> None:
-            said = {"Code": "ClusterNotFoundException", "Message": "Cluster not found."}
-            raise ClientError({"Error": said}, "ListTasks")
+            error = {"Code": "ClusterNotFoundException", "Message": "Cluster not found."}
+            raise ClientError({"Error": error}, "ListTasks")
 
     make = boto3.client
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""A lake in S3 is listed, checked and compacted as one in a folder is."""
+"""A lake in S3 is listed, checked and compacted like a lake in a folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from include.lake.compaction import compact_source
 from include.lake.files import check_files
 from include.lake.listing import list_lake
 from include.lake.sources import Source
-from include.lake.storage import Bucket, Folder
+from include.lake.storage.folder import FolderLake
+from include.lake.storage.s3 import S3Lake
 from include.manifest import Manifest
 from include.settings import UserError
 from tests.aws.ministack import MiniStack
@@ -47,7 +48,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
 
 @pytest.fixture
 def client(s3: MiniStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An empty bucket; the code under test finds its way to it by the environment alone."""
+    """A client and an empty bucket. The tested code reaches it by environment variables alone."""
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
     client = s3.client("s3")
@@ -76,7 +77,7 @@ def write(path: Path, content: bytes = b"x") -> None:
     ("since", "count"),
     [(None, 11), (date(2026, 2, 1), 7), (date(2026, 8, 31), 5), (date(2027, 1, 1), 1)],
 )
-def test_the_same_listing_as_of_a_folder(
+def test_the_listing_equals_that_of_a_folder(
     client: Any, tmp_path: Path, since: date | None, count: int
 ) -> None:
     for day in ("2025-12-31", "2026-01-31", "2026-08-30", "2026-08-31", "2026-09-01"):
@@ -88,27 +89,27 @@ def test_the_same_listing_as_of_a_folder(
     for name in ("_SUCCESS", ".a.parquet", "_tmp/a.parquet", "notes.txt"):
         write(tmp_path / "raw_events/year=2026/month=09/day=01" / name)
     upload(client, tmp_path)
-    # Whoever made the folder in a console left this behind.
+    # The AWS console creates such an object for a new folder.
     client.put_object(Bucket=BUCKET, Key="lake/games/", Body=b"")
-    in_s3 = list_lake(Bucket(f"s3://{BUCKET}/lake"), SOURCES, since)
-    here = list_lake(Folder(tmp_path), SOURCES, since)
+    in_s3 = list_lake(S3Lake(f"s3://{BUCKET}/lake"), SOURCES, since)
+    in_folder = list_lake(FolderLake(tmp_path), SOURCES, since)
     assert [(p.source, p.day, p.object_count, p.byte_count) for p in in_s3.partitions] == [
-        (p.source, p.day, p.object_count, p.byte_count) for p in here.partitions
+        (p.source, p.day, p.object_count, p.byte_count) for p in in_folder.partitions
     ]
     assert len(in_s3.partitions) == count
 
 
-def test_more_objects_than_one_answer_holds(client: Any) -> None:
+def test_more_objects_than_one_page_of_a_listing_are_found(client: Any) -> None:
     for number in range(1100):
         client.put_object(Bucket=BUCKET, Key=f"lake/games/{number}.csv", Body=b"x")
-    (games,) = list_lake(Bucket(f"s3://{BUCKET}/lake"), [GAMES], None).partitions
+    (games,) = list_lake(S3Lake(f"s3://{BUCKET}/lake"), [GAMES], None).partitions
     assert games.object_count == 1100
 
 
-def test_a_lake_at_the_bucket_s_root(client: Any) -> None:
+def test_a_lake_may_lie_at_the_root_of_a_bucket(client: Any) -> None:
     client.put_object(Bucket=BUCKET, Key="games/a.csv", Body=b"x")
     client.put_object(Bucket=BUCKET, Key="games2/a.csv", Body=b"x")
-    lake = Bucket(f"s3://{BUCKET}")
+    lake = S3Lake(f"s3://{BUCKET}")
     lake.check()
     assert [file.path for file in lake.files(GAMES)] == [f"s3://{BUCKET}/games/a.csv"]
 
@@ -127,32 +128,34 @@ def test_a_lake_at_the_bucket_s_root(client: Any) -> None:
 def test_an_object_in_no_partition_is_named(client: Any, key: str) -> None:
     client.put_object(Bucket=BUCKET, Key=f"lake/{key}", Body=b"x")
     with pytest.raises(UserError, match=f"{key} lies in no folder"):
-        list_lake(Bucket(f"s3://{BUCKET}/lake"), SOURCES, None)
+        list_lake(S3Lake(f"s3://{BUCKET}/lake"), SOURCES, None)
 
 
 @pytest.mark.usefixtures("client")
-def test_no_such_bucket() -> None:
+def test_a_missing_bucket_is_named() -> None:
     for ask in (lambda lake: lake.check(), lambda lake: list_lake(lake, SOURCES, None)):
         with pytest.raises(UserError, match=r"lake s3://none/x cannot be read .*make the bucket"):
-            ask(Bucket("s3://none/x"))
+            ask(S3Lake("s3://none/x"))
 
 
-def test_nobody_answers(monkeypatch: pytest.MonkeyPatch, s3: MiniStack) -> None:
+def test_an_unreachable_endpoint_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, s3: MiniStack
+) -> None:
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"cannot be reached .*AWS credentials, a region and a way"):
-        Bucket("s3://none/x").check()
+    with pytest.raises(UserError, match=r"cannot be reached .*a network route to AWS"):
+        S3Lake("s3://none/x").check()
 
 
 @pytest.mark.parametrize("columns", [2, 3000])
-def test_footers_are_read_however_long(client: Any, tmp_path: Path, columns: int) -> None:
+def test_a_footer_of_any_length_is_read(client: Any, tmp_path: Path, columns: int) -> None:
     table = pa.table({f"column_{number}": ["x"] for number in range(columns)})
     path = tmp_path / "a.parquet"
     pq.write_table(table.append_column("event_timestamp", pa.array([1], pa.int32())), path)
     day = "lake/raw_events/year=2026/month=09/day=01"
     client.put_object(Bucket=BUCKET, Key=f"{day}/a.parquet", Body=path.read_bytes())
-    lake = Bucket(f"s3://{BUCKET}/lake")
+    lake = S3Lake(f"s3://{BUCKET}/lake")
     files = list(lake.files(EVENTS))
     check_files(lake, EVENTS, files, strict=False)
     fault = "column event_timestamp is int32, but source raw_events declares bigint.*make compact"
@@ -164,12 +167,12 @@ def test_footers_are_read_however_long(client: Any, tmp_path: Path, columns: int
 def test_a_damaged_file_is_named(client: Any, content: bytes) -> None:
     key = "lake/raw_events/year=2026/month=09/day=01/a.parquet"
     client.put_object(Bucket=BUCKET, Key=key, Body=content)
-    lake = Bucket(f"s3://{BUCKET}/lake")
+    lake = S3Lake(f"s3://{BUCKET}/lake")
     with pytest.raises(UserError, match=rf"s3://{BUCKET}/{key} is no readable Parquet file"):
         check_files(lake, EVENTS, lake.files(EVENTS), strict=True)
 
 
-def test_compaction(client: Any) -> None:
+def test_a_compaction_keeps_the_rows_and_the_merged_files(client: Any) -> None:
     for number in range(3):
         body = f"betid\n00{number}\n".encode()
         key = f"lake/game_transactions/date=2026-09-01/{number}.csv"
@@ -179,14 +182,14 @@ def test_compaction(client: Any) -> None:
         "config": {"meta": {"partition_columns": ["date"]}},
         "columns": {name: {"data_type": TEXT} for name in ("betid", "date")},
     }
-    lake = Bucket(f"s3://{BUCKET}/lake")
+    lake = S3Lake(f"s3://{BUCKET}/lake")
     compact_source(
         lake, Manifest({"nodes": {}, "sources": {"s": source}}), "game_transactions", None, None
     )
     (file,) = lake.files(BETS)
     rows = pq.read_table(pa.BufferReader(lake.read(file.path))).to_pylist()
     assert rows == [{"betid": "000"}, {"betid": "001"}, {"betid": "002"}]
-    # Nothing is left of the journal, and the files as they were are kept apart.
+    # The journal is removed, and the merged files are kept below `_compacted/`.
     listed = {entry["Key"] for entry in client.list_objects_v2(Bucket=BUCKET)["Contents"]}
     kept = {key for key in listed if key.startswith("lake/_compacted/")}
     assert listed - kept == {file.path.removeprefix(f"s3://{BUCKET}/")}
@@ -195,15 +198,17 @@ def test_compaction(client: Any) -> None:
 
 @pytest.mark.parametrize("refused", ["put_object", "delete_object"])
 @pytest.mark.usefixtures("client")
-def test_a_refused_write_is_told_as_one(refused: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    lake = Bucket(f"s3://{BUCKET}/lake")
+def test_a_refused_write_names_the_right_that_is_missing(
+    refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = S3Lake(f"s3://{BUCKET}/lake")
 
     def refuse(**asked: str) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": str(asked)}}, refused)
 
     monkeypatch.setattr(lake.client, refused, refuse)
-    told = r"cannot be written to .*AccessDenied.*policies/compaction_role\.json"
-    with pytest.raises(UserError, match=told):
+    message = r"cannot be written to .*AccessDenied.*policies/compaction_role\.json"
+    with pytest.raises(UserError, match=message):
         lake.write(f"{lake.root}/a", b"x")
         lake.remove(f"{lake.root}/a")
 
@@ -219,12 +224,14 @@ def test_a_refused_write_is_told_as_one(refused: str, monkeypatch: pytest.Monkey
         ("", None),
     ],
 )
-def test_the_header_of_csv(client: Any, ending: str, header: str, fault: str | None) -> None:
+def test_a_csv_header_must_have_the_declared_order(
+    client: Any, ending: str, header: str, fault: str | None
+) -> None:
     body = f"{header}\n1\n".encode() if header else b""
     key = f"lake/game_transactions/date=2026-09-01/a{ending}"
     packed = gzip.compress(body) if ending.endswith("gz") else body
     client.put_object(Bucket=BUCKET, Key=key, Body=packed)
-    lake = Bucket(f"s3://{BUCKET}/lake")
+    lake = S3Lake(f"s3://{BUCKET}/lake")
     check_files(lake, BETS, lake.files(BETS), strict=False)
     if fault is None:
         check_files(lake, BETS, lake.files(BETS), strict=True)

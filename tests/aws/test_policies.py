@@ -1,6 +1,4 @@
-"""The IAM policies, in files and in templates, allow what is needed by name, and nothing by a
-wildcard that is too wide.
-"""
+"""The IAM policies of files and templates name every action and have no needless wildcard."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ PLACEHOLDERS = {
     "LakePrefix",
     "Region",
 }
-"""What the README tells to fill in; IAM would take any other for a variable of its own."""
+"""The documented placeholders. IAM would read another one as a policy variable."""
 
 OPERATIONS = {
     "s3:ListBucket": "s3:ListObjectsV2",
@@ -38,22 +36,22 @@ OPERATIONS = {
     "s3:GetObjectVersion": "s3:GetObject",
     "s3:GetBucketPublicAccessBlock": "s3:GetPublicAccessBlock",
     "s3:GetAccountPublicAccessBlock": "s3control:GetPublicAccessBlock",
-    # Asked of whoever gives a role to a service; nobody calls it.
+    # This is a permission to give a role to a service; there is no operation of this name.
     "iam:PassRole": "iam:GetRole",
 }
-"""Actions that are not called as the operation that they allow."""
+"""Actions whose name differs from the operation that they allow."""
 
 SERVICES = {"airflow": "mwaa", "states": "stepfunctions"}
-"""Prefixes of actions that botocore calls otherwise."""
+"""Prefixes of actions that have another name in botocore."""
 
 ANY_RESOURCE: dict[str, str] = {
-    "cloudwatch:PutMetricData": "metrics are no resources",
+    "cloudwatch:PutMetricData": "metrics are not resources",
     "ecr:GetAuthorizationToken": "a token is for the whole registry",
     "ecs:ListTasks": "limited to the cluster by a condition",
-    "logs:DescribeLogGroups": "MWAA's guide asks for it: it lists",
-    "s3:GetAccountPublicAccessBlock": "is of the account",
+    "logs:DescribeLogGroups": "MWAA's guide requires it, and it only lists",
+    "s3:GetAccountPublicAccessBlock": "it belongs to the account",
 }
-"""Actions that may stand with the resource *, by the reason why they know no narrower one."""
+"""Actions that may have the resource *, with the reason why no narrower one is possible."""
 
 FILES = {path.stem: json.loads(path.read_text()) for path in POLICIES}
 IN_TEMPLATES = {
@@ -72,12 +70,12 @@ def statements(name: str) -> list[dict[str, Any]]:
 
 
 def texts(value: str | list[str]) -> list[str]:
-    """IAM writes one text, or a list of them."""
+    """The value as a list. IAM allows one text or a list of texts."""
     return [value] if isinstance(value, str) else value
 
 
 def allowed(policies: Iterable[str] = ALL) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Every action of every statement."""
+    """Every action, with its statement and the name of its policy."""
     for name in policies:
         for statement in statements(name):
             for action in texts(statement["Action"]):
@@ -86,11 +84,11 @@ def allowed(policies: Iterable[str] = ALL) -> Iterator[tuple[str, dict[str, Any]
 
 @cache
 def operations(service: str) -> frozenset[str]:
-    """The operations of a service, as the installed botocore knows them."""
+    """The operations of a service in the installed botocore."""
     return frozenset(botocore.session.get_session().get_service_model(service).operation_names)
 
 
-def test_the_policies_are_these() -> None:
+def test_the_list_of_policies_is_complete() -> None:
     assert sorted(FILES) == [
         "airflow_role",
         "compaction_role",
@@ -111,7 +109,7 @@ def test_the_policies_are_these() -> None:
 
 
 @pytest.mark.parametrize(("name", "policy"), (ALL | TRUSTS).items(), ids=list(ALL | TRUSTS))
-def test_a_policy_is_of_the_present_language(name: str, policy: dict[str, Any]) -> None:
+def test_a_policy_is_valid_and_short_enough(name: str, policy: dict[str, Any]) -> None:
     assert set(policy) == {"Version", "Statement"}
     assert policy["Version"] == "2012-10-17"
     known = {"Sid", "Effect", "Principal", "Action", "Resource", "NotResource", "Condition"}
@@ -120,7 +118,8 @@ def test_a_policy_is_of_the_present_language(name: str, policy: dict[str, Any]) 
     sids = [statement["Sid"] for statement in policy["Statement"]]
     assert len(set(sids)) == len(sids)
     assert all(re.fullmatch("[A-Za-z0-9]+", sid) for sid in sids)
-    # Without white space: 2,048 characters for a trust policy, 10,240 for all inline policies.
+    # The limits without white space are 2,048 characters for a trust policy and 10,240 for all
+    # inline policies of a role.
     length = len(json.dumps(policy, separators=(",", ":")))
     assert length < (2048 if name in TRUSTS or name.endswith("_trust") else 5000)
 
@@ -149,7 +148,7 @@ def test_a_role_of_a_template_has_the_statements_of_the_file(
     assert of_template == {one["Sid"]: one for one in statements(file)}
 
 
-def test_what_several_roles_may_is_written_alike() -> None:
+def test_statements_with_one_sid_are_equal_in_every_role() -> None:
     shared = {
         "ListTheLake": 5,
         "ReadTheLake": 5,
@@ -186,11 +185,11 @@ def test_no_resource_is_wider_than_it_must_be() -> None:
     }
     assert wide == set(ANY_RESOURCE)
     without = {action for _, statement, action in allowed() if "NotResource" in statement}
-    # MWAA's own key lies in an account of MWAA's, and is used by way of SQS alone.
+    # The key is in an account of MWAA and is used only through SQS.
     assert {action.split(":")[0] for action in without} == {"kms"}
 
 
-def test_a_wildcard_stands_only_behind_a_name() -> None:
+def test_a_wildcard_comes_only_after_a_name() -> None:
     resources = {
         resource
         for _, statement, _ in allowed()
@@ -216,7 +215,7 @@ def test_a_wildcard_stands_only_behind_a_name() -> None:
     assert {resource for resource in resources if not narrow.fullmatch(resource)} == set()
 
 
-def test_roles_are_passed_to_ecs_alone() -> None:
+def test_roles_are_passed_only_to_ecs() -> None:
     found = [one for _, one, action in allowed() if action == "iam:PassRole"]
     assert len(found) == 2
     for statement in found:
@@ -226,20 +225,20 @@ def test_roles_are_passed_to_ecs_alone() -> None:
         }
 
 
-def test_tasks_run_in_one_cluster_alone() -> None:
+def test_tasks_run_only_in_the_cluster() -> None:
     found = [one for _, one, action in allowed() if action in {"ecs:RunTask", "ecs:ListTasks"}]
     assert len(found) == 3
     assert all("ecs:cluster" in one["Condition"]["ArnEquals"] for one in found)
 
 
-def test_the_machine_reads_the_runs_alone() -> None:
+def test_the_machine_reads_only_the_artifacts_of_runs() -> None:
     (statement,) = [
         one for _, one, action in allowed(["build-MachineRole-build"]) if action == "s3:GetObject"
     ]
     assert statement["Resource"] == "arn:aws:s3:::${DocsBucket}/${DocsPrefix}/runs/*"
 
 
-def test_a_service_takes_a_role_for_this_account_alone() -> None:
+def test_a_service_can_use_a_role_only_for_this_account() -> None:
     services = {
         "build-ExecutionRole": ["ecs-tasks.amazonaws.com"],
         "build-TaskRole": ["ecs-tasks.amazonaws.com"],
@@ -251,21 +250,21 @@ def test_a_service_takes_a_role_for_this_account_alone() -> None:
         (statement,) = statements(name)
         assert texts(statement["Principal"]["Service"]) == trusted
         assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "${AccountId}"}}
-    # Redshift's is held to its file.
+    # The trust policy of the Spectrum role is compared with its file in another test.
     assert set(TRUSTS) == {*services, "storage-SpectrumRole"}
 
 
 def test_listing_is_limited_to_a_prefix() -> None:
     for _, statement, action in allowed():
         bucket = texts(statement.get("Resource", ""))[0].rpartition("${")[2].partition("Bucket")[0]
-        # MWAA reads all of the bucket of code.
+        # MWAA reads the whole code bucket.
         if action == "s3:ListBucket" and bucket != "Code":
             prefix = f"${{{bucket}Prefix}}"
             assert statement["Condition"] == {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}}
 
 
 def test_a_catalog_action_names_the_catalog() -> None:
-    # Glue asks for the catalog, the database and the table at once.
+    # Glue checks the rights on the catalog, the database and the table together.
     for name, statement, action in allowed():
         if action.startswith("glue:"):
             kinds = {resource.split(":")[-1].split("/")[0] for resource in statement["Resource"]}
@@ -282,7 +281,7 @@ def test_airflow_only_reads() -> None:
     }
 
 
-def test_whoever_reads_the_lake_may_have_its_key() -> None:
+def test_every_role_that_reads_the_lake_may_decrypt_it() -> None:
     readers = {
         name
         for name, one, _ in allowed(IN_TEMPLATES)
@@ -299,7 +298,7 @@ def test_whoever_reads_the_lake_may_have_its_key() -> None:
         assert statement["Condition"] == condition
 
 
-def test_redshift_alone_takes_its_role() -> None:
+def test_only_two_redshift_users_can_use_the_spectrum_role() -> None:
     (statement,) = statements("spectrum_role_trust")
     assert statement["Action"] == "sts:AssumeRole"
     assert all("redshift" in service for service in texts(statement["Principal"]["Service"]))

@@ -1,6 +1,6 @@
-"""The state machine's expressions mean the same to JSONata's reference as to the emulator's own.
+"""The state machine's expressions give the expected values in JSONata's reference implementation.
 
-Step Functions speaks JSONata 2.0.6, the reference; the emulator a port of it.
+Step Functions uses this implementation (JSONata 2.0.6). The emulator uses a port of it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ ENVIRONMENT = ROOT / ".venv" / "aws"
 REFERENCE = ENVIRONMENT / "asl" / "node_modules" / "jsonata"
 MACHINE = ROOT / "include" / "aws" / "state_machine.asl.json"
 TASK = "arn:aws:ecs:eu-west-1:123456789012:task/game-analytics/1dc5c17a422b4dc78b493192bfe944ec"
-AGAIN, ENOUGH = "WaitALittle", "ReadResult"
+RETRY, STOP = "WaitBeforeRetry", "ReadResult"
 
 
 def cause(**container: Any) -> str:
-    """The description of a stopped task as Step Functions gives it, with what counts changed."""
+    """The description of a stopped task as Step Functions gives it, with some fields changed."""
     stop = container.pop("stop", "EssentialContainerExited")
     why = container.pop("why", "Essential container in task exited")
     task = {
@@ -52,7 +52,7 @@ def cause(**container: Any) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """What Step Functions tells after a try, and what comes next."""
+    """The error and cause that Step Functions gives after a try, and the expected next state."""
 
     name: str
     cause: str
@@ -63,68 +63,68 @@ class Case:
 
 
 CASES = [
-    Case("failed", cause(ExitCode=1), ENOUGH, "the container ended with exit code 1, without"),
-    Case("busy", cause(ExitCode=75), AGAIN, "the container ended with exit code 75"),
-    Case("busy-for-long", cause(ExitCode=75), ENOUGH, "the container ended", tries=12),
-    # Not an exit code that only begins like it.
-    Case("not-75", cause(ExitCode=175), ENOUGH, "the container ended with exit code 175"),
+    Case("failed", cause(ExitCode=1), STOP, "the container ended with exit code 1 and without"),
+    Case("busy", cause(ExitCode=75), RETRY, "the container ended with exit code 75"),
+    Case("busy-for-long", cause(ExitCode=75), STOP, "the container ended", tries=12),
+    # Exit code 175 contains 75 but is not retried.
+    Case("not-75", cause(ExitCode=175), STOP, "the container ended with exit code 175"),
     Case(
         "out-of-memory",
         cause(ExitCode=137, Reason="OutOfMemoryError: Container killed due to memory usage"),
-        ENOUGH,
+        STOP,
         "out of memory: raise the parameter TaskMemory of build.yaml",
     ),
-    Case("killed", cause(ExitCode=137), AGAIN, "the container ended with exit code 137"),
+    Case("killed", cause(ExitCode=137), RETRY, "the container ended with exit code 137"),
     Case(
-        "no-exit-code", cause(why="Host EC2 (instance i-1) stopped"), AGAIN, "States.TaskFailed: H"
+        "no-exit-code", cause(why="Host EC2 (instance i-1) stopped"), RETRY, "States.TaskFailed: H"
     ),
-    Case("spot", cause(ExitCode=143, stop="SpotInterruption"), AGAIN, "the container ended"),
-    Case("by-hand", cause(ExitCode=143, stop="UserInitiated"), ENOUGH, "the container ended"),
+    Case("spot", cause(ExitCode=143, stop="SpotInterruption"), RETRY, "the container ended"),
+    Case("by-hand", cause(ExitCode=143, stop="UserInitiated"), STOP, "the container ended"),
     Case(
         "quoted",
         cause(stop="TaskFailedToStart", why='CannotPullContainerError: "x\\y": timeout'),
-        AGAIN,
+        RETRY,
         'the container did not start: CannotPullContainerError: \\"x\\\\y\\": timeout',
     ),
     Case(
         "denied",
         cause(stop="TaskFailedToStart", why="ResourceInitializationError: AccessDeniedException"),
-        ENOUGH,
+        STOP,
         "the container did not start: ResourceInitializationError",
     ),
     Case(
         "no-room",
         '{"Failures":[{"Arn":"a","Reason":"RESOURCE:CPU"}],"Tasks":[]}',
-        ENOUGH,
+        STOP,
         'AmazonECS.Unknown: {"Failures"',
         error="AmazonECS.Unknown",
     ),
     Case(
         "no-capacity",
         "Capacity is unavailable at this time. Please try again later",
-        AGAIN,
+        RETRY,
         "ECS.ClientException: Capacity",
         error="ECS.ClientException",
     ),
-    Case("hangs", "", ENOUGH, "it took longer than two hours", error="States.Timeout"),
-    Case("cut-off", cause(ExitCode=1)[:300], ENOUGH, "States.TaskFailed: {"),
+    Case("hangs", "", STOP, "it took longer than two hours", error="States.Timeout"),
+    Case("cut-off", cause(ExitCode=1)[:300], STOP, "States.TaskFailed: {"),
 ]
 
 
-def test_every_decision() -> None:
+def test_the_machine_retries_or_stops_as_expected() -> None:
     if not REFERENCE.exists():
         pytest.skip("npm's registry could not be reached when .venv/aws was installed")
     result = {"message": "1 failed", "failed": [{"node": "m", "status": "error"}], "exit_code": 1}
-    asked = [
+    cases = [
         {"name": one.name, "cause": one.cause, "error": one.error, "tries": one.tries, "result": {}}
         for one in CASES
     ]
-    asked.append(
-        asked[0] | {"name": "with-ré<sult>", "result": result, "input": {"full_refresh": True}}
+    cases.append(
+        cases[0] | {"name": "with-ré<sult>", "result": result, "input": {"full_refresh": True}}
     )
     ran = subprocess.run(
         [ENVIRONMENT / "bin" / "node", ROOT / "tests/aws/evaluate.js", REFERENCE],
-        input=json.dumps({"machine": json.loads(MACHINE.read_text()), "cases": asked}),
+        input=json.dumps({"machine": json.loads(MACHINE.read_text()), "cases": cases}),
         capture_output=True,
         text=True,
         check=False,
@@ -135,7 +135,7 @@ def test_every_decision() -> None:
         (case.name, case.next) for case in CASES
     ]
     for case, one in zip(CASES, found, strict=True):
-        assert one["said"]["summary"].startswith(case.summary), case.name
+        assert one["variables"]["summary"].startswith(case.summary), case.name
         assert one["seconds"] == min(900, 60 * 2 ** (case.tries - 1))
     assert found[0]["command"] == ["build", "--run-id", "failed"]
     assert named["command"] == ["build", "--run-id", "with-ré<sult>", "--full-refresh"]
@@ -143,4 +143,4 @@ def test_every_decision() -> None:
     assert stream in found[0]["message"]
     assert "stream" not in found[-2]["message"]
     assert named["subject"] == "Build failed: with-r?<sult>"
-    assert "failed: 1 failed\n\nFailing:\n- m: error\n\nRun: with-ré<sult>" in named["message"]
+    assert "failed: 1 failed\n\nFailed nodes:\n- m: error\n\nRun: with-ré<sult>" in named["message"]

@@ -1,8 +1,8 @@
-"""The stacks, made in the emulator by the commands of their README, changed, and deleted.
+"""The stacks are created in the emulator with the documented commands, updated, and deleted.
 
-The emulator has no NAT gateway and no MWAA: `network.yaml` and `mwaa.yaml` are linted, and their
-policies checked (`test_templates.py`, `test_policies.py`), but not made. Nor does it take the
-lifecycle of a bucket from a template: that one is read there, too.
+The emulator has no NAT gateway and no MWAA, so `network.yaml` and `mwaa.yaml` are only linted and
+their policies checked (`test_templates.py`, `test_policies.py`). It also ignores the lifecycle
+rules of buckets, which `test_templates.py` checks.
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
 
 @pytest.fixture
 def account(emulator: MiniStack) -> MiniStack:
-    """An account with nothing in it."""
+    """An empty account."""
     stacks.reset(emulator)
     return emulator
 
 
-def test_the_readme_s_commands(account: MiniStack, tmp_path: Path) -> None:
+def test_the_commands_of_the_first_run_create_the_stacks(
+    account: MiniStack, tmp_path: Path
+) -> None:
     commands = stacks.readme_commands()
     assert list(commands) == [
         *("Storage", "Role", "Database", "Secret", "Image", "Network", "Build", "Check", "MWAA")
@@ -56,7 +58,7 @@ def test_the_readme_s_commands(account: MiniStack, tmp_path: Path) -> None:
     given = commands["Storage"].splitlines()
     assert given[0].startswith("export AWS_DEFAULT_REGION=")
     (tmp_path / "connection.json").write_text(json.dumps(stacks.CONNECTION))
-    # Images and networks are not the emulator's: what steps 5 and 6 would export is given.
+    # The emulator has no images and networks, so the test gives what these steps would export.
     chosen = "\n".join([*given[1:], commands["Secret"], commands["Build"]])
     ran = stacks.run_commands(account, chosen, tmp_path, **GIVEN)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -78,7 +80,7 @@ def test_the_readme_s_commands(account: MiniStack, tmp_path: Path) -> None:
     assert made["taskDefinition"]["volumes"] == [{"name": "tmp"}]
 
 
-def test_what_storage_makes(account: MiniStack) -> None:
+def test_storage_creates_closed_buckets_and_an_empty_secret(account: MiniStack) -> None:
     made = stacks.deploy(account, "storage", {"Cluster": "analytics"})
     s3 = account.client("s3")
     for name in ("LakeBucket", "DocsBucket", "CodeBucket"):
@@ -96,7 +98,7 @@ def test_what_storage_makes(account: MiniStack) -> None:
     assert (group["logGroupName"], group["retentionInDays"]) == ("/ecs/game-analytics", 30)
 
 
-def test_a_lake_that_is_there_stays_as_it_is(account: MiniStack) -> None:
+def test_an_existing_lake_bucket_is_used_and_not_changed(account: MiniStack) -> None:
     account.client("s3").create_bucket(Bucket="studio-lake")
     given = {"Cluster": "analytics", "ExistingLakeBucket": "studio-lake", "SchemaPrefix": "dev_"}
     made = stacks.deploy(account, "storage", given)
@@ -113,7 +115,7 @@ def test_a_lake_that_is_there_stays_as_it_is(account: MiniStack) -> None:
     assert not [name for name in buckets if name.startswith("game-analytics-lake")]
 
 
-def test_a_lake_with_a_key_of_its_own(account: MiniStack) -> None:
+def test_the_roles_that_read_an_encrypted_lake_may_decrypt_it(account: MiniStack) -> None:
     key = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     account.client("s3").create_bucket(Bucket="studio-lake")
     given = {"Cluster": "analytics", "ExistingLakeBucket": "studio-lake", "LakeKeyArn": key}
@@ -134,7 +136,7 @@ def test_a_lake_with_a_key_of_its_own(account: MiniStack) -> None:
     assert {statement["Resource"] for statement in decrypting.values()} == {key}
 
 
-def test_an_update_is_a_new_revision_and_machine(account: MiniStack) -> None:
+def test_an_update_changes_the_task_definition_and_the_machine(account: MiniStack) -> None:
     stacks.deploy(account, "storage", {"Cluster": "analytics"})
     first = stacks.deploy(account, "build", stacks.BUILD)
     changed = stacks.BUILD | {"TaskMemory": "8192", "ImageUri": f"other@sha256:{'1' * 64}"}
@@ -151,7 +153,7 @@ def test_an_update_is_a_new_revision_and_machine(account: MiniStack) -> None:
     assert task["taskDefinitionArn"] in machine["definition"]
 
 
-def test_the_schedule(account: MiniStack) -> None:
+def test_the_schedule_starts_one_execution_per_invocation(account: MiniStack) -> None:
     stacks.deploy(account, "storage", {"Cluster": "analytics"})
     made = stacks.deploy(account, "build", stacks.BUILD)
     scheduler, machines = account.client("scheduler"), account.client("stepfunctions")
@@ -161,21 +163,21 @@ def test_the_schedule(account: MiniStack) -> None:
     schedule = scheduler.get_schedule(GroupName="game-analytics", Name="game-analytics-build")
     assert schedule["ScheduleExpression"] == "cron(30 4 * * ? *)"
     assert schedule["Target"]["Arn"] == "arn:aws:scheduler:::aws-sdk:sfn:startExecution"
-    # The emulator calls no universal target: the call that the Scheduler would make, twice.
+    # The emulator does not call universal targets, so the test makes the Scheduler's call, twice.
     text = schedule["Target"]["Input"].replace("<aws.scheduler.execution-id>", "d32c5kddcf5bb8c3")
-    asked = {key[:1].lower() + key[1:]: value for key, value in json.loads(text).items()}
-    assert asked["stateMachineArn"] == made["StateMachineArn"]
+    request = {key[:1].lower() + key[1:]: value for key, value in json.loads(text).items()}
+    assert request["stateMachineArn"] == made["StateMachineArn"]
     for _ in range(2):
-        # An execution that has the name already is as good.
+        # The second call fails because an execution has this name already.
         with contextlib.suppress(machines.exceptions.ExecutionAlreadyExists):
-            machines.start_execution(**asked)
+            machines.start_execution(**request)
     listed = machines.list_executions(stateMachineArn=made["StateMachineArn"])["executions"]
     assert [one["name"] for one in listed] == ["d32c5kddcf5bb8c3"]
     stacks.deploy(account, "build", stacks.BUILD, update=True)
     assert scheduler.list_schedules()["Schedules"] == []
 
 
-def test_stacks_that_go_leave_the_data(account: MiniStack) -> None:
+def test_deleted_stacks_leave_the_data(account: MiniStack) -> None:
     made = stacks.deploy(account, "storage", {"Cluster": "analytics"})
     stacks.deploy(account, "build", stacks.BUILD)
     stacks.put_connection(account)
@@ -190,7 +192,7 @@ def test_stacks_that_go_leave_the_data(account: MiniStack) -> None:
     assert account.client("sns").list_topics()["Topics"] == []
 
 
-def test_storage_that_is_in_use_cannot_go(account: MiniStack) -> None:
+def test_storage_cannot_be_deleted_while_build_uses_it(account: MiniStack) -> None:
     stacks.deploy(account, "storage", {"Cluster": "analytics"})
     stacks.deploy(account, "build", stacks.BUILD)
     with pytest.raises(ClientError, match="is imported by stack game-analytics-build"):

@@ -1,7 +1,7 @@
-"""The state machine, executed: what it tries again, what it does not, and what it then says.
+"""Executions of the state machine: which failures it retries, and the alerts that it sends.
 
-ECS is scripted (`tests/aws/emulator.py`); Step Functions, S3, SNS and SQS are the emulator's own,
-and the machine is the one that the template makes.
+The outcomes of ECS tasks are scripted. Step Functions, S3, SNS and SQS are the emulator's own. The
+state machine is the one that the template creates.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ NAMED = ["- model.game_analytics.fct_bets: error, column gone", "- test.game_ana
 
 @dataclass(frozen=True)
 class Row:
-    """One way for the tasks to end, and what must come of it."""
+    """The scripted outcomes of a run's tasks, and the expected tries and alert."""
 
     name: str
     outcomes: list[dict[str, Any]]
     tries: int
     alert: list[str] = field(default_factory=list)
-    """Texts of the alert; none: no alert, and the execution is good."""
+    """Texts that the alert must have. Without any, no alert and a success are expected."""
     silent: list[str] = field(default_factory=list)
     """Texts that the alert must not have."""
 
@@ -65,7 +65,9 @@ TABLE = [
         1,
         ["failed: 2 of 40 nodes failed", *NAMED],
     ),
-    Row("wrong-command", [{"exit": 2}], 1, ["exit code 2, without a result", "none is known"]),
+    Row(
+        "wrong-command", [{"exit": 2}], 1, ["exit code 2 and without a result", "no node is known"]
+    ),
     Row("rotated-then-good", [{"exit": 77, "result": REFUSED}, GOOD], 2),
     Row("wrong-password", [{"exit": 77, "result": REFUSED}], 3, ["authentication", "(tries: 3)"]),
     Row("locked-then-good", [{"exit": 75, "result": LOCKED}] * 2 + [GOOD], 3),
@@ -80,7 +82,7 @@ TABLE = [
         "locked-then-dead",
         [{"exit": 75, "result": LOCKED}, {"exit": 1}],
         2,
-        ["exit code 1, without a result"],
+        ["exit code 1 and without a result"],
         ["another build"],
     ),
     Row("no-room-then-good", [{"failures": ["RESOURCE:CPU"]}] * 3 + [GOOD], 4),
@@ -91,7 +93,10 @@ TABLE = [
     Row("no-cluster", [{"error": "ClusterNotFoundException"}], 1, ["ClusterNotFoundException"]),
     Row(
         "processors-used-up",
-        [{"error": "ClientException", "words": "You've reached the limit on the number of…"}, GOOD],
+        [
+            {"error": "ClientException", "message": "You've reached the limit on the number of…"},
+            GOOD,
+        ],
         2,
     ),
     Row(
@@ -118,7 +123,7 @@ TABLE = [
         ["did not start: Timeout waiting for network"],
     ),
     Row("retired", [{"exit": 143, "stop": "TerminationNotice", "why": "retirement"}, GOOD], 2),
-    Row("killed", [{"exit": 137}], 3, ["exit code 137, without a result"]),
+    Row("killed", [{"exit": 137}], 3, ["exit code 137 and without a result"]),
     Row("host-gone", [{"why": "Host gone"}, GOOD], 2),
     Row(
         "out-of-memory",
@@ -132,12 +137,12 @@ TABLE = [
         1,
         ["exit code 143", "Task stopped by user"],
     ),
-    Row("hangs", [{"hangs": True, "exit": 143}], 1, ["longer than two hours, and was stopped"]),
+    Row("hangs", [{"hangs": True, "exit": 143}], 1, ["longer than two hours and was stopped"]),
     Row(
         "huge-result",
         [{"exit": 1, "result": {**FAILED, "failed": FAILED["failed"], "more": "x" * 300_000}}],
         1,
-        ["exit code 1, without a result"],
+        ["exit code 1 and without a result"],
     ),
     Row(
         "long-messages",
@@ -156,7 +161,9 @@ TABLE = [
         1,
         [f"- model.x.m{n}: error, " for n in (0, 19)],
     ),
-    Row("no-json", [{"exit": 1, "result": "not an object"}], 1, ["exit code 1, without a result"]),
+    Row(
+        "no-json", [{"exit": 1, "result": "not an object"}], 1, ["exit code 1 and without a result"]
+    ),
 ]
 
 
@@ -167,7 +174,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory, scripts: Path) -> Iterator[MiniStack]:
-    """An account with both stacks; the pauses take a thousandth of their time."""
+    """An account with both stacks. Waits take a thousandth of their time."""
     with MiniStack.start(
         tmp_path_factory.mktemp("ministack"), SFN_WAIT_SCALE="0.001", ECS_SCRIPTS=str(scripts)
     ) as running:
@@ -178,7 +185,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory, scripts: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def inbox(emulator: MiniStack) -> str:
-    """A queue that gets the alerts."""
+    """The URL of a queue that gets the alerts."""
     queue: str = emulator.client("sqs").create_queue(QueueName="inbox")["QueueUrl"]
     arn = emulator.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
     emulator.client("sns").subscribe(
@@ -190,7 +197,7 @@ def inbox(emulator: MiniStack) -> str:
 
 
 def execute(emulator: MiniStack, run: str, given: str = "{}") -> dict[str, Any]:
-    """Start the machine and wait for its end."""
+    """Run the state machine to its end; returns the description of the execution."""
     client = emulator.client("stepfunctions")
     machine = stacks.outputs(emulator, "build")["StateMachineArn"]
     arn = client.start_execution(stateMachineArn=machine, name=run, input=given)["executionArn"]
@@ -199,21 +206,21 @@ def execute(emulator: MiniStack, run: str, given: str = "{}") -> dict[str, Any]:
 
 
 def done(execution: dict[str, Any]) -> dict[str, Any] | None:
-    """An execution that has ended."""
+    """The execution if it has ended, else None."""
     return None if execution["status"] == "RUNNING" else execution
 
 
 def wait_for(look: Callable[[], Any]) -> Any:
-    """What is looked for, as soon as it is there; for half a minute."""
+    """The first true value that `look` returns; fails the test after half a minute."""
     for _ in range(300):
         if found := look():
             return found
         time.sleep(0.1)
-    pytest.fail("it does not come")
+    pytest.fail("the expected value did not come within half a minute")
 
 
 def alerts(emulator: MiniStack, queue: str) -> list[dict[str, str]]:
-    """What the queue has got: subject and message; it is empty then."""
+    """The alerts in the queue, which is empty afterwards."""
     client = emulator.client("sqs")
     found = []
     while got := client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
@@ -224,7 +231,7 @@ def alerts(emulator: MiniStack, queue: str) -> list[dict[str, str]]:
 
 
 def written(row: Row) -> str:
-    """The script of a row, with the place of its results."""
+    """The script of a row, with the S3 path for its results."""
     return json.dumps(
         [
             outcome | ({"result_at": RESULT.format(run=row.name)} if "result" in outcome else {})
@@ -234,12 +241,14 @@ def written(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
-def test_outcomes(emulator: MiniStack, inbox: str, scripts: Path, row: Row) -> None:
+def test_an_execution_retries_and_alerts_as_expected(
+    emulator: MiniStack, inbox: str, scripts: Path, row: Row
+) -> None:
     (scripts / f"{row.name}.json").write_text(written(row))
     good = row.outcomes[-1] == GOOD
     ended = execute(emulator, row.name)
-    asked = [json.loads(line) for line in (scripts / f"{row.name}.asked").read_text().splitlines()]
-    assert len(asked) == row.tries
+    requests = (scripts / f"{row.name}.asked").read_text().splitlines()
+    assert len(requests) == row.tries
     assert ended["status"] == ("SUCCEEDED" if good else "FAILED"), ended
     sent = alerts(emulator, inbox)
     if good:
@@ -268,37 +277,39 @@ def test_outcomes(emulator: MiniStack, inbox: str, scripts: Path, row: Row) -> N
     assert len(text.encode()) < 20_000
 
 
-def test_what_ecs_is_asked_for(emulator: MiniStack, scripts: Path) -> None:
-    (scripts / "asked-once.json").write_text(json.dumps([GOOD]))
-    execute(emulator, "asked-once")
-    (asked,) = map(json.loads, (scripts / "asked-once.asked").read_text().splitlines())
-    assert asked["cluster"].endswith(":cluster/game-analytics")
-    assert asked["taskDefinition"].endswith(":task-definition/game-analytics-dbt:1")
-    assert asked["launchType"] == "FARGATE"
-    assert asked["networkConfiguration"]["awsvpcConfiguration"] == {
+def test_the_request_to_ecs_has_the_network_and_the_command(
+    emulator: MiniStack, scripts: Path
+) -> None:
+    (scripts / "one-request.json").write_text(json.dumps([GOOD]))
+    execute(emulator, "one-request")
+    (request,) = map(json.loads, (scripts / "one-request.asked").read_text().splitlines())
+    assert request["cluster"].endswith(":cluster/game-analytics")
+    assert request["taskDefinition"].endswith(":task-definition/game-analytics-dbt:1")
+    assert request["launchType"] == "FARGATE"
+    assert request["networkConfiguration"]["awsvpcConfiguration"] == {
         "subnets": stacks.SUBNETS.split(","),
         "securityGroups": [stacks.SECURITY_GROUPS],
         "assignPublicIp": "DISABLED",
     }
-    assert asked["overrides"]["containerOverrides"] == [
-        {"name": "dbt", "command": ["build", "--run-id", "asked-once"]}
+    assert request["overrides"]["containerOverrides"] == [
+        {"name": "dbt", "command": ["build", "--run-id", "one-request"]}
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "given", "words"),
     [
-        ("asked-for", {"full_refresh": True}, ["--full-refresh"]),
-        ("as-text", {"full_refresh": "true"}, ["--full-refresh"]),
-        ("not-asked-for", {"full_refresh": False}, []),
+        ("true", {"full_refresh": True}, ["--full-refresh"]),
+        ("text", {"full_refresh": "true"}, ["--full-refresh"]),
+        ("false", {"full_refresh": False}, []),
         ("of-a-schedule", {"time": "2026-11-28T04:30:00Z"}, []),
         ("no-object", ["full_refresh"], []),
     ],
 )
-def test_a_full_refresh_is_asked_for_by_the_input(
+def test_the_input_can_ask_for_a_full_refresh(
     emulator: MiniStack, scripts: Path, name: str, given: Any, words: list[str]
 ) -> None:
-    # The second try is as the first one.
+    # The second try must have the command of the first one.
     script = [{"exit": 75, "result": LOCKED, "result_at": RESULT.format(run=name)}, GOOD]
     (scripts / f"{name}.json").write_text(json.dumps(script))
     assert execute(emulator, name, json.dumps(given))["status"] == "SUCCEEDED"
@@ -309,8 +320,8 @@ def test_a_full_refresh_is_asked_for_by_the_input(
     assert len(lines) == 2
 
 
-def test_a_task_of_ecs_itself(emulator: MiniStack, inbox: str) -> None:
-    # No script: the emulator's ECS runs it (without an engine: for ever), and somebody stops it.
+def test_a_task_that_a_person_stopped_is_not_retried(emulator: MiniStack, inbox: str) -> None:
+    # Without a script the emulator's own ECS runs the task until it is stopped.
     machines, ecs = emulator.client("stepfunctions"), emulator.client("ecs")
     machine = stacks.outputs(emulator, "build")["StateMachineArn"]
     arn = machines.start_execution(stateMachineArn=machine, name="by-ecs")["executionArn"]
@@ -323,21 +334,21 @@ def test_a_task_of_ecs_itself(emulator: MiniStack, inbox: str) -> None:
     assert f"stream dbt/dbt/{tasks[0].rsplit('/', 1)[1]}" in alert["Message"]
 
 
-def test_a_topic_that_is_gone_leaves_the_execution_failed(
+def test_an_execution_fails_even_if_the_alert_topic_does_not_exist(
     emulator: MiniStack, inbox: str, scripts: Path
 ) -> None:
-    (scripts / "unheard.json").write_text(json.dumps([{"exit": 2}]))
+    (scripts / "no-topic.json").write_text(json.dumps([{"exit": 2}]))
     topic = stacks.outputs(emulator, "storage")["AlertTopicArn"]
     client = emulator.client("sns")
     subscription = client.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"][0]
     alerts(emulator, inbox)
     client.delete_topic(TopicArn=topic)
     try:
-        ended = execute(emulator, "unheard")
+        ended = execute(emulator, "no-topic")
     finally:
         client.create_topic(Name=topic.rsplit(":", 1)[-1])
         client.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=subscription["Endpoint"])
-    # A topic that is made again has the same ARN, and what was sent meanwhile is gone.
+    # The new topic has the same ARN, but the alert was sent before it existed.
     assert (ended["status"], ended["error"]) == ("FAILED", "BuildFailed")
     assert alerts(emulator, inbox) == []
 

@@ -1,4 +1,4 @@
-"""The linters of templates and state machine, and what no linter knows."""
+"""The templates and the state machine pass their linters, and rules that no linter checks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BY_NAME = {path.stem: path for path in templates.TEMPLATES}
 
 
 def lint(*command: str | Path) -> None:
-    """Run a linter; its output is the failure."""
+    """Run a linter; its output is the message if the test fails."""
     if not (PROGRAMS / "python").exists():
         pytest.skip("the environment .venv/aws is missing")
     ran = subprocess.run(
@@ -33,33 +33,33 @@ def lint(*command: str | Path) -> None:
 
 
 def validate(path: Path) -> None:
-    """Run the linter of state machines, which knows JSONata by its reference."""
+    """Run the linter of state machines, which uses the reference implementation of JSONata."""
     if not ASL_VALIDATOR.exists():
         pytest.skip("npm's registry could not be reached when .venv/aws was installed")
     lint(PROGRAMS / "node", ASL_VALIDATOR, "--json-path", path)
 
 
-def test_the_templates_are_these() -> None:
+def test_the_list_of_templates_is_complete() -> None:
     assert sorted(BY_NAME) == ["build", "mwaa", "network", "storage"]
 
 
-def test_cloudformation_s_linter() -> None:
+def test_the_templates_pass_the_linter_of_cloudformation() -> None:
     lint(PROGRAMS / "cfn-lint", "--", *templates.TEMPLATES)
 
 
-def test_the_linter_of_state_machines() -> None:
+def test_the_state_machine_passes_its_linter() -> None:
     validate(MACHINE)
 
 
 @pytest.mark.parametrize(
     ("sound", "broken"),
     [
-        ('"Next": "WhatToSay"', '"Next": "Nowhere"'),
+        ('"Next": "WriteSummary"', '"Next": "Nowhere"'),
         ("$power(2, $tries - 1)])", "$power(2, $tries - 1)"),
         ('"Type": "Choice"', '"Type": "Chance"'),
     ],
 )
-def test_that_linter_finds_what_is_broken(tmp_path: Path, sound: str, broken: str) -> None:
+def test_the_linter_of_state_machines_finds_errors(tmp_path: Path, sound: str, broken: str) -> None:
     text = MACHINE.read_text()
     assert sound in text
     (tmp_path / "machine.json").write_text(text.replace(sound, broken))
@@ -86,15 +86,15 @@ def test_every_task_has_an_end_and_a_catch() -> None:
     for name, state in tasks.items():
         assert 0 < state["TimeoutSeconds"] <= 7200, name
         assert [catch["ErrorEquals"] for catch in state["Catch"]] == [["States.ALL"]], name
-        # What a state hands on is small, whatever a service answered: 256 KB is the limit.
+        # The output of a state is limited to 256 KB, so the answer of a service is never passed on.
         assert "Output" in state, name
         assert all(catch["Output"] == {} for catch in state["Catch"]), name
 
 
-def test_the_machine_outlives_its_tries() -> None:
+def test_the_time_limit_of_the_machine_is_longer_than_its_tries() -> None:
     waits = sum(min(900, 60 * 2**number) for number in range(5))
     machine = json.loads(MACHINE.read_text())
-    # One try that runs into its time-out is the last; before it all may have been short.
+    # Only the last try can reach its time-out, because it is not retried.
     assert machine["TimeoutSeconds"] > states()["Build"]["TimeoutSeconds"] + waits
     (alarm,) = [
         one
@@ -104,7 +104,7 @@ def test_the_machine_outlives_its_tries() -> None:
     assert machine["TimeoutSeconds"] == 6 * 3600
     assert "six hours" in alarm["AlarmDescription"]
     assert states()["Build"]["TimeoutSeconds"] == 2 * 3600
-    assert "longer than two hours" in states()["WhatToSay"]["Assign"]["summary"]
+    assert "longer than two hours" in states()["WriteSummary"]["Assign"]["summary"]
 
 
 def test_no_template_has_a_secret() -> None:
@@ -131,12 +131,12 @@ def test_every_bucket_is_closed_encrypted_and_versioned() -> None:
         assert bucket["BucketEncryption"]
         assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
         kept = templates.read(BY_NAME["storage"])["Resources"][name]
-        # A first attempt that failed leaves nothing, or the second would find the names taken.
+        # If the creation of a stack fails, its buckets must go, or their names would be in use.
         assert kept["DeletionPolicy"] == "RetainExceptOnCreate"
         assert kept["UpdateReplacePolicy"] == "Retain"
         rules = bucket["LifecycleConfiguration"]["Rules"]
         assert all(rule["Status"] == "Enabled" for rule in rules)
-        # What is deleted in a bucket with versions is gone only when its versions are.
+        # In a bucket with versions a deleted object exists until its versions expire.
         assert any("NoncurrentVersionExpiration" in rule for rule in rules)
 
 
@@ -150,19 +150,19 @@ def test_raw_and_rejected_events_are_kept_for_a_stated_time() -> None:
     assert kept == {
         "${LakePrefix}/raw_events/": {"Ref": "RawDays"},
         "${LakePrefix}/rejected_events/": {"Ref": "RawDays"},
-        # The originals of compacted files name players, too.
+        # The originals of compacted files contain personal data too.
         "${LakePrefix}/_compacted/": 30,
     }
 
 
-def test_a_day_that_expires_is_no_correction() -> None:
-    # Within LATE_DAYS a run takes a day that is gone out of the marts, too.
+def test_events_expire_after_late_days() -> None:
+    # If a day disappears within LATE_DAYS, a run removes its rows from the marts.
     raw = templates.read(BY_NAME["storage"])["Parameters"]["RawDays"]["Default"]
     for name in ("build", "mwaa"):
         assert int(templates.read(BY_NAME[name])["Parameters"]["LateDays"]["Default"]) < raw
 
 
-def test_the_image_is_scanned_and_its_tags_stay() -> None:
+def test_the_image_is_scanned_and_its_tags_are_immutable() -> None:
     (repository,) = templates.resources(BY_NAME["storage"], "AWS::ECR::Repository").values()
     assert repository["ImageScanningConfiguration"] == {"ScanOnPush": True}
     assert repository["ImageTagMutability"] == "IMMUTABLE"
@@ -171,19 +171,19 @@ def test_the_image_is_scanned_and_its_tags_stay() -> None:
 
 
 def test_the_cluster_can_be_made_in_an_account_that_is_new_to_ecs() -> None:
-    # A capacity provider needs ECS's service-linked role, which the cluster itself makes.
+    # A capacity provider needs ECS's service-linked role, which is created with the first cluster.
     (cluster,) = templates.resources(BY_NAME["build"], "AWS::ECS::Cluster").values()
     assert set(cluster) == {"ClusterName"}
     assert states()["Build"]["Arguments"]["LaunchType"] == "FARGATE"
 
 
 def task_definition() -> dict[str, Any]:
-    """The one of build.yaml."""
+    """The task definition of build.yaml."""
     (found,) = templates.resources(BY_NAME["build"], "AWS::ECS::TaskDefinition").values()
     return found
 
 
-def test_the_container() -> None:
+def test_the_container_is_read_only_and_gets_its_login_from_the_secret() -> None:
     (container,) = task_definition()["ContainerDefinitions"]
     assert container["Name"] == "dbt"
     assert container["ReadonlyRootFilesystem"] is True
@@ -198,12 +198,12 @@ def test_the_container() -> None:
     }
 
 
-def test_the_settings_of_the_container_are_settings() -> None:
+def test_the_container_has_valid_settings() -> None:
     (container,) = task_definition()["ContainerDefinitions"]
     given = {one["Name"]: templates.written(one["Value"]) for one in container["Environment"]}
     known = {f"{PREFIX}{name}" for name in CHECKS}
     assert {name for name in given if name.startswith(PREFIX)} <= known
-    # With defaults for what parameters say, they are settings that a run starts with.
+    # With the defaults of the parameters they must be valid settings.
     text = json.dumps(given)
     for name, parameter in templates.read(BY_NAME["build"])["Parameters"].items():
         text = text.replace(f"${{{name}}}", str(parameter.get("Default", "")))
@@ -215,7 +215,7 @@ def test_the_settings_of_the_container_are_settings() -> None:
     assert settings.docs == "s3://docs/site"
 
 
-def test_the_settings_of_mwaa_are_settings() -> None:
+def test_mwaa_has_valid_settings() -> None:
     (environment,) = templates.resources(BY_NAME["mwaa"], "AWS::MWAA::Environment").values()
     assert environment["AirflowVersion"] == "3.3.1"
     options = environment["AirflowConfigurationOptions"]
@@ -225,7 +225,7 @@ def test_the_settings_of_mwaa_are_settings() -> None:
         if name.startswith("game_analytics.")
     }
     assert own <= {f"{AIRFLOW_PREFIX}{name}" for name in CHECKS}
-    # All that the stacks know, so that nobody copies it.
+    # Every setting that the stacks know is set, so that no value must be copied by hand.
     missing = {name for name in CHECKS if f"{AIRFLOW_PREFIX}{name}" not in own}
     assert missing == {
         "CONNECTION_ID",
@@ -235,15 +235,15 @@ def test_the_settings_of_mwaa_are_settings() -> None:
     }
 
 
-def test_the_secrets_backend_is_the_readme_s() -> None:
+def test_the_secrets_backend_is_that_of_the_documentation() -> None:
     (environment,) = templates.resources(BY_NAME["mwaa"], "AWS::MWAA::Environment").values()
     options = environment["AirflowConfigurationOptions"]
     readme = (ROOT / "include" / "aws" / "by-hand.md").read_text()
-    said = re.search(r"^ *backend_kwargs = (\{.*?\}\})$", readme, re.MULTILINE | re.DOTALL)
-    assert said
+    documented = re.search(r"^ *backend_kwargs = (\{.*?\}\})$", readme, re.MULTILINE | re.DOTALL)
+    assert documented
     for section, option in (("secrets", "backend"), ("workers", "secrets_backend")):
         assert f"backend = {options[f'{section}.{option}']}" in readme
-        assert json.loads(options[f"{section}.{option}_kwargs"]) == json.loads(said[1])
+        assert json.loads(options[f"{section}.{option}_kwargs"]) == json.loads(documented[1])
 
 
 def test_exports_and_imports_match() -> None:
@@ -269,12 +269,11 @@ def test_the_schedule_is_off_and_names_the_execution() -> None:
         assert template["Resources"][name]["Condition"] == "HasSchedule"
     target = template["Resources"]["DailyBuild"]["Properties"]["Target"]
     assert templates.written(target["Arn"]) == "arn:aws:scheduler:::aws-sdk:sfn:startExecution"
-    asked = json.loads(templates.written(target["Input"]))
-    assert asked == {"StateMachineArn": "${Machine}", "Name": "<aws.scheduler.execution-id>"}
+    request = json.loads(templates.written(target["Input"]))
+    assert request == {"StateMachineArn": "${Machine}", "Name": "<aws.scheduler.execution-id>"}
 
 
-def test_parameters_say_what_they_are() -> None:
-    plain = {"EnvironmentClass", "MaxWorkers"}
+def test_every_parameter_has_a_description() -> None:
     for path in templates.TEMPLATES:
         for name, parameter in templates.read(path)["Parameters"].items():
-            assert parameter.get("Description") or name in plain, (path.stem, name)
+            assert parameter.get("Description"), (path.stem, name)

@@ -22,8 +22,8 @@ from include.lake.compaction import compact_source
 from include.lake.external_tables.redshift import create_external_tables
 from include.lake.listing import list_lake
 from include.lake.sources import sources
-from include.lake.storage import Bucket as BucketLake
-from include.lake.storage import Folder
+from include.lake.storage.folder import FolderLake
+from include.lake.storage.s3 import S3Lake
 from include.manifest import Manifest
 from tests.aws.ministack import MiniStack
 from tests.benchmarks.builds import END, generated
@@ -83,7 +83,7 @@ def _builds(here: Place, rounds: int) -> list[Figure]:
     """A full build on both engines, by turns, in this process: without dbt's start."""
     lake = here.folder / "lake"
     shutil.copytree(generated(DAYS, PLAYERS).lake, lake)
-    compact_source(Folder(lake), Manifest.read(), "game_transactions", None, None)
+    compact_source(FolderLake(lake), Manifest.read(), "game_transactions", None, None)
     on_duckdb = Warehouse(lake, here.folder)
     on_redshift = here.warehouse("builds")
     on_redshift.bucket.mirror(lake)
@@ -128,7 +128,7 @@ def _partitions(here: Place) -> list[Figure]:
     declared = sources(Manifest.read())
     with warehouse.opened() as database:
         began = time.perf_counter()
-        lake_in_s3 = BucketLake(bucket.uri)
+        lake_in_s3 = S3Lake(bucket.uri)
         listing = list_lake(lake_in_s3, declared, None)
         listed = time.perf_counter()
         create_external_tables(database, warehouse.settings, lake_in_s3, declared, listing)

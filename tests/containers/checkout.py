@@ -1,4 +1,4 @@
-"""A checkout of its own for a test: what is committed here and what is about to be."""
+"""Makes a copy of the checkout for a test, with the files that are not committed yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from include.settings import ROOT
 
 
 def copy(target: Path) -> Path:
-    """Copy the files that git knows, or would, to a folder, and commit them there."""
+    """Copy all files that git does not ignore to a folder, and commit them there."""
     listed = subprocess.run(
         ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         capture_output=True,

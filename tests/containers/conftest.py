@@ -1,4 +1,4 @@
-"""These tests run once: of the two environments that could, in dbt's."""
+"""Both environments could run these tests, so only dbt's environment collects them."""
 
 from __future__ import annotations
 

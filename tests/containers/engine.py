@@ -1,12 +1,12 @@
-"""Podman for the tests: its own storage in the checkout, stand-ins for base images, one build.
+"""Podman for the tests, with its own storage in the checkout and substitutes for base images.
 
-The Dockerfile and docker-compose.yaml stay as they are shipped: the images that they name are made
-here from Debian's packages, and tagged with the real names. Nothing but the standard library and
-pytest is imported, so that the tests of every environment can use it.
+The tests use the Dockerfile and docker-compose.yaml unchanged. The images that these files name are
+made here from Debian's packages and tagged with the real names. The module imports only the
+standard library and the project, so that the tests of every environment can use it.
 
     with Engine.start() as engine:              # raises Unavailable, the reason to skip
-        engine.run("dbt", "--version")          # a container of target dbt, ended and removed
-        engine.image("airflow")                 # built unless these files were built before
+        engine.run("dbt", "--version")          # runs a container of target dbt, and removes it
+        engine.image("airflow")                 # builds the image unless it was built before
         engine.socket                           # Docker's API, for Compose and MiniStack
 """
 
@@ -45,18 +45,18 @@ PACKAGES = {
     "/usr/lib/podman/aardvark-dns": "aardvark-dns",
     "/usr/share/containers/seccomp.json": "golang-github-containers-common",
 }
-"""Debian's packages, each by a program or file that tells whether it is there."""
+"""The needed Debian packages, each by a program or file that shows that it is installed."""
 
 FOLDER = ROOT / ".venv" / "containers"
-"""Images, so that the next tests find what these built; to be removed when it has grown."""
+"""The storage of images. It is kept for the next tests; delete it when it becomes too large."""
 SHORT = 49
-"""Characters of a folder of sockets: podman takes no more."""
+"""The longest path in characters that podman accepts for a folder of sockets."""
 RUN = FOLDER / "run"
-"""Sockets and locks."""
+"""The folder of sockets and locks."""
 if len(str(RUN)) > SHORT:
     RUN = Path("/tmp") / f"ga-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"  # noqa: S108
 OUT_OF_MEMORY = FOLDER / "service" / "oom"
-"""Is there when a container of the service has been killed for its memory: conmon tells it so."""
+"""The file that conmon writes when a container of the service ran out of memory."""
 
 SUITE = "bookworm"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -66,7 +66,7 @@ LIBRARIES = (
 )
 BUILT_FROM = ("Dockerfile", ".dockerignore", "dags", "dbt", "include", "plugins")
 
-# The database's own first start is all that Compose needs of the real image's script.
+# Of the start script of the real image, Compose needs only the creation of the database.
 POSTGRES_START = """#!/bin/sh
 set -eu
 export PATH=/usr/lib/postgresql/15/bin:$PATH PGDATA="${PGDATA:-/var/lib/postgresql/data}"
@@ -88,29 +88,29 @@ ENVIRONMENT = dict(os.environ)
 
 
 class Unavailable(Exception):  # noqa: N818 - a reason to skip
-    """Containers cannot run here; the message says why."""
+    """Containers cannot run here. The message is the reason."""
 
 
 @dataclass
 class Engine:
-    """Podman with a storage of its own; `Engine.start()` makes one."""
+    """Podman with its own storage, made by `Engine.start()`."""
 
     environment: dict[str, str]
-    """For any program that is to find these images: podman, buildah, skopeo, `make image`."""
+    """The variables with which podman, buildah, skopeo and `make image` find these images."""
     _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @classmethod
     @contextlib.contextmanager
     def start(cls) -> Iterator[Engine]:
-        """Podman, ready to run; what was started with it ends with the block.
+        """Set podman up. All processes that the engine started end with the block.
 
-        Raises Unavailable where that cannot be.
+        Raises Unavailable if podman cannot run here.
         """
         _install()
         FOLDER.mkdir(parents=True, exist_ok=True)
         place = FOLDER / "place"
         if not place.exists() or place.read_text() != str(RUN):
-            # The storage remembers its paths, and goes by them in a checkout that was moved.
+            # The storage contains its own paths, so it cannot be used in a checkout that was moved.
             shutil.rmtree(FOLDER / "storage", ignore_errors=True)
         RUN.mkdir(mode=0o700, exist_ok=True)
         _write(place, str(RUN))
@@ -120,7 +120,7 @@ class Engine:
         except RuntimeError as error:
             raise Unavailable(f"podman does not run here: {error}") from None
         if store.strip() != str(FOLDER / "storage"):
-            # podman's database has the paths that it was made with, and obeys them before ours.
+            # podman prefers the paths in its database, made in another checkout, to the given ones.
             raise RuntimeError(
                 f"{FOLDER} was copied, and podman would work in {store.strip()}: "
                 f"remove {FOLDER / 'storage' / 'libpod'}"
@@ -131,7 +131,7 @@ class Engine:
     def podman(
         self, *arguments: str | Path, check: bool = True, timeout: float = 600
     ) -> subprocess.CompletedProcess[str]:
-        """Run podman to its end; raises RuntimeError with its words if it fails."""
+        """Run podman to its end; raises RuntimeError with its output if it fails."""
         return _ran(["podman", *arguments], self.environment, check, timeout)
 
     def run(
@@ -142,10 +142,10 @@ class Engine:
         check: bool = True,
         timeout: float = 600,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a container as ECS does, to its end: read-only, /tmp apart, and without a network.
+        """Run a container to its end as ECS does: read-only except /tmp, and without a network.
 
-        `image` is the one of target `dbt` unless another is named; `options` are of `podman run`
-        (`--entrypoint=…`, `--network=host`, `--env=…`).
+        `image` is by default the image of target `dbt`. `options` are options of `podman run`, such
+        as `--entrypoint=…`, `--network=host` or `--env=…`.
         """
         words = self.words(*command, image=image, options=options)
         return self.podman(*words, check=check, timeout=timeout)
@@ -153,13 +153,13 @@ class Engine:
     def words(
         self, *command: str | Path, image: str = "", options: Sequence[str | Path] = ()
     ) -> list[str | Path]:
-        """What podman is told for `run`."""
+        """The arguments of podman for `run`."""
         own = ["--rm", "--init", "--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp"]
         network = [] if any(str(o).startswith("--network") for o in options) else ["--network=none"]
         return ["run", *own, *network, *options, image or self.image(), *command]
 
     def image(self, target: str = "dbt") -> str:
-        """The name of a target's image, built unless it was, from the files as they are."""
+        """The name of a target's image, which is built if these files were not built before."""
         tag = self._tag
         wanted = f"localhost/{images.name(target, tag)}"
         if self.has(wanted):
@@ -169,7 +169,7 @@ class Engine:
                 self._python_image()
                 started = time.monotonic()
                 environ = self.environment | {"CONTAINER_PROGRAM": "podman"}
-                # What the machine's own pip reads may name files that are not in the build.
+                # The pip settings of this machine may name files that do not exist in the build.
                 for variable in ("PIP_CONFIG_FILE", "UV_CONFIG_FILE"):
                     environ.pop(variable, None)
                 if CERTIFICATES.exists():
@@ -185,7 +185,7 @@ class Engine:
         return self.podman("image", "exists", image, check=False).returncode == 0
 
     def _remove_others(self, target: str, tag: str) -> None:
-        """Forget builds of other files; what a container still uses stays."""
+        """Remove images of other versions of the files, unless a container uses them."""
         found = self.podman("images", "--format={{.Repository}}:{{.Tag}}").stdout.split()
         for other in found:
             ours = re.fullmatch(rf"localhost/game-analytics-{target}:(files-\w+)", other)
@@ -194,7 +194,7 @@ class Engine:
 
     @cached_property
     def _tag(self) -> str:
-        """Stands for all files that an image is made of."""
+        """A tag made from the content of all files that an image is made of."""
         digest = hashlib.sha256()
         for name in BUILT_FROM:
             top = ROOT / name
@@ -207,12 +207,12 @@ class Engine:
         return f"files-{digest.hexdigest()[:12]}"
 
     def _python_image(self) -> None:
-        """A stand-in for the base image: Debian's libraries below a CPython of this machine."""
+        """Make a substitute for the base image of Debian's libraries and this machine's CPython."""
         found = re.search(r"^ARG PYTHON_IMAGE=(.+)$", (ROOT / "Dockerfile").read_text(), re.M)
         if found and not self.has(found[1]):
             prefix = _python_prefix()
             own = (
-                # Laid out like the real one, which is built from source below /usr/local.
+                # The layout is that of the real image, whose Python is in /usr/local.
                 f"tar -C {prefix} --exclude='lib/python3*/test' --exclude='*.a' "
                 "--exclude=__pycache__ --exclude='lib/python3*/site-packages/*' -cf - "
                 'bin include lib | tar -C "$1/usr/local" -xf - && cd "$1/usr/local" && rm -f '
@@ -233,7 +233,7 @@ class Engine:
             )
 
     def postgres_image(self, name: str) -> str:
-        """A stand-in for an official image of PostgreSQL, by its name in docker-compose.yaml."""
+        """Make a substitute for an official image of PostgreSQL, under its real name."""
         with self._alone("postgres"):
             if not self.has(name):
                 script = FOLDER / "start-postgres"
@@ -251,7 +251,7 @@ class Engine:
         return name
 
     def _debian(self, image: str, packages: str, hook: str, *changes: str) -> None:
-        """Make an image of Debian's packages and what a shell adds to them, in `$1`."""
+        """Make an image of Debian packages. The shell command `hook` changes its files, in `$1`."""
         started = time.monotonic()
         archive = FOLDER / f"{os.getpid()}.tar"
         left_out = ("man", "doc", "locale", "info")
@@ -270,11 +270,11 @@ class Engine:
         settings = [option for change in changes for option in ("--change", change)]
         self.podman("import", *settings, archive, image)
         archive.unlink()
-        self.say(f"stand-in for {image}: made in {time.monotonic() - started:.0f} s")
+        self.say(f"substitute for {image}: made in {time.monotonic() - started:.0f} s")
 
     @cached_property
     def socket(self) -> Path:
-        """The socket of Docker's API (`DOCKER_HOST=unix://…`), served until the engine ends."""
+        """The socket of Docker's API (`DOCKER_HOST=unix://…`), served while the engine exists."""
         path = RUN / f"{os.getpid()}.sock"
         path.unlink(missing_ok=True)
         OUT_OF_MEMORY.parent.mkdir(exist_ok=True)
@@ -297,7 +297,7 @@ class Engine:
 
     @contextlib.contextmanager
     def health_checks(self, label: str) -> Iterator[None]:
-        """Run the health checks of containers with this label: podman leaves that to systemd."""
+        """Run the health checks of containers with a label. podman leaves this to systemd."""
         ended = threading.Event()
 
         def look() -> None:
@@ -317,7 +317,7 @@ class Engine:
 
     @contextlib.contextmanager
     def registry(self, folder: Path) -> Iterator[str]:
-        """A registry on loopback, `127.0.0.1:<port>`, that podman and skopeo take without TLS."""
+        """A registry on `127.0.0.1:<port>`, which podman and skopeo use without TLS."""
         address = f"127.0.0.1:{free_port()}"
         settings = folder / "registry.yml"
         settings.write_text(
@@ -337,19 +337,19 @@ class Engine:
 
     @contextlib.contextmanager
     def _alone(self, what: str) -> Iterator[None]:
-        """One process at a time: tests run beside each other, and none should build twice."""
+        """Hold a lock, because parallel tests must not build the same image twice."""
         with (FOLDER / f"{what}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     @staticmethod
     def say(text: str) -> None:
-        """Tell what took long; pytest shows it with a failure, or with -s."""
+        """Print how long a step took. pytest shows it for a failed test, or with -s."""
         print(f"[containers] {text}", file=sys.stderr, flush=True)
 
 
 def _install() -> None:
-    """Install Debian's packages if they are missing; raises Unavailable where that cannot be."""
+    """Install missing Debian packages; raises Unavailable if they cannot be installed."""
     if sys.platform != "linux":
         raise Unavailable("the tests' containers need Linux")
     if os.geteuid():
@@ -379,14 +379,15 @@ def _configure() -> dict[str, str]:
     storage, containers, registries = (
         FOLDER / name for name in ("storage.conf", "containers.conf", "registries.conf")
     )
-    # Not mounted onto itself, which nobody could remove.
+    # By default podman mounts the storage onto itself, and then it could not be deleted.
     _write(
         storage,
         f'[storage]\ndriver = "overlay"\nrunroot = "{RUN}"\ngraphroot = "{FOLDER / "storage"}"\n'
         '[storage.options.overlay]\nskip_mount_home = "true"\n',
     )
-    # runc: Debian's crun refuses hybrid control groups. The limits: podman's own are above what an
-    # unprivileged machine allows. Locks in files: the shared memory is one for all storages.
+    # runc is used because Debian's crun refuses hybrid control groups. The limits are set because
+    # podman's defaults exceed what an unprivileged machine allows. Locks are files because all
+    # storages would share the locks in shared memory.
     _write(
         containers,
         "[containers]\n"
@@ -407,16 +408,16 @@ def _configure() -> dict[str, str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file at once or not at all: other tests may be reading it."""
+    """Write a file atomically, because other tests may be reading it."""
     scratch = path.with_name(f"{path.name}.{os.getpid()}")
     scratch.write_text(text)
     scratch.replace(path)
 
 
 def _python_prefix() -> Path | None:
-    """The folder of a CPython that can be moved, 3.12 rather than 3.11; None if there is none.
+    """The folder of a CPython that can be copied, 3.12 before 3.11; None if there is none.
 
-    Also versions beside the one that runs this. Debian's own is spread over /usr.
+    Installations beside the running one count too. Debian's own Python has no single folder.
     """
     prefix = Path(sys.base_prefix)
     for version in ("3.12", "3.11"):
@@ -486,7 +487,7 @@ def _listens(address: str) -> bool:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """A free port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

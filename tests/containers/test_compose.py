@@ -1,4 +1,4 @@
-"""docker-compose.yaml: Docker's own Compose takes it, and it comes up and runs the DAG."""
+"""docker-compose.yaml is valid for Docker's own Compose, starts Airflow, and runs the DAG."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from include.settings import ROOT
 from tests.containers import checkout
 from tests.containers.engine import Engine, free_port
 
-# Not the package's own command, which ends with 0 whatever Compose says.
+# The program itself, because the command of its Python package always ends with exit code 0.
 COMPOSE = next((ROOT / ".venv" / "aws").glob("lib/*/site-packages/compose/docker-compose"), None)
 DAG = "game_analytics"
 SECONDS = 240
 USER = 1234
-"""Whoever made the checkout; nobody whom the image knows."""
+"""The owner of the checkout, a user that does not exist in the image."""
 
 
-def test_compose_takes_the_file() -> None:
+def test_compose_accepts_the_file() -> None:
     if COMPOSE is None:
-        pytest.skip("the environment has Compose on Linux alone")
-    asked = [str(COMPOSE), "config", "--format=json"]
-    config = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+        pytest.skip("Compose is installed only on Linux")
+    command = [str(COMPOSE), "config", "--format=json"]
+    config = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert config.returncode == 0, config.stderr
     services = json.loads(config.stdout)["services"]
     published = [
@@ -44,27 +44,30 @@ def test_compose_takes_the_file() -> None:
 
 @dataclass
 class Composed:
-    """Airflow as Compose started it."""
+    """Airflow, started by Compose."""
 
     url: str
     folder: Path
     compose: Callable[..., str]
     token: str = ""
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """What the REST API answers."""
-        request = urllib.request.Request(  # noqa: S310 - on loopback
+    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The answer of the REST API to a request."""
+        prepared = urllib.request.Request(  # noqa: S310 - on loopback
             f"{self.url}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(prepared, timeout=30) as answer:  # noqa: S310
             content: dict[str, Any] = json.loads(answer.read())
         return content
 
     def until(self, what: str, found: Callable[[], Any]) -> Any:
-        """Wait for something of the API; connections that are refused are no answer yet."""
+        """Wait until `found` returns a true value, and return it.
+
+        Refused connections are ignored. Raises AssertionError with `what` after SECONDS.
+        """
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
@@ -77,21 +80,22 @@ class Composed:
 @pytest.fixture(scope="module")
 def composed(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     if COMPOSE is None:
-        pytest.skip("the environment has Compose on Linux alone")
+        pytest.skip("Compose is installed only on Linux")
     folder = checkout.copy(tmp_path_factory.mktemp("compose") / "checkout")
     database = re.search(r"image: (\S*postgres:\S+)", (folder / "docker-compose.yaml").read_text())
     assert database
     engine.postgres_image(database[1])
     _land(engine, folder)
-    # Or the schedule's first run would come before the test's.
+    # Without this setting the schedule would start a run before the test does.
     (folder / ".env").write_text("GAME_ANALYTICS_SCHEDULE=none\n")
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, USER, USER)
     for parent in folder.parents:
-        # pytest's folders are for their owner; Docker would not mind, its daemon mounts.
+        # pytest's folders are open only to their owner, but here another user must pass them. With
+        # Docker the daemon mounts, so this is not needed.
         if parent.stat().st_uid == os.geteuid() and parent.stat().st_mode & 0o077 == 0:
             parent.chmod(0o711)
-    # Compose asks for the name as Docker completes it.
+    # Compose looks for the image under its complete name.
     engine.podman("tag", engine.image("airflow"), "docker.io/library/game-analytics-airflow:local")
 
     port, project = free_port(), f"ga{os.getpid()}"
@@ -120,9 +124,9 @@ def composed(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             compose("up", "--detach")
             airflow = Composed(f"http://127.0.0.1:{port}", folder, compose)
             airflow.until(
-                "dag processor", lambda: _healthy(airflow.ask("GET", "/api/v2/monitor/health"))
+                "dag processor", lambda: _healthy(airflow.request("GET", "/api/v2/monitor/health"))
             )
-        airflow.token = airflow.ask("GET", "/auth/token")["access_token"]
+        airflow.token = airflow.request("GET", "/auth/token")["access_token"]
         engine.say(f"docker compose up: ready in {time.monotonic() - started:.0f} s")
         yield airflow
     finally:
@@ -130,7 +134,7 @@ def composed(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def _land(engine: Engine, folder: Path) -> None:
-    """Sample events in the checkout's lake, as `make generate` lands them."""
+    """Land the sample in the lake of the checkout, as `make generate` does."""
     (folder / "data").mkdir(exist_ok=True)
     sample = ["-m", "include.lake", "generate", "--days=3", "--players=20", "--seed=1"]
     options = ["--entrypoint=/opt/dbt/bin/python", f"--volume={folder / 'data'}:/app/data"]
@@ -142,7 +146,7 @@ def _healthy(health: dict[str, Any]) -> bool:
     return all(health[part]["status"] == "healthy" for part in parts)
 
 
-def test_the_ui_is_there(composed: Composed) -> None:
+def test_the_ui_is_served(composed: Composed) -> None:
     with urllib.request.urlopen(composed.url, timeout=30) as page:  # noqa: S310 - on loopback
         assert b"<title>Airflow" in page.read()
 
@@ -151,21 +155,23 @@ def test_a_run_builds_the_warehouse_in_data(composed: Composed) -> None:
     dag = f"/api/v2/dags/{DAG}"
 
     def parsed() -> bool:
-        assert composed.ask("GET", "/api/v2/importErrors")["import_errors"] == []
-        found = composed.ask("GET", f"/api/v2/dags?dag_id_pattern={DAG}")
+        assert composed.request("GET", "/api/v2/importErrors")["import_errors"] == []
+        found = composed.request("GET", f"/api/v2/dags?dag_id_pattern={DAG}")
         return bool(found["total_entries"])
 
     composed.until("DAG", parsed)
     body = {"dag_run_id": "by_test", "logical_date": None, "conf": {"select": "+stg_game_events"}}
-    assert composed.ask("GET", dag)["is_paused"] is False
-    composed.ask("POST", f"{dag}/dagRuns", body)
+    assert composed.request("GET", dag)["is_paused"] is False
+    composed.request("POST", f"{dag}/dagRuns", body)
 
     def ended() -> str | None:
-        state: str = composed.ask("GET", f"{dag}/dagRuns/by_test")["state"]
+        state: str = composed.request("GET", f"{dag}/dagRuns/by_test")["state"]
         return state if state in {"success", "failed"} else None
 
     state = composed.until("end of the run", ended)
-    tasks = composed.ask("GET", f"{dag}/dagRuns/by_test/taskInstances?limit=100")["task_instances"]
+    tasks = composed.request("GET", f"{dag}/dagRuns/by_test/taskInstances?limit=100")[
+        "task_instances"
+    ]
     states = {task["task_id"]: task["state"] for task in tasks}
     assert state == "success", f"{states}\n{composed.compose('logs', '--tail=60', 'scheduler')}"
     assert states["stg_game_events"] == "success"

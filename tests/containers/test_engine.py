@@ -1,4 +1,4 @@
-"""Podman's storage is this checkout's own, also if the checkout was copied."""
+"""The engine of the tests uses only the podman storage of its own checkout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.containers import engine as module
 from tests.containers.engine import Engine
 
 
-def test_a_copied_storage_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_storage_of_another_checkout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def podman(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess([], 0, "/other/checkout/.venv/containers/storage\n", "")
 

@@ -1,7 +1,7 @@
-"""The image's own command in real containers, on target `local`: what it leaves and how it ends.
+"""The command of the image in real containers on target `local`: its files, and how it ends.
 
-What it does on Redshift and ECS is in `tests/deployment`. A copy of the project does on demand what
-must go wrong: a model fails, waits or hangs as the variable `CASE` says.
+Redshift and ECS are tested in `tests/deployment`. In a copy of the project, a model fails, waits or
+hangs if the variable `CASE` asks for it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ USER = 10001
 SAMPLE = ("--days", "3", "--players", "5", "--seed", "7")
 GATE = """
 {%- if execute and env_var('CASE', '') == 'wait' -%}
-    {#- DuckDB cannot sleep; each of these can be cancelled. -#}
+    {#- DuckDB has no sleep function. Each of these queries can be cancelled. -#}
     {%- for _ in range(3000) -%}{%- do run_query('select sum(range) from range(20000000)') -%}
     {%- endfor -%}
 {%- endif -%}
 {%- if execute and env_var('CASE', '') == 'hang' -%}
-    {#- And this by nobody. -#}
+    {#- This loop cannot be cancelled. -#}
     {%- for _ in range(90000) -%}{%- for _ in range(90000) -%}{%- endfor -%}{%- endfor -%}
 {%- endif -%}
 """
@@ -41,42 +41,42 @@ BROKEN = "{% if env_var('CASE', '') == 'fail' %} where no_such_column = 1{% endi
 
 @dataclass(frozen=True)
 class Ended:
-    """A container that has ended: its code, what it printed, and the folder of its report."""
+    """A container that has ended: its exit code, its output, and the folder of its report."""
 
     code: int
-    said: str
+    output: str
     report: Path
 
     @property
     def result(self) -> dict[str, Any]:
-        """`result.json`."""
+        """The content of `result.json`."""
         content: dict[str, Any] = json.loads((self.report / "result.json").read_text())
         return content
 
     @property
     def events(self) -> dict[str, str]:
-        """The status of each node that was told, by its name."""
+        """The status of each reported node, by name."""
         files = sorted((self.report / "events").glob("*.jsonl"))
-        told = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-        named = {news["unique_id"].split(".")[-1]: news["status"] for news in told}
-        assert len(named) == len(told)
-        return named
+        events = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        statuses = {event["unique_id"].split(".")[-1]: event["status"] for event in events}
+        assert len(statuses) == len(events)
+        return statuses
 
 
 @dataclass(frozen=True)
 class Place:
-    """A lake and a folder for reports, as the containers have them."""
+    """The folder with the lake and the reports that the containers mount."""
 
     engine: Engine
     folder: Path
 
     def options(self, **environ: str) -> list[str]:
-        """Of `podman run`."""
+        """Options of `podman run`: volumes and variables."""
         given = {
             "GAME_ANALYTICS_TARGET": "local",
             "GAME_ANALYTICS_LAKE": "/lake",
             "GAME_ANALYTICS_DOCS": "/docs",
-            "GAME_ANALYTICS_DUCKDB": "/tmp/warehouse.duckdb",  # noqa: S108 - its only folder
+            "GAME_ANALYTICS_DUCKDB": "/tmp/warehouse.duckdb",  # noqa: S108 - the only folder that the container can write
             **environ,
         }
         volumes = {"/lake": "lake:ro", "/docs": "docs"}
@@ -89,12 +89,12 @@ class Place:
         ]
 
     def run(self, report: str, *command: str, **environ: str) -> Ended:
-        """Run a container to its end; `report` is where it should report, below DOCS."""
+        """Run a container to its end. `report` is the expected folder of its report, below DOCS."""
         ended = self.engine.run(*command, options=self.options(**environ), check=False)
         return Ended(ended.returncode, ended.stdout + ended.stderr, self.folder / "docs" / report)
 
     def stop_at(self, line: str, report: str, command: Sequence[str], case: str) -> Ended:
-        """Run one until it prints a line, then tell it to stop, as ECS does."""
+        """Run a container until it prints a line, then stop it as ECS does."""
         name = f"game-analytics-{os.getpid()}-{case}"
         options = [f"--name={name}", *self.options(CASE=case)]
         words = self.engine.words(*command, options=options)
@@ -106,22 +106,22 @@ class Place:
             text=True,
         ) as process:
             assert process.stdout
-            said = ""
+            output = ""
             for text in process.stdout:
-                said += text
+                output += text
                 if line in text:
                     break
-            # What ended just before is told every half a second.
+            # The container reports nodes that have ended every half second.
             time.sleep(1)
             self.engine.podman("stop", "--time=30", name)
-            said += process.stdout.read()
-        return Ended(process.returncode, said, self.folder / "docs" / report)
+            output += process.stdout.read()
+        return Ended(process.returncode, output, self.folder / "docs" / report)
 
 
 @pytest.fixture(scope="module")
 def place(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("entry")
-    # Also for the image's user.
+    # The user of the image must be able to read the folder.
     folder.chmod(0o755)
     _python(ROOT, "include.lake", "generate", *SAMPLE, GAME_ANALYTICS_LAKE=str(folder / "lake"))
     (folder / "docs").mkdir()
@@ -148,9 +148,9 @@ def _python(root: Path, module: str, *words: str, **settings: str) -> None:
     subprocess.run(command, cwd=root, env=environ | settings, check=True, capture_output=True)
 
 
-def test_a_good_build_leaves_all_that_there_is_to_know(place: Place) -> None:
+def test_a_good_build_leaves_a_complete_report(place: Place) -> None:
     ended = place.run("runs/nightly-1/build", "build", "--run-id", "nightly-1")
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert ended.result == {
         "run_id": "nightly-1",
         "status": "success",
@@ -163,7 +163,7 @@ def test_a_good_build_leaves_all_that_there_is_to_know(place: Place) -> None:
         ended.events
     )
     assert len(ended.events) == 39
-    assert "model.game_analytics.rpt_daily_kpis success" in ended.said
+    assert "model.game_analytics.rpt_daily_kpis success" in ended.output
 
     def read(name: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((ended.report / name).read_text())
@@ -173,7 +173,7 @@ def test_a_good_build_leaves_all_that_there_is_to_know(place: Place) -> None:
     results = [entry["unique_id"] for entry in read("run_results.json")["results"]]
     tests = {node for node in nodes if node.startswith("test.")}
     assert len(results) == len(set(results))
-    # Those of the second command, too.
+    # The tests of the second command are included.
     assert tests == set(results) & tests
     assert "model.game_analytics.rpt_daily_kpis" in results
     described = read("catalog.json")["nodes"]
@@ -184,33 +184,33 @@ def test_a_good_build_leaves_all_that_there_is_to_know(place: Place) -> None:
     assert "select" in compiled.read_text()
     log = (ended.report / "dbt.log").read_text()
     assert "Command `cli docs generate` succeeded" in log
-    # Each of the commands but the first takes the parse of the first.
+    # Only the first command parses the project.
     assert log.count("Unable to do partial parsing") == 1
-    # Nothing half written.
+    # No unfinished file is left.
     assert list(ended.report.rglob(".*")) == []
 
 
-def test_a_wrong_command_line_starts_nothing(place: Place) -> None:
+def test_a_wrong_command_line_has_no_effect(place: Place) -> None:
     before = sorted((place.folder / "docs").rglob("*"))
     ended = place.run("", "build", "--run-id", "a/b")
     assert ended.code == 2
-    assert "'a/b': use letters, digits and . _ - only." in ended.said
+    assert "'a/b': use letters, digits and . _ - only." in ended.output
     assert sorted((place.folder / "docs").rglob("*")) == before
 
 
-def test_a_lake_that_is_not_there_is_said_to_be_missing(place: Place) -> None:
+def test_a_missing_lake_is_reported(place: Place) -> None:
     command = ("build", "--run-id", "no-lake")
     ended = place.run("runs/no-lake/build", *command, GAME_ANALYTICS_LAKE="/nowhere")
     assert ended.code == 1
     assert ended.result["status"] == "error"
     assert ended.result["message"].startswith("the lake /nowhere does not exist: land events with")
-    assert f"error: {ended.result['message']}" in ended.said
+    assert f"error: {ended.result['message']}" in ended.output
 
 
-def test_what_went_wrong_is_named_and_the_rest_is_built(place: Place) -> None:
+def test_failed_nodes_are_named_and_the_other_nodes_are_built(place: Place) -> None:
     command = ("build", "--run-id", "wrong")
     ended = place.run("runs/wrong/build", *command, CASE="fail")
-    assert ended.code == 1, ended.said
+    assert ended.code == 1, ended.output
     result = ended.result
     assert (result["status"], result["exit_code"]) == ("failed", 1)
     failed = {entry["node"]: entry for entry in result["failed"]}
@@ -225,58 +225,58 @@ def test_what_went_wrong_is_named_and_the_rest_is_built(place: Place) -> None:
     assert "cross_model_tests" not in ended.events
 
 
-def test_told_to_stop_it_cancels_and_reports(place: Place) -> None:
+def test_a_stopped_build_cancels_its_queries_and_reports(place: Place) -> None:
     command = ("build", "--run-id", "stopped")
     began = "START sql table model marts.dim_games"
     ended = place.stop_at(began, "runs/stopped/build", command, "wait")
-    assert ended.code == 143, ended.said
+    assert ended.code == 143, ended.output
     assert ended.result["status"] == "stopped"
     assert ended.result["exit_code"] == 143
     assert ended.result["message"].startswith("stopped by SIGTERM")
     assert ended.events["stg_ledger__games"] == "success"
-    # What else ended meanwhile is a matter of time.
+    # Which other nodes ended before the stop depends on the time.
     assert ended.events.get("dim_games") != "success"
     assert "cross_model_tests" not in ended.events
     assert (ended.report / "dbt.log").exists()
 
 
-def test_told_to_stop_when_dbt_hangs_it_reports_and_ends(place: Place) -> None:
+def test_a_stopped_build_reports_and_ends_even_if_dbt_hangs(place: Place) -> None:
     command = ("build", "--run-id", "hung")
     began = "START sql table model marts.dim_games"
     ended = place.stop_at(began, "runs/hung/build", command, "hang")
-    # Killed by podman after 30 seconds it would be 137.
-    assert ended.code == 143, ended.said
+    # The exit code would be 137 if podman had killed the container after 30 seconds.
+    assert ended.code == 143, ended.output
     assert ended.result["status"] == "stopped"
     assert ended.events["stg_ledger__games"] == "success"
 
 
-def test_a_report_that_cannot_be_written_is_an_error_of_its_own(place: Place) -> None:
+def test_a_report_that_cannot_be_written_is_an_error(place: Place) -> None:
     command = ("dbt", "build", "--select", "event_types")
     ended = place.run("", *command, GAME_ANALYTICS_DOCS="/lake/docs")
     assert ended.code == 1
-    assert "seed.game_analytics.event_types success" in ended.said
-    assert "/lake/docs" in ended.said.partition("error: built, but the report is incomplete:")[2]
+    assert "seed.game_analytics.event_types success" in ended.output
+    assert "/lake/docs" in ended.output.partition("error: built, but the report is incomplete:")[2]
 
 
-def test_it_follows_what_a_run_of_the_dag_asks_for(place: Place) -> None:
+def test_the_command_follow_builds_the_request_of_a_dag_run(place: Place) -> None:
     root = place.folder / "docs" / "runs" / "scheduled" / "dbt_build-1"
     root.mkdir(parents=True)
     for folder in (root, root.parent, root.parent.parent):
         os.chown(folder, USER, USER)
     selected = ["event_types", "stg_marketing__spend"]
-    asked = {"artifacts": "", "run_id": "scheduled__1", "select": selected}
-    (root / "request.json").write_text(json.dumps(asked))
+    request = {"artifacts": "", "run_id": "scheduled__1", "select": selected}
+    (root / "request.json").write_text(json.dumps(request))
     uri = "/docs/runs/scheduled/dbt_build-1/request.json"
     ended = place.run("runs/scheduled/dbt_build-1", "follow", "--request", uri)
-    # The lake's tables were not made: the node's own task tells of it.
-    assert ended.code == 0, ended.said
+    # The external tables do not exist, so this node fails, but only its own task must fail.
+    assert ended.code == 0, ended.output
     assert ended.events == {"event_types": "success", "stg_marketing__spend": "error"}
     assert ended.result["run_id"] == "scheduled__1"
     assert ended.result["status"] == "failed"
     assert [entry["node"] for entry in ended.result["failed"]] == ["stg_marketing__spend"]
 
 
-def test_a_request_that_is_not_there_is_told(place: Place) -> None:
+def test_a_missing_request_is_reported(place: Place) -> None:
     uri = "/docs/runs/gone/request.json"
     ended = place.run("runs/gone", "follow", "--request", uri)
     assert ended.code == 1
@@ -284,11 +284,11 @@ def test_a_request_that_is_not_there_is_told(place: Place) -> None:
     assert "there is no request.json below /docs/runs/gone" in ended.result["message"]
 
 
-def test_a_command_line_of_dbt_reports_where_it_is_told(place: Place) -> None:
+def test_the_command_dbt_writes_its_report_to_container_artifacts(place: Place) -> None:
     environ = {"CONTAINER_ARTIFACTS": "/docs/cosmos/event_types"}
     command = ("dbt", "build", "--select", "event_types", "--no-use-colors")
     ended = place.run("cosmos/event_types", *command, **environ)
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert ended.events == {"event_types": "success"}
     assert ended.result["status"] == "success"
     results = json.loads((ended.report / "run_results.json").read_text())["results"]

@@ -1,4 +1,4 @@
-"""The image that runs dbt on ECS: what it holds, what it does not, and that it runs read-only."""
+"""The image that runs dbt on ECS: its content, its size, and that it runs read-only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from include.settings import ROOT
 from tests.containers.engine import Engine
 
 LIMIT_MB = 545
-"""Of the unpacked image. 196 MB are the stand-in's; Fargate pulls all of it for every task."""
+"""The limit for the unpacked image, all of which Fargate pulls for every task.
+
+196 MB of it belong to the base image that takes the place of the real one in tests.
+"""
 HADOLINT = ROOT / ".venv" / "aws" / "bin" / "hadolint"
 
 
@@ -33,7 +36,7 @@ def configuration(engine: Engine, image: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def files(engine: Engine, image: str) -> list[str]:
-    """Every file of the image by its path."""
+    """The path of every file of the image."""
     options = ["--entrypoint=find", "--user=0"]
     return engine.run("/", "-xdev", "-type", "f", image=image, options=options).stdout.splitlines()
 
@@ -43,7 +46,7 @@ def python(engine: Engine, program: str, **how: Any) -> subprocess.CompletedProc
     return engine.run("-c", program, options=["--entrypoint=/opt/dbt/bin/python"], **how)
 
 
-def test_hadolint() -> None:
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     linted = subprocess.run(
         [HADOLINT, ROOT / "Dockerfile"], capture_output=True, text=True, check=False
     )
@@ -51,7 +54,7 @@ def test_hadolint() -> None:
         pytest.fail(linted.stdout + linted.stderr, pytrace=False)
 
 
-def test_its_contract_with_ecs(configuration: dict[str, Any]) -> None:
+def test_the_image_keeps_its_contract_with_ecs(configuration: dict[str, Any]) -> None:
     config = configuration["Config"]
     assert config["User"] == "10001:10001"
     assert config["WorkingDir"] == "/app"
@@ -60,35 +63,35 @@ def test_its_contract_with_ecs(configuration: dict[str, Any]) -> None:
     assert {"HOME=/tmp", "GAME_ANALYTICS_DBT_EXECUTABLE=/opt/dbt/bin/dbt"} <= set(config["Env"])
 
 
-def test_it_is_small(configuration: dict[str, Any]) -> None:
+def test_the_image_is_small(configuration: dict[str, Any]) -> None:
     assert configuration["Size"] < LIMIT_MB * 1_000_000
 
 
-def test_its_user_can_write_nothing_of_it(engine: Engine, image: str) -> None:
+def test_the_user_of_the_image_can_write_no_file_of_it(engine: Engine, image: str) -> None:
     own = ["(", "-type", "f", "-o", "-type", "d", ")", "-writable", "-print"]
-    # Not read-only: this asks for what the files themselves forbid.
+    # The container is not read-only here, so that the permissions of the files decide.
     options = ["--entrypoint=find", "--read-only=false"]
     found = engine.run("/", "-xdev", *own, image=image, options=options, check=False)
-    debian = {"/run/lock", "/tmp", "/var/tmp"}  # noqa: S108 - for everybody, everywhere
+    debian = {"/run/lock", "/tmp", "/var/tmp"}  # noqa: S108 - Debian's folders that every user may write
     assert set(found.stdout.split()) == debian
 
 
-def test_it_holds_no_more_than_it_needs(files: list[str]) -> None:
+def test_the_image_has_no_file_that_it_does_not_need(files: list[str]) -> None:
     assert {path.split("/")[2] for path in files if path.startswith("/app/")} == {"dbt", "include"}
     unwanted = re.compile(
         r"^/build/|^/root/\.(?!bashrc|profile)|/\.git/|/\.venv/|/pip\.conf$|/uv\.toml$|/\.env$"
         r"|\.duckdb$|\.pem$|\.key$|/credentials$|/auth\.json$|/config\.json$|/partial_parse"
         r"|/site-packages/pip/|/bin/pip"
     )
-    # Certificates of authorities, which are public.
+    # These are the certificates of public authorities.
     public = re.compile(r"/(?:botocore|certifi)/cacert\.pem$")
     assert [path for path in files if unwanted.search(path) and not public.search(path)] == []
 
 
-def test_no_layer_keeps_what_the_build_was_given(
+def test_no_layer_contains_a_secret_of_the_build(
     engine: Engine, image: str, tmp_path: Path
 ) -> None:
-    # As whoever pulls it would look: layer by layer, and not only at what is left of them.
+    # Every layer is read, because a file that a later layer deletes is still in an earlier one.
     archive = tmp_path / "image.tar"
     engine.podman("save", "--format=docker-archive", f"--output={archive}", image)
     layers = tmp_path / "layers"
@@ -132,7 +135,7 @@ def test_dbt_parses_without_a_network_and_a_writable_file_system(
     assert "Registered adapter: redshift" in parsed.stdout
 
 
-def test_the_manifest_belongs_to_the_project(engine: Engine) -> None:
+def test_the_manifest_of_the_image_belongs_to_its_project(engine: Engine) -> None:
     program = (
         "import json; from include import manifest as m; built = m.Manifest.read().built;"
         "print(json.dumps([m.is_current(), m.FINGERPRINT.read_text().strip(), sorted(built)]))"
@@ -143,8 +146,8 @@ def test_the_manifest_belongs_to_the_project(engine: Engine) -> None:
     assert "model.game_analytics.rpt_daily_kpis" in built
 
 
-def test_everything_that_the_steps_import_is_there(engine: Engine) -> None:
-    # What the build removes from the packages must be what nothing needs.
+def test_every_module_that_the_steps_import_exists(engine: Engine) -> None:
+    # The build removes files from the packages; none of them may be needed.
     program = (
         "import include.build.preflight, include.lake.__main__, include.build.kpis,"
         "include.lake.external_tables.redshift,"
@@ -155,8 +158,8 @@ def test_everything_that_the_steps_import_is_there(engine: Engine) -> None:
     assert python(engine, program).stdout.strip() == "1234.5"
 
 
-def test_python_finds_everything_compiled(engine: Engine) -> None:
-    # A read-only container would compile it for every process anew.
+def test_every_module_is_compiled(engine: Engine) -> None:
+    # In a read-only container every process would compile a missing module again.
     program = (
         "import sys, pathlib, dbt.cli.main, include.lake.__main__;"
         "files = {n: getattr(m, '__cached__', None) for n, m in sys.modules.items()};"
@@ -179,8 +182,8 @@ def test_the_bill_of_materials_names_every_package(
         "from importlib.metadata import distributions as d; import json;"
         "print(json.dumps([[p.metadata['Name'], p.version] for p in d()]))"
     )
-    told = json.loads(python(engine, program).stdout)
-    installed = {(_normal(name), version) for name, version in told}
+    listed = json.loads(python(engine, program).stdout)
+    installed = {(_normal(name), version) for name, version in listed}
     assert ("dbt-redshift", "1.11.1") in installed
     assert installed <= found
     assert any(part.get("purl", "").startswith("pkg:deb/debian/libssl3@") for part in parts)

@@ -1,4 +1,4 @@
-"""`make image` and `make push`: the tag, the login, and the reference that comes back."""
+"""`make image` and `make push`: the tag, the login, and the reference that is returned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.containers import checkout
 from tests.containers.engine import Engine
 
 LIMIT_MB = 210
-"""Of the compressed layers, which each Fargate task pulls."""
+"""The limit for the compressed layers, which each Fargate task pulls."""
 DIGEST = "sha256:" + "ab" * 32
 
 
@@ -25,7 +25,7 @@ def source(tmp_path: Path) -> Path:
     return checkout.copy(tmp_path / "checkout")
 
 
-def told(
+def run_command(
     source: Path, *arguments: str, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m include.deployment.image` in a checkout."""
@@ -40,16 +40,16 @@ def told(
 
 
 def commit_of(source: Path) -> str:
-    asked = subprocess.run(
+    ended = subprocess.run(
         ["git", "-C", source, "rev-parse", "--short=12", "HEAD"],
         capture_output=True,
         text=True,
         check=True,
     )
-    return asked.stdout.strip()
+    return ended.stdout.strip()
 
 
-def test_pushed_it_is_pulled_by_digest_and_runs(
+def test_a_pushed_image_is_pulled_by_digest_and_runs(
     engine: Engine, source: Path, tmp_path: Path
 ) -> None:
     local = f"localhost/{images.name('dbt', commit_of(source))}"
@@ -57,7 +57,7 @@ def test_pushed_it_is_pulled_by_digest_and_runs(
     environ = engine.environment | {"CONTAINER_PROGRAM": "podman"}
     with engine.registry(tmp_path) as address:
         repository = f"{address}/studio/game-analytics-dbt"
-        pushed = told(source, "push", repository, environ=environ)
+        pushed = run_command(source, "push", repository, environ=environ)
         assert pushed.returncode == 0, pushed.stderr
         reference = pushed.stdout.strip()
         assert reference.startswith(f"{repository}@sha256:")
@@ -67,8 +67,8 @@ def test_pushed_it_is_pulled_by_digest_and_runs(
         engine.podman("pull", "--quiet", reference)
         ran = engine.run("-c", "print('it runs')", image=reference, options=["--entrypoint=python"])
         assert ran.stdout.strip() == "it runs"
-        asked = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{reference}"]
-        manifest = subprocess.run(asked, capture_output=True, check=True).stdout
+        command = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{reference}"]
+        manifest = subprocess.run(command, capture_output=True, check=True).stdout
         megabytes = sum(layer["size"] for layer in json.loads(manifest)["layers"]) / 1_000_000
         engine.say(f"image dbt: {megabytes:.0f} MB to pull")
         assert megabytes < LIMIT_MB
@@ -80,24 +80,24 @@ def test_a_dirty_checkout_is_not_pushed(source: Path, kind: str) -> None:
     path = source / ("include/settings.py" if kind == "changed" else "include/new.py")
     with path.open("a") as file:
         file.write("# another line\n")
-    refused = told(source, "push", "127.0.0.1:1/studio/dbt")
+    refused = run_command(source, "push", "127.0.0.1:1/studio/dbt")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("error: the checkout has changes that no commit has")
+    assert refused.stderr.startswith("error: the checkout has uncommitted changes")
     assert refused.stdout == ""
 
 
 @pytest.mark.parametrize("wrong", ["", "dbt", "registry.example/dbt:tag", "https://r.example/dbt"])
-def test_what_is_no_repository_is_said_to_be_none(wrong: str) -> None:
-    with pytest.raises(UserError, match="is no repository: make push REPOSITORY="):
+def test_an_invalid_repository_is_refused(wrong: str) -> None:
+    with pytest.raises(UserError, match=r"is not a repository: .*make push REPOSITORY="):
         images.push(wrong, {})
 
 
-def test_without_docker_and_podman_it_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="neither docker nor podman runs here"):
+def test_the_error_without_docker_and_podman_names_both(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither docker nor podman can be used"):
         images.program({"PATH": str(tmp_path)})
 
 
-def test_docker_with_a_daemon_comes_first(tmp_path: Path) -> None:
+def test_docker_is_preferred_if_its_daemon_answers(tmp_path: Path) -> None:
     _program(tmp_path / "podman", "exit 0")
     _program(tmp_path / "docker", "exit 1")
     assert images.program({"PATH": str(tmp_path)}) == "podman"
@@ -105,9 +105,7 @@ def test_docker_with_a_daemon_comes_first(tmp_path: Path) -> None:
     assert images.program({"PATH": str(tmp_path)}) == "docker"
 
 
-def test_ecr_is_logged_in_to_without_the_password_on_a_command_line(
-    source: Path, tmp_path: Path
-) -> None:
+def test_the_login_to_ecr_has_no_password_on_a_command_line(source: Path, tmp_path: Path) -> None:
     registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
     log = tmp_path / "log"
     inspected = json.dumps([{"RepoDigests": [f"x@{DIGEST}", f"{registry}/dbt@{DIGEST}"]}])
@@ -119,7 +117,7 @@ def test_ecr_is_logged_in_to_without_the_password_on_a_command_line(
         f"[ \"$1\" != image ] || echo '{inspected}'",
     )
     environ = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    pushed = told(source, "push", f"{registry}/dbt", environ=environ)
+    pushed = run_command(source, "push", f"{registry}/dbt", environ=environ)
     assert pushed.stdout == f"{registry}/dbt@{DIGEST}\n", pushed.stderr
     tag = commit_of(source)
     assert log.read_text().splitlines() == [
@@ -134,7 +132,7 @@ def test_ecr_is_logged_in_to_without_the_password_on_a_command_line(
     ]
 
 
-def test_what_pip_uv_and_openssl_are_told_reaches_the_build_as_secrets(
+def test_the_configuration_of_pip_uv_and_openssl_is_passed_as_build_secrets(
     source: Path, tmp_path: Path
 ) -> None:
     _program(tmp_path / "docker", f'[ "$1" = info ] || echo "$*" >> {tmp_path / "log"}; exit 3')
@@ -146,7 +144,7 @@ def test_what_pip_uv_and_openssl_are_told_reaches_the_build_as_secrets(
         "SSL_CERT_FILE": "/company/authority.pem",
     }
     (source / "include" / "new.py").touch()
-    failed = told(source, "build", environ=environ)
+    failed = run_command(source, "build", environ=environ)
     assert failed.returncode == 1
     assert "error: the image cannot be built" in failed.stderr
     assert (tmp_path / "log").read_text().split() == [

@@ -1,4 +1,4 @@
-"""The account that the tests of a file share."""
+"""The account with all stacks, which the tests of a file share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Deployment]:
-    """All of it, deployed; its module needs Airflow's environment."""
+    """A complete deployment. It is imported here because its module needs Airflow's environment."""
     from tests.deployment.deployment import Deployment
 
     with Deployment.make(tmp_path_factory.mktemp("account"), engine) as deployment:

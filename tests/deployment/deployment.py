@@ -1,4 +1,4 @@
-"""All of it in one place: stacks, registry, containers, lake in S3, stand-in of Redshift."""
+"""A complete deployment: stacks, registry, containers, lake in S3, and the stand-in of Redshift."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CANARY = "Kanar1envogel-im-Container"
 """The password of the user `dbt`."""
 SAMPLE = ("--days", "5", "--players", "20", "--seed", "5", "--end", "2026-09-10")
 CERTIFICATES = "/certificates"
-"""Where a container finds the certificate of the stand-in, as that of Amazon is in the image."""
+"""The folder of a container with the certificate of the stand-in. Amazon's is in the image."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """An account in which everything is deployed, as the README says it."""
+    """An account in which everything is deployed as the documentation describes it."""
 
     engine: Engine
     emulator: MiniStack
@@ -39,12 +39,12 @@ class Deployment:
     build: dict[str, str]
     image: str
     inbox: str
-    """The queue that gets the alerts, by its URL."""
+    """The URL of the queue that gets the alerts."""
 
     @classmethod
     @contextlib.contextmanager
     def make(cls, folder: Path, engine: Engine) -> Iterator[Deployment]:
-        """Deploy; what runs ends with the block."""
+        """Deploy everything, and stop all processes at the end of the block."""
         certificates = folder / "certificates"
         certificates.mkdir()
         folder.chmod(0o755)
@@ -85,7 +85,7 @@ class Deployment:
         return f"s3://{self.storage['LakeBucket']}/lake"
 
     def objects(self, prefix: str) -> dict[str, bytes]:
-        """Everything below a prefix of DOCS, by its name behind that."""
+        """The content of all objects below a prefix of DOCS, by the rest of their keys."""
         client, bucket = self.emulator.client("s3"), self.storage["DocsBucket"]
         found = {}
         for page in client.get_paginator("list_objects_v2").paginate(
@@ -97,19 +97,19 @@ class Deployment:
         return found
 
     def give_memory(self, megabytes: int) -> None:
-        """Change the task definition, as the README's command of the stack does."""
+        """Set the memory of the task definition by updating the stack."""
         changed = stacks.BUILD | {"ImageUri": self.image, "TaskMemory": str(megabytes)}
         stacks.deploy(self.emulator, "build", changed, update=True)
 
     def containers(self) -> list[str]:
-        """The containers of the tasks that ECS runs, by MiniStack's names."""
+        """The names of the containers of running tasks, as MiniStack makes them."""
         ecs, cluster = self.emulator.client("ecs"), self.build["ClusterName"]
         arns = ecs.list_tasks(cluster=cluster, desiredStatus="RUNNING")["taskArns"]
         return [f"ministack-ecs-{arn.rsplit('/', 1)[-1][:8]}-dbt" for arn in arns]
 
     @contextlib.contextmanager
     def held(self) -> Iterator[list[str]]:
-        """Let the containers that run stand still in the block; yields them."""
+        """Pause the running containers within the block; yields their names."""
         containers = self.containers()
         self.engine.podman("pause", *containers)
         try:
@@ -118,23 +118,23 @@ class Deployment:
             self.engine.podman("unpause", *containers)
 
     def alerts(self) -> list[str]:
-        """What the topic of the alerts has been sent, and what was not asked for before."""
+        """The texts of the alerts since the last call."""
         queue = self.emulator.client("sqs")
         found: list[str] = []
-        while told := queue.receive_message(QueueUrl=self.inbox, MaxNumberOfMessages=10).get(
+        while received := queue.receive_message(QueueUrl=self.inbox, MaxNumberOfMessages=10).get(
             "Messages"
         ):
-            for message in told:
+            for message in received:
                 found.append(json.loads(message["Body"])["Message"])
                 queue.delete_message(QueueUrl=self.inbox, ReceiptHandle=message["ReceiptHandle"])
         return found
 
     def rotate(self, password: str) -> None:
-        """Change the password of the user `dbt`, as the secret's rotation does."""
+        """Change the password of the user `dbt`, as the rotation of the secret does."""
         set_password(self.cluster, self.emulator, password)
 
     def wait_for(self, *parts: str) -> None:
-        """Wait until a run has published something whose name has all of this in it."""
+        """Wait until a run has published an object whose key contains all of these texts."""
         client, bucket = self.emulator.client("s3"), self.storage["DocsBucket"]
         until = time.monotonic() + 300
         while time.monotonic() < until:
@@ -145,11 +145,11 @@ class Deployment:
             if any(all(part in name for part in parts) for name in names):
                 return
             time.sleep(0.2)
-        raise AssertionError(f"{parts} never came")
+        raise AssertionError(f"no object with {parts} was published within 300 s")
 
     @property
     def settings(self) -> dict[str, str]:
-        """The environment of an Airflow of this account."""
+        """The environment variables of an Airflow that uses this account."""
         return {
             "GAME_ANALYTICS_TARGET": "redshift",
             "GAME_ANALYTICS_LAKE": self.lake,
@@ -174,7 +174,7 @@ class Deployment:
         return str(client.start_execution(stateMachineArn=machine, name=name)["executionArn"])
 
     def ended(self, arn: str, seconds: float = 300) -> dict[str, Any]:
-        """An execution when it has ended."""
+        """Wait for the end of an execution; returns its description."""
         client = self.emulator.client("stepfunctions")
         until = time.monotonic() + seconds
         while (described := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
@@ -183,20 +183,23 @@ class Deployment:
         return dict(described)
 
     def log(self) -> str:
-        """What containers have printed, as CloudWatch has it; it is long."""
+        """The output of all containers, from CloudWatch Logs."""
         logs, group = self.emulator.client("logs"), self.storage["LogGroup"]
         events = logs.filter_log_events(logGroupName=group)["events"]
         return "\n".join(event["message"] for event in events)
 
     def tasks(self, word: str) -> list[dict[str, Any]]:
-        """The tasks that ECS has stopped, of a run whose command or variables have this word."""
+        """The stopped ECS tasks whose command or variables contain a word."""
         ecs, cluster = self.emulator.client("ecs"), self.build["ClusterName"]
         arns = ecs.list_tasks(cluster=cluster, desiredStatus="STOPPED")["taskArns"]
         found = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
         return [task for task in found if word in json.dumps(task["overrides"])]
 
     def compared(self) -> subprocess.CompletedProcess[str]:
-        """The marts, read with the secret of now, beside those of DuckDB from the same lake."""
+        """Compare the marts with those that DuckDB builds from the same lake.
+
+        The login is read from the secret.
+        """
         built = self.checkout.run("include.laptop.build", GAME_ANALYTICS_EXECUTION="watcher")
         assert built.returncode == 0, built.stdout + built.stderr
         file = self.checkout.root / "data/warehouse.duckdb"
@@ -221,7 +224,7 @@ class Deployment:
 
 
 def set_password(cluster: ClusterProcess, emulator: MiniStack, password: str) -> None:
-    """Of the user `dbt`, in the database and in the secret."""
+    """Set the password of the user `dbt` in the database and in the secret."""
     cluster.bootstrap(password=password)
     connection = {
         "engine": "redshift",
@@ -235,17 +238,17 @@ def set_password(cluster: ClusterProcess, emulator: MiniStack, password: str) ->
 
 
 def subscribe(emulator: MiniStack, topic: str) -> str:
-    """Make a queue that gets what a topic is sent; returns its URL."""
+    """Create a queue that gets the messages of a topic; returns its URL."""
     queues = emulator.client("sqs")
     url = str(queues.create_queue(QueueName="alerts")["QueueUrl"])
-    asked = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    arn = asked["Attributes"]["QueueArn"]
+    described = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    arn = described["Attributes"]["QueueArn"]
     emulator.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     return url
 
 
 def fill_lake(checkout: Checkout, emulator: MiniStack, bucket: str) -> int:
-    """Make sample data, and copy it into the lake's bucket; returns the number of objects."""
+    """Generate a sample, and copy it to the bucket of the lake; returns the number of objects."""
     output = shutil.ignore_patterns("target", "logs")
     shutil.copytree(ROOT / "dbt", checkout.root / "dbt", ignore=output)
     local = {"GAME_ANALYTICS_EXECUTION": "watcher"}
@@ -266,11 +269,11 @@ def fill_lake(checkout: Checkout, emulator: MiniStack, bucket: str) -> int:
 
 
 def push(engine: Engine, repository: str) -> str:
-    """Push the image of these files, forget it, and return its reference by digest."""
+    """Push the image of this checkout, remove its local tag, and return its reference by digest."""
     local = engine.image()
     engine.podman("tag", local, f"{repository}:tests")
     engine.podman("push", "--quiet", f"{repository}:tests")
     engine.podman("rmi", f"{repository}:tests")
-    asked = ["skopeo", "inspect", "--tls-verify=false", f"docker://{repository}:tests"]
-    told = subprocess.run(asked, capture_output=True, text=True, check=True)
-    return f"{repository}@{json.loads(told.stdout)['Digest']}"
+    command = ["skopeo", "inspect", "--tls-verify=false", f"docker://{repository}:tests"]
+    inspected = subprocess.run(command, capture_output=True, text=True, check=True)
+    return f"{repository}@{json.loads(inspected.stdout)['Digest']}"

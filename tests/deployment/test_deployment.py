@@ -1,6 +1,6 @@
-"""What the README deploys, deployed and run: stacks, image, state machine, DAG on Fargate, marts.
+"""A complete deployment: stacks, image, state machine, DAG on Fargate, marts.
 
-One account for all tests of the file; they go in order.
+All tests of the file share one account and depend on their order.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from tests.deployment.deployment import CANARY, Deployment
 from tests.pipeline.cluster import Cluster
 
 MODEL = "rpt_ltv_overall"
-"""Has a conflict in the container of the build, and then too little memory in its own."""
+"""The model that fails by a conflict in the build's container, then by too little memory alone."""
 TOO_LITTLE, ENOUGH = 100, 4096
-"""Megabytes for a container: dbt takes 190 before it does anything."""
+"""The memory of a container in MB. dbt needs 190 MB to start."""
 OUT_OF_MEMORY = (
     "ran out of memory (OutOfMemoryError: Container killed due to memory usage): give the task "
     "definition more memory (parameter TaskMemory of include/aws/build.yaml), then clear this task."
 )
 AT_WORK, FOLLOWS = "Its report lies in", ", which an earlier try has started."
-PATIENT = {
+SHORT_TIMEOUTS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
-    # Here nobody kills these two, and a busy machine makes them late.
+    # The test does not kill scheduler or triggerer, but a busy machine delays their heartbeats.
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "120",
 }
-"""After how long the scheduler takes a silent worker for lost: 15 seconds, not 5 minutes."""
+"""The scheduler treats a worker without heartbeats as lost after 15 seconds, not 5 minutes."""
 
 
 def exits(deployment: Deployment, word: str) -> list[int]:
-    """The exit codes of a run's containers, in any order but sorted."""
+    """The sorted exit codes of a run's containers."""
     return sorted(task["containers"][0]["exitCode"] for task in deployment.tasks(word))
 
 
 def lose_worker(airflow: Cluster, run_id: str, task_id: str) -> None:
-    """`kill -9` the worker that runs a task, and the task with it, as if their machine was lost."""
+    """Kill the worker that runs a task, and the task, as if their machine was lost."""
     (found,) = [task for task in airflow.client.tasks(run_id) if task["task_id"] == task_id]
     task = psutil.Process(found["pid"])
     worker = task.parent()
@@ -53,39 +53,39 @@ def lose_worker(airflow: Cluster, run_id: str, task_id: str) -> None:
         process.kill()
 
 
-def test_an_execution_builds_everything(deployment: Deployment) -> None:
+def test_an_execution_builds_every_node_and_reports_it(deployment: Deployment) -> None:
     ended = deployment.ended(deployment.start("nightly-1"))
     assert ended["status"] == "SUCCEEDED"
     assert exits(deployment, "nightly-1") == [0]
-    told = deployment.objects("runs/nightly-1/build/")
-    result = json.loads(told["result.json"])
+    report = deployment.objects("runs/nightly-1/build/")
+    result = json.loads(report["result.json"])
     assert (result["status"], result["exit_code"]) == ("success", 0)
-    nodes = json.loads(told["manifest.json"])["nodes"].values()
+    nodes = json.loads(report["manifest.json"])["nodes"].values()
     built = {node["unique_id"] for node in nodes if node["resource_type"] in BUILT_TYPES}
     assert result["message"] == f"{len(built)} nodes built"
     events = [
         json.loads(line)
-        for name in sorted(told)
+        for name in sorted(report)
         if name.startswith("events/")
-        for line in told[name].splitlines()
+        for line in report[name].splitlines()
     ]
     assert {event["unique_id"] for event in events} == built | {"cross_model_tests"}
-    ran = {entry["unique_id"] for entry in json.loads(told["run_results.json"])["results"]}
+    ran = {entry["unique_id"] for entry in json.loads(report["run_results.json"])["results"]}
     assert built <= ran
-    compiled = {name.rpartition("/")[2] for name in told if name.startswith("compiled/")}
+    compiled = {name.rpartition("/")[2] for name in report if name.startswith("compiled/")}
     assert {"rpt_ltv.sql", "stg_game_events.sql"} <= compiled
-    assert json.loads(told["catalog.json"])["nodes"]
-    assert json.loads(told["sources.json"])["results"]
-    assert told["dbt.log"]
+    assert json.loads(report["catalog.json"])["nodes"]
+    assert json.loads(report["sources.json"])["results"]
+    assert report["dbt.log"]
 
 
-def test_its_marts_are_those_of_a_local_build(deployment: Deployment) -> None:
+def test_the_marts_equal_those_of_a_local_build(deployment: Deployment) -> None:
     compared = deployment.compared()
     assert compared.returncode == 0, compared.stdout + compared.stderr
     assert "marts.rpt_daily_kpis" in compared.stdout
 
 
-def test_a_password_that_is_rotated_during_a_build_is_a_retry(deployment: Deployment) -> None:
+def test_a_password_rotation_during_a_build_is_retried(deployment: Deployment) -> None:
     arn = deployment.start("nightly-2")
     deployment.wait_for("nightly-2/build/events/")
     deployment.rotate(f"{CANARY}-2")
@@ -94,30 +94,30 @@ def test_a_password_that_is_rotated_during_a_build_is_a_retry(deployment: Deploy
     assert "password authentication failed" in deployment.log()
 
 
-def test_of_two_executions_one_builds_and_the_other_waits(deployment: Deployment) -> None:
+def test_the_second_of_two_executions_waits_for_the_build_lock(deployment: Deployment) -> None:
     arns = [deployment.start(f"together-{number}") for number in (1, 2)]
     for arn in arns:
         assert deployment.ended(arn)["status"] == "SUCCEEDED"
     first, second = (exits(deployment, f"together-{number}") for number in (1, 2))
     assert {0, 75} == {*first, *second}
-    assert "builds in this warehouse, and has the lock until" in deployment.log()
+    assert "builds in this warehouse and holds the build lock until" in deployment.log()
 
 
 def test_the_dag_survives_a_killed_container_a_lost_worker_and_a_full_memory(
     deployment: Deployment,
 ) -> None:
     deployment.cluster.inject(f"/{MODEL}$", "serializable_conflict")
-    with Cluster.up(deployment.checkout, **deployment.settings, **PATIENT) as airflow:
+    with Cluster.up(deployment.checkout, **deployment.settings, **SHORT_TIMEOUTS) as airflow:
         run_id = airflow.trigger()
         deployment.wait_for("/dbt_build/try_1-", "/events/")
         (killed,) = deployment.containers()
         deployment.engine.podman("kill", killed)
 
         deployment.wait_for("/dbt_build/try_2-", "/events/")
-        # The build must not be at its end before the worker is found lost.
+        # The build is paused so that it does not end before the scheduler finds the lost worker.
         with deployment.held() as followed:
             lose_worker(airflow, run_id, PRODUCER)
-            # For whatever starts a container of its own from now on.
+            # Containers that start from now on have too little memory.
             deployment.give_memory(TOO_LITTLE)
             airflow.until("the next try", lambda: AT_WORK in airflow.log(run_id, PRODUCER, 3))
             assert FOLLOWS in airflow.log(run_id, PRODUCER, 3)
@@ -145,7 +145,7 @@ def test_the_dag_survives_a_killed_container_a_lost_worker_and_a_full_memory(
     commands = [
         task["overrides"]["containerOverrides"][0]["command"] for task in deployment.tasks(run_id)
     ]
-    # The tests that span nodes did not run beside a model that failed.
+    # The cross-model tests ran only once, because they do not run after a model has failed.
     started = sorted(" ".join(command[:2]) for command in commands)
     assert started == [*["dbt build"] * 3, "dbt test", *["follow --request"] * 2]
     compared = deployment.compared()
@@ -176,7 +176,7 @@ def test_the_dag_of_the_state_machine_follows_an_execution(deployment: Deploymen
     assert exits(deployment, own["name"]) == [0]
 
 
-def test_the_password_is_nowhere_but_in_its_secret(deployment: Deployment) -> None:
+def test_the_password_is_only_in_its_secret(deployment: Deployment) -> None:
     """Task definition, overrides, inputs and history of executions, logs, artifacts, files."""
     emulator, cluster = deployment.emulator, deployment.build["ClusterName"]
     family = deployment.build["TaskDefinitionFamily"]
@@ -185,14 +185,14 @@ def test_the_password_is_nowhere_but_in_its_secret(deployment: Deployment) -> No
     assert {entry["name"] for entry in definition["containerDefinitions"][0]["secrets"]} >= {
         "REDSHIFT_PASSWORD"
     }
-    told = [definition, deployment.tasks("")]
+    texts = [definition, deployment.tasks("")]
     executions = machine.list_executions(stateMachineArn=deployment.build["StateMachineArn"])
     for execution in executions["executions"]:
         arn = execution["executionArn"]
-        told += [machine.describe_execution(executionArn=arn)]
-        told += [machine.get_execution_history(executionArn=arn, maxResults=1000)]
-    assert len(told) > 6, cluster
-    assert CANARY not in json.dumps(told, default=str)
+        texts += [machine.describe_execution(executionArn=arn)]
+        texts += [machine.get_execution_history(executionArn=arn, maxResults=1000)]
+    assert len(texts) > 6, cluster
+    assert CANARY not in json.dumps(texts, default=str)
     assert CANARY not in deployment.log()
     for name, content in deployment.objects("").items():
         assert CANARY.encode() not in content, name

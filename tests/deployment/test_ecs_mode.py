@@ -1,7 +1,7 @@
-"""The whole DAG with `EXECUTION=ecs`: a real container for each of its nodes.
+"""The whole DAG with `EXECUTION=ecs`, which starts a real container for each node.
 
-It takes minutes, and tests nothing of the marts that a run of `fargate` does not: it runs only with
-the variable `ECS_MODE=1`, as the README says.
+It takes many minutes, and checks nothing about the marts that the test of mode `fargate` does not
+check, so it runs only with the variable `ECS_MODE=1`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ pytestmark = pytest.mark.skipif(
     not os.environ.get("ECS_MODE"), reason="takes minutes: only with ECS_MODE=1"
 )
 SECONDS = 3600
-"""For 40 containers on a machine that has something else to do, too."""
+"""The time limit for 40 containers on a machine that also runs other tests."""
 CONFLICT = "rpt_ltv_overall"
-"""The model whose first statement meets another transaction."""
+"""The model whose first statement fails by a conflict with another transaction."""
 
 
 def test_every_node_builds_in_a_container_of_its_own(deployment: Deployment) -> None:
     deployment.cluster.inject(f"/{CONFLICT}$", "serializable_conflict")
-    patient = replace(deployment.checkout, execution="ecs", seconds=SECONDS)
-    ended = patient.run("include.laptop.run", **deployment.settings)
+    checkout = replace(deployment.checkout, execution="ecs", seconds=SECONDS)
+    ended = checkout.run("include.laptop.run", **deployment.settings)
     print(ended.stdout, ended.stderr)
     assert ended.returncode == 0
     manifest = json.loads((deployment.checkout.root / "dbt/target/manifest.json").read_text())
@@ -49,7 +49,7 @@ def test_every_node_builds_in_a_container_of_its_own(deployment: Deployment) -> 
         task["overrides"]["containerOverrides"][0]["command"]
         for task in deployment.tasks("make_run__")
     ]
-    # A node's container builds it and nothing else; the tests that span nodes share one.
+    # The container of a node builds only this node. The cross-model tests share one container.
     selected = Counter(
         command[command.index("--select") + 1].split(".")[-1]
         for command in commands
@@ -62,10 +62,10 @@ def test_every_node_builds_in_a_container_of_its_own(deployment: Deployment) -> 
     assert "marts.rpt_daily_kpis" in compared.stdout
 
 
-def test_no_log_of_it_has_the_password(deployment: Deployment) -> None:
-    told = json.dumps(deployment.tasks(""), default=str) + deployment.log()
-    assert CONFLICT in told
-    assert CANARY not in told
+def test_no_log_has_the_password(deployment: Deployment) -> None:
+    texts = json.dumps(deployment.tasks(""), default=str) + deployment.log()
+    assert CONFLICT in texts
+    assert CANARY not in texts
     for name, content in deployment.objects("").items():
         assert CANARY.encode() not in content, name
     for path in (deployment.checkout.root / ".airflow/logs").rglob("*.log"):

@@ -1,4 +1,4 @@
-"""The package, the bucket and the stubbed MWAA that the tests share."""
+"""The package, the bucket and the stub of MWAA that the tests of this folder share."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ WHEELS = f"s3://{BUCKET}/wheels"
 
 @pytest.fixture(scope="session")
 def package() -> Path:
-    """A package with wheels, as `make package` makes it.
+    """A package with wheels, made by the code of `make package`.
 
-    Kept between sessions: dbt has to parse for it, and the wheels are 140 MB.
+    It is kept between test sessions, because dbt must parse the project and the wheels have 140 MB.
     """
     pytest.importorskip("airflow", reason="runs in Airflow's environment")
     from include.deployment.mwaa.package import outdated, package, wheels_of
@@ -33,7 +33,7 @@ def package() -> Path:
     dist = ROOT / ".venv" / "cache" / "mwaa" / "package"
     dist.parent.mkdir(parents=True, exist_ok=True)
     with (dist.parent / "lock").open("w") as lock:
-        # Another process of the same session may be making it, or reading it.
+        # Another process of the same session may be writing or reading it.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if wheels_of(dist) != WHEELS or outdated(dist):
             package(dist, WHEELS)
@@ -47,7 +47,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
 
 
 def make_bucket(emulator: MiniStack, name: str) -> Any:
-    """A bucket as MWAA wants it; returns a client of S3."""
+    """Create a bucket with the properties that MWAA requires; returns an S3 client."""
     s3 = emulator.client("s3")
     s3.create_bucket(Bucket=name)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -64,7 +64,7 @@ def make_bucket(emulator: MiniStack, name: str) -> Any:
 
 
 def described(bucket: str, **fields: str) -> dict[str, Any]:
-    """What MWAA says of an environment that is up."""
+    """MWAA's answer about an available environment, with `fields` added."""
     return {
         "Environment": {
             "Name": NAME,
@@ -79,7 +79,7 @@ def described(bucket: str, **fields: str) -> dict[str, Any]:
 
 @contextmanager
 def stubbed_mwaa() -> Iterator[tuple[Any, Stubber]]:
-    """A client of MWAA, of which no emulator knows, with botocore's stubber on it."""
+    """An MWAA client and the botocore stubber that answers its requests."""
     import boto3
     from botocore.stub import Stubber
 
@@ -87,7 +87,7 @@ def stubbed_mwaa() -> Iterator[tuple[Any, Stubber]]:
         "mwaa",
         region_name="eu-west-1",
         aws_access_key_id="stub",
-        aws_secret_access_key="stub",  # noqa: S106 - of a stub
+        aws_secret_access_key="stub",  # noqa: S106 - the stub checks no credentials
     )
     with Stubber(client) as stubber:
         yield client, stubber

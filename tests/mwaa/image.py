@@ -1,11 +1,15 @@
-"""What MWAA's image for Airflow 3.3.1 does with a package, replayed in a folder.
+"""A replica in a folder of what MWAA's image for Airflow 3.3.1 does with a package.
 
-Read in the image's own source (github.com/aws/amazon-mwaa-docker-images): an environment of the
-image's packages under its constraints; `startup.sh` sourced on every component; then
-`requirements.txt` by pip under both constraint files; the components of Airflow, each in the
-environment that its own start-up left, with Celery between scheduler and worker. Apart from it:
-the folder is not /usr/local/airflow, Celery's broker is a folder instead of SQS, the database is
-SQLite instead of PostgreSQL, and the system is not Amazon Linux.
+The replica follows the image's source (github.com/aws/amazon-mwaa-docker-images):
+- It has an environment with the image's packages under the image's constraints.
+- `startup.sh` is sourced on every component.
+- pip installs `requirements.txt` under both constraint files.
+- Each component of Airflow runs in the environment that its own start-up left, with Celery between
+  scheduler and worker.
+
+It differs from the image in these points: the folder is not /usr/local/airflow, Celery's broker is
+a folder instead of SQS, the database is SQLite instead of PostgreSQL, and the operating system is
+not Amazon Linux.
 """
 
 from __future__ import annotations
@@ -47,12 +51,12 @@ PACKAGES = (
     "virtualenv",
     "apache-airflow-providers-standard",
 )
-"""The image's, without what has to be compiled (psycopg2) and type stubs."""
+"""The packages of the image, without type stubs and those that must be compiled (psycopg2)."""
 PROGRAMS = (
     *("bash", "sh", "cat", "cmp", "env", "ldconfig", "mktemp", "mv", "rm", "tail", "timeout"),
     *("uname", "git"),
 )
-"""All that the image offers of these; no compiler is among them."""
+"""The only programs on the PATH of the replica. The image has no compiler, so none is here."""
 SOURCE = """
 shopt -s expand_aliases
 alias exit=return
@@ -63,7 +67,7 @@ with open(os.environ["CUSTOMER_ENV_VARS"], "w") as file:
     json.dump(dict(os.environ), file)
 PYTHON
 """
-"""As the image: in the same shell, and what it exports then is Airflow's environment."""
+"""How the image sources `startup.sh`: what the script exports becomes Airflow's environment."""
 STARTUP_SECONDS = 295
 QUIET = "--skip-serve-logs"
 COMPONENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -71,26 +75,26 @@ COMPONENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "webserver": {"api-server": ()},
     "worker": {"celery worker": (QUIET, "--concurrency", "3")},
 }
-"""Per component: the commands of Airflow in its container.
+"""Per component: the commands of Airflow that its container runs, with their arguments.
 
-A server for logs would listen on every address of this machine.
+QUIET is given because a log server would listen on every address of this machine.
 """
 HOST = "127.0.0.1"
-PATIENCE = 200
+TIMEOUT_SECONDS = 200
 
 
 def python_3_12() -> Path:
-    """MWAA's Python, on the path or beside the one that runs; skips where there is none."""
+    """A Python 3.12, from the PATH or beside the running interpreter; skips the test if none."""
     beside = sorted(Path(sys.base_prefix).parent.glob("*/bin/python3.12"))
     for candidate in [shutil.which("python3.12"), *map(str, beside)]:
         if candidate is None:
             continue
-        asked = subprocess.run(
+        ended = subprocess.run(
             [candidate, "-c", "import ensurepip"], stderr=subprocess.DEVNULL, check=False
         )
-        if asked.returncode == 0:
+        if ended.returncode == 0:
             return Path(candidate)
-    pytest.skip("MWAA's image has Python 3.12, and its constraints are for it: there is none here")
+    pytest.skip("no Python 3.12 found, which MWAA's image has and its constraints need")
 
 
 def free_port() -> int:
@@ -101,7 +105,7 @@ def free_port() -> int:
 
 @dataclass
 class Image:
-    """The image with a package in it; `home` stands for /usr/local/airflow."""
+    """The replica with a package in it; `home` takes the place of /usr/local/airflow."""
 
     root: Path
     options: Mapping[str, str]
@@ -118,21 +122,21 @@ class Image:
 
     @property
     def dags(self) -> Path:
-        """The folder that MWAA keeps in step with the bucket."""
+        """The DAG folder, to which MWAA syncs the bucket."""
         return self.home / "dags"
 
     @property
     def python(self) -> Path:
-        """The image's Python."""
+        """The Python of the image."""
         return self.root / "image" / "bin" / "python3"
 
     @property
     def url(self) -> str:
-        """Where the web server is."""
+        """The address of the web server."""
         return f"http://{HOST}:{self.port}"
 
     def build(self) -> None:
-        """Install what the image has before any package comes."""
+        """Install what the image itself has."""
         began = time.monotonic()
         self._uv("venv", "--seed", "--python", str(python_3_12()), str(self.root / "image"))
         self._uv(
@@ -155,11 +159,11 @@ class Image:
         subprocess.run(command, env=os.environ | cache, check=True)
 
     def put(self, package: Path) -> None:
-        """What MWAA fetches from the bucket before it starts anything."""
+        """Copy the package into the image, as MWAA does before it starts a component."""
         shutil.copytree(package / "dags", self.dags, dirs_exist_ok=True)
         with zipfile.ZipFile(package / "plugins.zip") as archive:
             archive.extractall(self.home / "plugins")
-        # In the image these paths are as they stand.
+        # requirements.txt names /usr/local/airflow.
         requirements = (package / "requirements.txt").read_text()
         requirements = requirements.replace(MWAA_HOME, str(self.home))
         (self.home / "requirements" / "requirements.txt").write_text(requirements)
@@ -168,7 +172,7 @@ class Image:
             path.chmod(0o555 if path.is_dir() else 0o444)
 
     def environment(self, component: str) -> dict[str, str]:
-        """The environment of a component's container, before and after its startup script."""
+        """The variables of a component's container, with those that its startup script exported."""
         home = self.home
         opinionated = {
             "AIRFLOW__CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER": "True",
@@ -182,7 +186,7 @@ class Image:
             "TMPDIR": str(self.root / "tmp"),
             "PYTHONPATH": str(home / "python"),
             "PYTHONUNBUFFERED": "1",
-            # Not MWAA's: that nothing is written below dags/ is what a test looks for.
+            # MWAA does not set this; here a test checks that nothing is written below dags/.
             "PYTHONDONTWRITEBYTECODE": "1",
             "AIRFLOW_HOME": str(home),
             "AIRFLOW_CONSTRAINTS_FILE": str(AIRFLOW_CONSTRAINTS),
@@ -221,17 +225,17 @@ class Image:
             "AIRFLOW__TRIGGERER__QUEUES_ENABLED": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
-        mine = self.exported.get(component, {})
-        return {**opinionated, **mine, **self.options, **self.extra, **essential}
+        exported = self.exported.get(component, {})
+        return {**opinionated, **exported, **self.options, **self.extra, **essential}
 
     def start_up(self, component: str) -> str:
         """Source `startup.sh` as a component does; returns what it printed."""
         (self.root / "tmp").mkdir(exist_ok=True)
-        # A container that starts knows nothing of the one before it.
+        # A new container has none of the exports of the container before it.
         self.exported.pop(component, None)
         before = self.environment(component)
-        told = Path(before["CUSTOMER_ENV_VARS"])
-        told.unlink(missing_ok=True)
+        written = Path(before["CUSTOMER_ENV_VARS"])
+        written.unlink(missing_ok=True)
         began = time.monotonic()
         ended = subprocess.run(
             ["bash", "-c", SOURCE],
@@ -244,8 +248,8 @@ class Image:
             check=False,
         )
         self.seconds[f"startup.sh on {component}"] = time.monotonic() - began
-        # Without this file MWAA does not start the component.
-        after = json.loads(told.read_text())
+        # MWAA does not start a component if this file is missing.
+        after = json.loads(written.read_text())
         own = {"PWD", "SHLVL", "_", "OLDPWD"}
         self.exported[component] = {
             name: value
@@ -255,7 +259,10 @@ class Image:
         return ended.stdout
 
     def install_requirements(self) -> str:
-        """What the image's `safe-pip-install` does; a failure only logs there, here it counts."""
+        """Install `requirements.txt` as the image's `safe-pip-install` does; returns pip's output.
+
+        The image only logs a failure. Here it is an AssertionError.
+        """
         began = time.monotonic()
         installed = subprocess.run(
             [
@@ -274,7 +281,7 @@ class Image:
         return installed.stdout
 
     def migrate(self) -> None:
-        """MWAA's own container does this."""
+        """Migrate Airflow's database, for which MWAA has a container of its own."""
         subprocess.run(
             [str(self.python), "-m", "airflow", "db", "migrate"],
             env=self.environment("migrate-db"),
@@ -293,13 +300,13 @@ class Image:
             env=self.environment(component),
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
 
     @contextlib.contextmanager
     def up(self) -> Iterator[Client]:
-        """Start all components, and stop them in the end."""
+        """Start all components, and stop them at the end."""
         logs = self.home / "logs"
         logs.mkdir(exist_ok=True)
         try:
@@ -322,7 +329,7 @@ class Image:
             self.stop()
 
     def stop(self) -> None:
-        """Stop every process that was started, with all that belongs to it."""
+        """Stop every process that was started, with its process group."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             for process in self.processes.values():
                 with contextlib.suppress(ProcessLookupError):
@@ -333,8 +340,11 @@ class Image:
         self.processes.clear()
 
     def until(self, what: str, happens: Callable[[], Any]) -> Any:
-        """Wait until it happens; AssertionError with its name and the logs' ends if it does not."""
-        end = time.monotonic() + PATIENCE
+        """Wait until `happens` returns a true value, and return it.
+
+        Raises AssertionError with `what` and the last log lines after TIMEOUT_SECONDS.
+        """
+        end = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < end:
             for command, process in self.processes.items():
                 assert process.poll() is None, f"{command} has ended: {self.tail(command)}"
@@ -342,16 +352,16 @@ class Image:
                 if result := happens():
                     return result
             time.sleep(0.3)
-        said = "\n".join(self.tail(command) for command in self.processes)
-        raise AssertionError(f"{what}: not within {PATIENCE} s\n{said}")
+        logs = "\n".join(self.tail(command) for command in self.processes)
+        raise AssertionError(f"{what}: not within {TIMEOUT_SECONDS} s\n{logs}")
 
     def tail(self, command: str) -> str:
-        """The last lines that a command of Airflow's printed."""
+        """The last lines of the log of an Airflow command."""
         log = self.home / "logs" / f"{command.replace(' ', '-')}.log"
         return "\n".join(log.read_text(errors="replace").splitlines()[-30:])
 
-    def dags_as_they_are(self) -> dict[str, str]:
-        """Every file below dags/, by content."""
+    def dag_files(self) -> dict[str, str]:
+        """The SHA-256 of every file below dags/, by path."""
         return {
             path.relative_to(self.dags).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in self.dags.rglob("*")

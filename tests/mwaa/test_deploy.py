@@ -1,6 +1,6 @@
-"""`make deploy`: to an S3 emulator, and to a stub of MWAA's API, of which there is no emulator.
+"""`make deploy` against an emulator of S3 and a stub of MWAA's API, which has no emulator.
 
-The stub is botocore's: it checks that the requests are what AWS's own model of the API takes.
+The stub is botocore's. It checks the requests against AWS's own model of the API.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from include.deployment.mwaa import deploy
+from include.deployment.mwaa import deploy, plan
 from include.deployment.mwaa import package as packaging
+from include.deployment.mwaa.target import Target
 from include.settings import ROOT, UserError
 from tests.aws.ministack import MiniStack
 from tests.mwaa.conftest import BUCKET, NAME, described, make_bucket, stubbed_mwaa
@@ -35,7 +36,10 @@ VERSIONS = {
 
 
 class Stage:
-    """A bucket with an environment on it, and packages to bring there."""
+    """A bucket with an environment that uses it, and the package to deploy.
+
+    `used` holds the paths and versions of files that the environment uses.
+    """
 
     def __init__(self, emulator: MiniStack, bucket: str, dist: Path) -> None:
         self.bucket = bucket
@@ -47,45 +51,51 @@ class Stage:
         self,
         *,
         updates: bool,
-        plan: bool = False,
+        only_plan: bool = False,
         force: bool = False,
         replace: bool = False,
         name: str = NAME,
     ) -> list[str]:
-        """Deploy, and say what was done; the stub fails if MWAA is asked for anything else."""
-        said: list[str] = []
+        """Deploy and return the lines about it, or with `only_plan` the lines of the plan.
+
+        The stub fails at every request to MWAA that is not expected. `updates` says whether an
+        update of the environment is.
+        """
+        changes: list[str] = []
         with stubbed_mwaa() as (mwaa, stubber):
             if name:
                 stubber.add_response(
                     "get_environment", described(self.bucket, **self.used), {"Name": name}
                 )
-            target = deploy.Target(name, self.bucket, s3=self.s3, mwaa=mwaa)
-            planned = deploy.plan(target, self.dist, force=force, replace_others=replace)
-            if plan:
+            target = Target(name, self.bucket, s3=self.s3, mwaa=mwaa)
+            planned = plan.make_plan(target, self.dist, force=force, replace_others=replace)
+            if only_plan:
                 return list(planned.lines())
             if updates:
                 stubber.add_response("update_environment", {"Arn": "arn:aws:airflow:x"})
-            told: dict[str, Any] = {}
+            arguments: dict[str, Any] = {}
             mwaa.meta.events.register(
                 "provide-client-params.mwaa.UpdateEnvironment",
-                lambda params, **_: told.update(params),
+                lambda params, **_: arguments.update(params),
             )
-            deploy.deploy(target, planned, said.append)
+            deploy.deploy(target, planned, changes.append)
             stubber.assert_no_pending_responses()
-        self.told = told
-        if told:
+        self.arguments = arguments
+        if arguments:
             self.used |= {
-                name: value for name, value in told.items() if name.endswith(("Path", "Version"))
+                name: value
+                for name, value in arguments.items()
+                if name.endswith(("Path", "Version"))
             }
-        return said
+        return changes
 
-    def there(self) -> set[str]:
-        """What lies in the bucket."""
+    def object_keys(self) -> set[str]:
+        """The keys of the bucket."""
         found = self.s3.list_objects_v2(Bucket=self.bucket, MaxKeys=1000)
         return {entry["Key"] for entry in found.get("Contents", [])}
 
     def versions(self) -> int:
-        """How many versions of objects the bucket has, with the marks of what is deleted."""
+        """The number of versions in the bucket, delete markers included."""
         found = self.s3.list_object_versions(Bucket=self.bucket, MaxKeys=1000)
         assert not found["IsTruncated"]
         return len(found["Versions"]) + len(found.get("DeleteMarkers", []))
@@ -99,40 +109,40 @@ def stage(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Stage:
-    """A bucket of its own, and a package without wheels that the tests may change."""
+    """A new bucket, and a package without wheels that the test may change."""
     dist = tmp_path / "dist"
     shutil.copytree(package, dist, ignore=shutil.ignore_patterns("wheels"))
     for name, content in packaging.updates().items():
         (dist / name).write_bytes(content)
-    # What the tests change in the package stands for what changes in the tree.
-    monkeypatch.setattr(deploy, "outdated", lambda _: [])
+    # The tests change the package and not the checkout, so the package is always outdated.
+    monkeypatch.setattr(plan, "outdated", lambda _: [])
     number = abs(hash(request.node.name)) % 10**8
     return Stage(emulator, f"{BUCKET}-{number}", dist)
 
 
-def test_a_first_deploy_and_one_with_nothing_to_do(stage: Stage) -> None:
-    planned = stage.run(updates=False, plan=True)
-    assert stage.there() == set()
+def test_a_first_deploy_uploads_everything_and_a_second_one_nothing(stage: Stage) -> None:
+    planned = stage.run(updates=False, only_plan=True)
+    assert stage.object_keys() == set()
     assert f"upload s3://{stage.bucket}/dags/game_analytics.py" in planned
     assert planned[-1].startswith(f"update environment {NAME}: plugins.zip, requirements.txt")
-    said = stage.run(updates=True)
+    changes = stage.run(updates=True)
     expected = {
         path.relative_to(stage.dist).as_posix() for path in stage.dist.rglob("*") if path.is_file()
     }
-    assert stage.there() == expected
-    ours = [line.removeprefix("uploaded ") for line in said if line.startswith("uploaded dags/")]
+    assert stage.object_keys() == expected
+    ours = [line.removeprefix("uploaded ") for line in changes if line.startswith("uploaded dags/")]
     assert ours[-2:] == ["dags/dbt/target/manifest.json", "dags/dbt/target/manifest.fingerprint"]
-    assert stage.told["WorkerReplacementStrategy"] == "GRACEFUL"
+    assert stage.arguments["WorkerReplacementStrategy"] == "GRACEFUL"
     for key, version in VERSIONS.items():
         head = stage.s3.head_object(Bucket=stage.bucket, Key=key)
-        assert stage.told[version] == head["VersionId"] != "null"
-    assert stage.run(updates=False, plan=True) == ["nothing to do"]
+        assert stage.arguments[version] == head["VersionId"] != "null"
+    assert stage.run(updates=False, only_plan=True) == ["nothing to do"]
     assert stage.run(updates=False) == []
     assert stage.run(updates=True, force=True)[-1].startswith(f"{NAME} is being updated")
-    assert set(stage.told) == {"Name", "WorkerReplacementStrategy"}
+    assert set(stage.arguments) == {"Name", "WorkerReplacementStrategy"}
 
 
-def test_a_change_moves_what_has_changed_and_removes_what_is_gone(stage: Stage) -> None:
+def test_a_deploy_uploads_changed_files_and_deletes_removed_ones(stage: Stage) -> None:
     stage.run(updates=True)
     for other in ("dags/others.py", "dags/others/include/x.py", "elsewhere/dbt/y.sql"):
         stage.s3.put_object(Bucket=stage.bucket, Key=other, Body=b"of others")
@@ -144,15 +154,19 @@ def test_a_change_moves_what_has_changed_and_removes_what_is_gone(stage: Stage) 
         "deleted dags/include/build/kpis.py",
         "uploaded dags/dbt/target/manifest.fingerprint",
     ]
-    assert {"dags/others.py", "dags/others/include/x.py", "elsewhere/dbt/y.sql"} <= stage.there()
-    # A new plugin alone is a new version of one file.
+    assert {
+        "dags/others.py",
+        "dags/others/include/x.py",
+        "elsewhere/dbt/y.sql",
+    } <= stage.object_keys()
+    # A changed plugin changes only plugins.zip.
     (stage.dist / "plugins.zip").write_bytes(b"another")
     assert stage.run(updates=True)[0] == "uploaded plugins.zip"
-    told = {"Name", "WorkerReplacementStrategy", "PluginsS3Path", "PluginsS3ObjectVersion"}
-    assert set(stage.told) == told
+    expected = {"Name", "WorkerReplacementStrategy", "PluginsS3Path", "PluginsS3ObjectVersion"}
+    assert set(stage.arguments) == expected
 
 
-def test_what_no_deploy_wrote_stays(stage: Stage) -> None:
+def test_objects_that_no_deploy_wrote_are_kept(stage: Stage) -> None:
     stage.run(updates=True)
     others = {
         "dags/dbt/other_team/dbt_project.yml",
@@ -163,33 +177,33 @@ def test_what_no_deploy_wrote_stays(stage: Stage) -> None:
         stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=b"of others")
     (stage.dist / "dags/include/build/kpis.py").unlink()
     assert stage.run(updates=False) == ["deleted dags/include/build/kpis.py"]
-    assert others <= stage.there()
-    # What has to be there and is another's is named, all of it, and nothing is changed.
+    assert others <= stage.object_keys()
+    # If the package has files with the same keys, all of them are named and nothing is changed.
     taken = ("dags/include/settings.py", "plugins.zip", "requirements.txt", "startup.sh")
     for key in taken:
         stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=b"of others")
     stage.used = {}
     before = stage.versions()
     named = " and ".join(f"s3://{stage.bucket}/{key}" for key in taken)
-    with pytest.raises(UserError, match=f"no deploy of this package wrote {named}: name an env"):
+    with pytest.raises(UserError, match=f"no deploy of this package wrote {named}: name with"):
         stage.run(updates=False)
     assert stage.versions() == before
-    said = stage.run(updates=True, replace=True)
-    assert {line.removeprefix("uploaded ") for line in said[:-1]} == set(taken)
+    changes = stage.run(updates=True, replace=True)
+    assert {line.removeprefix("uploaded ") for line in changes[:-1]} == set(taken)
 
 
-def test_files_that_were_there_before_the_environment(stage: Stage) -> None:
-    planned = stage.run(updates=False, plan=True, name="")
+def test_files_uploaded_before_the_environment_exists_are_not_uploaded_again(stage: Stage) -> None:
+    planned = stage.run(updates=False, only_plan=True, name="")
     assert f"upload s3://{stage.bucket}/plugins.zip" in planned
     assert not any(line.startswith("update") for line in planned)
     assert "uploaded startup.sh" in stage.run(updates=False, name="")
-    assert stage.run(updates=False, plan=True, name="") == ["nothing to do"]
-    # The environment is made with them.
+    assert stage.run(updates=False, only_plan=True, name="") == ["nothing to do"]
+    # The environment is created with these versions.
     heads = {key: stage.s3.head_object(Bucket=stage.bucket, Key=key) for key in VERSIONS}
     versions = {VERSIONS[key]: head["VersionId"] for key, head in heads.items()}
     stage.used = {**USED, **versions}
     assert stage.run(updates=False) == []
-    # The same, copied by hand: what has the same content is the same file.
+    # Files that a person copied by hand count as deployed if they have the same content.
     for key, version in VERSIONS.items():
         copied = (stage.dist / key).read_bytes()
         written = stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=copied)
@@ -197,59 +211,61 @@ def test_files_that_were_there_before_the_environment(stage: Stage) -> None:
     assert stage.run(updates=False) == []
 
 
-def test_under_kms_an_etag_says_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_compared_by_hash_where_the_etag_is_none(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage.run(updates=True)
-    listed = deploy.Target.objects
+    listed = Target.objects
 
-    def scrambled(self: deploy.Target, prefix: str) -> dict[str, dict[str, Any]]:
+    def scrambled(self: Target, prefix: str) -> dict[str, dict[str, Any]]:
         found = listed(self, prefix)
         return {key: {**entry, "ETag": '"of-a-key"'} for key, entry in found.items()}
 
-    monkeypatch.setattr(deploy.Target, "objects", scrambled)
+    monkeypatch.setattr(Target, "objects", scrambled)
     assert stage.run(updates=False) == []
 
 
-def test_an_update_that_failed_is_made_up_for(stage: Stage) -> None:
+def test_a_failed_update_of_the_environment_is_repeated(stage: Stage) -> None:
     stage.run(updates=True)
     used = dict(stage.used)
     (stage.dist / "startup.sh").write_text("# another")
     stage.run(updates=True)
-    # MWAA rolled back: it still uses what it had.
+    # MWAA rolled the update back, so the environment still uses the versions before it.
     stage.used = used
     assert stage.run(updates=True)[0] == "uploaded startup.sh"
 
 
 @pytest.fixture
 def stop_after() -> Iterator[Callable[[int], None]]:
-    """Lets a deploy lose its connection after so many objects."""
-    put = deploy.Target.put
+    """A function that lets every later deploy fail after a number of uploads."""
+    put = Target.put
 
     def stop(number: int) -> None:
         written: list[str] = []
 
-        def put_few(self: deploy.Target, key: str, path: Path) -> str:
+        def put_few(self: Target, key: str, path: Path) -> str:
             if len(written) >= number:
                 raise UserError("the connection is lost")
             written.append(key)
             return put(self, key, path)
 
-        deploy.Target.put = put_few  # type: ignore[method-assign]
+        Target.put = put_few  # type: ignore[method-assign]
 
     yield stop
-    deploy.Target.put = put  # type: ignore[method-assign]
+    Target.put = put  # type: ignore[method-assign]
 
 
 def preflight(stage: Stage, folder: Path) -> str:
-    """What `check_manifest` says of the bucket's `dags/`, as a worker has it."""
+    """The result or error of preflight's check of the manifest, on the bucket's `dags/`."""
     shutil.rmtree(folder, ignore_errors=True)
-    keys = [key for key in stage.there() if key.startswith("dags/")]
+    keys = [key for key in stage.object_keys() if key.startswith("dags/")]
     for key in keys:
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(8) as pool:
         list(
             pool.map(lambda key: stage.s3.download_file(stage.bucket, key, str(folder / key)), keys)
         )
-    program = "from include import preflight; print(preflight.check_manifest())"
+    program = "from include.build import preflight; print(preflight.check_manifest())"
     ended = subprocess.run(
         [str(ROOT / ".venv/dbt/bin/python"), "-c", program],
         cwd=folder / "dags",
@@ -261,7 +277,7 @@ def preflight(stage: Stage, folder: Path) -> str:
     return ended.stdout or ended.stderr.splitlines()[-1]
 
 
-def test_a_deploy_that_was_cut_off_lets_no_run_begin(
+def test_no_run_can_begin_after_an_interrupted_deploy(
     stage: Stage, tmp_path: Path, stop_after: Callable[[int], None]
 ) -> None:
     stage.run(updates=True)
@@ -269,9 +285,9 @@ def test_a_deploy_that_was_cut_off_lets_no_run_begin(
     for name in ("rpt_ltv", "rpt_retention"):
         model = stage.dist / "dags/dbt/models/marts/kpis" / f"{name}.sql"
         model.write_text(model.read_text() + "\n-- another line\n")
-    # As `make package` would write it.
+    # `make package` would write this fingerprint.
     program = "from include import manifest; print(manifest.fingerprint())"
-    taken = subprocess.run(
+    fingerprint = subprocess.run(
         [str(ROOT / ".venv/dbt/bin/python"), "-c", program],
         cwd=stage.dist / "dags",
         env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
@@ -279,23 +295,25 @@ def test_a_deploy_that_was_cut_off_lets_no_run_begin(
         text=True,
         check=True,
     )
-    (stage.dist / packaging.FINGERPRINT).write_text(taken.stdout)
+    (stage.dist / packaging.FINGERPRINT).write_text(fingerprint.stdout)
     manifest = stage.dist / packaging.MANIFEST
     manifest.write_text(manifest.read_text() + "\n")
-    # One model of two; the other one; the manifest: each time a deploy goes on where one ended.
+    # Each deploy uploads one file: a model, the other model, the manifest.
     for _ in range(3):
         stop_after(1)
         with pytest.raises(UserError, match="the connection is lost"):
             stage.run(updates=False)
-        said = preflight(stage, tmp_path / "worker")
-        assert "was not made from the project's files as they are now. A deploy is under" in said
-        assert "run `make deploy` again" in said
+        error = preflight(stage, tmp_path / "worker")
+        assert "was not made from the project's files as they are now. A deploy is under" in error
+        assert "run `make deploy` again" in error
     stop_after(100)
     stage.run(updates=False)
     assert preflight(stage, tmp_path / "worker").startswith("manifest of ")
 
 
-def test_what_cannot_work_is_one_sentence_and_changes_nothing(stage: Stage, tmp_path: Path) -> None:
+def test_a_deploy_that_cannot_work_is_refused_and_changes_nothing(
+    stage: Stage, tmp_path: Path
+) -> None:
     cases: list[tuple[str, dict[str, Any]]] = [
         ("is UPDATING: wait until it is AVAILABLE", {"Status": "UPDATING"}),
         ("has Airflow 2.10.3, the package is for 3.3.1", {"AirflowVersion": "2.10.3"}),
@@ -308,9 +326,9 @@ def test_what_cannot_work_is_one_sentence_and_changes_nothing(stage: Stage, tmp_
     stage.used = {}
     with stubbed_mwaa() as (mwaa, stubber):
         stubber.add_client_error("get_environment", "ResourceNotFoundException")
-        target = deploy.Target(NAME, stage.bucket, s3=stage.s3, mwaa=mwaa)
-        with pytest.raises(UserError, match=r"the environment games was refused.*ENVIRONMENT=…"):
-            deploy.plan(target, stage.dist)
+        target = Target(NAME, stage.bucket, s3=stage.s3, mwaa=mwaa)
+        with pytest.raises(UserError, match=r"the environment games cannot be used.*ENVIRONMENT=…"):
+            plan.make_plan(target, stage.dist)
     stage.s3.put_public_access_block(
         Bucket=stage.bucket,
         PublicAccessBlockConfiguration={"BlockPublicAcls": True, "IgnorePublicAcls": True},
@@ -325,59 +343,59 @@ def test_what_cannot_work_is_one_sentence_and_changes_nothing(stage: Stage, tmp_
     )
     with pytest.raises(UserError, match=r"keeps no versions.*put-bucket-versioning"):
         stage.run(updates=False)
-    assert stage.there() == set()
+    assert stage.object_keys() == set()
     stage.dist = tmp_path / "none"
     with pytest.raises(UserError, match="holds no package: run `make package`"):
         stage.run(updates=False)
 
 
-def test_a_package_of_another_tree_or_for_another_bucket(
+def test_a_package_of_another_checkout_or_for_another_bucket_is_refused(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deploy.check_package(package, BUCKET)
+    plan.check_package(package, BUCKET)
     with pytest.raises(UserError, match="WHEELS=1 BUCKET=another-bucket"):
-        deploy.check_package(package, "another-bucket")
+        plan.check_package(package, "another-bucket")
     dist = tmp_path / "dist"
     shutil.copytree(package, dist, ignore=shutil.ignore_patterns("wheels"))
     (dist / "dags/include/build/kpis.py").write_text("")
-    with pytest.raises(UserError, match=r"of other files \(dags/include/build/kpis.py\): run `"):
-        deploy.check_package(dist, BUCKET)
+    with pytest.raises(UserError, match=r"not made from .* \(dags/include/build/kpis.py\): run `"):
+        plan.check_package(dist, BUCKET)
     (dist / "startup.sh").write_bytes(packaging.updates()["startup.sh"])
-    monkeypatch.setattr(deploy, "outdated", lambda _: [])
-    monkeypatch.setattr(deploy, "MAX_PLUGINS", 100)
+    monkeypatch.setattr(plan, "outdated", lambda _: [])
+    monkeypatch.setattr(plan, "MAX_PLUGINS", 100)
     with pytest.raises(UserError, match="larger than 1 GB"):
-        deploy.check_package(dist, BUCKET)
+        plan.check_package(dist, BUCKET)
 
 
-def test_an_airflowignore_of_others_stays(stage: Stage) -> None:
+def test_an_airflowignore_that_no_deploy_wrote_is_kept(stage: Stage) -> None:
     key = "dags/.airflowignore"
     stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=b"helpers/\ndbt/\n")
-    with pytest.raises(UserError, match="is another's and says nothing of include/: add"):
+    with pytest.raises(UserError, match="lacks the lines include/: add"):
         stage.run(updates=False)
-    mine = b"helpers/\ndbt/\ninclude/\n"
-    stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=mine)
+    complete = b"helpers/\ndbt/\ninclude/\n"
+    stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=complete)
     stage.run(updates=True)
-    assert stage.s3.get_object(Bucket=stage.bucket, Key=key)["Body"].read() == mine
+    assert stage.s3.get_object(Bucket=stage.bucket, Key=key)["Body"].read() == complete
 
 
-def test_wheels_go_first_and_stay(stage: Stage) -> None:
+def test_wheels_are_uploaded_first_and_never_deleted(stage: Stage) -> None:
     (stage.dist / "startup.sh").write_bytes(
         packaging.updates(f"s3://{stage.bucket}/wheels")["startup.sh"]
     )
-    with pytest.raises(UserError, match="wheels is gone: run `make package` with WHEELS=1"):
+    with pytest.raises(UserError, match="wheels has no wheels: run `make package` with WHEELS=1"):
         stage.run(updates=False)
     wheel = stage.dist / "wheels/dbt/a-1-py3-none-any.whl"
     wheel.parent.mkdir(parents=True)
     wheel.write_bytes(b"wheel")
     assert stage.run(updates=True)[0] == f"uploaded wheels/dbt/{wheel.name}"
-    # Until the environment is updated, workers look for the old one.
+    # Workers need the old wheel until the environment is updated.
     wheel.rename(wheel.with_name("a-2-py3-none-any.whl"))
     assert stage.run(updates=False) == ["uploaded wheels/dbt/a-2-py3-none-any.whl"]
-    assert f"wheels/dbt/{wheel.name}" in stage.there()
+    assert f"wheels/dbt/{wheel.name}" in stage.object_keys()
 
 
-def test_without_credentials_or_arguments(tmp_path: Path) -> None:
-    def ran(*arguments: str) -> str:
+def test_missing_arguments_and_credentials_are_user_errors(tmp_path: Path) -> None:
+    def error_of(*arguments: str) -> str:
         ended = subprocess.run(
             [
                 str(ROOT / ".venv/airflow/bin/python"),
@@ -398,7 +416,10 @@ def test_without_credentials_or_arguments(tmp_path: Path) -> None:
         assert "Traceback" not in ended.stderr
         return ended.stderr
 
-    assert "say where to: `make deploy BUCKET=<bucket> ENVIRONMENT=<name>`" in ran()
-    assert "set AWS_PROFILE, or credentials and AWS_REGION" in ran(
+    assert (
+        "a bucket and an environment: `make deploy BUCKET=<bucket> ENVIRONMENT=<name>`"
+        in error_of()
+    )
+    assert "set AWS_PROFILE, or credentials and AWS_REGION" in error_of(
         "--bucket", "b", "--environment", "e"
     )

@@ -1,8 +1,8 @@
-"""The package in MWAA's image, as `tests/mwaa/image.py` replays it: from the bucket to a green run.
+"""The package in a replica of MWAA's image (`tests/mwaa/image.py`), from the bucket to a full run.
 
-A network without a package index: what the image lacks comes as wheels from the bucket. The DAG
-runs on target `redshift`, against the stand-in, with its login in Secrets Manager and everything
-said as configuration options of the environment. The tests share the image and go in order.
+The image has no package index, so the missing packages come as wheels from the bucket. The DAG
+runs on target `redshift` against the stand-in. Its login is in Secrets Manager, and all settings
+are configuration options of the environment. The tests share the image and depend on their order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from botocore.stub import ANY
 
-from include.deployment.mwaa import deploy
+from include.deployment.mwaa import deploy, plan
+from include.deployment.mwaa.target import Target
 from include.manifest import BUILT_TYPES
 from tests.aws.ministack import MiniStack
 from tests.mwaa.conftest import BUCKET, NAME, described, make_bucket, stubbed_mwaa
@@ -56,7 +57,7 @@ def cluster(
 
 @pytest.fixture(scope="module")
 def lake(package: Path, tmp_path_factory: pytest.TempPathFactory, emulator: MiniStack) -> str:
-    """A sample's events and bets in S3, in the formats that Spectrum reads."""
+    """The sample's events and bets in S3, in formats that Spectrum reads; returns the prefix."""
     checkout = Checkout.make(tmp_path_factory.mktemp("lake"))
     shutil.copytree(package / "dags" / "dbt", checkout.root / "dbt")
     for command in (["generate", *SAMPLE], ["compact", "--source", "game_transactions"]):
@@ -73,7 +74,7 @@ def lake(package: Path, tmp_path_factory: pytest.TempPathFactory, emulator: Mini
 
 @pytest.fixture(scope="module")
 def secret(emulator: MiniStack, cluster: ClusterProcess) -> None:
-    """The login, in the format of AWS's rotation."""
+    """The login of the stand-in, in the format that AWS's rotation writes."""
     emulator.client("secretsmanager").create_secret(
         Name="airflow/connections/redshift_default",
         SecretString=json.dumps(
@@ -91,13 +92,13 @@ def secret(emulator: MiniStack, cluster: ClusterProcess) -> None:
 
 @pytest.fixture(scope="module")
 def deployed(package: Path, emulator: MiniStack, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the environment's bucket holds after `make deploy`, as MWAA fetches it."""
+    """A folder with what MWAA downloads from the bucket after `make deploy`."""
     s3 = make_bucket(emulator, BUCKET)
     with stubbed_mwaa() as (mwaa, stubber):
         stubber.add_response("get_environment", described(BUCKET), {"Name": NAME})
         stubber.add_response("update_environment", {}, dict.fromkeys(UPDATED, ANY))
-        target = deploy.Target(NAME, BUCKET, s3=s3, mwaa=mwaa)
-        deploy.deploy(target, deploy.plan(target, package), say=lambda _: None)
+        target = Target(NAME, BUCKET, s3=s3, mwaa=mwaa)
+        deploy.deploy(target, plan.make_plan(target, package), report=lambda _: None)
         stubber.assert_no_pending_responses()
     folder = tmp_path_factory.mktemp("fetched")
     for key in target.objects(""):
@@ -123,7 +124,7 @@ def image(
     secret: None,  # noqa: ARG001
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Image]:
-    """The image with the package; no component has been started."""
+    """The image with the package, before any component is started."""
     options = {
         "AIRFLOW__GAME_ANALYTICS__TARGET": "redshift",
         "AIRFLOW__GAME_ANALYTICS__LAKE": lake,
@@ -144,46 +145,47 @@ def image(
     print({name: round(seconds, 1) for name, seconds in image.seconds.items()})
 
 
-def test_a_worker_that_gets_no_wheels_starts_and_says_why(image: Image) -> None:
+def test_a_worker_without_wheels_starts_and_names_the_reason(image: Image) -> None:
     script = image.home / "startup" / "startup.sh"
     whole = script.read_text()
     script.write_text(whole.replace(f"s3://{BUCKET}/wheels", f"s3://{BUCKET}/none"))
     try:
-        said = image.start_up("worker")
+        output = image.start_up("worker")
     finally:
         script.write_text(whole)
-    assert "game-analytics: ERROR: the wheels for requirements.txt are not there" in said
-    assert f"dbt's environment was not built: no wheel lies at s3://{BUCKET}/none/dbt/" in said
-    assert "make package WHEELS=1" in said
+    assert "game-analytics: ERROR: the wheels for requirements.txt cannot be downloaded" in output
+    reason = f"there are no wheels at s3://{BUCKET}/none/dbt/"
+    assert f"dbt's environment was not built: {reason}" in output
+    assert "make package WHEELS=1" in output
     program = "import sys; from include import manifest as m; print(m.install_dbt(sys.argv[1]))"
     dbt = image.exported["worker"]["GAME_ANALYTICS_DBT_EXECUTABLE"]
-    # Airflow itself would do; but what is asked needs no more than msgspec.
-    told = image.run(str(image.python), "-c", program, dbt, cwd=image.dags)
-    assert f"startup.sh says: no wheel lies at s3://{BUCKET}/none/dbt/" in told.stdout, told.stderr
-    assert "make deploy" in told.stdout
+    # This needs only msgspec, which the image's own Python has.
+    remedy = image.run(str(image.python), "-c", program, dbt, cwd=image.dags)
+    assert reason in remedy.stdout, remedy.stderr
+    assert "make deploy" in remedy.stdout
     assert not Path(dbt).parent.exists()
 
 
-def test_only_workers_get_dbt(image: Image) -> None:
+def test_only_workers_install_dbt(image: Image) -> None:
     for component in ("scheduler", "webserver"):
-        said = image.start_up(component)
-        assert f"game-analytics: {component} runs no dbt" in said
-        assert "ERROR" not in said
+        output = image.start_up(component)
+        assert f"game-analytics: {component} runs no dbt" in output
+        assert "ERROR" not in output
         assert image.seconds[f"startup.sh on {component}"] < 60
     dbt = Path(image.exported["scheduler"]["GAME_ANALYTICS_DBT_EXECUTABLE"])
     assert not dbt.exists()
     assert "dbt's environment built" in image.start_up("worker")
     assert image.seconds["startup.sh on worker"] < STARTUP_SECONDS
-    assert "dbt's environment is there" in image.start_up("hybrid")
+    assert "dbt's environment exists already" in image.start_up("hybrid")
     ran = image.run(str(dbt), "--version")
     assert "redshift: 1.11.1" in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_the_requirements_fit_under_mwaas_constraints(image: Image) -> None:
-    said = image.install_requirements()
-    assert "astronomer-cosmos-1.15.1" in said
-    # What the image brought along is as it was.
-    assert "Uninstalling" not in said
+    output = image.install_requirements()
+    assert "astronomer-cosmos-1.15.1" in output
+    # The packages of the image itself are not replaced.
+    assert "Uninstalling" not in output
 
 
 def test_the_dags_load(image: Image) -> None:
@@ -198,9 +200,9 @@ def test_the_dags_load(image: Image) -> None:
 
 
 def test_the_dag_runs(image: Image, cluster: ClusterProcess) -> None:
-    before = image.dags_as_they_are()
+    before = image.dag_files()
     with image.up() as client:
-        image.until("the DAG is there", lambda: client.get("/dags/game_analytics"))
+        image.until("the DAG is listed", lambda: client.get("/dags/game_analytics"))
         assert client.get("/importErrors")["import_errors"] == []
         client.unpause()
         client.trigger("first")
@@ -224,4 +226,4 @@ def test_the_dag_runs(image: Image, cluster: ClusterProcess) -> None:
     )
     groups = {query["query_group"] for query in cluster.queries() if query["query_group"]}
     assert "rpt_ltv" in {group.rsplit("/", 1)[-1] for group in groups}
-    assert image.dags_as_they_are() == before
+    assert image.dag_files() == before

@@ -1,7 +1,8 @@
-"""`make package`: what is in it, what is not, and that the same tree makes the same bytes."""
+"""`make package`: the content of the package, and that a checkout always gives the same bytes."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -14,13 +15,16 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
+from packaging.markers import Marker
+
 from include.deployment.mwaa import package as packaging
+from include.deployment.mwaa import wheels
 from include.manifest import fingerprint
-from include.settings import ROOT
+from include.settings import ROOT, UserError
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder by its path in it; the wheels are checked by their hashes."""
+    """The content of the files in a folder, by path. The wheels are left out."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
@@ -28,7 +32,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_it_holds_what_mwaa_needs_and_nothing_else(package: Path) -> None:
+def test_the_package_holds_what_mwaa_needs_and_nothing_else(package: Path) -> None:
     found = files(package)
     tops = {path.split("/")[0] for path in found}
     assert tops == {"dags", "plugins.zip", "requirements.txt", "startup.sh"}
@@ -45,15 +49,15 @@ def test_it_holds_what_mwaa_needs_and_nothing_else(package: Path) -> None:
     assert found["dags/dbt/target/manifest.fingerprint"].decode().strip() == fingerprint()
 
 
-def test_plugins_lie_at_the_top_of_their_zip(package: Path) -> None:
+def test_plugins_zip_has_the_plugins_at_its_top_level(package: Path) -> None:
     with zipfile.ZipFile(package / "plugins.zip") as archive:
         packed = {name: archive.read(name) for name in archive.namelist()}
     there = [*(ROOT / "plugins").glob("*.py"), ROOT / "plugins" / ".airflowignore"]
     assert packed == {path.name: path.read_bytes() for path in there}
 
 
-def test_the_same_tree_makes_the_same_bytes(package: Path, tmp_path: Path) -> None:
-    """Another time, another folder, and a manifest that dbt made anew."""
+def test_the_same_checkout_gives_the_same_bytes(package: Path, tmp_path: Path) -> None:
+    """The second package is made at another time, in another folder, with a new manifest."""
     again = tmp_path / "again"
     packaging.package(again)
     without_wheels = packaging.updates()
@@ -64,7 +68,7 @@ def test_the_same_tree_makes_the_same_bytes(package: Path, tmp_path: Path) -> No
     assert str(ROOT).encode() not in second["dags/dbt/target/manifest.json"]
     made = json.loads(second["dags/dbt/target/manifest.json"])
     rates = made["sources"]["source.game_analytics.ledger.currency_exchange"]
-    # Spectrum reads CSV by position.
+    # The order of the columns must stay, because Spectrum reads CSV by position.
     assert list(rates["columns"])[:3] == ["date", "currency", "baserateeuro"]
     assert packaging.outdated(again) == []
     (again / "dags" / "include" / "settings.py").write_text("")
@@ -72,7 +76,7 @@ def test_the_same_tree_makes_the_same_bytes(package: Path, tmp_path: Path) -> No
     assert packaging.outdated(again) == ["dags/include/settings.py", "dags/left_over.py"]
 
 
-def test_the_startup_script_is_bash_that_never_leaves_the_shell(package: Path) -> None:
+def test_the_startup_script_never_ends_the_shell_that_sources_it(package: Path) -> None:
     script = (package / "startup.sh").read_text()
     checked = subprocess.run(["bash", "-n"], input=script, text=True, check=False)
     assert checked.returncode == 0
@@ -82,47 +86,50 @@ def test_the_startup_script_is_bash_that_never_leaves_the_shell(package: Path) -
     assert "dbt-core==1.11.16" in script
 
 
-def test_the_lock_is_that_of_mwaas_python() -> None:
-    lock = (
-        "networkx==3.6.1 ; python_full_version < '3.12' \\\n    --hash=sha256:aa\n"
-        "networkx==3.7 ; python_full_version >= '3.12' \\\n    --hash=sha256:bb \\\n"
-        "    --hash=sha256:cc\n"
-        "tzdata==2026.6 ; sys_platform == 'win32' \\\n    --hash=sha256:dd\n"
-        "uvicorn[standard]==1.0 \\\n    --hash=sha256:ee\n"
-    )
-    assert packaging.for_mwaa(lock) == (
-        "networkx==3.7 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"
-        "uvicorn[standard]==1.0 \\\n    --hash=sha256:ee\n"
-    )
-    assert (
-        packaging.for_mwaa(lock, {"uvicorn"}) == "uvicorn[standard]==1.0 \\\n    --hash=sha256:ee\n"
-    )
-    whole = (ROOT / "include/requirements/dbt.txt").read_text()
-    names = re.findall(r"(?m)^([a-z0-9-]+)==", packaging.for_mwaa(whole))
-    assert sorted(set(re.findall(r"(?m)^([a-z0-9-]+)==", whole)) - set(names)) == ["tzdata"]
-    assert len(names) == len(set(names))
+def test_the_wheels_are_all_that_the_locks_ask_for_on_mwaa(package: Path) -> None:
+    def versions(folder: str) -> dict[str, str]:
+        found = list((package / "wheels" / folder).iterdir())
+        assert all(wheel.name.endswith(("-any.whl", "x86_64.whl")) for wheel in found)
+        hashes = (ROOT / f"include/requirements/{folder}.txt").read_text()
+        assert all(hashlib.sha256(wheel.read_bytes()).hexdigest() in hashes for wheel in found)
+        parts = [wheel.name.split("-") for wheel in found]
+        return {name.replace("_", "-").lower(): version for name, version, *_ in parts}
+
+    lock = (ROOT / "include/requirements/dbt.txt").read_text()
+    pins = re.findall(r"(?m)^([a-z0-9-]+)==([^ ]+)(?: ; (.+))? \\$", lock)
+    mwaa = {"python_version": "3.12", "python_full_version": "3.12.13", "sys_platform": "linux"}
+    expected = {
+        name: version
+        for name, version, marker in pins
+        if not marker or Marker(marker).evaluate(mwaa)
+    }
+    assert {"networkx", "dbt-core"} <= set(expected)
+    assert "tzdata" not in expected
+    assert versions("dbt") == expected
+    airflow = versions("airflow")
+    assert {"astronomer-cosmos", "aenum"} <= set(airflow)
+    assert not {"apache-airflow", "boto3"} & set(airflow)
 
 
-def test_the_wheels_are_all_that_the_locks_ask_for(package: Path) -> None:
-    def name(wheel: Path) -> str:
-        return wheel.name.split("-")[0].replace("_", "-").lower()
+def test_wheels_that_cannot_be_downloaded_are_a_user_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(
+        UserError, match=r"wheels of airflow cannot be downloaded \(cause: .*needs a package index"
+    ):
+        wheels.download_wheels(tmp_path / "new", tmp_path / "none")
 
-    dbt = {name(wheel) for wheel in (package / "wheels" / "dbt").iterdir()}
-    lock = packaging.for_mwaa((ROOT / "include/requirements/dbt.txt").read_text())
-    assert dbt == set(re.findall(r"(?m)^([a-z0-9-]+)==", lock))
-    airflow = {name(wheel) for wheel in (package / "wheels" / "airflow").iterdir()}
-    assert {"astronomer-cosmos", "aenum"} <= airflow
-    assert not {"apache-airflow", "boto3"} & airflow
 
-
-def test_its_remedies_are_those_of_mwaa(package: Path, tmp_path: Path) -> None:
+def test_the_packaged_code_names_remedies_for_mwaa(package: Path, tmp_path: Path) -> None:
     dbt = tmp_path / "game_analytics_dbt" / "bin" / "dbt"
     (tmp_path / "game_analytics_dbt.failed").write_text("no space left\n")
     program = (
         "import sys; from include import manifest as m; "
         "print(m.install_dbt(sys.argv[1])); print(m.MAKE_MANIFEST)"
     )
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", program, str(dbt)],
         cwd=package / "dags",
         env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
@@ -130,14 +137,16 @@ def test_its_remedies_are_those_of_mwaa(package: Path, tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    assert said.startswith("startup.sh says: no space left; wait if the MWAA environment is being")
-    assert "`make deploy` with ARGS=--update" in said
-    assert "make install" not in said
-    assert "make manifest" not in said
+    assert output.startswith(
+        "startup.sh says: no space left; wait if the MWAA environment is being"
+    )
+    assert "`make deploy` with ARGS=--update" in output
+    assert "make install" not in output
+    assert "make manifest" not in output
 
 
 def test_wheels_without_a_bucket_are_refused() -> None:
-    asked = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", "include.deployment.mwaa.package", "--wheels"],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
@@ -145,12 +154,12 @@ def test_wheels_without_a_bucket_are_refused() -> None:
         text=True,
         check=False,
     )
-    assert asked.returncode == 1
-    assert asked.stderr.startswith("error: startup.sh must know where the wheels will lie")
-    assert "Traceback" not in asked.stderr
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: startup.sh downloads the wheels from MWAA's bucket")
+    assert "Traceback" not in ended.stderr
 
 
-def test_a_zip_says_nothing_of_the_day_it_was_made() -> None:
+def test_plugins_zip_does_not_depend_on_the_date() -> None:
     with zipfile.ZipFile(BytesIO(packaging.updates()["plugins.zip"])) as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}

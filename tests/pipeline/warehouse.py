@@ -22,7 +22,8 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest as DbtManifest
 from dbt.contracts.graph.nodes import ModelNode
 
-from include.lake.run_days.partitions import find_run_days, record_build
+from include.lake.run_days.find import find_run_days
+from include.lake.run_days.record import record_build
 from include.manifest import PROJECT, Manifest
 from include.settings import Settings
 from include.warehouse.database import Database, open_database
@@ -118,7 +119,10 @@ class Warehouse:
     @contextmanager
     def opened(self) -> Iterator[Database]:
         """The warehouse as the steps around dbt reach it."""
-        with environment(self.variables), open_database(self.settings, patience=0) as database:
+        with (
+            environment(self.variables),
+            open_database(self.settings, timeout_seconds=0) as database,
+        ):
             yield database
 
     @property

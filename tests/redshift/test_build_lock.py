@@ -70,7 +70,7 @@ def test_what_a_dead_run_left_is_taken_over_and_it_finds_out(
     begin(database, "dead")
     let_expire(database)
     begin(database, "next")
-    assert "dead has left the build's lock behind" in caplog.text
+    assert "The build lock of dead has expired" in caplog.text
     with pytest.raises(LockedError, match="next builds"):
         build_lock.keep(database, SETTINGS, "dead")
     build_lock.free(database, SETTINGS, "next")
@@ -165,7 +165,7 @@ def test_a_renewal_that_comes_late_neither_takes_nor_shortens_the_lock(database:
     with pytest.raises(LockedError, match="builder builds"):
         begin(database, "other")
     build_lock.free(database, SETTINGS, "builder")
-    with pytest.raises(LockLostError, match="now nobody's"):
+    with pytest.raises(LockLostError, match="its build lock was freed"):
         build_lock.renew(database, SETTINGS, "builder")
     begin(database, "other")
 

@@ -17,7 +17,7 @@ import yaml
 
 from include.lake.compaction import compact_source
 from include.lake.sample.sample import Sample, write_sample
-from include.lake.storage import Folder
+from include.lake.storage.folder import FolderLake
 from include.manifest import PROJECT, Manifest
 from include.settings import UserError
 from include.warehouse import build_lock, redshift
@@ -79,7 +79,7 @@ def _more(rows: list[str], others: list[str]) -> list[str]:
 def one_format(lake: Path) -> None:
     """What Spectrum wants of the folders that take any format."""
     for source in LEDGER:
-        compact_source(Folder(lake), Manifest.read(), source, None, None)
+        compact_source(FolderLake(lake), Manifest.read(), source, None, None)
 
 
 @pytest.fixture(scope="module")

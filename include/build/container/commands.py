@@ -12,8 +12,9 @@ from include.build import preflight
 from include.build.container.reports import Report
 from include.build.node_results import NodeResultCollector
 from include.build.run_dbt import build, interrupt, run_dbt
+from include.lake.run_days.find import find_run_days
 from include.lake.run_days.freshness import stale_sources
-from include.lake.run_days.partitions import find_run_days, record_build
+from include.lake.run_days.record import record_build
 from include.manifest import Manifest, dbt_arguments
 from include.messages import (
     CROSS_MODEL_TESTS,

@@ -1,1 +1,1 @@
-"""The package as MWAA takes it: made by `make package`, brought there by `make deploy`."""
+"""A checkout only: makes the package for MWAA (`make package`) and uploads it (`make deploy`)."""

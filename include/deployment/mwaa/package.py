@@ -1,8 +1,9 @@
-"""`python -m include.deployment.mwaa.package`: the package as MWAA takes it, in `dist/mwaa`.
+"""`python -m include.deployment.mwaa.package`: make the package for MWAA in `dist/mwaa`.
 
-`dags/` is what is synced to S3: the DAGs, `dbt/` with its manifest, and `include/`. MWAA reads
-`plugins.zip`, `requirements.txt` and `startup.sh` only when an environment is made or updated.
-The same tree makes the same bytes, so that a deploy moves what has changed and nothing else.
+Its folder `dags/` is synced to S3. It holds the DAGs, `dbt/` with its manifest, and `include/`.
+MWAA reads `plugins.zip`, `requirements.txt` and `startup.sh` only when an environment is created
+or updated. The same checkout always gives the same bytes, so that a deploy uploads only the files
+that have changed.
 """
 
 from __future__ import annotations
@@ -17,14 +18,10 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 
-from packaging.markers import Marker
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from include.command import command
+from include.deployment.mwaa.wheels import download_wheels
 from include.manifest import fingerprint
 from include.settings import AIRFLOW_PREFIX, PREFIX, ROOT, UserError
 
@@ -34,39 +31,24 @@ MANIFEST = "dags/dbt/target/manifest.json"
 FINGERPRINT = "dags/dbt/target/manifest.fingerprint"
 PLUGINS, REQUIREMENTS, STARTUP = "plugins.zip", "requirements.txt", "startup.sh"
 WHEELS = "wheels"
-"""`wheels/airflow`: what `requirements.txt` adds to MWAA's image; `wheels/dbt`: dbt's lock."""
-
+"""The folder of the wheels: `airflow/` holds what `requirements.txt` adds to MWAA's image, `dbt/`
+holds the packages of dbt's lock."""
 NOT_ON_MWAA = frozenset({"aws", "deployment", "laptop", "requirements"})
-"""Folders of `include/` that serve a checkout alone."""
+"""Folders of `include/` that only a checkout uses."""
 LOCK = "include/requirements/dbt.txt"
-MWAA_PYTHON = {
-    "python_version": "3.12",
-    "python_full_version": "3.12.13",
-    "sys_platform": "linux",
-    "platform_system": "Linux",
-    "platform_machine": "x86_64",
-    "os_name": "posix",
-    "implementation_name": "cpython",
-    "platform_python_implementation": "CPython",
-}
-"""The interpreter of MWAA's image for Airflow 3.3.1, as the markers of requirements know it."""
-PLATFORMS = (
-    *(f"manylinux_2_{minor}" for minor in range(34, 4, -1)),
-    *("manylinux2014", "manylinux2010", "manylinux1"),
-)
-"""What Amazon Linux 2023 (glibc 2.34) can load, see PEP 600."""
 MWAA_HOME = "/usr/local/airflow"
-"""AIRFLOW_HOME cannot be another on MWAA."""
+"""AIRFLOW_HOME on MWAA. It cannot be changed."""
 MWAA_DAGS = f"{MWAA_HOME}/dags"
 WHEELHOUSE = f"{MWAA_HOME}/game_analytics_wheels"
-"""Where `startup.sh` puts the wheels."""
+"""The folder to which `startup.sh` downloads the wheels."""
 
 
 def package(dist: Path = DIST, wheels: str | None = None) -> None:
-    """Make the package in a folder of its own, then put it in the place of the last one.
+    """Make the package in a temporary folder, then replace the folder `dist` by it.
 
-    `wheels` is where the wheels will lie, `s3://bucket/prefix`. Raises UserError if the project
-    does not parse or a wheel cannot be had.
+    `wheels` is the prefix to which a deploy will upload the wheels, `s3://bucket/prefix`. Without
+    it the package has no wheels. The manifest of the last package is used again if the project is
+    the same. Raises UserError if the project does not parse or a wheel cannot be downloaded.
     """
     new = dist.with_name(f".{dist.name}-new")
     shutil.rmtree(new, ignore_errors=True)
@@ -79,13 +61,13 @@ def package(dist: Path = DIST, wheels: str | None = None) -> None:
     else:
         _make_manifest(new / DAGS)
     if wheels:
-        _download_wheels(new / WHEELS, dist / WHEELS)
+        download_wheels(new / WHEELS, dist / WHEELS)
     shutil.rmtree(dist, ignore_errors=True)
     new.rename(dist)
 
 
 def sources() -> dict[str, bytes]:
-    """What `dags/` holds, by its path in the package, without the manifest."""
+    """The content of the files in `dags/` except the manifest, by path in the package."""
     paths = [*(ROOT / DAGS).glob("*.py"), ROOT / DAGS / ".airflowignore", ROOT / LOCK]
     paths += _files(ROOT / "dbt", {"target", "logs"})
     paths += _files(ROOT / "include", NOT_ON_MWAA)
@@ -94,13 +76,16 @@ def sources() -> dict[str, bytes]:
 
 
 def updates(wheels: str | None = None) -> dict[str, bytes]:
-    """The files that MWAA reads when an environment is updated, by their path in the package."""
+    """The content of the files that MWAA reads only when an environment is created or updated.
+
+    The key is the path in the package. For `wheels` see `package`.
+    """
     requirements = (ROOT / "requirements.txt").read_text()
     if wheels:
         requirements = f"--no-index\n--find-links {WHEELHOUSE}/airflow\n{requirements}"
     startup = (ROOT / "include" / "aws" / "startup.sh").read_text()
     startup = startup.replace("@WHEELS@", wheels or "")
-    startup = startup.replace("@LOCK@", for_mwaa((ROOT / LOCK).read_text()).strip())
+    startup = startup.replace("@LOCK@", (ROOT / LOCK).read_text().strip())
     return {
         PLUGINS: _plugins(),
         REQUIREMENTS: requirements.encode(),
@@ -109,7 +94,7 @@ def updates(wheels: str | None = None) -> dict[str, bytes]:
 
 
 def outdated(dist: Path = DIST) -> list[str]:
-    """The files of a package that are not those of the tree as it is now, by their path in it."""
+    """The paths in a package whose files differ from those that this checkout would give now."""
     there = {
         path.relative_to(dist).as_posix(): path.read_bytes()
         for folder in (dist, dist / DAGS)
@@ -118,88 +103,51 @@ def outdated(dist: Path = DIST) -> list[str]:
     }
     expected = {**sources(), **updates(wheels_of(dist))}
     made = there.pop(FINGERPRINT, b"").decode().strip()
-    apart = [] if there.pop(MANIFEST, None) and made == fingerprint() else [MANIFEST]
+    manifest = [] if there.pop(MANIFEST, None) and made == fingerprint() else [MANIFEST]
     differing = {path for path in {*there, *expected} if there.get(path) != expected.get(path)}
-    return sorted({*differing, *apart})
+    return sorted({*differing, *manifest})
 
 
 def wheels_of(dist: Path) -> str | None:
-    """Where the wheels of a package are to lie, None if it has none."""
+    """The S3 prefix that a package names for its wheels, or None if it has no wheels."""
     startup = dist / STARTUP
     text = startup.read_text() if startup.is_file() else ""
     found = re.search(r'^game_analytics_wheels="(s3://[^"]+)"$', text, re.MULTILINE)
     return found[1] if found else None
 
 
-def for_mwaa(lock: str, names: Iterable[str] | None = None) -> str:
-    """The requirements of a universal lock that hold on MWAA; of these names alone, if given."""
-    wanted = None if names is None else set(names)
-    kept = []
-    for entry in re.split(r"(?m)^(?=[A-Za-z0-9])", lock):
-        found = re.match(
-            r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==[^ ;\\\n]+( ; ([^\\\n]+?))?(?= \\\n|\n)", entry
-        )
-        if not found:
-            continue
-        holds = not found[3] or Marker(found[3]).evaluate(MWAA_PYTHON)
-        if holds and (wanted is None or canonicalize_name(found[1]) in wanted):
-            kept.append(entry.replace(found[2] or "\0", "").rstrip())
-    return "\n".join(kept) + "\n"
-
-
-def beyond_the_image() -> set[str]:
-    """What `requirements.txt` needs beyond Airflow and the Amazon provider, which MWAA has."""
-    asked = re.findall(r"(?m)^([A-Za-z0-9._-]+)==", (ROOT / "requirements.txt").read_text())
-    return _closure(*asked) - _closure("apache-airflow", "apache-airflow-providers-amazon")
-
-
-def _closure(*names: str) -> set[str]:
-    """The names of packages with all that they need, as they are installed here."""
-    seen: set[str] = set()
-    waiting = [canonicalize_name(name) for name in names]
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        try:
-            needs = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:
-            # Of another platform.
-            continue
-        seen.add(name)
-        waiting.extend(
-            canonicalize_name(need.name)
-            for need in map(Requirement, needs)
-            if not need.marker or need.marker.evaluate({**MWAA_PYTHON, "extra": ""})
-        )
-    return seen
-
-
 def _files(folder: Path, without: Iterable[str]) -> Iterator[Path]:
+    """The files of a folder except READMEs, hidden files, and the folders in `without`."""
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
         left_out = parts[0] in without or any(
-            part == "__pycache__" or part.startswith(".") for part in parts
+            part in {"__pycache__", "README.md"} or part.startswith(".") for part in parts
         )
         if path.is_file() and not left_out:
             yield path
 
 
 def _plugins() -> bytes:
-    """The zip; not compressed, since another zlib would make other bytes of the same files."""
+    """The content of `plugins.zip`.
+
+    It is not compressed, because the compressed bytes would depend on the version of zlib.
+    """
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
         for path in sorted([*(ROOT / "plugins").glob("*.py"), ROOT / "plugins" / ".airflowignore"]):
             entry = zipfile.ZipInfo(path.name)
             entry.external_attr = 0o644 << 16
-            # Else it says on which system it was made.
+            # The default is the operating system that makes the file; 3 is Unix.
             entry.create_system = 3
             packed.writestr(entry, path.read_bytes())
     return archive.getvalue()
 
 
 def _make_manifest(dags: Path) -> None:
-    """Let dbt parse the packaged project; what it says of the time and the machine goes."""
+    """Parse the packaged project with dbt, and keep a manifest that any machine would make.
+
+    `dags` is the folder `dags/` of the package. Raises UserError if the project does not parse.
+    """
     ours = (PREFIX, AIRFLOW_PREFIX)
     settings = {
         f"{PREFIX}TARGET": "redshift",
@@ -231,15 +179,15 @@ def _make_manifest(dags: Path) -> None:
 
 
 def reproducible(manifest: Mapping[str, object]) -> object:
-    """A manifest without what another parse of the same files would say otherwise."""
+    """A manifest without the values that differ when the same files are parsed again."""
 
     def plain(value: object) -> object:
         if isinstance(value, Mapping):
-            known = {"created_at": 0, "root_path": f"{MWAA_DAGS}/dbt"}
+            constant = {"created_at": 0, "root_path": f"{MWAA_DAGS}/dbt"}
             return {
-                # A column may have such a name as well.
-                name: known[name]
-                if name in known and isinstance(inner, (str, int, float))
+                # A column may have such a name too; its value is a mapping and stays.
+                name: constant[name]
+                if name in constant and isinstance(inner, (str, int, float))
                 else plain(inner)
                 for name, inner in value.items()
             }
@@ -249,8 +197,8 @@ def reproducible(manifest: Mapping[str, object]) -> object:
         assert isinstance(graph, Mapping)
         return {name: sorted(nodes) for name, nodes in graph.items()}
 
-    told = manifest["metadata"]
-    assert isinstance(told, Mapping)
+    metadata = manifest["metadata"]
+    assert isinstance(metadata, Mapping)
     varying = (
         "generated_at",
         "invocation_id",
@@ -258,53 +206,17 @@ def reproducible(manifest: Mapping[str, object]) -> object:
         "user_id",
         "run_started_at",
     )
-    kept = {name: value for name, value in told.items() if name not in varying}
-    # The field that readers of the schema may ask for.
+    kept = {name: value for name, value in metadata.items() if name not in varying}
+    # The schema of the manifest has this field, so a reader may need it.
     kept["generated_at"] = "1970-01-01T00:00:00Z"
     graphs = {name: in_order(manifest[name]) for name in ("parent_map", "child_map", "group_map")}
-    told_again = plain({**manifest, "metadata": kept, **graphs})
-    assert isinstance(told_again, dict)
-    # Not deeper: the columns of a table are in an order that means something.
+    cleaned = plain({**manifest, "metadata": kept, **graphs})
+    assert isinstance(cleaned, dict)
+    # Deeper levels are not sorted, because the order of a table's columns has a meaning.
     return {
         section: dict(sorted(content.items())) if isinstance(content, dict) else content
-        for section, content in sorted(told_again.items())
+        for section, content in sorted(cleaned.items())
     }
-
-
-def _download_wheels(folder: Path, known: Path) -> None:
-    """Download what MWAA cannot fetch where it has no package index, hashes checked.
-
-    What lies in `known` already, the wheels of the last package, is not downloaded again.
-    """
-    locks = ROOT / "include" / "requirements"
-    wanted = {
-        "airflow": for_mwaa((locks / "airflow.txt").read_text(), beyond_the_image()),
-        "dbt": for_mwaa((locks / "dbt.txt").read_text()),
-    }
-    for name, lock in wanted.items():
-        (folder / name).mkdir(parents=True)
-        list_file = folder / f"{name}.txt"
-        list_file.write_text(lock)
-        platforms = [word for tag in PLATFORMS for word in ("--platform", f"{tag}_x86_64")]
-        command = [
-            *(str(ROOT / ".venv" / "uv" / "bin" / "python"), "-m", "pip", "download"),
-            *("--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"),
-            *("--only-binary", ":all:", "--python-version", "3.12", *platforms),
-            *("--dest", str(folder / name), "--requirement", str(list_file)),
-        ]
-        for origin in (["--no-index", "--find-links", str(known / name)], []):
-            downloaded = subprocess.run(
-                [*command, *origin], capture_output=True, text=True, check=False
-            )
-            if downloaded.returncode == 0:
-                break
-        list_file.unlink()
-        if downloaded.returncode:
-            said = downloaded.stderr.strip().splitlines()[-1:]
-            raise UserError(
-                f"the wheels of {name} cannot be downloaded ({' '.join(said)}): `make package "
-                "WHEELS=1` needs a package index, MWAA then needs none."
-            )
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -313,7 +225,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def size(path: Path) -> int:
-    """The bytes of a file, or of all files in a folder."""
+    """The size in bytes of a file, or of all files in a folder."""
     if path.is_file():
         return path.stat().st_size
     return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
@@ -321,19 +233,19 @@ def size(path: Path) -> int:
 
 @command
 def main() -> int:
-    """Make the package and say what is in it."""
+    """Make the package and print the size of each part."""
     parser = argparse.ArgumentParser(
         prog="python -m include.deployment.mwaa.package", description=__doc__
     )
-    parser.add_argument("--wheels", action="store_true", help="Add the wheels.")
-    parser.add_argument("--bucket", default="", help="MWAA's bucket, in which the wheels will lie.")
-    asked = parser.parse_args()
-    if asked.wheels and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", asked.bucket):
+    parser.add_argument("--wheels", action="store_true", help="Add the wheels to the package.")
+    parser.add_argument("--bucket", default="", help="MWAA's bucket, which will hold the wheels.")
+    arguments = parser.parse_args()
+    if arguments.wheels and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", arguments.bucket):
         raise UserError(
-            "startup.sh must know where the wheels will lie: "
+            "startup.sh downloads the wheels from MWAA's bucket, so WHEELS=1 needs its name: "
             "`make package WHEELS=1 BUCKET=<MWAA's bucket>`."
         )
-    package(wheels=f"s3://{asked.bucket}/{WHEELS}" if asked.wheels else None)
+    package(wheels=f"s3://{arguments.bucket}/{WHEELS}" if arguments.wheels else None)
     for path in sorted(DIST.iterdir()):
         print(f"{path.relative_to(ROOT)}{'/' * path.is_dir():1} {size(path) / 1e6:8.2f} MB")
     return 0

@@ -1,7 +1,8 @@
-"""The `spectrum` schema on DuckDB: a view per source over its folder, as Spectrum has a table.
+"""The external tables on DuckDB: schema `spectrum` with one view per source.
 
-Every view carries the columns that the source declares, in that order and type, so that
-`source()` means the same on both engines; a folder without files is an empty view.
+Each view reads the data files of its source and has the declared columns in the declared order and
+types, so that `source()` gives the same rows on DuckDB and Redshift. A source without files is an
+empty view.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from collections.abc import Iterable, Mapping
 import duckdb
 
 from include.lake.sources import FORMATS, Source, data_ending
-from include.lake.storage import Lake
+from include.lake.storage.lake import Lake
 from include.settings import UserError
 from include.warehouse.database import Database
 
 TYPES = {"varbyte": "blob"}
-"""Redshift's names of types for which DuckDB has another."""
+"""The types that have other names on DuckDB than on Redshift."""
 
 
 def create_views(database: Database, lake: Lake, schema: str, declared: list[Source]) -> None:
-    """Create or replace the view of every source; `schema` includes the prefix.
+    """Create or replace the view of each declared source; `schema` includes the prefix.
 
     Raises UserError for a file that cannot be read, with DuckDB's reason, which names the file.
     """
@@ -37,20 +38,20 @@ def create_views(database: Database, lake: Lake, schema: str, declared: list[Sou
                 f"{lake.root}/{source.name} has a file that cannot be read ({reason}): "
                 "replace or remove that file."
             ) from None
-        nothing = ", ".join(
+        nulls = ", ".join(
             f"cast(null as {_type(declared)}) as {_name(name)}"
             for name, declared in source.columns.items()
         )
-        body = "\nunion all\n".join(selects) or f"select {nothing} where false"
+        body = "\nunion all\n".join(selects) or f"select {nulls} where false"
         database.execute(f"create or replace view {schema}.{source.name} as\n{body}")
 
 
 def readers(source: Source, paths: Iterable[str], *, hive: bool = True) -> list[str]:
-    """A table function call per format that occurs among a source's files, over them by name.
+    """One call of a DuckDB table function for each format among a source's files.
 
-    By name, not by pattern: so that all models of a run read the same files, whatever lands
-    meanwhile, and none of a folder that the listing passes over. `hive`: the partition columns
-    come from the folders' names.
+    A call names each file instead of a pattern: all models of a run must read the same files, even
+    if others land during the run, and no hidden ones. With `hive`, the partition columns are read
+    from the names of the folders.
     """
     files: dict[str, list[str]] = {}
     for path in paths:
@@ -74,7 +75,11 @@ def readers(source: Source, paths: Iterable[str], *, hive: bool = True) -> list[
 def typed(
     database: Database, columns: Mapping[str, str], reader: str, *, keep_others: bool = False
 ) -> str:
-    """A query for the declared columns out of one reader; one that no file has is null."""
+    """A query on a reader for the given columns, each converted to its declared type.
+
+    A column that no file has is null. With `keep_others`, the query also returns all other columns
+    of the files.
+    """
     described = database.rows(f"describe select * from {reader}")
     kinds = {row[0].lower(): str(row[1]).upper() for row in described}
     selected = [
@@ -87,17 +92,17 @@ def typed(
 
 
 def _converted(column: str, kind: str | None, wanted: str) -> str:
-    """A column of one kind (None: no file has it) as the wanted type."""
+    """The SQL for a column as the wanted type. `kind` is its type, or None if no file has it."""
     if kind is None:
         column = "null"
     elif wanted == "varchar" and kind.endswith(("]", ")")) and not kind.startswith("DECIMAL"):
-        # A struct, a map, a list: as the JSON that it came from.
+        # A struct, map or list becomes JSON text again.
         column = f"to_json({column})"
     elif wanted == "varchar" and kind == "BLOB":
-        # Some writers leave out that bytes are text.
+        # Some writers of Parquet do not declare that bytes are text.
         return f"coalesce(try(decode({column})), cast({column} as varchar))"
     elif wanted == "bigint" and kind in {"DOUBLE", "FLOAT"}:
-        # As landing does with a fraction of a second.
+        # Landing also rounds fractions of a second down.
         column = f"floor({column})"
     return f"cast({column} as {wanted})"
 

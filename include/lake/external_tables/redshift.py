@@ -1,7 +1,7 @@
-"""The external tables of Redshift Spectrum, made and kept right from the sources of the project.
+"""The external tables of Redshift Spectrum, which are created and updated from the sources.
 
-None of this can run inside a transaction (Redshift's error 25001), so each statement stands alone,
-and each can be repeated: a run that dies in between is finished by the next.
+Redshift does not allow these statements inside a transaction (error 25001). Each of them can be
+repeated, so the next run completes what a stopped run has begun.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from datetime import date
 
 from include.lake.listing import Listing, list_lake
 from include.lake.sources import Source, data_ending
-from include.lake.storage import Lake
+from include.lake.storage.lake import Lake
 from include.settings import Settings, UserError
 from include.warehouse.database import Database
 from include.warehouse.redshift import literal
 
 BATCH = 100
-"""Partitions in one ALTER TABLE: as many as Redshift takes."""
+"""The most partitions that Redshift accepts in one ALTER TABLE."""
 
 STORED_AS = {
-    # Text that is longer than its column is cut, so that one value cannot stop a build: staging
-    # knows a cut event_data by its length.
+    # TRUNCATE cuts text that is longer than its column. Without it a single value would stop the
+    # build. Staging recognises a cut event_data by its length.
     "parquet": (
         "stored as parquet",
         "table properties ('data_cleansing_enabled'='true', 'surplus_char_handling'='TRUNCATE')",
@@ -35,12 +35,12 @@ STORED_AS = {
     ),
     "json": ("row format serde 'org.openx.data.jsonserde.JsonSerDe' stored as textfile", ""),
 }
-"""Per format: how the table is stored, before its location and after it."""
+"""The clauses of CREATE EXTERNAL TABLE by format: those before and those after the location."""
 
 
 @dataclass(frozen=True)
 class ExternalTable:
-    """A table as the Glue catalog knows it; columns and partition columns by name, with types."""
+    """A table of the Glue catalog. `columns` maps the columns of its files to their types."""
 
     location: str
     format: str
@@ -56,32 +56,33 @@ def create_external_tables(
     listing: Listing,
     since: date | None = None,
 ) -> list[str]:
-    """Make the external schema, its tables and their partitions as the sources and the lake say.
+    """Create or update the external schema, its tables and their partitions.
 
-    Partitions of days before `since`, which the listing leaves out, stay as they are; for a table
-    that is made anew the whole folder is listed. Returns what was changed, in lines. Raises
-    UserError for a table that differs from its source in more than columns to be added.
+    The listing has no days before `since`, so the partitions of these days stay as they are. For a
+    table that is created again, the whole folder is listed. Returns a line for each change. Raises
+    UserError for a table that differs from its source in more than missing columns.
     """
     schema = f"{settings.schema_prefix}spectrum"
     done = _create_schema(database, settings, schema)
     existing = _existing(database, schema)
-    found: dict[str, tuple[Listing, date | None]] = {}
+    listings: dict[str, tuple[Listing, date | None]] = {}
     for source in declared:
         old = existing.get(source.name)
         table = wanted(settings, source, listing, old)
-        found[source.name] = (listing, since)
+        listings[source.name] = (listing, since)
         if since and source.partition_columns and (old is None or old.format != table.format):
-            found[source.name] = (list_lake(lake, [source], None), None)
-            table = wanted(settings, source, found[source.name][0], old)
+            listings[source.name] = (list_lake(lake, [source], None), None)
+            table = wanted(settings, source, listings[source.name][0], old)
         done += _create_table(database, schema, source, table, old)
     registered = _registered(database, schema)
     for source in declared:
         if source.partition_columns:
-            own, bound = found[source.name]
-            there = registered.get(source.name, set())
+            own, bound = listings[source.name]
+            old_days = registered.get(source.name, set())
             days = {p.day for p in own.partitions if p.source == source.name}
-            gone = {day for day in there - days if not bound or date.fromisoformat(day) >= bound}
-            done += _register(database, settings, f"{schema}.{source.name}", source, days - there)
+            gone = {day for day in old_days - days if not bound or date.fromisoformat(day) >= bound}
+            new = days - old_days
+            done += _register(database, settings, f"{schema}.{source.name}", source, new)
             done += _remove(database, f"{schema}.{source.name}", source, gone)
     return done
 
@@ -89,9 +90,9 @@ def create_external_tables(
 def wanted(
     settings: Settings, source: Source, listing: Listing, existing: ExternalTable | None = None
 ) -> ExternalTable:
-    """The table that a source must have; raises UserError for a folder of several formats.
+    """The table that a source must have. Raises UserError for a folder of several formats.
 
-    Without a file the format is that of the existing table, or Parquet until there is one.
+    Without files the format is that of the existing table, or Parquet if there is no table.
     """
     formats = {
         source.formats[ending]
@@ -116,7 +117,7 @@ def _create_schema(database: Database, settings: Settings, schema: str) -> list[
     if database.rows("select 1 from svv_external_schemas where schemaname = ?", [schema]):
         return []
     role = settings.spectrum_role
-    # Two developers' tables of one name would be one table in a shared Glue database.
+    # Each schema prefix has its own Glue database, because it has tables of the same names.
     catalog = f"{settings.schema_prefix}{settings.glue_database}"
     database.execute(
         f"create external schema if not exists {schema} from data catalog "
@@ -128,6 +129,7 @@ def _create_schema(database: Database, settings: Settings, schema: str) -> list[
 
 
 def _existing(database: Database, schema: str) -> dict[str, ExternalTable]:
+    """The external tables of the schema, by name."""
     columns: dict[str, dict[str, str]] = {}
     partition_columns: dict[str, list[str]] = {}
     for table, column, declared, part in database.rows(
@@ -155,7 +157,7 @@ def _existing(database: Database, schema: str) -> dict[str, ExternalTable]:
 
 
 def _format(described: str) -> str:
-    """The format by the names of Hive's classes."""
+    """The format of a table, found in the names of its Hive classes."""
     for name, mark in (("parquet", "parquet"), ("json", "json"), ("csv", "csv")):
         if mark in described.lower():
             return name
@@ -172,7 +174,7 @@ def _create_table(
     name = f"{schema}.{source.name}"
     done = []
     if existing and existing.format != table.format and not drift(table, existing):
-        # Made when the folder was empty, or held something else.
+        # The table was created when the folder was empty or had files of another format.
         database.execute(f"drop table {name}")
         done = [f"dropped external table {name} ({existing.format})"]
         existing = None
@@ -189,8 +191,8 @@ def _create_table(
     if faults := drift(table, existing):
         raise UserError(
             f"external table {name} differs from its source in the dbt project "
-            f"({'; '.join(faults)}): mend the source's YAML, or `drop table {name}` as its owner, "
-            "which leaves the files as they are, and run again."
+            f"({'; '.join(faults)}): correct the source's YAML, or `drop table {name}` as its "
+            "owner, which leaves the files as they are, and run again."
         )
     added = [column for column in table.columns if column not in existing.columns]
     for column in added:
@@ -199,7 +201,7 @@ def _create_table(
 
 
 def drift(table: ExternalTable, existing: ExternalTable) -> list[str]:
-    """How a table differs from the one that is wanted, but for its format and missing columns."""
+    """How an existing table differs from the wanted one, apart from format and missing columns."""
     faults = []
     if existing.location.rstrip("/") != table.location.rstrip("/"):
         faults.append(f"it lies at {existing.location}, not at {table.location}")
@@ -210,7 +212,7 @@ def drift(table: ExternalTable, existing: ExternalTable) -> list[str]:
         )
     added = [column for column in table.columns if column not in existing.columns]
     if table.format == "csv" and [*existing.columns, *added] != list(table.columns):
-        faults.append("its columns are in another order, by which CSV is read")
+        faults.append("its columns are in another order, and Spectrum reads CSV by position")
     for column, kind in existing.columns.items():
         if column not in table.columns:
             faults.append(f"no source column {column}")
@@ -220,13 +222,13 @@ def drift(table: ExternalTable, existing: ExternalTable) -> list[str]:
 
 
 def _type(declared: str) -> str:
-    """One spelling of a type: the Glue catalog has Hive's names."""
+    """A type in one spelling, because the Glue catalog returns Hive's names of types."""
     kind = declared.lower().replace("character varying", "varchar").replace(" ", "")
     return "binary" if kind.startswith(("varbyte", "binary")) else kind
 
 
 def _registered(database: Database, schema: str) -> dict[str, set[str]]:
-    """The days of the registered partitions, by table; values that are no day are left alone."""
+    """The days of the registered partitions by table, without values that are no day."""
     days: dict[str, set[str]] = {}
     for table, values in database.rows(
         'select tablename, "values" from svv_external_partitions where schemaname = ?', [schema]

@@ -1,7 +1,8 @@
-"""Event lines in, columns out: what can be parsed, and under which day it lies.
+"""Parses event lines into the columns of `raw_events/` and finds the day of each event.
 
-Two paths lead to the same columns. A line that has only the envelope's own fields, with their
-usual types, is decoded straight into a struct. Every other line is decoded in full, field by field.
+There are two paths with equal results. The fast path decodes a line that has only the envelope's
+own fields, with their usual types, directly into a struct. The slow path decodes every other line
+field by field.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ _TYPES: dict[str, pa.DataType] = {
     "metadata": pa.string(),
 }
 SCHEMA = pa.schema(_TYPES)
-"""The columns of `raw_events/`, in their order at rest."""
+"""The columns of `raw_events/`, in the order in which the Parquet files hold them."""
 
 DAY = 86_400
 LAST_SECOND = 253_402_300_799
-"""The last second of the year 9999: a later timestamp names no day."""
+"""The last second of the year 9999. A later timestamp gives no day."""
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _NULL = msgspec.Raw(b"null")
 _PLAIN_INTEGER = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-# What msgspec skips over unread in a raw value, though a full decode refuses it: a number beyond
-# a double. It needs an exponent of three digits or very many digits in a row.
-_DARING_NUMBER = r"[:\[,\s][-0-9.]+[eE][+-]?[0-9]{3}|[0-9]{200}"
+# msgspec does not check the numbers inside a raw value, but a full decode refuses a number that
+# does not fit into a double. Such a number has an exponent of three digits or very many digits.
+_SUSPECT_NUMBER = r"[:\[,\s][-0-9.]+[eE][+-]?[0-9]{3}|[0-9]{200}"
 
 
 class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -70,14 +71,14 @@ _ENVELOPE_FIELDS = frozenset(_Envelope.__struct_fields__)
 
 
 class RejectedLineError(Exception):
-    """A line that cannot be landed; its text is the reason."""
+    """Raised for a line that cannot be landed; its message is the reason."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Parsed lines: `events` in the columns of SCHEMA, `rejected` as (index of the line, reason).
+    """Parsed lines: `events` has the columns of SCHEMA, `rejected` is (index of the line, reason).
 
-    `events.num_rows + len(rejected)` is the number of lines. Rows are in no particular order.
+    `events.num_rows + len(rejected)` is the number of lines. The rows have no particular order.
     """
 
     events: pa.Table
@@ -85,15 +86,16 @@ class Batch:
 
 
 def parse_lines(lines: Sequence[bytes], arrived_at: int) -> Batch:
-    """Parse lines without their newlines; `arrived_at` in epoch seconds goes into the metadata."""
+    """Parse lines that have no newlines. `arrived_at` (epoch seconds) goes into the metadata."""
     fast: list[_Envelope] = []
     slow: list[int] = []
-    # A raw value's bytes are not decoded, so lines that are not UTF-8 must not go this way.
+    # The fast path does not decode the bytes of a raw value. A line that is not UTF-8 is therefore
+    # replaced by an empty one, which fails on the fast path and goes to the slow path.
     ascii_only = all(map(bytes.isascii, lines))
     remaining = iter(lines if ascii_only else [x if _is_utf8(x) else b"" for x in lines])
     while True:
         try:
-            # `extend` keeps what came before the line that fails: the loop runs in C.
+            # The loop runs in C. When a line fails, `extend` keeps the lines before it.
             fast.extend(map(_ENVELOPE.decode, remaining))
             break
         except (msgspec.MsgspecError, RecursionError):
@@ -101,9 +103,9 @@ def parse_lines(lines: Sequence[bytes], arrived_at: int) -> Batch:
 
     events = _columns(fast, arrived_at)
     rejected: list[tuple[int, str]] = []
-    daring = pc.match_substring_regex(events["event_data"], _DARING_NUMBER)
-    if pc.any(daring).as_py():
-        events = events.filter(_refuse(daring, events["event_data"], lines, slow, rejected))
+    suspect = pc.match_substring_regex(events["event_data"], _SUSPECT_NUMBER)
+    if pc.any(suspect).as_py():
+        events = events.filter(_refuse(suspect, events["event_data"], lines, slow, rejected))
     rows: list[dict[str, str | int | None]] = []
     for index in slow:
         try:
@@ -118,8 +120,9 @@ def parse_lines(lines: Sequence[bytes], arrived_at: int) -> Batch:
 def parse_line(line: bytes, arrived_at: int) -> dict[str, str | int | None]:
     """Parse any line into one row of SCHEMA, or raise RejectedLineError with the reason.
 
-    Text stays text, numbers become their text, objects and arrays their JSON text, null and missing
-    null. A key that occurs twice counts with its last value.
+    In a text column, a text stays as it is, a number becomes its text, and an object or array
+    becomes its JSON text. A null or a missing field becomes null. If a key occurs twice, the last
+    value counts.
     """
     value = _validated(line)
     if not isinstance(value, dict):
@@ -157,7 +160,10 @@ def parse_line(line: bytes, arrived_at: int) -> dict[str, str | int | None]:
 
 
 def partition_days(events: pa.Table, arrived_at: int) -> pa.Array[Any]:
-    """The day (whole days since 1970, int64) under which each row lies."""
+    """The day of each row's partition, in whole days since 1970 (int64).
+
+    A row whose timestamp gives no day belongs to the day of its arrival.
+    """
     timestamp = events["event_timestamp"].combine_chunks()
     names_a_day = pc.and_(
         pc.greater(timestamp, pa.scalar(0)), pc.less_equal(timestamp, pa.scalar(LAST_SECOND))
@@ -199,7 +205,7 @@ def _columns(rows: list[_Envelope], arrived_at: int) -> pa.Table:
 
 
 def _json_text(values: list[msgspec.Raw]) -> pa.Array[Any]:
-    """A text column made of the raw values' own bytes: one copy, no Python text per row."""
+    """A text column made from the bytes of raw values, without a Python string per row."""
     offsets = array("i", accumulate((memoryview(value).nbytes for value in values), initial=0))
     text = pa.StringArray.from_buffers(
         len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(values))
@@ -209,17 +215,20 @@ def _json_text(values: list[msgspec.Raw]) -> pa.Array[Any]:
 
 
 def _refuse(
-    daring: pa.BooleanArray,
+    suspect: pa.BooleanArray,
     event_data: pa.ChunkedArray[Any],
     lines: Sequence[bytes],
     slow: list[int],
     rejected: list[tuple[int, str]],
 ) -> pa.Array[Any]:
-    """Which rows of the fast path stay, after a full decode of those with daring numbers."""
+    """Whether each row of the fast path stays, after a full decode of the suspect rows.
+
+    Lines that the full decode refuses are appended to `rejected`.
+    """
     not_fast = set(slow)
     index_of_row = [index for index in range(len(lines)) if index not in not_fast]
     keep = [True] * len(index_of_row)
-    for scalar in pc.indices_nonzero(daring):
+    for scalar in pc.indices_nonzero(suspect):
         row = scalar.as_py()
         try:
             _validated(event_data[row].as_py().encode())
@@ -230,7 +239,7 @@ def _refuse(
 
 
 def _validated(line: bytes) -> object:
-    """The value of a strict JSON text, or RejectedLineError."""
+    """The value of a line that is strict JSON; raises RejectedLineError if it is not."""
     if not line.strip():
         raise RejectedLineError("blank line")
     try:
@@ -254,7 +263,10 @@ def _text(raw: msgspec.Raw | None) -> str | None:
 
 
 def _epoch_seconds(raw: str) -> int | None:
-    """Floor of a JSON number, or of one in a JSON string; None for all else and beyond 64 bits."""
+    """The floor of a JSON number, or of a number inside a JSON string.
+
+    None for every other value, and for a number that does not fit into 64 bits.
+    """
     text = str(_ANYTHING.decode(raw)).strip() if raw.startswith('"') else raw
     if not _NUMBER.fullmatch(text):
         return None
@@ -262,7 +274,7 @@ def _epoch_seconds(raw: str) -> int | None:
         number = Decimal(text)
     except InvalidOperation:
         return None
-    # Checked before the floor is taken: an exponent of a million would build a million digits.
+    # This check comes first, because the floor of 1e1000000 would be a number of a million digits.
     if number.adjusted() > 18 and number != 0:
         return None
     seconds = int(number.to_integral_value(ROUND_FLOOR))

@@ -1,4 +1,4 @@
-"""Event files as they are sent: found, opened, and read in blocks of whole lines."""
+"""Finds event files, opens them, and reads them in blocks of whole lines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from include.settings import UserError
 SUFFIXES = (".jsonl", ".jsonl.gz")
 STDIN = "-"
 
-# Small blocks stay in the processor's cache: parsing is twice as fast at 4 MB as at 32 MB.
+# Blocks of 4 MB stay in the processor's cache, so parsing is twice as fast as with 32 MB.
 BLOCK_BYTES = 4 << 20
 LONGEST_LINE = 64 << 20
 PROGRESS_FROM_BYTES = 8 << 20
 
 
 def event_files(source: str) -> list[str]:
-    """The file, the files of the folder, or standard input, by name; raises UserError."""
+    """The names of the event files that `source` stands for: a file, a folder, or standard input.
+
+    Raises UserError if there is none.
+    """
     try:
         return [STDIN] if source == STDIN else _found(source, Path(source))
     except OSError as error:
@@ -36,12 +39,14 @@ def _found(source: str, path: Path) -> list[str]:
     if path.is_dir():
         found = sorted(_walk(path))
         if not found:
-            raise UserError(f"{source} holds no event files: put *.jsonl or *.jsonl.gz there.")
+            raise UserError(f"{source} has no event files: put *.jsonl or *.jsonl.gz files there.")
         return found
     if not os.path.lexists(path):
         raise UserError(f"{source} does not exist: give a file, a folder, or - for standard input.")
     if path.is_file() and not source.endswith(SUFFIXES):
-        raise UserError(f"{source} is no event file: give *.jsonl or *.jsonl.gz, or pipe it to -.")
+        raise UserError(
+            f"{source} is not an event file: give a *.jsonl or *.jsonl.gz file, or pipe it to `-`."
+        )
     return [source]
 
 
@@ -58,7 +63,7 @@ def _walk(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def open_events(name: str) -> Iterator[tuple[IO[bytes], Callable[[], object]]]:
-    """The decompressed bytes of a file, and what moves its progress bar."""
+    """The stream of a file's decompressed bytes, and a function that updates its progress bar."""
     with contextlib.ExitStack() as stack:
         try:
             raw: BinaryIO = (
@@ -79,9 +84,9 @@ def open_events(name: str) -> Iterator[tuple[IO[bytes], Callable[[], object]]]:
 
 
 def blocks(source: str, stream: IO[bytes]) -> Iterator[bytes]:
-    """The stream in blocks of whole lines; the last line may lack its newline.
+    """The stream in blocks of whole lines. Only the last line may have no newline.
 
-    Raises UserError for what cannot be read, or holds no lines.
+    Raises UserError if the stream cannot be read or has a line longer than LONGEST_LINE.
     """
     rest = b""
     while True:
@@ -99,8 +104,8 @@ def blocks(source: str, stream: IO[bytes]) -> Iterator[bytes]:
             rest += block
         if len(rest) > LONGEST_LINE:
             raise UserError(
-                f"{source} has a line of over {LONGEST_LINE >> 20} MB, which no event is:"
-                " check the file; nothing of it is landed."
+                f"{source} has a line of more than {LONGEST_LINE >> 20} MB, which is not an event:"
+                " check the file. None of its lines is landed."
             )
     if rest:
         yield rest
@@ -109,11 +114,11 @@ def blocks(source: str, stream: IO[bytes]) -> Iterator[bytes]:
 def _unreadable(source: str, error: Exception) -> UserError:
     if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile):
         return UserError(
-            f"{source} is a damaged or incomplete gzip file ({error}): fetch it again;"
-            " nothing of it is landed."
+            f"{source} is a damaged or incomplete gzip file ({error}): fetch it again."
+            " None of its lines is landed."
         )
     reason = getattr(error, "strerror", None) or error
     return UserError(
-        f"{source} cannot be read ({reason}): make it readable and land it again;"
-        " nothing of it is landed."
+        f"{source} cannot be read ({reason}): make it readable and land it again."
+        " None of its lines is landed."
     )

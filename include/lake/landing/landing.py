@@ -1,6 +1,7 @@
-"""Landing: event files in, Parquet in the lake's partitions out, with a word on each file.
+"""Lands event files: writes their lines as Parquet into the lake's partitions.
 
-`event_files` reads them, `staging` makes Parquet of their lines, `landing_zone` lands it.
+`event_files` reads the files, `parquet_files` writes their lines as Parquet, and `landing_zone`
+moves the Parquet files into the lake.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ def land_files(
 ) -> list[Landing]:
     """Land files, the event files of folders, or standard input (`-`), each as its own landing.
 
-    Reports a line per file and one in total. A file that fails raises UserError, which says what
-    was landed before it.
+    `arrived_at` is the arrival time in epoch seconds, by default now. `report` gets one line of
+    text per file and one for the total. If a file fails, raises UserError with the names of the
+    files that were landed before it.
     """
     started = time.monotonic()
     landings: list[Landing] = []
@@ -42,7 +44,7 @@ def land_files(
             if not landings:
                 raise
             before = ", ".join(landing.source for landing in landings)
-            raise UserError(f"{error} Landed before it: {before}.") from None
+            raise UserError(f"{error} These files were landed before it: {before}.") from None
     new = [landing for landing in landings if not landing.landed_before]
     lines = sum(landing.lines for landing in new)
     seconds = time.monotonic() - started

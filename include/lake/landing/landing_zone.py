@@ -1,9 +1,10 @@
-"""The landing zone: each file lands in the lake's partitions whole or not at all.
+"""The landing zone: each event file is landed in the lake's partitions as a whole or not at all.
 
-A file is parsed into a folder under `_landing/staging/`. One rename into `_landing/committed/`
-decides: before it nothing is landed, after it everything will be. Renames then carry the files into
-their partitions, under names made of the content's SHA-256, and a receipt under
-`_landing/receipts/` closes the landing. Whoever comes next finishes what a killed process left.
+A file is parsed into a folder under `_landing/staging/`. One rename of this folder into
+`_landing/committed/` commits the landing: before it nothing is landed, after it everything will be.
+Further renames move the Parquet files into their partitions, under names made from the SHA-256 of
+the content, and a receipt under `_landing/receipts/` ends the landing. If a process is killed in
+between, the next process that lands or reads finishes the committed landing.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True)
 class Landing:
-    """What became of one file: `landed + rejected == lines`.
+    """The result of landing one file: `landed + rejected == lines`.
 
-    `landed_before` names the source and time of an earlier landing of the same content; then
-    nothing was added and the counts are those of that landing.
+    `landed_before` names the source and time of an earlier landing of the same content. In this
+    case nothing was added, and the counts are those of the earlier landing.
     """
 
     source: str
@@ -67,24 +68,27 @@ class _Receipt(msgspec.Struct):
 
 
 def finish_landings(lake: Path) -> int:
-    """Roll forward what was committed, clear away what was not and has no process any more.
+    """Finish the landings that were committed, and delete those that a process left uncommitted.
 
-    Whoever reads the lake calls this first. Returns how many landings were rolled forward.
+    Every reader of the lake calls this first. Returns the number of landings that were finished.
     """
     zone = lake / "_landing"
-    # The folder that is made last: without it nothing was ever staged.
+    # This folder is created last, so without it nothing was ever staged.
     if not (zone / "receipts").is_dir():
         return 0
     with lake_errors(lake), _lock(zone / "commit.lock", wait=True):
         finished = _roll_forward(lake)
-        # Held by a landing that is under way: then what is staged belongs to it.
+        # A landing that is running holds this lock, and the staged files belong to it.
         with contextlib.suppress(BlockingIOError), _lock(zone / "lock", wait=False):
             _discard_staged(zone)
     return finished
 
 
 class LandingZone:
-    """The lake's landing zone, held by one process at a time: `with LandingZone(lake) as zone`."""
+    """The landing zone of a lake: `with LandingZone(lake) as zone`.
+
+    One process at a time can hold it; another one gets a UserError.
+    """
 
     def __init__(self, lake: Path) -> None:
         self.lake = lake
@@ -99,7 +103,7 @@ class LandingZone:
                 stack.enter_context(_lock(self._zone / "lock", wait=False))
             except BlockingIOError:
                 raise UserError(
-                    f"another landing into {self.lake} is under way:"
+                    f"another landing into {self.lake} is running:"
                     " wait until it has ended, then land again."
                 ) from None
             with _lock(self._zone / "commit.lock", wait=True):
@@ -123,9 +127,11 @@ class LandingZone:
         arrived_at: int,
         on_block: Callable[[], object] = lambda: None,
     ) -> Landing:
-        """Land the (decompressed) stream of one file, known as `source`, or raise UserError.
+        """Land the decompressed stream of one file.
 
-        `on_block` is called after each block, for a progress bar.
+        `source` is the name of the file, and `arrived_at` its arrival time in epoch seconds.
+        `on_block` is called after each block, for a progress bar. Raises UserError if the file or
+        the lake makes it impossible; then nothing of the file is landed.
         """
         source = os.fsencode(source).decode("utf-8", "replace")
         with lake_errors(self.lake):
@@ -148,7 +154,7 @@ class LandingZone:
         if not os.path.lexists(path):
             return None
         receipt = msgspec.json.decode(path.read_bytes(), type=_Receipt)
-        # Somebody who emptied the partitions by hand wants the file landed anew.
+        # If all its files were removed from the partitions by hand, the content is landed again.
         if not any((self.lake / _landed_name(name, sha256)).exists() for name in receipt.files):
             return None
         return Landing(
@@ -182,12 +188,15 @@ def _landed_name(staged_name: str, sha256: str) -> PurePosixPath:
 
 
 def _roll_forward(lake: Path) -> int:
-    """Carry every committed landing into the partitions. The caller holds `commit.lock`."""
+    """Move the files of every committed landing into the partitions; returns their number.
+
+    The caller holds `commit.lock`.
+    """
     zone = lake / "_landing"
     finished = 0
     for folder in sorted((zone / "committed").iterdir()):
         receipt = folder / "receipt.json"
-        # Without it the landing was complete and only its folder was left.
+        # Without a receipt here the landing is complete, and only its folder was not deleted.
         if receipt.exists():
             touched: set[Path] = set()
             for name in msgspec.json.decode(receipt.read_bytes(), type=_Receipt).files:
@@ -196,7 +205,7 @@ def _roll_forward(lake: Path) -> int:
                 if (folder / name).exists():
                     (folder / name).replace(target)
                 touched.update(p for p in target.parents if p.is_relative_to(lake))
-            # The receipt must not outlive a power cut that the renames did not.
+            # The renames are flushed first, so that no receipt survives a power cut without them.
             _make_durable(touched)
             receipt.replace(zone / "receipts" / f"{folder.name}.json")
             _make_durable([zone / "receipts"])
@@ -211,7 +220,7 @@ def _discard_staged(zone: Path) -> None:
 
 
 def _make_durable(paths: Iterable[Path]) -> None:
-    """Flush files and folders to the disk; for many, one flush of everything is cheaper."""
+    """Flush files and folders to the disk. For many paths, one flush of all disks is cheaper."""
     paths = list(paths)
     if len(paths) > 200:
         os.sync()
@@ -226,7 +235,10 @@ def _make_durable(paths: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def _lock(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold a lock that ends with the process; raises BlockingIOError when it is not to wait."""
+    """Hold a file lock, which also ends with the process.
+
+    Without `wait`, raises BlockingIOError if another process holds it.
+    """
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
@@ -234,14 +246,14 @@ def _lock(path: Path, *, wait: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lake_errors(lake: Path) -> Iterator[None]:
-    """Say in one sentence why the lake cannot be written."""
+    """Turn an OSError of the lake into a UserError with a remedy."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             message = (
-                f"the disk of the lake {lake} is full: free some space and land again;"
-                " nothing is half landed."
+                f"the disk of the lake {lake} is full: free some space and land again."
+                " No file is landed in part."
             )
         elif error.errno in {errno.EEXIST, errno.ENOTDIR}:
             message = f"the lake {lake} is not a folder: set GAME_ANALYTICS_LAKE to a folder."

@@ -1,4 +1,7 @@
-"""The lines of one event file as Parquet files by data set and day, each line in one of them."""
+"""Writes the lines of one event file as Parquet files, by folder of the lake and day.
+
+Each line becomes a row of either `raw_events/` or `rejected_events/`.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +33,20 @@ _REJECTED_TYPES: dict[str, pa.DataType] = {
     "rejected_at": pa.int64(),
 }
 REJECTED_SCHEMA = pa.schema(_REJECTED_TYPES)
-"""The columns of `rejected_events/`: the line's bytes without its newline, numbered from 1."""
+"""The columns of `rejected_events/`.
+
+`line` holds the bytes without the newline, and `line_number` counts from 1.
+"""
 
 LINES_AT_ONCE = 1 << 17
-# What is held in memory before it is written, and the size from which a file takes no more. Their
-# sum stays under 64 MB, the largest file that Redshift Spectrum likes.
+# Rows are held in memory up to BUFFER_BYTES, and a file that has reached FILE_BYTES is closed.
+# Their sum is below 64 MB, the largest file size that is recommended for Redshift Spectrum.
 BUFFER_BYTES = 32 << 20
 FILE_BYTES = 24 << 20
 OPEN_FILES = 64
 _EPOCH = date(1970, 1, 1).toordinal()
-# An event's id and payload hardly ever repeat: a dictionary of them would be built and thrown away.
+# The columns with Parquet dictionaries. The ids and payloads of events rarely repeat, so a
+# dictionary of them would be built in vain.
 _DICTIONARIES = {
     RAW_EVENTS: [name for name in SCHEMA.names if name not in {"event_id", "event_data"}],
     REJECTED_EVENTS: ["source_file", "reason", "rejected_at"],
@@ -48,7 +55,10 @@ _DICTIONARIES = {
 
 @dataclass(frozen=True)
 class Staged:
-    """What a stream held: `landed + rejected == lines`. `files` are relative to the folder."""
+    """The counts of one stream, with `landed + rejected == lines`, and its SHA-256.
+
+    `files` are the paths of the Parquet files, relative to the folder.
+    """
 
     sha256: str
     lines: int
@@ -64,7 +74,11 @@ def stage(
     arrived_at: int,
     on_block: Callable[[], object],
 ) -> Staged:
-    """Write a stream's rows below `folder` or raise UserError; `on_block` follows each block."""
+    """Write the rows of a stream to Parquet files below `folder`.
+
+    `on_block` is called after each block. Raises UserError if the stream is empty or cannot be
+    read.
+    """
     content = hashlib.sha256()
     counted = 0
     with _PartitionFiles(folder) as files:
@@ -81,16 +95,16 @@ def stage(
                     table = _rejected(batch, some, source, counted + start, arrived_at)
                     day = pa.repeat(arrived_at // DAY, table.num_rows)
                     files.add(REJECTED_EVENTS, table, day)
-            # Counted apart from the parsing, so that the check below can fail.
+            # The lines are counted here independently of the parsing, for the check below.
             counted += block.count(b"\n") + (not block.endswith(b"\n"))
             on_block()
     landed, rejected = files.rows[RAW_EVENTS], files.rows[REJECTED_EVENTS]
     if not counted:
-        raise UserError(f"{source} is empty: there is nothing to land; check where it came from.")
+        raise UserError(f"{source} is empty, so there is nothing to land: check its origin.")
     if landed + rejected != counted:
         raise UserError(
             f"{source} has {counted:,} lines, but {landed:,} would be landed and {rejected:,}"
-            " rejected: nothing of it is landed; report this as a fault of the landing."
+            " rejected: report this as a bug of the landing. None of its lines is landed."
         )
     return Staged(content.hexdigest(), counted, landed, rejected, files.names)
 
@@ -112,7 +126,10 @@ def _rejected(
 
 
 class _PartitionFiles:
-    """Parquet files by data set and day; few are open and little is held at any time."""
+    """Parquet files by dataset (folder of the lake) and day.
+
+    At most OPEN_FILES are open, and about BUFFER_BYTES are held in memory.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.rows = {RAW_EVENTS: 0, REJECTED_EVENTS: 0}
@@ -141,7 +158,7 @@ class _PartitionFiles:
             for writer, file in self._open.values():
                 with contextlib.suppress(OSError, ValueError, pa.ArrowException):
                     writer.close()
-                # Else the writer tries once more when it is collected, and warns.
+                # Otherwise the writer closes again when it is garbage-collected, and warns.
                 writer.is_open = False
                 with contextlib.suppress(OSError):
                     file.close()
@@ -192,7 +209,7 @@ class _PartitionFiles:
 
 
 def _by_day(table: pa.Table, days: pa.Array[Any]) -> Iterator[tuple[int, pa.Table]]:
-    """The table's rows day by day. Events mostly come in order of time: then nothing is copied."""
+    """The rows of the table by day. Nothing is copied if the rows are in order of time already."""
     runs = pc.call_function("run_end_encode", [days])
     if len(runs.values) > 4 * len(runs.values.unique()):
         order = pc.sort_indices(days)
@@ -209,7 +226,7 @@ def _by_day(table: pa.Table, days: pa.Array[Any]) -> Iterator[tuple[int, pa.Tabl
 
 def partition_folder(dataset: str, day: int) -> PurePosixPath:
     """`raw_events/year=2026/month=09/day=01` for a day counted from 1970."""
-    its = date.fromordinal(_EPOCH + day)
+    found = date.fromordinal(_EPOCH + day)
     return PurePosixPath(
-        dataset, f"year={its.year:04}", f"month={its.month:02}", f"day={its.day:02}"
+        dataset, f"year={found.year:04}", f"month={found.month:02}", f"day={found.day:02}"
     )

@@ -1,7 +1,8 @@
-"""Days whose rows the warehouse holds and whose files the lake no longer does.
+"""Expired days: the warehouse holds their rows, and the lake no longer holds their files.
 
-A bucket's lifecycle removes raw files after a time; the marts keep what was made of them. To build
-such a day again would replace its rows by nothing, or by those of the files that came last.
+A lifecycle rule of the bucket deletes raw files after a time, and the marts keep the rows that were
+built from them. Building such a day again would replace its rows by those of the files that are
+left, or by none.
 """
 
 from __future__ import annotations
@@ -18,23 +19,28 @@ def days_to_keep(
     manifest: Manifest,
     built: Iterable[Partition],
     listed: Iterable[Partition],
-    before: date | None,
-) -> Mapping[str, set[str]]:
-    """The days of each source that must not be built again, for that would lose rows.
+    bound: date | None,
+) -> dict[str, set[str]]:
+    """The days of each source that must not be built again, because rows would be lost.
 
-    `built` and `listed` are the whole lake as it was built and as it is. Days from `before` on are
-    not kept: a file that goes there was taken back. Without `before` no day is.
+    `built` and `listed` are the partitions of the whole lake, as they were built and as they are.
+    Only days before `bound` can be expired: a file of a later day that is missing was removed on
+    purpose. Without a bound no day is expired.
     """
-    there = {(p.source, p.day): p for p in listed}
+    listed_partitions = {(p.source, p.day): p for p in listed}
     expired = [
         p
         for p in built
-        if p.day and before and date.fromisoformat(p.day) < before and _has_expired(p, there)
+        if p.day
+        and bound
+        and date.fromisoformat(p.day) < bound
+        and _has_expired(p, listed_partitions.get((p.source, p.day)))
     ]
     kept: dict[str, set[str]] = {}
     for replaced in _replaced_from_lake(manifest):
-        # An output day reads the input days beside it that it is replaced with, so a touched day
-        # reads as far as its farthest replaced day.
+        # A touched day D replaces the output days from D - before to D + after. An output day is
+        # built from every input day for which it is replaced. So a touched day reads the input
+        # days up to `reach` days away.
         reach = replaced["before"] + replaced["after"]
         days = {
             (date.fromisoformat(p.day) + timedelta(days=shift)).isoformat()
@@ -47,26 +53,26 @@ def days_to_keep(
     return kept
 
 
-def _has_expired(built: Partition, there: Mapping[tuple[str, str], Partition]) -> bool:
-    """Whether a day has gone, or some of its files: the oldest go first, what merges them is new.
+def _has_expired(built: Partition, listed: Partition | None) -> bool:
+    """Whether a day, or some of its files, were deleted by a lifecycle rule.
 
-    The macro `refuse_to_lose_days` asks the same.
+    The rule deletes the oldest files first, so a day with fewer files and no newer one has expired.
+    A compaction writes a newer file. The macro `refuse_to_lose_days` has the same condition in SQL.
     """
-    now = there.get((built.source, built.day))
-    return now is None or (
-        now.object_count < built.object_count and now.changed_at <= built.changed_at
+    return listed is None or (
+        listed.object_count < built.object_count and listed.changed_at <= built.changed_at
     )
 
 
 def _replaced_from_lake(manifest: Manifest) -> Iterator[Mapping[str, Any]]:
-    """`replaced_days` of each incremental model that reads the lake itself, or through views."""
+    """The `replaced_days` of each incremental model that reads a source directly or by views."""
     for unique_id, node in manifest.nodes.items():
         if is_incremental(node) and reads_lake(manifest, unique_id):
             yield node["config"]["meta"]["replaced_days"]
 
 
 def reads_lake(manifest: Manifest, unique_id: str) -> bool:
-    """Whether a node reads a source itself, or through views."""
+    """Whether a node reads a source directly or by views."""
     return any(
         parent not in manifest.nodes
         or (
@@ -78,6 +84,6 @@ def reads_lake(manifest: Manifest, unique_id: str) -> bool:
 
 
 def is_incremental(node: Mapping[str, object]) -> bool:
-    """Whether a node is an incremental model, which has `replaced_days` in its meta."""
+    """Whether a node is an incremental model. Such a model has `replaced_days` in its meta."""
     config = node["config"]
     return isinstance(config, Mapping) and config.get("materialized") == "incremental"

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from include.lake.run_days.tables import operations_schema
 from include.lake.sources import sources
 from include.manifest import Manifest, dbt_arguments
 from include.settings import Settings, UserError
@@ -19,16 +20,16 @@ from include.warehouse.database import open_database
 def stale_sources(
     settings: Settings, manifest: Manifest, artifacts: Path | None = None
 ) -> list[str]:
-    """The unique ids of the sources that are past their `error_after`.
+    """The unique ids of the sources that are older than their `error_after` allows.
 
-    dbt's `sources.json` stays in the folder `artifacts`, if one is given.
-
-    A source without files is no error and has no freshness: dbt would call it infinitely stale, so
-    it is not asked about. Raises UserError if dbt could not tell.
+    If a folder `artifacts` is given, dbt writes its `sources.json` there. A source without listed
+    or built files is left out, because it is no error and dbt would report it as stale. Raises
+    UserError if dbt cannot determine the freshness of a source.
     """
-    schema = f"{settings.schema_prefix}operations"
+    schema = operations_schema(settings)
     with open_database(settings) as database:
-        # The bound on late days leaves a source out that has been silent for longer.
+        # A listing limited by LATE_DAYS leaves out a source without files since then. Such a source
+        # has built partitions, and may be stale.
         rows = database.rows(
             f"select source from {schema}.listed_partitions "
             f"union select source from {schema}.built_partitions"
@@ -43,20 +44,21 @@ def stale_sources(
     ]
     if not selectors:
         return []
-    # Apart from the manifest that Airflow reads.
+    # dbt also writes a manifest, which must not replace the one that Airflow reads.
     with tempfile.TemporaryDirectory() as scratch:
-        found = _asked(settings, selectors, artifacts or Path(scratch))
-    broken = [result["unique_id"] for result in found if result["status"] == "runtime error"]
+        results = _dbt_freshness(settings, selectors, artifacts or Path(scratch))
+    broken = [result["unique_id"] for result in results if result["status"] == "runtime error"]
     if broken:
         raise UserError(
-            f"dbt could not tell the freshness of {', '.join(broken)}; its error stands above."
+            f"dbt could not determine the freshness of {', '.join(broken)}: repair what its error "
+            "above names, and run again."
         )
-    return sorted(result["unique_id"] for result in found if result["status"] == "error")
+    return sorted(result["unique_id"] for result in results if result["status"] == "error")
 
 
-def _asked(settings: Settings, selectors: list[str], target: Path) -> list[dict[str, Any]]:
-    """dbt's results; its artifacts are in the folder."""
-    # Exit code 1 also means "stale": the results tell the difference.
+def _dbt_freshness(settings: Settings, selectors: list[str], target: Path) -> list[dict[str, Any]]:
+    """The results of `dbt source freshness`, which writes its artifacts to the folder `target`."""
+    # Exit code 1 means an error or a stale source, so the results are read instead.
     subprocess.run(
         [
             *(settings.dbt_executable, "source", "freshness", "--select", *selectors),
@@ -66,8 +68,11 @@ def _asked(settings: Settings, selectors: list[str], target: Path) -> list[dict[
         stdout=sys.stderr,
         check=False,
     )
-    results = target / "sources.json"
-    if not results.exists():
-        raise UserError("dbt could not tell the freshness of the sources; its error stands above.")
-    found: list[dict[str, Any]] = json.loads(results.read_bytes())["results"]
+    written = target / "sources.json"
+    if not written.exists():
+        raise UserError(
+            "dbt could not determine the freshness of the sources: repair what its error above "
+            "names, and run again."
+        )
+    found: list[dict[str, Any]] = json.loads(written.read_bytes())["results"]
     return found

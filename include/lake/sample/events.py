@@ -1,4 +1,4 @@
-"""The sample's events: players who come, play, pay and stay away, and what goes wrong then."""
+"""The events of the sample: what its players do, with late, duplicate and faulty events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHANNELS: Mapping[str, tuple[str, ...]] = {
     "tiktok": ("t-creators",),
     "applovin": ("a-playables", "a-retarget"),
 }
-# Country, the currency code that its store sends, and what a dollar's worth costs in it.
+# Each store: its country, the currency code that it sends, and the price of one US dollar in it.
 STORES = (
     ("US", "USD", 1.0),
     ("DE", "EUR", 0.92),
@@ -67,9 +67,9 @@ class _Session:
 
 @dataclass
 class EventStory:
-    """Writes the lines that arrive on each day; all randomness comes from `seed`.
+    """Generates the event lines that arrive on each day. All randomness comes from `seed`.
 
-    `first_day` counts from 1970. `arrivals` maps a day of arrival to its lines.
+    `first_day` counts the days from 1970. `arrivals` maps a day of arrival to its lines.
     """
 
     first_day: int
@@ -79,13 +79,13 @@ class EventStory:
     arrivals: dict[int, list[bytes]] = field(init=False)
 
     def __post_init__(self) -> None:
-        # A sample must come out the same each time, which no cryptographic generator offers.
+        # Equal seeds must give equal samples, which a cryptographic generator cannot do.
         self._random = random.Random(f"events {self.seed}")  # noqa: S311
         self._last_day = self.first_day + self.days - 1
         self.arrivals = {self.first_day + day: [] for day in range(self.days)}
-        self._tell()
+        self._generate()
 
-    def _tell(self) -> None:
+    def _generate(self) -> None:
         for number in range(self.players):
             player = self._new_player(number)
             for day in self._active_days(player):
@@ -97,7 +97,7 @@ class EventStory:
         for lines in self.arrivals.values():
             self._random.shuffle(lines)
 
-    # Who plays, and when.
+    # Players and their sessions.
 
     def _new_player(self, number: int) -> _Player:
         pick = self._random
@@ -106,10 +106,10 @@ class EventStory:
             number=number,
             user_id=self._id(),
             application=APPLICATIONS[0] if pick.random() < 0.7 else APPLICATIONS[1],
-            # Some are there from the first day, so that even a small sample has a cohort.
+            # The first three install on the first day, so that even a small sample has a cohort.
             installed=self.first_day + (0 if number < 3 else int(pick.random() * self.days)),
             platform=pick.choices(("ios", "android", "web"), (4, 5, 1))[0],
-            # One certain payer per store: every currency occurs, however small the sample.
+            # Each store has one certain payer, so that every currency occurs in a small sample too.
             store=STORES[number]
             if number < len(STORES)
             else pick.choices(STORES, (6, 3, 2, 2, 2, 1))[0],
@@ -123,7 +123,7 @@ class EventStory:
         )
 
     def _active_days(self, player: _Player) -> Iterator[int]:
-        """Day 0, then ever fewer days: about 45 % come back on day 1, 20 % on day 7."""
+        """The days on which a player plays: about 45 % are back on day 1, and 20 % on day 7."""
         yield player.installed
         for day in range(player.installed + 1, self._last_day + 1):
             chance = player.engagement * 0.7 * (day - player.installed) ** -0.45
@@ -132,7 +132,7 @@ class EventStory:
 
     def _session_starts(self, player: _Player, day: int) -> Iterator[int]:
         for _ in range(self._random.choice((1, 1, 2, 2, 3, 4))):
-            # Most play in the evening: some sessions run past midnight UTC.
+            # Most sessions start in the evening, so that some of them run past midnight UTC.
             wished = day * DAY + int(self._random.triangular(0, DAY - 1, DAY * 0.85))
             start = max(wished, player.free_from)
             if start < (day + 1) * DAY:
@@ -151,7 +151,7 @@ class EventStory:
         )
         if session.session_id:
             self._step(session, "session_start", self._attributes(player))
-        # From here on the player is known; until then the session's id was all there was.
+        # An anonymous session has only its session id until here; then the player logs in.
         session.is_anonymous = False
         if is_first and player.level == 1:
             self._register(session)
@@ -284,7 +284,8 @@ class EventStory:
         }
         if pick.random() < 0.03:
             del purchase["currency_type"]
-        # Some shops send text, some no transaction id: then the event's own id is the transaction.
+        # Some shops send amounts as text. Some send no transaction id, so the event's id takes its
+        # place.
         if pick.random() < 0.1:
             purchase["currency_amount"] = f"{amount:.2f}"
         if pick.random() < 0.05:
@@ -292,7 +293,7 @@ class EventStory:
         event_id = self._step(session, "iap_transaction", purchase)
         transaction = purchase.get("transaction_id", event_id)
         if pick.random() < 0.02:
-            # The same purchase reported twice, under two event ids.
+            # One purchase is reported twice, under two event ids.
             self._step(session, "iap_transaction", purchase)
         if pick.random() < 0.1:
             when = session.clock + pick.randint(1, 6) * DAY
@@ -300,7 +301,7 @@ class EventStory:
             self._step(refund, "iap_refund", {"transaction_id": transaction})
 
     def _bot(self) -> None:
-        """One session that runs for three days and more, with an event every twenty minutes."""
+        """A bot: one session of more than three days with an event every twenty minutes."""
         bot = self._new_player(self.players)
         bot.installed = max(self.first_day, self._last_day - 4)
         session = _Session(bot, bot.installed * DAY + 70_000, self._id(), delay=0)
@@ -322,7 +323,7 @@ class EventStory:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
     def _step(self, session: _Session, event_type: str, data: Data) -> str:
-        """The session's next event, with its duplicates; returns the event's id."""
+        """Add the next event of a session, sometimes with a duplicate; returns the event's id."""
         pick, player = self._random, session.player
         session.clock += pick.randint(2, 45)
         is_old = player.application == APPLICATIONS[1] and player.updates_after == 4
@@ -356,11 +357,11 @@ class EventStory:
         return str(event["event_id"])
 
     def _arrive(self, day: int, envelope: Data) -> None:
-        # What would arrive after the last day is not there yet.
+        # Events that would arrive after the last day of the sample are left out.
         if day in self.arrivals:
             self.arrivals[day].append(msgspec.json.encode(envelope))
 
-    # What goes wrong every day.
+    # Faulty and unusual events of every day.
 
     def _faults(self, day: int) -> None:
         noon = day * DAY + DAY // 2
@@ -386,7 +387,7 @@ class EventStory:
             {"event_type": None},
             {"application_id": None},
             purchase | {"event_data": data | {"currency_amount": "a lot", "currency_type": "USD"}},
-            # These are valid, only unusual.
+            # The following events are valid but unusual.
             {"event_timestamp": str(noon)},
             {"event_timestamp": noon + 0.75},
             {"event_data": msgspec.json.encode(data).decode()},

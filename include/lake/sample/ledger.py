@@ -1,4 +1,4 @@
-"""The sample's betting ledger and marketing costs, as text columns per file."""
+"""The betting ledger and the marketing costs of the sample. Every value is text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from include.lake.sample.events import CHANNELS
 
 Row = dict[str, str]
 
-# Euro per unit on the first day.
+# The euro value of one unit of each currency on the first day.
 EURO_PER_UNIT = {
     "EUR": 1.0,
     "USD": 0.92,
@@ -41,10 +41,10 @@ SPREADSHEET_EPOCH = date(1899, 12, 30)
 
 @dataclass
 class Ledger:
-    """Rows for every ledger and cost folder; all randomness comes from `seed`.
+    """Generates the rows of every ledger and cost folder. All randomness comes from `seed`.
 
-    `missing_rate` leaves out one currency's rates for the last six days, longer than the three days
-    for which an older rate still serves.
+    `missing_rate` leaves out the rates of one currency for the last six days. An older rate is used
+    for three days only, so the money of the days after them has no rate.
     """
 
     first: date
@@ -55,7 +55,7 @@ class Ledger:
     transactions: dict[date, list[Row]] = field(init=False)
 
     def __post_init__(self) -> None:
-        # A sample must come out the same each time, which no cryptographic generator offers.
+        # Equal seeds must give equal samples, which a cryptographic generator cannot do.
         self._random = random.Random(f"ledger {self.seed}")  # noqa: S311
         self.transactions = {day: [] for day in self._days()}
         self._bettors = [
@@ -83,8 +83,8 @@ class Ledger:
             "betid": bet_id,
             "playerid": player,
         }
-        # 1 % are wins without a wager (free rounds), 2 % of the wagers are never settled, and some
-        # are settled on the next day.
+        # 1 % are wins without a wager (free rounds). 2 % of the wagers are never settled, and 2 %
+        # of the results follow on the next day.
         if pick.random() >= 0.01:
             self._book(day, "WAGER", bet, cents, bonus_share)
             if pick.random() < 0.02:
@@ -101,7 +101,7 @@ class Ledger:
         self.transactions[day].append({**amounts, **bet, "txtype": kind})
 
     def rates(self) -> list[Row]:
-        """Euro per unit of every currency and day, from three days before the first."""
+        """The euro value of one unit by currency and day, from three days before the first day."""
         current = dict(EURO_PER_UNIT)
         gap_from = self.first + timedelta(days=self.days - 6)
         rows: list[Row] = []
@@ -135,7 +135,7 @@ class Ledger:
         ]
 
     def bettors(self) -> list[Row]:
-        """One to three states per ledger player; the newest `latestupdate` is the current one."""
+        """One to three rows per ledger player. The newest `latestupdate` marks the current row."""
         pick = self._random
         rows: list[Row] = []
         for number, (player, _) in enumerate(self._bettors):
@@ -160,7 +160,7 @@ class Ledger:
         return rows
 
     def spend(self) -> list[Row]:
-        """Marketing spend by day, channel and campaign, in two currencies."""
+        """The marketing costs by day, channel and campaign, in two currencies."""
         return [
             {
                 "date": f"{day}",

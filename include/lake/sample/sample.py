@@ -1,4 +1,4 @@
-"""A reproducible sample: events through the landing, ledger and cost files beside them."""
+"""Writes a reproducible sample into the lake: landed events, ledger files and cost files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Sample:
-    """What to generate: equal samples are equal byte for byte. `end` is the last day, UTC."""
+    """The parameters of a sample. Equal parameters give equal bytes. `end` is the last UTC day."""
 
     days: int
     players: int
@@ -44,7 +44,10 @@ def yesterday() -> date:
 
 
 def event_batches(sample: Sample) -> Iterator[tuple[str, int, bytes]]:
-    """One batch per day of arrival: its name, its arrival (the day's last second), its lines."""
+    """One batch per day of arrival: its name, its arrival time and its lines.
+
+    The arrival time is the last second of the day, in epoch seconds.
+    """
     story = EventStory((sample.first - EPOCH).days, sample.days, sample.players, sample.seed)
     for day, lines in story.arrivals.items():
         name = f"generated/{EPOCH + timedelta(days=day)}.jsonl"
@@ -52,11 +55,11 @@ def event_batches(sample: Sample) -> Iterator[tuple[str, int, bytes]]:
 
 
 def ledger_files(sample: Sample) -> Iterator[tuple[str, int, bytes]]:
-    """Every ledger and cost file: its name in the lake, its number of rows, its content."""
+    """Every ledger and cost file: its path in the lake, its number of rows and its content."""
     ledger = Ledger(sample.first, sample.days, sample.players, sample.seed, sample.missing_rate)
     for number, (day, bookings) in enumerate(ledger.transactions.items()):
         name = f"game_transactions/date={day}/generated"
-        # Studios send what they have: one day is a spreadsheet's CSV, one is JSON lines.
+        # Studios send several formats, so one day is CSV with decimal commas and one is JSON lines.
         if number == 1:
             yield f"{name}.csv", len(bookings), _csv([_with_commas(row) for row in bookings])
         elif number == 2:
@@ -77,12 +80,13 @@ def ledger_files(sample: Sample) -> Iterator[tuple[str, int, bytes]]:
 def write_sample(
     lake: Path, sample: Sample, report: Callable[[str], object] = click.echo
 ) -> list[Landing]:
-    """Write the sample into the lake and report the rows per folder.
+    """Write the sample into the lake, and report the number of rows per folder.
 
-    Events are landed, so the same sample again adds none; ledger and cost files are overwritten.
+    Events are landed, so writing an equal sample again adds none. Ledger and cost files are
+    overwritten. Raises UserError if the sample does not end in the past.
     """
     if sample.end > yesterday():
-        raise UserError(f"END is {sample.end}: a sample ends on a past day, UTC; choose one.")
+        raise UserError(f"END is {sample.end}, but a sample ends on a past day (UTC): choose one.")
     rows: dict[str, int] = {}
     with LandingZone(lake) as zone:
         landings = [

@@ -1,4 +1,4 @@
-"""Merging and converting the files of a source: no row lost, none twice, whenever it stops."""
+"""A compaction merges and converts files. However it stops, no row is lost and none is twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from include.lake import compaction, files
 from include.lake.compaction import check_ended, compact_source
 from include.lake.external_tables.duckdb import create_views
 from include.lake.sources import sources
-from include.lake.storage import Folder
+from include.lake.storage.folder import FolderLake
 from include.manifest import Manifest
 from include.settings import UserError
 from include.warehouse.duckdb_file import DuckDB
@@ -35,11 +35,11 @@ def manifest() -> Manifest:
 
 
 class StoppedError(Exception):
-    """What ends a compaction in the middle."""
+    """Stops a compaction in the middle."""
 
 
-class Stopping(Folder):
-    """A lake that takes so many writes and removals, and then no more."""
+class Stopping(FolderLake):
+    """A lake that raises an error after so many writes, moves and removals."""
 
     def __init__(self, path: Path, left: int) -> None:
         super().__init__(path)
@@ -92,38 +92,38 @@ EXPECTED = [
 
 
 def test_every_format_becomes_parquet_of_the_declared_types(lake: Path) -> None:
-    compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+    compact_source(FolderLake(lake), manifest(), "game_transactions", None, None)
     assert rows(lake) == EXPECTED
     assert len(list((lake / "game_transactions").rglob("*.parquet"))) == 2
     kept = duckdb.sql(f"select note from '{lake}/game_transactions/*/*.parquet' where note > ''")
     assert kept.fetchall() == [("kept",), ("kept",)]
     before = {path: path.stat().st_mtime_ns for path in lake.rglob("*.parquet")}
-    compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+    compact_source(FolderLake(lake), manifest(), "game_transactions", None, None)
     assert {path: path.stat().st_mtime_ns for path in lake.rglob("*.parquet")} == before
 
 
 @pytest.mark.parametrize("steps", range(12))
-def test_stopped_anywhere_and_run_again(lake: Path, steps: int) -> None:
+def test_a_compaction_that_stops_anywhere_can_be_run_again(lake: Path, steps: int) -> None:
     with pytest.raises(StoppedError):
         compact_source(Stopping(lake, steps), manifest(), "game_transactions", None, None)
     try:
-        check_ended(Folder(lake), sources(manifest()))
+        check_ended(FolderLake(lake), sources(manifest()))
     except UserError:
         pass
     else:
-        # Where a run would build, nothing is there twice, and nothing is missing.
+        # A run may build now, so every row must be there once.
         with duckdb.connect() as connection:
-            create_views(DuckDB(connection), Folder(lake), "spectrum", sources(manifest()))
+            create_views(DuckDB(connection), FolderLake(lake), "spectrum", sources(manifest()))
             found = connection.execute("select betid from spectrum.game_transactions").fetchall()
         assert sorted(found) == [(betid,) for betid, _ in EXPECTED]
-    compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+    compact_source(FolderLake(lake), manifest(), "game_transactions", None, None)
     assert rows(lake) == EXPECTED
-    check_ended(Folder(lake), sources(manifest()))
+    check_ended(FolderLake(lake), sources(manifest()))
 
 
-def test_what_was_merged_is_kept(lake: Path) -> None:
+def test_merged_files_are_kept_below_compacted(lake: Path) -> None:
     before = {path.relative_to(lake): path.read_bytes() for path in lake.rglob("?.*")}
-    compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+    compact_source(FolderLake(lake), manifest(), "game_transactions", None, None)
     kept = {
         Path(*path.relative_to(lake / "_compacted").parts[1:]): path.read_bytes()
         for path in (lake / "_compacted").rglob("?.*")
@@ -132,17 +132,17 @@ def test_what_was_merged_is_kept(lake: Path) -> None:
     assert len(kept) == 6
 
 
-def test_files_that_come_later_under_the_same_names(
+def test_later_files_with_the_names_of_merged_ones_are_merged(
     lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (files, compaction):
-        # The merged file is a large one, which is left alone.
+        # With this limit the merged file is a large one, which is not merged again.
         monkeypatch.setattr(module, "SMALL_BYTES", 100)
-    compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+    compact_source(FolderLake(lake), manifest(), "game_transactions", None, None)
     for number in range(2):
         day = lake / "game_transactions/date=2026-09-01"
         (day / "a.csv").write_text(f"realamount,betid\n1,later-{number}\n")
-        compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+        compact_source(FolderLake(lake), manifest(), "game_transactions", None, None)
     assert rows(lake) == sorted([*EXPECTED, ("later-0", "1"), ("later-1", "1")])
 
 
@@ -153,26 +153,28 @@ def test_values_of_other_types_keep_their_meaning(tmp_path: Path) -> None:
         "select {'user_id': 'u', 'n': 1.5} as betid, encode('é') as realamount, 2.7 as n"
         " union all by name select null as betid, '\\xFF'::blob as realamount"
     ).write_parquet(str(day / "a.parquet"))
-    compact_source(Folder(tmp_path), manifest(), "game_transactions", None, None)
+    compact_source(FolderLake(tmp_path), manifest(), "game_transactions", None, None)
     assert rows(tmp_path) == [('{"user_id":"u","n":1.5}', "é"), (None, "\\xFF")]
 
 
 def test_a_file_that_cannot_be_read_is_named_and_nothing_changes(lake: Path) -> None:
     broken = lake / "game_transactions/date=2026-09-01/b.jsonl"
     broken.write_text("{no json")
-    with pytest.raises(UserError, match=r"b\.jsonl, .*cannot be merged \(.*mend or move the one"):
-        compact_source(Folder(lake), manifest(), "game_transactions", None, None)
+    with pytest.raises(
+        UserError, match=r"b\.jsonl, .*cannot be merged \(.*repair or move the named"
+    ):
+        compact_source(FolderLake(lake), manifest(), "game_transactions", None, None)
     assert broken.exists()
     assert not (lake / "_compacted").exists()
 
 
-def test_only_the_days_that_are_asked_for(lake: Path) -> None:
+def test_only_the_requested_days_are_merged(lake: Path) -> None:
     day = date(2026, 9, 2)
-    compact_source(Folder(lake), manifest(), "game_transactions", day, day)
+    compact_source(FolderLake(lake), manifest(), "game_transactions", day, day)
     assert len(list((lake / "game_transactions/date=2026-09-01").iterdir())) == 3
     assert len(list((lake / "game_transactions/date=2026-09-02").iterdir())) == 1
 
 
-def test_a_source_that_is_not_there(lake: Path) -> None:
-    with pytest.raises(UserError, match="there is no source 'bets': give one of game_transactions"):
-        compact_source(Folder(lake), manifest(), "bets", None, None)
+def test_a_source_that_does_not_exist_is_refused(lake: Path) -> None:
+    with pytest.raises(UserError, match="there is no source 'bets': name one of game_transactions"):
+        compact_source(FolderLake(lake), manifest(), "bets", None, None)

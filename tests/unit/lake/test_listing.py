@@ -1,4 +1,4 @@
-"""The lake's listing: what counts as a partition of a source, and what is refused."""
+"""The listing of the lake: the partitions of each source, and the files that are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from include.lake.listing import list_lake
 from include.lake.sources import Source
-from include.lake.storage import Folder
+from include.lake.storage.folder import FolderLake
 from include.settings import UserError
 
 EVENTS = Source("source.p.e.raw_events", "raw_events", ("year", "month", "day"), {})
@@ -28,11 +28,11 @@ def write(path: Path, content: str = "x", changed: int = 1_780_000_000) -> None:
 def days(lake: Path, since: date | None = None) -> dict[tuple[str, str], tuple[int, int]]:
     return {
         (partition.source, partition.day): (partition.object_count, partition.byte_count)
-        for partition in list_lake(Folder(lake), SOURCES, since).partitions
+        for partition in list_lake(FolderLake(lake), SOURCES, since).partitions
     }
 
 
-def test_partitions_of_each_kind_of_source(tmp_path: Path) -> None:
+def test_each_kind_of_source_has_its_partitions(tmp_path: Path) -> None:
     write(tmp_path / "raw_events/year=2026/month=09/day=01/a.parquet", "12345")
     write(tmp_path / "raw_events/year=2026/month=09/day=01/b.parquet", "1")
     write(tmp_path / "game_transactions/date=2026-09-02/a.csv", "12")
@@ -44,23 +44,23 @@ def test_partitions_of_each_kind_of_source(tmp_path: Path) -> None:
     }
 
 
-def test_the_newest_change_counts(tmp_path: Path) -> None:
+def test_a_partition_has_the_time_of_its_newest_file(tmp_path: Path) -> None:
     write(tmp_path / "games/a.csv", changed=1_780_000_000)
     write(tmp_path / "games/b.csv", changed=1_790_000_000)
-    (games,) = list_lake(Folder(tmp_path), SOURCES, None).partitions
+    (games,) = list_lake(FolderLake(tmp_path), SOURCES, None).partitions
     assert games.changed_at == datetime.fromtimestamp(1_790_000_000, UTC).replace(tzinfo=None)
 
 
-def test_hidden_and_foreign_files_do_not_count(tmp_path: Path) -> None:
+def test_hidden_files_and_those_of_other_formats_are_left_out(tmp_path: Path) -> None:
     for name in ("_SUCCESS", ".a.parquet", "_tmp/a.parquet", "notes.txt"):
         write(tmp_path / "raw_events/year=2026/month=09/day=01" / name)
     write(tmp_path / "_landing/x/raw_events/a.parquet")
-    # Events are Parquet; a CSV file among them is not read, so it is not counted.
+    # Events are read from Parquet files only.
     write(tmp_path / "raw_events/year=2026/month=09/day=01/a.csv")
     assert days(tmp_path) == {}
 
 
-def test_a_bound_leaves_out_earlier_days_but_no_unpartitioned_source(tmp_path: Path) -> None:
+def test_a_bound_leaves_out_earlier_days_but_no_source_without_partitions(tmp_path: Path) -> None:
     write(tmp_path / "game_transactions/date=2026-09-01/a.csv")
     write(tmp_path / "game_transactions/date=2026-09-02/a.csv")
     write(tmp_path / "games/g.csv")
@@ -82,26 +82,26 @@ def test_a_bound_leaves_out_earlier_days_but_no_unpartitioned_source(tmp_path: P
 def test_a_file_outside_the_partitions_is_named(tmp_path: Path, name: str) -> None:
     write(tmp_path / name)
     with pytest.raises(UserError) as caught:
-        list_lake(Folder(tmp_path), SOURCES, None)
+        list_lake(FolderLake(tmp_path), SOURCES, None)
     assert name in str(caught.value)
     assert "move or remove it" in str(caught.value)
 
 
-def test_an_empty_and_a_missing_lake_have_no_partitions(tmp_path: Path) -> None:
-    assert list_lake(Folder(tmp_path), SOURCES, None).partitions == []
-    assert list_lake(Folder(tmp_path / "missing"), SOURCES, None).partitions == []
+def test_an_empty_or_missing_lake_has_no_partitions(tmp_path: Path) -> None:
+    assert list_lake(FolderLake(tmp_path), SOURCES, None).partitions == []
+    assert list_lake(FolderLake(tmp_path / "missing"), SOURCES, None).partitions == []
 
 
-def test_a_lake_that_is_a_file(tmp_path: Path) -> None:
+def test_a_lake_that_is_a_file_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "lake")
     with pytest.raises(UserError, match=r"is a file: set GAME_ANALYTICS_LAKE"):
-        list_lake(Folder(tmp_path / "lake"), SOURCES, None)
+        list_lake(FolderLake(tmp_path / "lake"), SOURCES, None)
 
 
 def test_a_folder_that_may_not_be_listed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Simulated: to root no folder is closed.
+    # The refusal is simulated, because root may list every folder.
     (tmp_path / "raw_events").mkdir()
 
     def refuse(path: object) -> None:
@@ -109,4 +109,4 @@ def test_a_folder_that_may_not_be_listed_is_named(
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match=r"raw_events cannot be listed \(Permission denied\)"):
-        list_lake(Folder(tmp_path), SOURCES, None)
+        list_lake(FolderLake(tmp_path), SOURCES, None)

@@ -1,4 +1,4 @@
-"""A connection to Redshift beside a dbt that builds in the same process."""
+"""A connection to Redshift does not disturb a dbt that builds in the same process."""
 
 from __future__ import annotations
 

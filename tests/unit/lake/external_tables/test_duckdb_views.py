@@ -1,4 +1,4 @@
-"""The views of the `spectrum` schema: every format, the declared columns, nothing else."""
+"""The views of schema `spectrum` read files of every format and have the declared columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import duckdb
 
 from include.lake.external_tables.duckdb import create_views
 from include.lake.sources import Source
-from include.lake.storage import Folder
+from include.lake.storage.folder import FolderLake
 from include.settings import UserError
 from include.warehouse.duckdb_file import DuckDB
 
@@ -29,7 +29,7 @@ BETS = Source(
 
 def rows(lake: Path, source: Source = BETS) -> list[tuple[object, ...]]:
     with duckdb.connect() as connection:
-        create_views(DuckDB(connection), Folder(lake), "spectrum", [source])
+        create_views(DuckDB(connection), FolderLake(lake), "spectrum", [source])
         found: list[tuple[object, ...]] = connection.execute(
             f"from spectrum.{source.name} order by all"
         ).fetchall()
@@ -42,7 +42,7 @@ def folder(lake: Path, day: str) -> Path:
     return path
 
 
-def test_every_format_side_by_side_as_text(tmp_path: Path) -> None:
+def test_files_of_every_format_are_read_as_text(tmp_path: Path) -> None:
     csv = 'gameid,playerid,realamount\n007,ann,"1,50"\n'
     (folder(tmp_path, "2026-09-01") / "a.csv").write_text(csv)
     (folder(tmp_path, "2026-09-02") / "a.csv.gz").write_bytes(gzip.compress(csv.encode()))
@@ -61,15 +61,15 @@ def test_every_format_side_by_side_as_text(tmp_path: Path) -> None:
     ]
 
 
-def test_columns_in_another_order_per_file(tmp_path: Path) -> None:
+def test_columns_are_matched_by_name(tmp_path: Path) -> None:
     (folder(tmp_path, "2026-09-01") / "a.csv").write_text("playerid,gameid\nann,1\n")
     (folder(tmp_path, "2026-09-02") / "a.csv").write_text("gameid,playerid,x\n2,bob,y\n")
     assert [row[:3] for row in rows(tmp_path)] == [("ann", None, "1"), ("bob", None, "2")]
 
 
-def test_no_files_is_an_empty_view_with_all_columns(tmp_path: Path) -> None:
+def test_a_source_without_files_is_an_empty_view_with_all_columns(tmp_path: Path) -> None:
     with duckdb.connect() as connection:
-        create_views(DuckDB(connection), Folder(tmp_path), "spectrum", [BETS])
+        create_views(DuckDB(connection), FolderLake(tmp_path), "spectrum", [BETS])
         shown = connection.execute("describe spectrum.game_transactions").fetchall()
         assert [row[0] for row in shown] == list(BETS.columns)
         assert connection.execute("from spectrum.game_transactions").fetchall() == []
@@ -96,7 +96,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ann's lake", "lake [1]", "lake *?"])
-def test_any_character_in_the_path(tmp_path: Path, name: str) -> None:
+def test_a_path_may_contain_any_character(tmp_path: Path, name: str) -> None:
     (folder(tmp_path / name, "2026-09-01") / "a.csv").write_text("playerid\nann\n")
     assert len(rows(tmp_path / name)) == 1
 
@@ -105,7 +105,7 @@ def test_a_file_that_lands_after_the_views_are_made_is_not_read(tmp_path: Path) 
     below = folder(tmp_path, "2026-09-01")
     (below / "a.csv").write_text("playerid\nann\n")
     with duckdb.connect() as connection:
-        create_views(DuckDB(connection), Folder(tmp_path), "spectrum", [BETS])
+        create_views(DuckDB(connection), FolderLake(tmp_path), "spectrum", [BETS])
         (below / "b.csv").write_text("playerid\nbob\n")
         count = connection.execute("select count(*) from spectrum.game_transactions").fetchall()
         assert count == [(1,)]

@@ -1,4 +1,4 @@
-"""The statements that make and mend external tables, and what is refused instead."""
+"""The statements that create and update external tables, and the tables that are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 from include.lake.external_tables.redshift import create_external_tables
 from include.lake.listing import list_lake
 from include.lake.sources import Source
-from include.lake.storage import Folder
+from include.lake.storage.folder import FolderLake
 from include.settings import Settings, UserError
 
 EVENTS = Source(
@@ -33,7 +33,7 @@ ROLE = "arn:aws:iam::123456789012:role/spectrum"
 
 
 class Catalog:
-    """Answers for a Glue catalog, and takes down what is to be changed."""
+    """A database that answers from a Glue catalog, and keeps the statements that change it."""
 
     def __init__(self, tables: Sequence[tuple[Any, ...]] = (), columns: Any = ()) -> None:
         self.tables = list(tables)
@@ -68,7 +68,7 @@ class Catalog:
 
 
 def exists(source: Source, location: str = "", kind: str = "parquet", **types: str) -> Catalog:
-    """A catalog that has the source's table already."""
+    """A catalog in which the source's table exists."""
     columns = {name: kind.lower() for name, kind in source.columns.items()} | types
     return Catalog(
         [(source.name, location or f"s3://b/lake/{source.name}/", kind, None)],
@@ -94,12 +94,12 @@ def write(path: Path) -> None:
 
 
 def create(catalog: Catalog, lake: Path, *sources: Source, **options: Any) -> list[str]:
-    listing = list_lake(Folder(lake), sources, options.get("since"))
+    listing = list_lake(FolderLake(lake), sources, options.get("since"))
     settings = options.pop("settings", SETTINGS)
-    return create_external_tables(catalog, settings, Folder(lake), sources, listing, **options)
+    return create_external_tables(catalog, settings, FolderLake(lake), sources, listing, **options)
 
 
-def test_everything_from_nothing(lake: Path) -> None:
+def test_schema_table_and_partitions_are_created(lake: Path) -> None:
     catalog = Catalog()
     catalog.schemas = []
     done = create(catalog, lake, EVENTS)
@@ -120,7 +120,7 @@ def test_everything_from_nothing(lake: Path) -> None:
     )
 
 
-def test_a_role_of_its_own(lake: Path) -> None:
+def test_the_role_of_the_settings_is_used(lake: Path) -> None:
     catalog = Catalog()
     catalog.schemas = []
     settings = Settings(
@@ -130,7 +130,7 @@ def test_a_role_of_its_own(lake: Path) -> None:
     assert f"iam_role '{ROLE}'" in catalog.executed[0]
 
 
-def test_nothing_to_do(lake: Path) -> None:
+def test_an_unchanged_lake_changes_nothing(lake: Path) -> None:
     catalog = exists(EVENTS, line="binary")
     catalog.partitions = [
         ("raw_events", '["2026","09","01"]'),
@@ -141,7 +141,7 @@ def test_nothing_to_do(lake: Path) -> None:
     assert catalog.executed == []
 
 
-def test_partitions_in_batches_of_a_hundred(tmp_path: Path) -> None:
+def test_partitions_are_registered_in_batches_of_a_hundred(tmp_path: Path) -> None:
     first = date(2026, 1, 1).toordinal()
     for day in map(date.fromordinal, range(first, first + 250)):
         write(tmp_path / f"raw_events/year={day:%Y}/month={day:%m}/day={day:%d}/a.parquet")
@@ -150,7 +150,7 @@ def test_partitions_in_batches_of_a_hundred(tmp_path: Path) -> None:
     assert [sql.count("partition (") for sql in catalog.executed] == [100, 100, 50]
 
 
-def test_a_partition_whose_folder_is_gone(lake: Path) -> None:
+def test_a_partition_without_files_is_dropped_unless_it_was_not_listed(lake: Path) -> None:
     catalog = exists(EVENTS, line="binary")
     catalog.partitions = [
         ("raw_events", f'["2026","0{month}","0{day}"]')
@@ -163,12 +163,12 @@ def test_a_partition_whose_folder_is_gone(lake: Path) -> None:
         f"{drop}(year='2026', month='09', day='03')",
     ]
     catalog.executed.clear()
-    # What lies before the bound was not looked at.
+    # Days before the bound are not in the listing, so they stay.
     create(catalog, lake, EVENTS, since=date(2026, 9, 1))
     assert catalog.executed == [f"{drop}(year='2026', month='09', day='03')"]
 
 
-def test_a_column_is_added(lake: Path) -> None:
+def test_a_new_column_of_the_source_is_added(lake: Path) -> None:
     catalog = exists(EVENTS)
     catalog.columns = [column for column in catalog.columns if column[1] != "line"]
     done = create(catalog, lake, EVENTS)
@@ -189,13 +189,13 @@ def test_a_column_is_added(lake: Path) -> None:
         ),
     ],
 )
-def test_what_is_not_mended(lake: Path, catalog: Catalog, fault: str) -> None:
+def test_a_table_that_differs_in_more_is_refused(lake: Path, catalog: Catalog, fault: str) -> None:
     with pytest.raises(UserError, match=f"ann_spectrum.raw_events differs .*{fault}.*drop table"):
         create(catalog, lake, EVENTS)
     assert catalog.executed == []
 
 
-def test_a_folder_that_was_empty_when_its_table_was_made(tmp_path: Path) -> None:
+def test_a_table_of_another_format_is_created_again(tmp_path: Path) -> None:
     write(tmp_path / "games/a.csv.gz")
     catalog = exists(GAMES)
     create(catalog, tmp_path, GAMES)
@@ -205,7 +205,7 @@ def test_a_folder_that_was_empty_when_its_table_was_made(tmp_path: Path) -> None
     assert "'skip.header.line.count'='1'" in table
 
 
-def test_one_format_per_folder(tmp_path: Path) -> None:
+def test_a_folder_with_two_formats_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "games/a.csv")
     write(tmp_path / "games/b.jsonl")
     with pytest.raises(UserError, match=r"holds csv and json files: .*`make compact SOURCE=games`"):
@@ -215,14 +215,14 @@ def test_one_format_per_folder(tmp_path: Path) -> None:
 BETS = Source("s", "game_transactions", ("date",), {"a": "varchar(8)", "b": "varchar(8)"} | DATE)
 
 
-def test_a_table_made_anew_has_the_days_before_the_bound_as_well(tmp_path: Path) -> None:
+def test_a_new_table_gets_the_days_before_the_bound_too(tmp_path: Path) -> None:
     for day in ("2026-07-01", "2026-09-02"):
         write(tmp_path / f"game_transactions/date={day}/a.csv")
     catalog = Catalog()
     create(catalog, tmp_path, BETS, since=date(2026, 9, 1))
     assert "OpenCSVSerde" in catalog.executed[0]
     assert catalog.executed[1].count("partition (") == 2
-    # And one that only changes its format.
+    # A table that changes its format is created again, so it gets them too.
     catalog = exists(BETS)
     catalog.partitions = [("game_transactions", '["2026-07-01"]')]
     create(catalog, tmp_path, BETS, since=date(2026, 9, 1))
@@ -231,7 +231,7 @@ def test_a_table_made_anew_has_the_days_before_the_bound_as_well(tmp_path: Path)
     assert "OpenCSVSerde" in table
 
 
-def test_a_silent_source_keeps_its_table(tmp_path: Path) -> None:
+def test_a_source_without_files_since_the_bound_keeps_its_table(tmp_path: Path) -> None:
     write(tmp_path / "game_transactions/date=2026-07-01/a.csv")
     catalog = exists(BETS, kind="org.apache.hadoop.hive.serde2.OpenCSVSerde")
     catalog.partitions = [("game_transactions", '["2026-07-01"]')]
@@ -239,10 +239,10 @@ def test_a_silent_source_keeps_its_table(tmp_path: Path) -> None:
     assert catalog.executed == []
 
 
-def test_columns_of_csv_are_told_by_their_order(tmp_path: Path) -> None:
+def test_csv_columns_in_another_order_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "game_transactions/date=2026-07-01/a.csv")
     for columns in ({"b": "varchar(8)", "a": "varchar(8)"}, {"b": "varchar(8)"}):
         existing = Source("s", "game_transactions", ("date",), columns | DATE)
         catalog = exists(existing, kind="org.apache.hadoop.hive.serde2.OpenCSVSerde")
-        with pytest.raises(UserError, match="its columns are in another order, by which CSV"):
+        with pytest.raises(UserError, match="its columns are in another order, and Spectrum"):
             create(catalog, tmp_path, BETS)

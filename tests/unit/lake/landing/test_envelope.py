@@ -1,4 +1,4 @@
-"""Parsing of single lines: the fast and the slow path say the same, and nothing else gets by."""
+"""Parsing of single lines: both paths give equal results, and no invalid line is landed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def line(application: object = "app", **event: object) -> bytes:
 
 
 def landed(text: bytes) -> dict[str, Any]:
-    """The row of a line that both paths land alike."""
+    """The row of a line that is landed, after a check that both paths give it."""
     batch = parse_lines([text], ARRIVED)
     assert batch.rejected == []
     row: dict[str, Any] = batch.events.to_pylist()[0]
@@ -42,7 +42,7 @@ def landed(text: bytes) -> dict[str, Any]:
 
 
 def reason(text: bytes) -> str:
-    """Why a line is rejected, alike by both paths."""
+    """The reason why a line is rejected, after a check that both paths reject it."""
     batch = parse_lines([text], ARRIVED)
     assert batch.events.num_rows == 0
     ((index, why),) = batch.rejected
@@ -52,7 +52,7 @@ def reason(text: bytes) -> str:
     return why
 
 
-def test_a_usual_line_becomes_its_columns() -> None:
+def test_a_usual_line_fills_the_columns() -> None:
     text = (
         b'{"event":{"event_version":"1.0","event_id":"e1","event_type":"t","event_name":"n",'
         b'"event_timestamp":1788246655,"event_data":{"user_id": "p\\u00e9"},"app_version":"2"},'
@@ -99,7 +99,9 @@ def test_a_usual_line_becomes_its_columns() -> None:
         ('{"a": 1}', None, True),
     ],
 )
-def test_timestamps(raw: str, seconds: int | None, is_kept: bool) -> None:
+def test_a_timestamp_becomes_whole_seconds_and_unusual_text_is_kept(
+    raw: str, seconds: int | None, is_kept: bool
+) -> None:
     row = landed(b'{"event":{"event_id":"e","event_timestamp":%s}}' % raw.encode())
     assert row["event_timestamp"] == seconds
     metadata = json.loads(row["metadata"])
@@ -120,18 +122,18 @@ def test_a_missing_timestamp_leaves_no_raw_text() -> None:
     ("value", "text"),
     [(None, None), (12, "12"), (1.5, "1.5"), (True, "true"), ("", ""), ({"a": [1]}, '{"a": [1]}')],
 )
-def test_ids_that_are_no_text(value: object, text: str | None) -> None:
+def test_ids_that_are_not_text_become_text(value: object, text: str | None) -> None:
     assert landed(line(event_id=value))["event_id"] == text
     assert landed(line(event_type=value))["event_type"] == text
     assert landed(line(application=value))["application_id"] == text
 
 
 @pytest.mark.parametrize("data", [{"a": 1}, '{"a": 1}', [1, "x"], 5, True, "plain"])
-def test_event_data_stays_as_it_is(data: object) -> None:
+def test_event_data_keeps_its_json_text(data: object) -> None:
     assert landed(line(event_data=data))["event_data"] == json.dumps(data)
 
 
-def test_unknown_fields_are_kept_as_they_are() -> None:
+def test_unknown_fields_keep_their_json_text() -> None:
     text = b'{"event":{"event_id":"e","more":[1, 2.50]},"application_id":"a","region":{"x": null}}'
     assert json.loads(landed(text)["metadata"]) == {
         "processing_timestamp": ARRIVED,
@@ -170,11 +172,11 @@ def test_unknown_fields_are_kept_as_they_are() -> None:
         (b'{"event":{"event_timestamp":1,"event_data":' + b"[" * 99_999, "nested too deeply"),
     ],
 )
-def test_rejected(text: bytes, why: str) -> None:
+def test_a_rejected_line_has_its_reason(text: bytes, why: str) -> None:
     assert why in reason(text)
 
 
-def test_indices_name_the_lines_in_a_mixed_batch() -> None:
+def test_rejected_lines_of_a_mixed_batch_have_the_right_index() -> None:
     huge = b'{"event":{"event_timestamp":1,"event_data":{"a":1e999}}}'
     lines = [line(), b"", line(event_timestamp=None), huge, line("ö"), b"\xff", line(more=1), huge]
     batch = parse_lines(lines, ARRIVED)
@@ -182,7 +184,7 @@ def test_indices_name_the_lines_in_a_mixed_batch() -> None:
     assert batch.events.num_rows == 4
 
 
-def test_partition_days() -> None:
+def test_a_row_without_a_day_belongs_to_the_day_of_arrival() -> None:
     times: list[Any] = [1, 86_399, 86_400, LAST_SECOND, LAST_SECOND + 1, 0, -1, None, TIMESTAMP]
     batch = parse_lines([line(event_timestamp=time) for time in times], ARRIVED)
     found = dict(
@@ -226,7 +228,7 @@ def test_any_line_is_landed_unchanged_or_rejected(
     batch = parse_lines([text], ARRIVED)
     assert batch.events.num_rows + len(batch.rejected) == 1
     if batch.rejected:
-        # Only what is no strict JSON is rejected here: NaN, infinities, half surrogates.
+        # These lines are not strict JSON: they have NaN, an infinity or half a surrogate pair.
         assert any(odd in json.dumps(value) for odd in ("NaN", "Infinity", "\\ud"))
         return
     row = landed(text)

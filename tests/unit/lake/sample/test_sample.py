@@ -1,4 +1,4 @@
-"""The sample: the same each time, and with something of everything that a studio's data holds."""
+"""The sample is reproducible, and has an example of each kind of data that studios send."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def content(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_equal_samples_are_equal_byte_for_byte_and_add_nothing(tmp_path: Path) -> None:
+def test_an_equal_sample_has_equal_bytes_and_adds_no_rows(tmp_path: Path) -> None:
     small = Sample(days=4, players=8, seed=3, end=date(2026, 9, 30))
     for lake in ("one", "two"):
         write_sample(tmp_path / lake, small)
@@ -105,7 +105,9 @@ def test_retention_decays_and_is_neither_none_nor_all(valid: list[dict[str, Any]
     assert 0 < rates[2] < rates[0] < 0.8
 
 
-def test_what_goes_wrong_occurs(events: list[dict[str, Any]], valid: list[dict[str, Any]]) -> None:
+def test_late_duplicate_and_faulty_events_occur(
+    events: list[dict[str, Any]], valid: list[dict[str, Any]]
+) -> None:
     lateness = Counter(row["arrived_at"] // DAY - row["event_timestamp"] // DAY for row in valid)
     assert lateness[0] > 0.9 * len(valid)
     assert lateness[1] > 0
@@ -141,7 +143,7 @@ def test_sessions_of_every_kind_occur(valid: list[dict[str, Any]]) -> None:
     assert max(spans) >= 3
 
 
-def test_purchases_refunds_and_balances(valid: list[dict[str, Any]]) -> None:
+def test_purchases_refunds_and_balances_are_consistent(valid: list[dict[str, Any]]) -> None:
     purchases = [row["data"] for row in valid if row["event_type"] == "iap_transaction"]
     assert {"YEN", "RMB", "USD", "EUR"} <= {data.get("currency_type", "") for data in purchases}
     assert any(
@@ -157,7 +159,7 @@ def test_purchases_refunds_and_balances(valid: list[dict[str, Any]]) -> None:
         when.get(row["data"]["transaction_id"], 10**9) < row["event_timestamp"] // DAY
         for row in refunds
     )
-    # Only what arrived within the sample is here, so only uninterrupted pairs are compared.
+    # Events that arrive after the sample are missing, so a few balances do not add up.
     balance: dict[str, int] = {}
     consistent = 0
     for row in sorted(valid, key=lambda row: row["event_timestamp"]):
@@ -184,7 +186,7 @@ def test_each_day_rejects_its_broken_lines(tmp_path: Path) -> None:
     assert [landing.arrived_at % DAY for landing in landings] == [DAY - 1] * 3
 
 
-def test_the_ledger_holds_every_case() -> None:
+def test_the_ledger_has_every_case() -> None:
     files = {name: text for name, _, text in ledger_files(SAMPLE)}
     transactions = []
     for name, text in files.items():
@@ -222,7 +224,7 @@ def test_the_ledger_holds_every_case() -> None:
 
 
 @pytest.mark.parametrize("missing_rate", [False, True])
-def test_rates_are_missing_only_when_asked_for(missing_rate: bool) -> None:
+def test_rates_are_missing_only_if_the_sample_asks_for_it(missing_rate: bool) -> None:
     sample = Sample(SAMPLE.days, SAMPLE.players, SAMPLE.seed, SAMPLE.end, missing_rate)
     files = {name: text for name, _, text in ledger_files(sample)}
     text = files["currency_exchange/generated.csv"].decode()
@@ -237,7 +239,7 @@ def test_rates_are_missing_only_when_asked_for(missing_rate: bool) -> None:
     assert len(missing) == (6 if missing_rate else 0)
 
 
-def test_the_command_writes_what_was_asked_for_and_says_so(
+def test_the_command_writes_the_sample_and_reports_its_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GAME_ANALYTICS_LAKE", str(tmp_path / "lake"))

@@ -1,0 +1,273 @@
+"""The first step of a build: it finds the run's days and writes them to the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from include.lake.compaction import check_ended
+from include.lake.files import check_files, small_files
+from include.lake.listing import Listing, Partition, list_lake
+from include.lake.run_days.checksums import logic_checksums, sources_of_changed_seeds
+from include.lake.run_days.expiry import days_to_keep
+from include.lake.run_days.tables import (
+    built_partitions,
+    create_tables,
+    is_covered,
+    operations_schema,
+)
+from include.lake.sources import Source, sources
+from include.lake.storage import open_lake
+from include.lake.storage.lake import Lake
+from include.manifest import Manifest
+from include.settings import Settings
+from include.warehouse import build_lock
+from include.warehouse.database import Database
+from include.warehouse.grants import grant_usage_to_readers
+
+Dates = tuple[date, date]
+"""The first and the last requested day."""
+
+
+@dataclass(frozen=True)
+class RunDays:
+    """What `find_run_days` found: the run's days by source, lines on what it did, and warnings."""
+
+    days: Mapping[str, list[str]]
+    done: list[str]
+    warnings: list[str]
+
+    def __str__(self) -> str:
+        lines = [f"{source}: {_span(days)}" for source, days in self.days.items()]
+        return "\n".join(
+            [*self.done, *lines, *(f"warning: {warning}" for warning in self.warnings)]
+        )
+
+
+@dataclass(frozen=True)
+class _Partitions:
+    """The lake's partitions as they are listed now, and as the last successful build had them.
+
+    The listing has no days before `since`.
+    """
+
+    lake: Lake
+    declared: list[Source]
+    since: date | None
+    listing: Listing
+    built: list[Partition]
+
+
+def find_run_days(
+    database: Database,
+    settings: Settings,
+    manifest: Manifest,
+    dates: Dates | None = None,
+    run_id: str = "",
+    lease: int = build_lock.LEASE_MINUTES,
+    *,
+    full_refresh: bool = False,
+) -> RunDays:
+    """List the lake, create the external tables, and write the run's days to the warehouse.
+
+    The run's days are the touched days, or those of the requested `dates`. A `full_refresh` lists
+    the whole lake. On Redshift the run takes the build lock for `lease` minutes. Raises UserError
+    for a lake that cannot be read, and LockedError while another run builds.
+    """
+    declared = sources(manifest)
+    lake = open_lake(settings)
+    check_ended(lake, declared)
+    create_tables(database, settings)
+    with build_lock.taken(database, settings, run_id, lease):
+        grant_usage_to_readers(database, settings)
+        changed = _changed_nodes(database, settings, manifest)
+        affected = sources_of_changed_seeds(manifest, changed)
+        bound = _late_bound(database, settings)
+        # Requested dates and the days of a changed seed may lie before the bound.
+        since = None if dates or affected or full_refresh else bound
+        partitions = _Partitions(
+            lake,
+            declared,
+            since,
+            list_lake(lake, declared, since),
+            built_partitions(database, operations_schema(settings)),
+        )
+        touched = _touched_days(partitions, dates, affected)
+        kept = _kept_days(partitions, manifest, bound)
+        days = {source: sorted(found - kept[source]) for source, found in touched.items()}
+        _check_new_files(partitions, settings, days)
+        done = _create_external_tables(database, settings, partitions)
+        _write(database, settings, partitions, days, dates, run_id)
+        return RunDays(
+            days,
+            [*done, *small_files(declared, partitions.listing)],
+            [
+                *_warnings_of_kept_days(
+                    {source: sorted(found & kept[source]) for source, found in touched.items()}
+                ),
+                *_warnings_of_changed_models(changed),
+            ],
+        )
+
+
+def _changed_nodes(database: Database, settings: Settings, manifest: Manifest) -> set[str]:
+    """The unique ids of the seeds and models that differ from what was last built."""
+    schema = operations_schema(settings)
+    recorded: dict[str, str] = dict(
+        database.rows(f"select node, checksum from {schema}.built_logic")
+    )
+    return {
+        node
+        for node, checksum in logic_checksums(manifest, settings).items()
+        if recorded.get(node, checksum) != checksum
+    }
+
+
+def _late_bound(database: Database, settings: Settings) -> date | None:
+    """The first day that setting LATE_DAYS lets a run list; None if it lists the whole lake.
+
+    The days count back from the newest change that was built, and not from today, because files
+    that arrived while no run was made are not late. Before the first build there is no bound.
+    """
+    schema = operations_schema(settings)
+    until = database.rows(f"select changed_at from {schema}.built_until")
+    if not settings.late_days or not until:
+        return None
+    # A file with a time of change in the future must not move the bound past days of today.
+    last: date = min(until[0][0].date(), datetime.now(UTC).date())
+    return last - timedelta(days=int(settings.late_days))
+
+
+def _touched_days(
+    partitions: _Partitions, dates: Dates | None, affected: set[str]
+) -> dict[str, set[str]]:
+    """The touched days, or those of the requested dates, of each partitioned source.
+
+    Every day of the `affected` sources is touched, because a seed has changed.
+    """
+    touched: dict[str, set[str]] = {}
+    for source in partitions.declared:
+        if not source.partition_columns:
+            continue
+        listed = {p.day: p for p in partitions.listing.partitions if p.source == source.name}
+        built = {
+            p.day: p
+            for p in partitions.built
+            if p.source == source.name
+            and not (partitions.since and date.fromisoformat(p.day) < partitions.since)
+        }
+        known = set(listed | built)
+        if dates:
+            first, last = dates
+            days = {day for day in known if first <= date.fromisoformat(day) <= last}
+        elif source.name in affected:
+            days = known
+        else:
+            days = {day for day in known if listed.get(day) != built.get(day)}
+        touched[source.name] = days
+    return touched
+
+
+def _kept_days(
+    partitions: _Partitions, manifest: Manifest, bound: date | None
+) -> Mapping[str, set[str]]:
+    """The days of each source whose rows must stay, because building them again would lose rows.
+
+    A listing from `since` on cannot show that older files were deleted, so it expires no day.
+    """
+    kept: dict[str, set[str]] = {source.name: set() for source in partitions.declared}
+    if partitions.since is None:
+        kept |= days_to_keep(manifest, partitions.built, partitions.listing.partitions, bound)
+    return kept
+
+
+def _check_new_files(
+    partitions: _Partitions, settings: Settings, days: Mapping[str, list[str]]
+) -> None:
+    """Check the files that this run reads for the first time.
+
+    A damaged file is reported here by its name, and not by the model that reads it.
+    """
+    built = set(partitions.built)
+    changed = {p.source for p in partitions.listing.partitions if not p.day and p not in built}
+    for source in partitions.declared:
+        read = days.get(source.name, [""] if source.name in changed else [])
+        files = [
+            file for day in read for file in partitions.listing.files.get((source.name, day), [])
+        ]
+        check_files(partitions.lake, source, files, strict=settings.target == "redshift")
+
+
+def _create_external_tables(
+    database: Database, settings: Settings, partitions: _Partitions
+) -> list[str]:
+    """Create schema `spectrum`: views on DuckDB, external tables on Redshift."""
+    if settings.target == "local":
+        from include.lake.external_tables.duckdb import create_views
+
+        schema = f"{settings.schema_prefix}spectrum"
+        create_views(database, partitions.lake, schema, partitions.declared)
+        return []
+    from include.lake.external_tables.redshift import create_external_tables
+
+    return create_external_tables(
+        database,
+        settings,
+        partitions.lake,
+        partitions.declared,
+        partitions.listing,
+        partitions.since,
+    )
+
+
+def _write(
+    database: Database,
+    settings: Settings,
+    partitions: _Partitions,
+    days: Mapping[str, list[str]],
+    dates: Dates | None,
+    run_id: str,
+) -> None:
+    """Replace the listing and the days of the run before by those of this run."""
+    schema = operations_schema(settings)
+    listed = [astuple(partition) for partition in partitions.listing.partitions]
+    with database.transaction():
+        for table in ("listed_partitions", "run_days", "run"):
+            database.execute(f"delete from {schema}.{table}")
+        database.insert(f"{schema}.run", [(run_id, dates is None)])
+        database.insert(f"{schema}.listed_partitions", listed)
+        database.insert(
+            f"{schema}.run_days",
+            [(source, day) for source, found in days.items() for day in found],
+        )
+        if dates:
+            # The requested days may be built already. If this run fails after it has replaced some
+            # of their rows, the next run must build them again.
+            database.execute(
+                f"delete from {schema}.built_partitions where day <> '' and {is_covered(schema)}"
+            )
+
+
+def _warnings_of_kept_days(kept: Mapping[str, list[str]]) -> list[str]:
+    return [
+        f"{source}: the rows of {_span(days)} stay as they are, because files of these days, or "
+        "of days beside them, are no longer in the lake; to build them again, put the files back."
+        for source, days in kept.items()
+        if days
+    ]
+
+
+def _warnings_of_changed_models(changed: set[str]) -> list[str]:
+    return [
+        f"the SQL of {model.rsplit('.', 1)[-1]} changed since its rows were built; days that are "
+        "not touched keep the old result until a full refresh: `full_refresh` in the form of a "
+        'manual run, the input {"full_refresh": true} of an execution of the state machine, or '
+        '`make build ARGS="--full-refresh"`.'
+        for model in sorted(node for node in changed if node.startswith("model."))
+    ]
+
+
+def _span(days: list[str]) -> str:
+    count = f"{len(days)} day{'s' if len(days) != 1 else ''}"
+    return f"{count} from {days[0]} to {days[-1]}" if days else count

@@ -1,0 +1,58 @@
+"""The last step of a build: it records that the run's days are built."""
+
+from __future__ import annotations
+
+from include.lake.run_days.checksums import logic_checksums
+from include.lake.run_days.tables import create_tables, is_covered, operations_schema
+from include.manifest import Manifest
+from include.settings import Settings
+from include.warehouse import build_lock
+from include.warehouse.database import Database
+
+
+def record_build(
+    database: Database,
+    settings: Settings,
+    manifest: Manifest,
+    *,
+    full_refresh: bool = False,
+    run_id: str = "",
+) -> int:
+    """Record that the run's days are built. Call it only if every node succeeded.
+
+    Returns how many partitions were recorded. What is recorded is the listing of the run's first
+    step: files that arrived during the build differ from it, so the next run finds them. Raises
+    LockLostError if another run has replaced the run's days, because the other run's days may be
+    more than this run has built.
+    """
+    create_tables(database, settings)
+    schema = operations_schema(settings)
+    is_whole = build_lock.keep(database, settings, run_id)
+    recorded = {node for (node,) in database.rows(f"select node from {schema}.built_logic")}
+    current = logic_checksums(manifest, settings)
+    # A changed model keeps its old checksum, and so its warning, until a full refresh builds all
+    # its rows. A changed seed keeps it until a run of all touched days.
+    new = {
+        node: checksum
+        for node, checksum in current.items()
+        if full_refresh or node not in recorded or (is_whole and node.startswith("seed."))
+    }
+    outdated = sorted({*new, *(recorded - set(current))})
+    with database.transaction():
+        database.execute(f"delete from {schema}.built_partitions where {is_covered(schema)}")
+        database.execute(
+            f"insert into {schema}.built_partitions select * from {schema}.listed_partitions "
+            f"where {is_covered(schema)}"
+        )
+        if is_whole:
+            newest = database.rows(f"select max(changed_at) from {schema}.listed_partitions")
+            if newest[0][0] is not None:
+                database.execute(f"delete from {schema}.built_until")
+                database.insert(f"{schema}.built_until", newest)
+        for node in outdated:
+            database.execute(f"delete from {schema}.built_logic where node = ?", [node])
+        database.insert(f"{schema}.built_logic", list(new.items()))
+    ((count,),) = database.rows(
+        f"select count(*) from {schema}.built_partitions where {is_covered(schema)}"
+    )
+    return int(count)

@@ -1,0 +1,15 @@
+"""dbt's environment, and Airflow's for `make run`: the files of a lake in a folder or in S3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from include.lake.storage.folder import FolderLake
+from include.lake.storage.lake import Lake
+from include.lake.storage.s3 import S3Lake
+from include.settings import Settings
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake of the settings. This neither reads the folder nor sends a request to S3."""
+    return S3Lake(settings.lake) if settings.is_s3 else FolderLake(Path(settings.lake))

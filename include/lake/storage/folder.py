@@ -1,0 +1,126 @@
+"""A lake in a folder of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import IO
+
+from include.lake.sources import FORMATS, Source, data_ending
+from include.lake.storage.lake import HEAD_BYTES, DataFile
+from include.settings import UserError
+
+
+class FolderLake:
+    """A `Lake` in a folder of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def root(self) -> str:
+        """The folder's path."""
+        return str(self.path)
+
+    def files(self, source: Source, since: date | None = None) -> Iterator[DataFile]:  # noqa: ARG002
+        """The data files of a source. All of them, because listing a folder is cheap.
+
+        Raises UserError for a folder that cannot be listed.
+        """
+        self._check_is_folder()
+        folder = self.path / source.name
+        for entry in data_files(folder, source.formats):
+            stat = entry.stat()
+            yield DataFile(
+                path=entry.path,
+                folders=Path(entry.path).relative_to(folder).parts[:-1],
+                size=stat.st_size,
+                changed_at=datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, UTC).replace(
+                    tzinfo=None
+                ),
+            )
+
+    def footer(self, file: DataFile) -> IO[bytes]:
+        """The opened file. Raises OSError."""
+        return Path(file.path).open("rb")
+
+    def head(self, file: DataFile) -> bytes:
+        """The first bytes of a file. Raises OSError."""
+        with Path(file.path).open("rb") as opened:
+            return opened.read(HEAD_BYTES)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file at a path."""
+        return Path(path).exists()
+
+    def read(self, path: str) -> bytes:
+        """The content of a file. Raises OSError."""
+        return Path(path).read_bytes()
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file under a hidden name, and rename it once the disk has it. Raises OSError."""
+        hidden = Path(path).with_name(f".{Path(path).name}")
+        hidden.parent.mkdir(parents=True, exist_ok=True)
+        with hidden.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.rename(path)
+
+    def move(self, path: str, target: str) -> None:
+        """Rename a file. Raises OSError."""
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            Path(path).rename(target)
+
+    def remove(self, path: str) -> None:
+        """Remove a file. Raises OSError."""
+        Path(path).unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raise UserError if the lake is no folder or cannot be read."""
+        self._check_is_folder()
+        try:
+            # Listing a folder and entering it are two rights: `stat` needs the second one.
+            next((path.stat() for path in self.path.iterdir()), None)
+        except FileNotFoundError:
+            raise UserError(
+                f"the lake {self.path} does not exist: land events with `make land FILES=…`, "
+                "or make sample data with `make generate`."
+            ) from None
+        except PermissionError:
+            message = f"the lake {self.path} cannot be read: give this user access to it."
+            raise UserError(message) from None
+
+    def _check_is_folder(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(
+                f"the lake {self.path} is a file: set GAME_ANALYTICS_LAKE to a folder, "
+                "or move the file."
+            )
+
+
+def data_files(folder: Path, formats: Mapping[str, str] = FORMATS) -> Iterator[os.DirEntry[str]]:
+    """The data files in a folder and its subfolders, in any order.
+
+    Files and folders whose names begin with `_` or `.` are left out. Raises UserError for a folder
+    that cannot be listed; a missing folder has no files.
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be listed ({error.strerror}): give this user access to it."
+        ) from None
+    for entry in entries:
+        if entry.name.startswith(("_", ".")):
+            continue
+        if entry.is_dir():
+            yield from data_files(Path(entry.path), formats)
+        elif data_ending(entry.name, formats):
+            yield entry

@@ -1,0 +1,79 @@
+"""What the package can do with a lake, wherever the lake lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import IO, Protocol
+
+from include.lake.sources import Source
+
+THREADS = 16
+"""Files that are read or moved at a time; a client of S3 keeps as many connections open."""
+HEAD_BYTES = 64 * 1024
+"""How much `Lake.head` reads: enough for the header line of a text file."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A data file of a source.
+
+    `path` is its path or URI. `folders` are the folders between the source's folder and the file.
+    `size` is in bytes. `changed_at` is UTC without a time zone, as the warehouse stores it.
+    """
+
+    path: str
+    folders: tuple[str, ...]
+    size: int
+    changed_at: datetime
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit("/", 1)[-1]
+
+
+class Lake(Protocol):
+    """A lake. Its methods take and return paths, which are URIs if the lake lies in S3.
+
+    They raise UserError if S3 refuses or cannot be reached, and OSError for a file of a folder.
+    """
+
+    @property
+    def root(self) -> str:
+        """The folder's path or the URI, without a slash at its end."""
+
+    def files(self, source: Source, since: date | None = None) -> Iterable[DataFile]:
+        """The data files of a source in any order, without those hidden by a leading `_` or `.`.
+
+        Partitions of months before `since` may be missing. Raises UserError for a lake or folder
+        that cannot be listed.
+        """
+
+    def footer(self, file: DataFile) -> IO[bytes]:
+        """A Parquet file, opened so that its footer can be read."""
+
+    def head(self, file: DataFile) -> bytes:
+        """The first 64 kB of a file, or the whole file if it is smaller."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file at a path."""
+
+    def read(self, path: str) -> bytes:
+        """The content of a file."""
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file. A reader sees the whole file or none."""
+
+    def move(self, path: str, target: str) -> None:
+        """Move a file, so that it is at every moment in at least one of the two places.
+
+        A file that does not exist is no error.
+        """
+
+    def remove(self, path: str) -> None:
+        """Remove a file. A file that does not exist is no error."""
+
+    def check(self) -> None:
+        """Raise UserError if the lake does not exist or cannot be read."""
