@@ -71,7 +71,7 @@ def test_never_null_renders_while_dbt_parses() -> None:
     [
         (
             ["turnover", "turnovr"],
-            r"fct_bets lists turnovr as nullable.*dbt/models/marts/fct_bets\.yml$",
+            r"fct_bets lists as nullable turnovr, which.*dbt/models/marts/fct_bets\.yml$",
         ),
         (["bet_date", "player_id", "turnover"], r"never_null of fct_bets has no column to check: "),
     ],
