@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from croniter import croniter
 
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `include/` and `dbt/`: the checkout, or `dags/` on MWAA."""
@@ -47,54 +48,20 @@ def _matching(pattern: str, meaning: str) -> Callable[[str, str], str]:
 
 
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", "@once")
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-CRON: tuple[tuple[int, int, tuple[str, ...]], ...] = (
-    (0, 59, ()),
-    (0, 23, ()),
-    (1, 31, ()),
-    (1, 12, MONTHS),
-    (0, 7, WEEKDAYS),
-)
-"""Of each field of a cron expression: the lowest and the highest number, and names from there."""
+"""Airflow's names for schedules."""
 
 
 def _schedule(name: str, value: str) -> str:
+    """Accept `none`, a preset or five cron fields."""
     if value == "none" or value in PRESETS:
         return value
-    texts = value.split()
-    if len(texts) == len(CRON):
-        fields = [_cron_numbers(text, *field) for text, field in zip(texts, CRON, strict=True)]
-        # Airflow would look for the 30th of February for ever.
-        longest = max((calendar.monthrange(2024, month)[1] for month in fields[3]), default=0)
-        if all(fields) and min(fields[2]) <= longest:
-            return value
+    # `strict` refuses dates that never come, such as the 30th of February: Airflow would search
+    # for the next one forever.
+    if len(value.split()) == 5 and croniter.is_valid(value, strict=True):
+        return value
     raise SettingError(
         name, value, f"set it to five cron fields such as 30 4 * * *, {', '.join(PRESETS)} or none."
     )
-
-
-def _cron_numbers(text: str, lowest: int, highest: int, names: tuple[str, ...]) -> set[int]:
-    """The numbers that a field of a cron expression stands for; none if it cannot be read.
-
-    Each part is `*`, a value or a range in order, perhaps with a step.
-    """
-    numbers: set[int] = set()
-    for part in text.lower().split(","):
-        found = re.fullmatch(r"(?:\*|(\w{1,3})(?:-(\w{1,3}))?)(?:/([1-9][0-9]?))?", part, re.ASCII)
-        if not found:
-            return set()
-        first, last, step = found.groups()
-        first = first or str(lowest)
-        last = last or (first if found[1] and not step else str(highest))
-        low, high = (
-            names.index(bound) + lowest if bound in names else int(bound) if bound.isdigit() else -1
-            for bound in (first, last)
-        )
-        if not lowest <= low <= high <= highest:
-            return set()
-        numbers |= set(range(low, high + 1, int(step or 1)))
-    return numbers
 
 
 def _place(name: str, value: str) -> str:
