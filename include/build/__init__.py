@@ -1,1 +1,1 @@
-"""dbt's environment: the programs that run dbt and report what it did."""
+"""The programs that the DAG's tasks and the container start. Runs in dbt's environment."""

@@ -1,1 +1,1 @@
-"""The commands of a laptop: Airflow started, a run followed, and all of it stopped again."""
+"""`make run`, `make up`, `make build`, `make retry`. Runs in Airflow's environment of a checkout."""

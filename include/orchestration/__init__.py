@@ -1,1 +1,1 @@
-"""Airflow's environment: the operators, triggers' counterparts and alerts of the DAGs."""
+"""What the DAGs consist of: operators, alerts, rendering of nodes. Runs in Airflow's environment."""

@@ -98,6 +98,14 @@ def test_exactly_these_dags_and_no_import_error(bag: DagBag) -> None:
     assert bag.dags["game_analytics_step_functions"].task_ids == ["state_machine"]
 
 
+def test_every_dag_has_tags(bag: DagBag) -> None:
+    tags = {dag_id: dag.tags for dag_id, dag in bag.dags.items()}
+    assert tags == {
+        "game_analytics": {"analytics", "dbt", "duckdb"},
+        "game_analytics_step_functions": {"analytics", "dbt", "redshift", "step-functions"},
+    }
+
+
 def test_exactly_these_tasks(dag: Any) -> None:
     assert set(dag.task_ids) == NODES | STEPS
 

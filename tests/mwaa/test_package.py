@@ -130,7 +130,7 @@ def test_its_remedies_are_those_of_mwaa(package: Path, tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    assert said.startswith("startup.sh says: no space left; wait if the MWAA environment is being")
+    assert said.startswith("startup.sh reported: no space left; wait if the MWAA environment is ")
     assert "`make deploy` with ARGS=--update" in said
     assert "make install" not in said
     assert "make manifest" not in said

@@ -131,7 +131,7 @@ def test_redshift_and_s3_go_together() -> None:
     settings = Settings.from_env(s3 | redshift)
     assert settings.lake == "s3://my-bucket/games/lake"
     assert settings.is_s3
-    with pytest.raises(SettingError, match="Redshift reads S3 alone"):
+    with pytest.raises(SettingError, match="Redshift reads only S3"):
         Settings.from_env(redshift)
     with pytest.raises(SettingError, match="needs GAME_ANALYTICS_TARGET=redshift"):
         Settings.from_env(s3)

@@ -198,7 +198,7 @@ def test_a_form_that_cannot_be_meant_is_final(tmp_path: Path) -> None:
     wrong = context(params={"from": "2026-09-02", "to": "2026-09-01"})
     step, node, _ = tasks(tmp_path)
     for task in (step, node):
-        with pytest.raises(AirflowFailException, match="from 2026-09-02 lies after to 2026"):
+        with pytest.raises(AirflowFailException, match="from 2026-09-02 is after to 2026"):
             task.execute(wrong)
     assert not (tmp_path / "ran").exists()
     # The KPIs come in any case, and need not tell it again.
