@@ -55,7 +55,7 @@ def without_collector() -> Iterator[None]:
 # Hashed by identity, because `content` is a dict and `transform.marts` caches by manifest.
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """The facts of `manifest.json` that Airflow and the checks need; `content` is the parsed file."""
+    """The facts of `manifest.json` that Airflow and the checks need; `content` is the JSON."""
 
     content: Mapping[str, Any]
 

@@ -19,7 +19,7 @@ AIRFLOW_PREFIX = "AIRFLOW__GAME_ANALYTICS__"
 
 
 class UserError(Exception):
-    """An error that a user can cause and repair: one sentence that names the thing and the remedy."""
+    """An error that a user can cause and repair: one sentence with the thing and the remedy."""
 
 
 class SettingError(UserError):

@@ -1,1 +1,1 @@
-"""`make run`, `make up`, `make build`, `make retry`. Runs in Airflow's environment of a checkout."""
+"""The commands of a laptop, such as `make run`. They run in Airflow's environment of a checkout."""

@@ -1,1 +1,1 @@
-"""What the DAGs consist of: operators, alerts, rendering of nodes. Runs in Airflow's environment."""
+"""The operators, alerts and Cosmos rendering of the DAGs. Runs in Airflow's environment."""

@@ -21,7 +21,7 @@ from include.manifest import PROJECT
 from include.settings import Settings
 
 PROFILES = PROJECT / "profiles.yml"
-SECRET = "`airflow/connections/{}` in Secrets Manager, or a connection of that id in Airflow"
+PLACE = "`airflow/connections/{}` in Secrets Manager, or a connection of that id in Airflow"
 """Where the login is stored, for error messages."""
 
 
@@ -75,12 +75,12 @@ def login(settings: Settings) -> dict[str, str]:
     """
     if settings.target == "local" or not settings.connection_id:
         return {}
-    secret = SECRET.format(settings.connection_id)
+    place = PLACE.format(settings.connection_id)
     try:
         connection = BaseHook.get_connection(settings.connection_id)
     except AirflowNotFoundException:
         message = (
-            f"There is no connection {settings.connection_id}: create {secret}, and check that "
+            f"There is no connection {settings.connection_id}: create {place}, and check that "
             "[secrets] and [workers] name the backend (include/aws/README.md, Appendix)."
         )
         raise AirflowException(message) from None
@@ -97,7 +97,7 @@ def login(settings: Settings) -> dict[str, str]:
     if missing := [name for name, value in found.items() if value is None]:
         message = (
             f"The connection {settings.connection_id} has no {', '.join(missing)}: complete "
-            f"{secret}. The database's name of a secret in AWS's rotation format is read only with "
+            f"{place}. The database's name of a secret in AWS's rotation format is read only with "
             'extra_conn_words={"schema": ["dbname"]} in the backend\'s arguments.'
         )
         raise AirflowException(message)

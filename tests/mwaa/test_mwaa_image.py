@@ -159,7 +159,9 @@ def test_a_worker_that_gets_no_wheels_starts_and_says_why(image: Image) -> None:
     dbt = image.exported["worker"]["GAME_ANALYTICS_DBT_EXECUTABLE"]
     # Airflow itself would do; but what is asked needs no more than msgspec.
     told = image.run(str(image.python), "-c", program, dbt, cwd=image.dags)
-    assert f"startup.sh reported: no wheel lies at s3://{BUCKET}/none/dbt/" in told.stdout, told.stderr
+    assert f"startup.sh reported: no wheel lies at s3://{BUCKET}/none/dbt/" in told.stdout, (
+        told.stderr
+    )
     assert "make deploy" in told.stdout
     assert not Path(dbt).parent.exists()
 

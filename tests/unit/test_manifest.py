@@ -57,7 +57,7 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path: Path, content: str) -> Non
         Manifest.read(path)
 
 
-def test_the_fingerprint_depends_on_every_file_of_the_project_and_on_no_output(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_all_files_but_no_output(tmp_path: Path) -> None:
     lock = tmp_path / "lock.txt"
     project = tmp_path / "dbt"
     (project / "models").mkdir(parents=True)

@@ -17,7 +17,10 @@ MESSAGES = (
     ("Database Error in model m\n  Disk Full", "resize it"),
     ("permission denied for schema marts", "bootstrap.sql"),
     ("File 's3://b/k' has an incompatible Parquet schema for column 'c'", "make compact"),
-    ("S3ServiceException: The specified key does not exist., Status 404", "deleted while it was read"),
+    (
+        "S3ServiceException: The specified key does not exist., Status 404",
+        "deleted while it was read",
+    ),
     ("Database Error in model m\n  Spectrum Scan Error", "svl_s3log"),
     ("S3ServiceException: Access Denied, Status 403", "policies/spectrum_role.json"),
     ('password authentication failed for user "dbt"', "correct the secret"),

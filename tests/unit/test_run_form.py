@@ -43,7 +43,10 @@ def test_each_field_becomes_one_argument_of_a_command() -> None:
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({"selects": "a"}, "selects is no field of the run's form; its fields are select, exclude, "),
+        (
+            {"selects": "a"},
+            "selects is no field of the run's form; its fields are select, exclude, ",
+        ),
         ({"select": " \n"}, "select is ' .n': name nodes in dbt's syntax.* or leave it empty"),
         ({"exclude": " --vars x"}, "exclude is ' --vars x': name nodes in dbt's syntax"),
         ({"from": "2026-09-01"}, "from is 2026-09-01 and to is empty: give both, or neither"),
