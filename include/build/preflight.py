@@ -47,7 +47,8 @@ def check_dbt(settings: Settings, lock: Path = manifest.LOCK) -> str:
             raise UserError(f"{package} is not installed: {install}.") from None
         if version != locked.get(package, version):
             raise UserError(
-                f"{package} has version {version}, but {lock.name} has {locked[package]}: {install}."
+                f"{package} has version {version}, "
+                f"but {lock.name} has {locked[package]}: {install}."
             )
         found.append(f"{package} {version}")
     return ", ".join(found)
@@ -136,8 +137,8 @@ def check_redshift(database: Database, settings: Settings) -> str:
     closed = [schema for schema in wanted if not existing.get(schema, True)]
     if closed or (missing and not may_create):
         raise UserError(
-            f"user {user} cannot create tables in {', '.join(closed or missing)} of database {name}: "
-            "run include/aws/bootstrap.sql as an administrator."
+            f"user {user} cannot create tables in {', '.join(closed or missing)} "
+            f"of database {name}: run include/aws/bootstrap.sql as an administrator."
         )
     return f"warehouse {name} as {user}"
 

@@ -17,6 +17,7 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 import yaml
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
+from cosmos.constants import InvocationMode
 
 from include.manifest import PROJECT, Manifest
 from include.orchestration import connection as warehouse
@@ -120,7 +121,7 @@ def test_a_node_s_own_dbt_has_the_login_and_the_task_does_not(
     task = node_task(
         SETTINGS,
         dbt_executable_path=str(dbt),
-        invocation_mode=transform.InvocationMode.SUBPROCESS,
+        invocation_mode=InvocationMode.SUBPROCESS,
         install_deps=False,
         emit_datasets=False,
     )
