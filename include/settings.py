@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from croniter import croniter
-
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `include/` and `dbt/`: the checkout, or `dags/` on MWAA."""
 PACKAGED = (ROOT / "game_analytics.py").is_file()
@@ -55,6 +53,9 @@ def _schedule(name: str, value: str) -> str:
     """Accept `none`, a preset or five cron fields."""
     if value == "none" or value in PRESETS:
         return value
+    # Imported here because its import takes 0.1 s and starts the program `file`.
+    from croniter import croniter
+
     # `strict` refuses dates that never come, such as the 30th of February: Airflow would search
     # for the next one forever.
     if len(value.split()) == 5 and croniter.is_valid(value, strict=True):
