@@ -1,4 +1,4 @@
-"""The settings of the package: one frozen object, the only code that reads them from variables."""
+"""The settings of the package: one frozen object, which only `from_env` reads from variables."""
 
 from __future__ import annotations
 

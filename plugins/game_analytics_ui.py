@@ -46,7 +46,7 @@ TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
 <h1>{{ node.name }}</h1>
 <p>{{ node.description or "No description." }}</p>
 <dl>
-  <dt>Owner</dt><dd>{{ owner or "nobody" }}</dd>
+  <dt>Owner</dt><dd>{{ owner or "none" }}</dd>
   <dt>File</dt><dd><code>dbt/{{ node.original_file_path }}</code></dd>
   <dt>Table</dt><dd><code>{{ node.schema }}.{{ node.alias or node.name }}</code>,
     {{ node.config.materialized }}</dd>

@@ -106,7 +106,7 @@ def test_every_dag_has_tags(bag: DagBag) -> None:
     }
 
 
-def test_exactly_these_tasks(dag: Any) -> None:
+def test_the_dag_has_exactly_these_tasks(dag: Any) -> None:
     assert set(dag.task_ids) == NODES | STEPS
 
 
@@ -182,7 +182,7 @@ def test_days_are_recorded_only_if_every_node_is_built(dag: Any) -> None:
     assert set(dag.get_task("record_partitions").nodes) == NODES
 
 
-def test_trigger_rules(dag: Any) -> None:
+def test_only_these_tasks_have_another_trigger_rule_than_all_success(dag: Any) -> None:
     """A failed node fails the run, even if other nodes are skipped. The KPIs are always printed.
 
     A selected node is built even if an upstream node is not selected. `record_partitions` needs all

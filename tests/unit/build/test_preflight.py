@@ -23,7 +23,7 @@ from include.settings import ROOT, Settings, UserError
 FILES = (manifest.MANIFEST, manifest.FINGERPRINT)
 
 
-def test_dbt_is_missing_or_has_another_version(tmp_path: Path) -> None:
+def test_a_missing_dbt_or_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"none is not a program: run `rm -rf .venv && make install`"
     ):
@@ -37,7 +37,9 @@ def test_dbt_is_missing_or_has_another_version(tmp_path: Path) -> None:
     assert "dbt-duckdb" in preflight.check_dbt(Settings(dbt_executable=sys.executable))
 
 
-def test_a_manifest_of_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_of_other_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "manifest.json").write_text('{"nodes": {}}')
     (tmp_path / "manifest.fingerprint").write_text("of other files")
     monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "manifest.json")
@@ -47,7 +49,7 @@ def test_a_manifest_of_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         preflight.check_manifest()
 
 
-def test_the_lake(tmp_path: Path) -> None:
+def test_a_lake_that_is_missing_or_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist: land events with `make land"):
         preflight.check_lake(Settings(lake=str(tmp_path / "none")))
     (tmp_path / "file").touch()
@@ -56,7 +58,7 @@ def test_the_lake(tmp_path: Path) -> None:
     assert preflight.check_lake(Settings(lake=str(tmp_path)))
 
 
-def test_the_warehouse_is_locked_damaged_newer_or_a_folder(tmp_path: Path) -> None:
+def test_a_warehouse_that_is_locked_damaged_newer_or_a_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "new" / "warehouse.duckdb"
     assert preflight.check_warehouse(Settings(duckdb=str(path))).endswith("(new)")
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
@@ -180,7 +182,7 @@ def test_a_selector_that_matches_nothing_is_an_error(
     assert "\n" not in str(error.value)
 
 
-def test_a_dry_run_compiles_and_lists(project: Settings, tmp_path: Path) -> None:
+def test_a_dry_run_compiles_and_lists_the_selected_nodes(project: Settings, tmp_path: Path) -> None:
     folder = tmp_path / "compiled"
     folder.mkdir()
     (folder / "of_an_earlier_try.sql").touch()

@@ -29,7 +29,7 @@ DECLARED = Manifest(
         ("raw_events/_unfinished/a.parquet", True),
         ("raw_events/.hidden.parquet", True),
         ("games/README", True),
-        ("of_nobody/a.parquet", True),
+        ("of_no_source/a.parquet", True),
         ("_landing/staging/a/a.parquet", True),
         ("_landing/committed/a/a.parquet", False),
         ("_landing/receipts/a.json", False),

@@ -50,7 +50,7 @@ set_invocation_context(os.environ)
 profile = load_profile(project, {}, None, "redshift")
 print(json.dumps({**profile.credentials.to_dict(), "threads": profile.threads}))
 """
-"""Prints the profile as dbt itself understands it."""
+"""A program for dbt's environment that prints the profile as dbt has read it."""
 
 
 @pytest.fixture
@@ -172,12 +172,14 @@ def test_the_environment_of_every_dbt_process_has_no_password() -> None:
     assert "password" not in json.dumps(warehouse.environment(SETTINGS)).lower()
 
 
-def test_no_connection() -> None:
+def test_the_error_for_a_missing_connection_has_the_remedy() -> None:
     with pytest.raises(AirflowException, match=r"There is no connection redshift_default: create"):
         warehouse.login(SETTINGS)
 
 
-def test_a_secret_whose_database_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_secret_without_a_database_has_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     without = {name: value for name, value in CONNECTION.items() if name != "schema"}
     monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT_DEFAULT", json.dumps(without))
     with pytest.raises(AirflowException, match=r"has no REDSHIFT_DBNAME.*extra_conn_words"):
