@@ -1,25 +1,25 @@
-"""Raw player events and betting ledgers to tested marts: one Airflow task per dbt node.
+"""Builds tested marts from raw player events and betting ledgers: one Airflow task per dbt node.
 
-**When.** By the setting SCHEDULE (UTC). What arrived since the last good run decides what is
-built, never the clock: a missed or failed run loses nothing, the next one takes its days along.
+**When.** By the setting SCHEDULE (UTC). A run builds the days whose files changed since the last
+successful run. After a missed or failed run, the next run also builds the days of that run.
 
-**When a task is red**, its log ends with the error, the file to mend and the compiled SQL. Mend
-it, then clear that task with its downstream (a laptop: `make up`, `make retry TASK=rpt_ltv`).
+**When a task is red**, its log ends with the error, the file to repair and the compiled SQL. Repair
+it, then clear that task with its downstream (on a laptop: `make up`, `make retry TASK=rpt_ltv`).
 
-| task | red means | do |
+| task | why it is red | what to do |
 |---|---|---|
-| `preflight` | dbt, manifest, lake or warehouse is not as it must be | what the error says |
-| `partitions`, `freshness` | the lake cannot be read | mend the file that the error names |
-| `dbt_build` | dbt died thrice; nodes then build themselves, but on Fargate | as its error says |
-| a node | error: retried twice before it is red; failed test: never retried | call its owner |
-| `cross_model_tests` | marts disagree with each other | run the SQL that the error names |
-| `record_partitions`, `kpi_summary`, `unlock` | the marts are good, if not recorded | clear it |
+| `preflight` | dbt, manifest, lake or warehouse cannot be used | what the error says |
+| `partitions`, `freshness` | the lake cannot be read | repair the file that the error names |
+| `dbt_build` | 3 tries failed; each node then runs its own dbt (not on Fargate) | as it says |
+| a node | an error (3 tries) or a failed test (1 try) | inform its owner |
+| `cross_model_tests` | marts contradict each other | run the SQL that the error names |
+| `record_partitions`, `kpi_summary`, `unlock` | a step after the marts failed | clear it |
 
-A node is skipped, with all after it, if a source that it needs is stale; then `done` is red.
+A stale source skips the nodes that need it and all nodes after them; then `done` is red.
 
-**By hand** (Trigger, or REST with `conf`): `select`, `exclude` in dbt's syntax, `full_refresh`,
-`from` and `to`, `dry_run` (`preflight` compiles and lists, the rest is skipped). What is not
-selected is skipped, `done` is green, and the days stay unrecorded: the next run builds them.
+**By hand** (Trigger, or REST with `conf`): `select` and `exclude` in dbt's syntax, `full_refresh`,
+`from` and `to`, `dry_run` (`preflight` compiles and lists, all other tasks are skipped). Nodes that
+are not selected are skipped, `done` is green, and the next run builds the same days again.
 """
 
 import os
@@ -27,7 +27,7 @@ from functools import partial
 
 from airflow.sdk import DAG
 
-from include.manifest import Manifest, uncollected
+from include.manifest import Manifest, without_collector
 from include.orchestration import alerts, operators, transform
 from include.run_form import RunForm
 from include.settings import Settings
@@ -38,7 +38,7 @@ run = ["--run-id", "{{ run_id }}"]
 step = partial(operators.DbtEnvironmentOperator, settings=settings)
 
 with (
-    uncollected(),
+    without_collector(),
     DAG(
         dag_id="game_analytics",
         schedule=None if settings.schedule == "none" else settings.schedule,
@@ -46,6 +46,7 @@ with (
         max_active_runs=1,
         max_active_tasks=transform.MAX_ACTIVE_TASKS[settings.target],
         doc_md=__doc__,
+        tags=["analytics", "dbt", settings.adapter],
         deadline=alerts.deadline(settings),
         default_args={
             "retries": 2,
@@ -84,16 +85,16 @@ with (
 
     preflight >> partitions >> freshness >> nodes >> tests
     if build := transform.dbt_build(settings, manifest):
-        # Not above the nodes: they follow it while it runs, and outlive it if it fails.
+        # Not upstream of the nodes: they wait for it while it runs, and its failure is not theirs.
         freshness >> build >> kpis
     if settings.target == "redshift":
         free = ["include.warehouse.build_lock", "free", *run]
         unlock = step(task_id="unlock", command=free, trigger_rule="all_done")
         kpis >> unlock >> done
-    # The nodes again: the tests run without skipped ones, the days of which stay unrecorded.
+    # The nodes too: the tests run even if nodes were skipped, and then no day may be recorded.
     [nodes, tests] >> record
     [nodes, tests, record] >> kpis
     [nodes, tests, record, kpis] >> done
 
-    # Last: Airflow copies the form into each task made after it, half a second per 1,000 tasks.
+    # Last: Airflow copies the form into each task that is created later (0.5 s per 1,000 tasks).
     dag.params.update(transform.params())

@@ -1,13 +1,14 @@
-"""The whole build as one execution of the state machine: Airflow starts it and waits for its end.
+"""Runs the whole build as one execution of the state machine, and waits until it ends.
 
-**When.** Never by itself: trigger it, or schedule it by EventBridge (parameter `Schedule` of
-`include/aws/build.yaml`). It and the DAG `game_analytics` share one lock, so that never two build.
+**When.** Only when someone triggers it. For a schedule, set the parameter `Schedule` of
+`include/aws/build.yaml`: then EventBridge starts the state machine without Airflow. The state
+machine and the DAG `game_analytics` use the same build lock, so only one of them builds at a time.
 
-**When `state_machine` is red**, the state machine has sent the alert with the failing models, and
-has retried what a retry can mend. Its link leads to the execution. Mend the models, then clear the
-task: it starts a new execution, also when it was green. Cleared while one runs, it follows that
-one. Marking it failed does not stop the execution: stop that in Step Functions, which gives the
-lock back.
+**When `state_machine` is red**, the state machine has already retried what a retry can repair, and
+has sent the alert with the failing models. The task's link leads to the execution. Repair the
+models, then clear the task. Clearing starts a new execution, also when the task was green; if an
+execution is still running, the task follows that one instead. Marking the task failed does not stop
+the execution: stop it in Step Functions, which also frees the build lock.
 """
 
 import os
@@ -26,6 +27,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     doc_md=__doc__,
+    tags=["analytics", "dbt", "redshift", "step-functions"],
     default_args={
         "retries": 2,
         "retry_exponential_backoff": 2,

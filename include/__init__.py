@@ -1,1 +1,1 @@
-"""Everything that runs in Python: settings, the lake, the warehouse, the DAG's building blocks."""
+"""The Python code of the package; include/README.md lists which environment runs which folder."""

@@ -1,4 +1,4 @@
-"""How a command of `make` or `python -m include.…` ends."""
+"""The decorator of each command of `make` and `python -m include.…`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from include.settings import UserError
 
 
 def command(main: Callable[[], int]) -> Callable[[], int]:
-    """Make a command of `main`: what a user can cause is one sentence on stderr and exit code 1.
+    """Make `main` a command: a UserError becomes one sentence on stderr and exit code 1.
 
-    A UserError without a text says nothing: a program that was started has told it.
+    A UserError without a text prints nothing, because a program that the command started has
+    already printed the error.
     """
 
     @functools.wraps(main)
-    def told() -> int:
+    def run() -> int:
         try:
             return main()
         except UserError as error:
@@ -24,4 +25,4 @@ def command(main: Callable[[], int]) -> Callable[[], int]:
                 print(f"error: {error}", file=sys.stderr)
             return 1
 
-    return told
+    return run

@@ -1,7 +1,8 @@
-"""`python -m include.manifest`: dbt's manifest, made ahead so that no DAG runs dbt.
+"""`python -m include.manifest`: makes dbt's manifest, so that importing a DAG never runs dbt.
 
-Beside the manifest lies a fingerprint of the project's files. A manifest that belongs to other
-files would run yesterday's graph on today's models, so `preflight` compares the two.
+A file beside the manifest holds the fingerprint of the project's files from which it was made.
+`preflight` compares it with the files as they are now: a manifest of older files would give the run
+an outdated graph.
 """
 
 from __future__ import annotations
@@ -29,16 +30,19 @@ FINGERPRINT = PROJECT / "target" / "manifest.fingerprint"
 LOCK = ROOT / "include" / "requirements" / "dbt.txt"
 BUILT_TYPES = frozenset({"model", "seed", "snapshot"})
 MAKE_MANIFEST = (
-    "A deploy is under way or was cut off: clear this task in two minutes, and if it fails again "
-    "run `make deploy` again."
+    "A deploy is in progress or was interrupted: clear this task in two minutes. If it fails "
+    "again, run `make deploy` again."
     if PACKAGED
     else "Run `make manifest`."
 )
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Make many objects that stay: the collector's looking through them is 40 % of an import."""
+def without_collector() -> Iterator[None]:
+    """Switch the garbage collector off while many lasting objects are created.
+
+    It would search them again and again, which takes 40 % of the time of a DAG's import.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -48,37 +52,37 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-# By identity: one that has been read can be the key of a cache.
+# Hashed by identity, because `content` is a dict and `transform.marts` caches by manifest.
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """What Airflow and the checks need of `manifest.json`; `content` is the parsed file."""
+    """The facts of `manifest.json` that Airflow and the checks need; `content` is the JSON."""
 
     content: Mapping[str, Any]
 
     @classmethod
     def read(cls, path: Path = MANIFEST) -> Manifest:
-        """Read the file; raises UserError if it is absent or no manifest."""
+        """Read the file; raises UserError if it does not exist or is not a manifest."""
         try:
-            # Airflow's own decoder; the standard library's would be half of a DAG's import.
-            with uncollected():
+            # Airflow depends on msgspec too. `json` would take half of the time of a DAG's import.
+            with without_collector():
                 content = msgspec.json.decode(path.read_bytes())
         except FileNotFoundError:
             raise UserError(f"{shown(path)} does not exist. {MAKE_MANIFEST}") from None
         except msgspec.MsgspecError:
             raise UserError(f"{shown(path)} is damaged. {MAKE_MANIFEST}") from None
         if not isinstance(content, dict) or not isinstance(content.get("nodes"), dict):
-            raise UserError(f"{shown(path)} is no dbt manifest. {MAKE_MANIFEST}")
+            raise UserError(f"{shown(path)} is not a dbt manifest. {MAKE_MANIFEST}")
         return cls(content)
 
     @property
     def nodes(self) -> Mapping[str, Mapping[str, Any]]:
-        """Every enabled node (models, seeds, snapshots, tests, …) by its unique id."""
+        """All enabled nodes of dbt (models, seeds, snapshots, tests, …), by unique id."""
         nodes: Mapping[str, Mapping[str, Any]] = self.content["nodes"]
         return nodes
 
     @cached_property
     def built(self) -> frozenset[str]:
-        """The ids of all nodes that leave something in the warehouse: one Airflow task each."""
+        """The ids of all nodes that create a table or view; each has one Airflow task."""
         return frozenset(
             unique_id
             for unique_id, node in self.nodes.items()
@@ -97,6 +101,7 @@ class Manifest:
         )
 
     def ancestors(self, unique_id: str) -> Iterator[str]:
+        """The ids of all nodes and sources upstream of a node."""
         seen: set[str] = set()
         waiting = [unique_id]
         while waiting:
@@ -108,15 +113,15 @@ class Manifest:
         yield from seen
 
     def name(self, unique_id: str) -> str:
-        """The name of a node, as dbt selects it."""
+        """The name of a node, which dbt accepts as a selector."""
         return str(self.nodes[unique_id]["name"])
 
     def selector(self, unique_id: str) -> str:
-        """What selects this node, and no other, in dbt."""
+        """The dbt selector that selects this node and no other."""
         return f"fqn:{'.'.join(self.nodes[unique_id]['fqn'])}"
 
     def tests_of(self, unique_id: str) -> list[str]:
-        """The ids of the data tests that `dbt build` of this node alone runs, in a fixed order."""
+        """The ids of the data tests that `dbt build` runs with only this node, sorted."""
         return self._tests_by_node.get(unique_id, [])
 
     @cached_property
@@ -129,9 +134,9 @@ class Manifest:
         return found
 
     def tests_across(self) -> list[str]:
-        """The ids of the data tests that no single node's `dbt build` runs, in a fixed order.
+        """The ids of the data tests that `dbt build` of a single node never runs, sorted.
 
-        These are the tests with several parents, and those on a source or on nothing.
+        These are the cross-model tests, and the tests of a source or without a parent.
         """
         return sorted(
             unique_id
@@ -141,7 +146,7 @@ class Manifest:
         )
 
     def owner(self, unique_id: str) -> str:
-        """The name (else the e-mail) of the owner of a node's group; empty if it has none."""
+        """The name, or else the e-mail address, of the owner of a node; empty without an owner."""
         name = self.nodes[unique_id].get("config", {}).get("group")
         for group in self.content.get("groups", {}).values():
             if group["name"] == name:
@@ -151,15 +156,16 @@ class Manifest:
 
 
 def fingerprint(project: Path = PROJECT, lock: Path = LOCK) -> str:
-    """A hash over the project's files (names and contents) and over the lock of dbt itself.
+    """A hash of the names and contents of the project's files, and of dbt's version lock.
 
-    On a shared MWAA environment dbt projects of others may lie beside ours: they do not count.
+    Folders directly below `project` that have a `dbt_project.yml` are left out: in a shared MWAA
+    environment they are the dbt projects of other teams.
     """
     digest = hashlib.sha256()
-    apart = {"target", "logs", *(path.parent.name for path in project.glob("*/dbt_project.yml"))}
+    ignored = {"target", "logs", *(path.parent.name for path in project.glob("*/dbt_project.yml"))}
     for path in [*sorted(project.rglob("*")), lock]:
         inside = path.relative_to(project).parts if path is not lock else ("lock",)
-        if inside[0] in apart or not path.is_file():
+        if inside[0] in ignored or not path.is_file():
             continue
         if any(part.startswith(".") or part == "__pycache__" for part in inside):
             continue
@@ -181,12 +187,12 @@ def is_current() -> bool:
 def make(settings: Settings) -> bool:
     """Make the manifest if it is not current; returns whether it had to be made.
 
-    Raises UserError with dbt's own words if the project does not parse.
+    Raises UserError with dbt's message if the project does not parse.
     """
     if is_current():
         return False
-    # Taken before dbt reads the files: a file changed meanwhile makes the next check fail.
-    taken = fingerprint()
+    # Computed before dbt reads the files, so that a change during the parse is found by the check.
+    before = fingerprint()
     FINGERPRINT.unlink(missing_ok=True)
     command = [settings.dbt_executable, "--quiet", "parse", "--target", settings.target]
     try:
@@ -200,19 +206,20 @@ def make(settings: Settings) -> bool:
     except OSError:
         raise UserError(f"{settings.dbt_executable} does not run. Run `make install`.") from None
     if parsed.returncode:
-        said = (parsed.stdout + parsed.stderr).strip()
-        raise UserError(f"the dbt project does not parse; mend what dbt names.\n{said}")
+        output = (parsed.stdout + parsed.stderr).strip()
+        raise UserError(f"the dbt project does not parse; repair what dbt names.\n{output}")
     Manifest.read()
-    FINGERPRINT.write_text(taken + "\n")
+    FINGERPRINT.write_text(before + "\n")
     return True
 
 
 def dbt_arguments(settings: Settings, target: Path) -> list[str]:
-    """What each dbt command of ours is told; its artifacts and logs go to a folder of its own.
+    """The arguments that each dbt command of the package shares.
 
-    The manifest that Airflow reads stays as it is. The parse is kept for the next command: it must
-    have the same target, or the next one parses the project anew. dbt refuses the path of a parse
-    that is not there, as on MWAA, where nothing can be kept beside the project.
+    Artifacts and logs go to the folder `target`, so that the manifest that Airflow reads does not
+    change. dbt reuses the result of the last parse if that had the same target, and otherwise
+    parses the project again. The argument for it is left out if no such result exists, because dbt
+    refuses a path that does not exist. On MWAA it never exists, because nothing can be kept there.
     """
     kept = PROJECT / "target" / "partial_parse.msgpack"
     return [
@@ -224,26 +231,27 @@ def dbt_arguments(settings: Settings, target: Path) -> list[str]:
 
 
 def install_dbt(executable: str) -> str:
-    """What to do if dbt's environment is not as it must be; on MWAA `startup.sh` makes it."""
+    """The remedy for a missing or wrong dbt environment; on MWAA `startup.sh` installs it."""
     if not PACKAGED:
-        # Make trusts its stamps: what was changed by hand below .venv it does not install again.
+        # make installs only if its stamp is missing, so it does not notice manual changes in .venv.
         return "run `rm -rf .venv && make install`"
     failed = Path(executable).parent.parent.with_suffix(".failed")
-    why = f"startup.sh says: {failed.read_text().strip()}; " if failed.is_file() else ""
+    why = f"startup.sh reported: {failed.read_text().strip()}; " if failed.is_file() else ""
     return (
-        f"{why}wait if the MWAA environment is being updated; else see what startup.sh has logged "
-        "in the log group of the workers, mend it, and run `make deploy` with ARGS=--update"
+        f"{why}wait if the MWAA environment is being updated; else read the log of startup.sh in "
+        "the log group of the workers, repair what it names, and run `make deploy` with "
+        "ARGS=--update"
     )
 
 
 def shown(path: Path) -> str:
-    """A path as the checkout's user knows it."""
+    """A path relative to the checkout, if it lies there."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 @command
 def main() -> int:
-    """Make the manifest if need be."""
+    """Make the manifest if it is not current."""
     if make(Settings.from_env(os.environ)):
         print(f"Made {shown(MANIFEST)}")
     return 0

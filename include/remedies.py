@@ -1,10 +1,10 @@
-"""What to do about the errors that a warehouse gives, by their words; for both environments."""
+"""The remedies for a warehouse's errors, found by the words of the error message."""
 
 from __future__ import annotations
 
 import re
 
-# Of a conflict dbt passes on the number alone.
+# For a conflict, dbt passes on only the error number.
 CONFLICT = r"^\s*1023\s*$|\b1023\b.*serializable|serializable isolation violation"
 LOGIN = (
     r"password authentication failed"
@@ -33,59 +33,62 @@ REMEDIES = (
     ),
     (
         r"permission denied",
-        "let the user of the build have it (include/aws/bootstrap.sql says what it needs), "
+        "grant it to the user of the build (include/aws/bootstrap.sql says what it needs), "
         "then clear the task",
     ),
     (
         r"incompatible parquet schema",
-        "the file's type is another than the external table's: `make compact SOURCE=<source>` "
-        "writes it anew with the declared one; then clear the task partitions with all below it",
+        "a column has another type in the file than in the external table: `make compact "
+        "SOURCE=<source>` rewrites the file with the declared type; then clear the task partitions "
+        "and its downstream",
     ),
     (
         r"nosuchkey|specified key does not exist",
-        "a file of the lake went while it was read: clear the task partitions with all below it",
+        "a file of the lake was deleted while it was read: clear the task partitions and its "
+        "downstream",
     ),
     (
-        # And of this one not which file.
+        # For this error, dbt passes on neither the cause nor the name of the file.
         r"spectrum scan error",
-        "a file of the lake went, is of another type than its table, or may not be read by the "
-        "role of Spectrum: clear the task partitions with all below it, which names the file; "
-        "svl_s3log has Spectrum's own words",
+        "a file of the lake was deleted, has another type than its table, or is not readable for "
+        "the role of Spectrum: clear the task partitions and its downstream, whose error names the "
+        "file; the view svl_s3log has Spectrum's message",
     ),
     (
         r"accessdenied|access denied",
-        "S3 or Glue refused the role of Spectrum: give it include/aws/policies/spectrum_role.json",
+        "S3 or Glue refused the role of Spectrum: attach include/aws/policies/spectrum_role.json "
+        "to it",
     ),
     (
         LOGIN,
-        "the credentials are wrong or have expired: mend the secret of the connection, "
-        "then clear the task, which reads it anew",
+        "the credentials are wrong or have expired: correct the secret of the connection, "
+        "then clear the task, which reads the secret again",
     ),
     (
         CONNECTION,
-        "the connection to the warehouse was lost or refused: see that the cluster is up and its "
-        "security group lets this machine in, then clear the task",
+        "the connection to the warehouse was lost or refused: check that the cluster is available "
+        "and its security group allows this machine, then clear the task",
     ),
     (
         r"schema \"?[a-z0-9_]+\"? does not exist",
         "run include/aws/bootstrap.sql as an administrator",
     ),
 )
-"""Patterns of what a warehouse says, and the remedy; the first that is found counts."""
+"""Regular expressions for error messages, each with its remedy. The first match counts."""
 
 
 def is_transient(message: str) -> bool:
-    """Whether an error may be gone when the same is tried again later, by its words."""
+    """Whether the error message is one that a later retry may not meet again."""
     return _found(f"{CONFLICT}|{CONNECTION}", message)
 
 
 def is_refused_login(message: str) -> bool:
-    """Whether the warehouse let nobody in, by its words."""
+    """Whether the error message says that the warehouse refused user or password."""
     return _found(LOGIN, message)
 
 
 def remedy(message: str) -> str | None:
-    """The remedy for an error by its words, without a full stop; None if none is known."""
+    """The remedy for an error message, without a full stop; None if none is known."""
     return next((text for pattern, text in REMEDIES if _found(pattern, message)), None)
 
 

@@ -1,7 +1,7 @@
-"""The form of a manual run: what it may hold, and what each task of the DAG makes of it.
+"""The form of a manual run: its fields, its checks, and the arguments that tasks derive from it.
 
-Plain data and functions, for both environments: Airflow shows and validates `FIELDS`, preflight
-takes the same form on its command line.
+Both environments use it: Airflow shows and validates `FIELDS`, and preflight accepts the same
+fields on its command line.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from include.settings import UserError
 SELECTOR = {
     "default": None,
     "type": ["null", "string"],
-    # Something that is not blank, and no option of dbt's.
+    # Not blank, and not an option of dbt's command line.
     "pattern": r"^\s*[^\s-]",
 }
 DAY = {
     "default": None,
     "type": ["null", "string"],
     "format": "date",
-    # Python reads 20260901 as a date, too; the commands that get it do not.
+    # The format `date` alone would accept 20260901, which the commands refuse.
     "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
 }
 SWITCH = {"default": False, "type": "boolean"}
@@ -31,42 +31,43 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
     "select": SELECTOR
     | {
         "title": "Select",
-        "description": "Nodes in dbt's syntax; empty: all. Tasks of other nodes are skipped.",
+        "description": "Nodes in dbt's syntax; empty: all nodes. Other tasks are skipped.",
         "examples": ["rpt_betting", "+fct_sessions", "int_events+", "path:models/marts/kpis"],
     },
     "exclude": SELECTOR
     | {
         "title": "Exclude",
-        "description": "Nodes in dbt's syntax that are left out; empty: none.",
+        "description": "Nodes in dbt's syntax to leave out; empty: none.",
     },
     "full_refresh": SWITCH
     | {
         "title": "Full refresh",
-        "description": "Rebuild incremental models whole, from all days of the lake.",
+        "description": "Rebuild incremental models completely, from all days of the lake.",
     },
     "from": DAY
     | {
         "title": "From",
-        "description": "First UTC day to rebuild, with To; empty: what arrived since the last run.",
+        "description": "First UTC day to rebuild (needs To); empty: the days whose files changed.",
     },
-    "to": DAY | {"title": "To", "description": "Last UTC day to rebuild."},
+    "to": DAY | {"title": "To", "description": "Last UTC day to rebuild (needs From)."},
     "dry_run": SWITCH
     | {
         "title": "Dry run",
-        "description": "Compile and list only: preflight does it, every other task is skipped.",
+        "description": "Compile and list only: preflight does that, all other tasks are skipped.",
     },
 }
-"""By name, the default, the texts and the JSON schema: what Airflow's `Param` takes."""
+"""For each field the arguments of Airflow's `Param`: default, texts and JSON schema."""
 
 REMEDY = "name nodes in dbt's syntax, such as fct_bets+ or path:models/marts/kpis"
-"""What every sentence about a selector says to do."""
+"""The remedy in every error message about a selector."""
 
 
 @dataclass(frozen=True)
 class RunForm:
-    """A form that makes sense; the defaults are those of a scheduled run.
+    """A valid form. The defaults are those of a scheduled run.
 
-    `select` and `exclude` are empty or in dbt's syntax; the days are UTC days, both or neither.
+    `select` and `exclude` are empty or selectors of dbt. `first_day` and `last_day` are UTC days;
+    either both are given or none.
     """
 
     select: str = ""
@@ -78,12 +79,12 @@ class RunForm:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> RunForm:
-        """Read the fields by their names; raises UserError for what cannot be meant."""
-        # Airflow passes on what it does not know: a misspelt select would build everything.
+        """Read the fields by their names; raises UserError if they are invalid."""
+        # Airflow passes on unknown fields, and a misspelt `select` would build all nodes.
         for name in params:
             if name not in FIELDS:
                 raise UserError(
-                    f"{name} is no field of the run's form; there are {', '.join(FIELDS)}."
+                    f"{name} is no field of the run's form; its fields are {', '.join(FIELDS)}."
                 )
         form = cls(
             select=_selector("select", params.get("select")),
@@ -95,12 +96,12 @@ class RunForm:
         )
         first, last = form.first_day, form.last_day
         if (first is None) != (last is None):
-            there, missing = ("from", "to") if first else ("to", "from")
+            present, missing = ("from", "to") if first else ("to", "from")
             raise UserError(
-                f"{there} is {first or last} and {missing} is empty: give both, or neither."
+                f"{present} is {first or last} and {missing} is empty: give both, or neither."
             )
         if first and last and first > last:
-            raise UserError(f"from {first} lies after to {last}: swap them.")
+            raise UserError(f"from {first} is after to {last}: swap them.")
         if first and form.full_refresh:
             raise UserError(
                 f"full_refresh rebuilds every day, not only those from {first} to {last}: "
@@ -114,16 +115,16 @@ class RunForm:
         return [*selection, *(["--exclude", self.exclude] if self.exclude else [])]
 
     def refresh(self) -> list[str]:
-        """The argument for a full refresh, the same for dbt and for the steps around it."""
+        """The argument for a full refresh, which dbt and the DAG's steps both accept."""
         return ["--full-refresh"] if self.full_refresh else []
 
     def days(self) -> list[str]:
         """The arguments of `include.lake partitions`."""
-        asked = ["--from", str(self.first_day), "--to", str(self.last_day)]
-        return [*self.refresh(), *(asked if self.first_day else [])]
+        days = ["--from", str(self.first_day), "--to", str(self.last_day)]
+        return [*self.refresh(), *(days if self.first_day else [])]
 
     def arguments(self) -> list[str]:
-        """The arguments of `include.build.preflight`, but for the folder of a dry run."""
+        """The arguments of `include.build.preflight`, except the folder of a dry run."""
         return [*self.selection(), *self.days()]
 
 
@@ -134,10 +135,10 @@ def skip_reason(
     selected: frozenset[str] | None,
     stale: frozenset[str],
 ) -> str | None:
-    """Why something is not run that builds or tests these nodes, or None if it is.
+    """The reason to skip what builds or tests these nodes, or None if it has to run.
 
-    `sources` are all that it needs; `selected` is None if the run has no selector. What concerns
-    no node at all (a test of a source) runs only then.
+    `sources` are the ids of all sources that it needs. `selected` is None if the run has no
+    selector; only then something without a node (the test of a source) has to run.
     """
     if selected is not None and not (nodes and selected.issuperset(nodes)):
         return "not selected"
@@ -149,7 +150,7 @@ def skip_reason(
 def _selector(name: str, value: object) -> str:
     if value is None:
         return ""
-    # dbt takes a line break for a part of a name.
+    # dbt would read a line break as part of a name.
     text = " ".join(str(value).split())
     if not text or text.startswith("-"):
         raise UserError(f"{name} is {value!r}: {REMEDY}, or leave it empty.")
@@ -165,5 +166,5 @@ def _day(name: str, value: object) -> date | None:
         raise UserError(f"{name} is {value!r}: give a day such as 2026-09-01.") from None
     today = datetime.now(UTC).date()
     if day > today:
-        raise UserError(f"{name} {day} lies in the future: give a day up to {today} (UTC).")
+        raise UserError(f"{name} {day} is in the future: give a day up to {today} (UTC).")
     return day

@@ -1,8 +1,7 @@
-"""The settings of the package: one frozen object, and the only reader of the environment."""
+"""The settings of the package: one frozen object, which only `from_env` reads from variables."""
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -11,14 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `include/` and `dbt/`: the checkout, or `dags/` on MWAA."""
 PACKAGED = (ROOT / "game_analytics.py").is_file()
-"""Whether this is the package that `make package` makes, in which the DAG lies in `ROOT`."""
+"""Whether this is the package that `make package` makes: there the DAG file lies in `ROOT`."""
 
 PREFIX = "GAME_ANALYTICS_"
 AIRFLOW_PREFIX = "AIRFLOW__GAME_ANALYTICS__"
 
 
 class UserError(Exception):
-    """Something a user can cause and mend: one sentence that names the thing and the remedy."""
+    """An error that a user can cause and repair: one sentence with the thing and the remedy."""
 
 
 class SettingError(UserError):
@@ -47,61 +46,30 @@ def _matching(pattern: str, meaning: str) -> Callable[[str, str], str]:
 
 
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", "@once")
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-CRON: tuple[tuple[int, int, tuple[str, ...]], ...] = (
-    (0, 59, ()),
-    (0, 23, ()),
-    (1, 31, ()),
-    (1, 12, MONTHS),
-    (0, 7, WEEKDAYS),
-)
-"""Of each field of a cron expression: the lowest and the highest number, and names from there."""
+"""Airflow's names for schedules."""
 
 
 def _schedule(name: str, value: str) -> str:
+    """Accept `none`, a preset or five cron fields."""
     if value == "none" or value in PRESETS:
         return value
-    texts = value.split()
-    if len(texts) == len(CRON):
-        fields = [_cron_numbers(text, *field) for text, field in zip(texts, CRON, strict=True)]
-        # Airflow would look for the 30th of February for ever.
-        longest = max((calendar.monthrange(2024, month)[1] for month in fields[3]), default=0)
-        if all(fields) and min(fields[2]) <= longest:
-            return value
+    # Imported here because its import takes 0.1 s and starts the program `file`.
+    from croniter import croniter
+
+    # `strict` refuses dates that never come, such as the 30th of February: Airflow would search
+    # for the next one forever.
+    if len(value.split()) == 5 and croniter.is_valid(value, strict=True):
+        return value
     raise SettingError(
         name, value, f"set it to five cron fields such as 30 4 * * *, {', '.join(PRESETS)} or none."
     )
 
 
-def _cron_numbers(text: str, lowest: int, highest: int, names: tuple[str, ...]) -> set[int]:
-    """The numbers that a field of a cron expression stands for; none if it cannot be read.
-
-    Each part is `*`, a value or a range in order, perhaps with a step.
-    """
-    numbers: set[int] = set()
-    for part in text.lower().split(","):
-        found = re.fullmatch(r"(?:\*|(\w{1,3})(?:-(\w{1,3}))?)(?:/([1-9][0-9]?))?", part, re.ASCII)
-        if not found:
-            return set()
-        first, last, step = found.groups()
-        first = first or str(lowest)
-        last = last or (first if found[1] and not step else str(highest))
-        low, high = (
-            names.index(bound) + lowest if bound in names else int(bound) if bound.isdigit() else -1
-            for bound in (first, last)
-        )
-        if not lowest <= low <= high <= highest:
-            return set()
-        numbers |= set(range(low, high + 1, int(step or 1)))
-    return numbers
-
-
 def _place(name: str, value: str) -> str:
-    """A folder, or a prefix in S3."""
+    """Accept a folder or an S3 prefix; returns it absolute, and without a slash at the end."""
     if value.startswith("s3://"):
         prefix = value.rstrip("/")
-        # A doubled slash is a folder without a name, in which Spectrum finds nothing.
+        # In S3 a doubled slash means a folder with an empty name, and Spectrum finds no file in it.
         if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[\w!.*'()=-]+)*", prefix):
             raise SettingError(name, value, "set it to s3://<bucket>/<prefix>, without // in it.")
         return prefix
@@ -143,11 +111,12 @@ def _days(name: str, value: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """One field per setting, by its name in lower case; `CHECKS` says what each may hold.
+    """One field per setting: its name in lower case. `CHECKS` defines which values are valid.
 
-    Paths are absolute. `lake` and `docs` are folders, or S3 prefixes without a slash at the end;
-    `readers` names who may read the marts. `late_days` is empty (the whole lake) or a number of
-    days as text. `ecs_subnets` and `ecs_security_groups` are ids with commas between them.
+    Paths are absolute. `lake` and `docs` are folders, or S3 prefixes without a slash at the end.
+    `readers` lists the users, groups and roles that may read the marts, separated by commas.
+    `late_days` is empty (the whole lake) or a number of days as text. `ecs_subnets` and
+    `ecs_security_groups` are ids, separated by commas.
     """
 
     lake: str = "data/lake"
@@ -177,7 +146,8 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Read `GAME_ANALYTICS_<NAME>`, else `AIRFLOW__GAME_ANALYTICS__<NAME>`, else the default.
 
-        Raises SettingError for a value that cannot work, and for a name that no setting has.
+        Raises SettingError for a value that cannot work, and for a variable whose name is no
+        setting.
         """
         names = {field.name.upper(): field for field in fields(cls)}
         given: dict[str, str] = {}
@@ -202,19 +172,19 @@ class Settings:
             )
         if settings.target == "redshift" and not settings.is_s3:
             raise SettingError(
-                "LAKE", settings.lake, "Redshift reads S3 alone: set it to s3://<bucket>/<prefix>."
+                "LAKE", settings.lake, "Redshift reads only S3: set it to s3://<bucket>/<prefix>."
             )
         if settings.runs_on_ecs:
             settings._check_ecs()
         return settings
 
     def _check_ecs(self) -> None:
-        """A container reaches neither a file of this machine nor a folder."""
+        """Raise SettingError if a container would need a file or a folder of this machine."""
         if self.target == "local":
             remedy = "a container on ECS needs GAME_ANALYTICS_TARGET=redshift."
             raise SettingError("EXECUTION", self.execution, remedy)
         if not self.docs.startswith("s3://"):
-            remedy = "a container tells how it goes in S3: set it to s3://<bucket>/<prefix>."
+            remedy = "a container writes its results to S3: set it to s3://<bucket>/<prefix>."
             raise SettingError("DOCS", self.docs, remedy)
         if not self.ecs_subnets:
             remedy = "set it to the subnets of the Fargate tasks, subnet-…,subnet-…."
@@ -222,12 +192,12 @@ class Settings:
 
     @property
     def runs_on_ecs(self) -> bool:
-        """Whether dbt runs in containers on ECS, and not where Airflow's workers are."""
+        """Whether dbt runs in containers on ECS, and not on Airflow's workers."""
         return self.execution in {"fargate", "ecs"}
 
     @property
     def is_s3(self) -> bool:
-        """Whether the lake lies in S3, and not in a folder."""
+        """Whether the lake is an S3 prefix, and not a folder."""
         return self.lake.startswith("s3://")
 
     @property
@@ -241,7 +211,7 @@ class Settings:
         return "duckdb" if self.target == "local" else self.target
 
     def as_environment(self) -> dict[str, str]:
-        """The settings as `GAME_ANALYTICS_*`, for a process of the other environment."""
+        """The settings as variables `GAME_ANALYTICS_*`, for a process of the other environment."""
         return {
             f"{PREFIX}{field.name.upper()}": getattr(self, field.name) for field in fields(self)
         }
@@ -265,7 +235,7 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
     "SPECTRUM_ROLE": _matching(
         r"default|arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}"
         r"(?:,arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512})*",
-        "default (the cluster's own default role), or the ARN of an IAM role, or a chain of them",
+        "default (the cluster's default role), the ARN of an IAM role, or several ARNs (a chain)",
     ),
     "READERS": _grantees,
     "LATE_DAYS": _days,

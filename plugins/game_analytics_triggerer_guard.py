@@ -1,18 +1,20 @@
-"""Keeps a deploy that removes a waiting task from stopping the triggerer, and with it every DAG.
+"""Prevents a deploy that removes a waiting task from stopping the triggerer, and so all DAGs.
 
-Before Airflow 3.3.2 the triggerer looks up the task of each trigger that is new to it and does not
-expect that it is gone: `TaskNotFound` ends the triggerer, again at every start. A task is gone when
-a deploy removed or renamed it while it waited and no triggerer ran, or before its trigger was
-picked up. Restoring it does not help: its row keeps pointing to the DAG version without it.
+Before version 3.3.2, Airflow's triggerer looks up the task of each trigger that it loads. If the
+task does not exist, the exception `TaskNotFound` ends the triggerer, again at every start. This
+happens if a deploy removes or renames a task while the task waits and no triggerer runs, or before
+a triggerer has loaded its trigger. Restoring the task does not help, because the row of the task
+instance still refers to the DAG version without it.
 
-When a triggerer starts, the guard mends the rows that would end it and no others, of every DAG,
-since any of them stops ours. Where the task is back in the newest version that its run has reached,
-the row moves to that version and goes on waiting. Elsewhere the row loses its trigger and, if it
-still waited, becomes `removed`, as the scheduler marks a task it misses: never green, and no
-hindrance to the run.
+When a triggerer starts, the guard repairs the rows that would end it, and no other rows. It does so
+for all DAGs, because each such row would also stop this one. If the newest DAG version that the run
+has reached contains the task again, the row gets that version and continues to wait. Otherwise the
+row loses its trigger. If it was still waiting, its state becomes `removed`, as the scheduler does
+with a task that it does not find: the task is never green, and the run can still end.
 
-A triggerer that dies must be started again from outside, as ever; the guard makes one start enough.
-Airflow 3.3.2 survives the missing task by itself (its release notes; not tried): then delete this.
+A triggerer that has ended must still be restarted by its supervisor; with the guard, one restart is
+enough. According to its release notes, Airflow 3.3.2 tolerates a missing task (not tried here).
+Delete this file then.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def release_lost_tasks() -> None:
-    """Mend every task instance that has a trigger and whose task its DAG version lacks."""
+    """Repair each task instance that has a trigger and whose task its DAG version lacks."""
     from airflow.models.dag_version import DagVersion
     from airflow.models.dagbag import DBDagBag
     from airflow.models.taskinstance import TaskInstance
@@ -46,7 +48,7 @@ def release_lost_tasks() -> None:
     with create_session() as session:
 
         def tasks(version: UUID) -> Container[str] | None:
-            """Return the version's task ids; `None` without a serialized DAG, which is harmless."""
+            """The version's task ids; None if it has no serialized DAG, which is harmless."""
             if version not in read:
                 model = bag.get_serialized_dag_model(version, session=session)
                 read[version] = model.dag.task_dict if model else None
@@ -58,7 +60,8 @@ def release_lost_tasks() -> None:
             known = tasks(row.dag_version_id)
             if known is None or row.task_id in known:
                 continue
-            # Not the DAG's newest: the scheduler does not check a run that has a row of that one.
+            # Not the DAG's newest version: once a row of a run has that version, the scheduler no
+            # longer checks the run.
             reached = session.scalars(
                 select(DagVersion.id)
                 .join(ti, ti.dag_version_id == DagVersion.id)
@@ -73,34 +76,40 @@ def release_lost_tasks() -> None:
                 values["trigger_id"] = None
             if waits and not is_back:
                 values["state"] = TaskInstanceState.REMOVED
-            # The scheduler runs meanwhile: only a row still as it was read, and one lock at a time.
+            # The scheduler runs at the same time: update the row only if it has not changed since
+            # it was read, and commit at once so that only one row is locked.
             as_read = [getattr(ti, name) == value for name, value in row._mapping.items()]
             session.execute(update(ti).where(*as_read).values(**values))
             session.commit()
             log.warning(
-                "A deploy removed or renamed task %s of DAG %s while run %s waited for it. %s",
+                "A deploy removed or renamed task %s of DAG %s while it waited in run %s. %s",
                 *(row.task_id, row.dag_id, row.run_id),
-                "It is back and goes on." if is_back else "If its result matters, start a new run.",
+                "It exists again and continues."
+                if is_back
+                else "Start a new run to get its result.",
             )
         Trigger.clean_unused(session=session)
 
 
 class TriggererGuard:
-    """The listener."""
+    """The listener for the start of Airflow's components."""
 
     @hookimpl
     def on_starting(self, component: object) -> None:  # noqa: ARG002
-        """Act before the first trigger is loaded; the component is a job that has no type yet."""
+        """Repair the rows before the triggerer loads its first trigger.
+
+        The job of the component has no type yet, so an imported module shows which one starts.
+        """
         if "airflow.jobs.triggerer_job_runner" not in sys.modules:
             return
         try:
             release_lost_tasks()
         except Exception:
-            log.exception("The guard failed, the triggerer starts as it would without it")
+            log.exception("The guard failed; the triggerer starts without it")
 
 
 class TriggererGuardPlugin(AirflowPlugin):
-    """Registers the listener in every component; it acts in the triggerer alone."""
+    """Registers the listener in every component; it acts only in the triggerer."""
 
     name = "game_analytics_triggerer_guard"
     listeners = [TriggererGuard()]  # noqa: RUF012

@@ -1,8 +1,8 @@
-"""The page of a node in Airflow's UI: what it is, whose, what to do, and the SQL that a run ran.
+"""A page for each node in Airflow's UI: description, owner, remedy for a red task, SQL of a run.
 
-The link *Model and SQL* of a node's task leads to it. It is served by the API server from what lies
-on its disk: the project's manifest below the DAG folder, and the artifacts below Airflow's home,
-which only exist where workers and API server share a host.
+The link *Model and SQL* of a node's task leads to the page. The API server builds it from files on
+its own disk: the project's manifest, and the artifacts below Airflow's home. The artifacts are
+there only if workers and API server share a host.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
 <h1>{{ node.name }}</h1>
 <p>{{ node.description or "No description." }}</p>
 <dl>
-  <dt>Owner</dt><dd>{{ owner or "nobody" }}</dd>
+  <dt>Owner</dt><dd>{{ owner or "none" }}</dd>
   <dt>File</dt><dd><code>dbt/{{ node.original_file_path }}</code></dd>
   <dt>Table</dt><dd><code>{{ node.schema }}.{{ node.alias or node.name }}</code>,
     {{ node.config.materialized }}</dd>
   <dt>Reads</dt><dd>{{ parents | join(", ") or "nothing" }}</dd>
   <dt>Tests</dt><dd>{{ tests | join(", ") or "none" }}</dd>
-  <dt>When it is red</dt><dd>A failed test is final, the table stays, unaudited; an error was tried
-    three times. The end of the task's log says what failed, with the file to mend, the SQL and the
-    rows. Mend it, then clear the task with its downstream.
-    Whom to call: {{ owner or "the owner of the DAG" }}.</dd>
+  <dt>When it is red</dt><dd>After a failed test there is no retry, and the table stays although
+    the test failed. An error was tried three times. The end of the task's log names what failed,
+    the file to repair, the SQL and the rows. Repair it, then clear the task with its downstream.
+    Responsible: {{ owner or "the owner of the DAG" }}.</dd>
 </dl>
 {% if node.columns %}
 <h2>Columns</h2>
@@ -67,8 +67,8 @@ TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
 {% endif %}
 <h2>SQL of run {{ run_id }}</h2>
 {% if sql %}<pre>{{ sql }}</pre>
-{% else %}<p>This run has left none here: it has not built the node, or it ran on another host.
-  As it is written:</p><pre>{{ node.raw_code or "" }}</pre>
+{% else %}<p>There is no SQL of this run on this host: the run has not built the node, or it ran on
+  another host. The model as it is written:</p><pre>{{ node.raw_code or "" }}</pre>
 {% endif %}</html>
 """)
 
@@ -81,8 +81,8 @@ app = FastAPI(title="Game analytics")
     dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE))],
 )
 def node_page(dag_id: str, run_id: str, task_id: str) -> str:
-    """The page of a node in a run, to whoever may read the DAG's tasks."""
-    # What may be read is decided by the id in the address, so it must be ours.
+    """The page of a node in a run, for users who may read the DAG's tasks."""
+    # Airflow checks the permission for the DAG id in the address, so it must be this DAG's.
     if dag_id != DAG:
         raise HTTPException(404, f"Only the tasks of DAG {DAG} have such pages.")
     manifest = _manifest()
@@ -112,12 +112,12 @@ def node_page(dag_id: str, run_id: str, task_id: str) -> str:
 
 def _manifest() -> Mapping[str, Any]:
     dags = Path(conf.get("core", "dags_folder"))
-    # Beside the DAG, as on MWAA, or beside its folder, as in a checkout.
+    # On MWAA `dbt/` lies in the DAG folder, in a checkout beside it.
     for folder in (dags, dags.parent):
         path = folder / "dbt" / "target" / "manifest.json"
         if path.is_file():
             return _read(path, path.stat().st_mtime_ns)
-    raise HTTPException(404, f"No manifest of the dbt project lies at {dags} or beside it.")
+    raise HTTPException(404, f"There is no manifest of the dbt project in {dags} or beside it.")
 
 
 @lru_cache(maxsize=1)
@@ -140,7 +140,7 @@ def _owner(manifest: Mapping[str, Any], node: Mapping[str, Any]) -> str:
 
 
 def _sql(run_id: str, node: Mapping[str, Any]) -> str:
-    """What the node's own task has run last, else the producer for all."""
+    """The SQL of the node in a run: the newest file of its own task or of the producer."""
     artifacts = Path(AIRFLOW_HOME) / "artifacts"
     run = artifacts / file_name(run_id)
     compiled = Path("compiled") / node["package_name"] / node["original_file_path"]
@@ -148,7 +148,7 @@ def _sql(run_id: str, node: Mapping[str, Any]) -> str:
     found = [
         path
         for path in (own, run / PRODUCER / compiled)
-        # A run id is whatever somebody has typed.
+        # A run id can be any text, so the path must not leave the folder.
         if path.resolve().is_relative_to(artifacts.resolve()) and path.is_file()
     ]
     newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
@@ -156,7 +156,7 @@ def _sql(run_id: str, node: Mapping[str, Any]) -> str:
 
 
 class GameAnalyticsPlugin(AirflowPlugin):
-    """Serves the pages."""
+    """Registers the pages in Airflow's API server."""
 
     name = "game_analytics_ui"
     fastapi_apps = [{"app": app, "url_prefix": PAGES, "name": "Game analytics"}]  # noqa: RUF012

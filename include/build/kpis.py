@@ -1,4 +1,4 @@
-"""`python -m include.build.kpis`: the last days' KPIs and the retention (dbt's environment)."""
+"""`python -m include.build.kpis`: prints the KPIs of the last 14 days and the retention."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ COLUMNS = (
     ("revenue", "revenue", "{:,.2f}"),
     ("arpdau", "ARPDAU", "{:.4f}"),
 )
-"""Of `rpt_daily_kpis`: column, heading and format."""
+"""The columns of `rpt_daily_kpis` that are shown, each with heading and format."""
 
 
 def summary(warehouse: Database, settings: Settings) -> list[str]:
-    """The lines of the table and of the retention, for each application."""
+    """For each application, the lines of the KPI table and of the retention."""
     marts = f"{settings.schema_prefix}marts"
     if not warehouse.rows(
         "select 1 from information_schema.tables"
@@ -52,7 +52,7 @@ def summary(warehouse: Database, settings: Settings) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Rows in the order of COLUMNS, as lines of equal length; a null is a dash."""
+    """Rows with the values of COLUMNS, as lines of equal length; null becomes a dash."""
     cells = [[heading for _, heading, _ in COLUMNS]]
     for row in rows:
         formats = (form for _, _, form in COLUMNS)
@@ -78,13 +78,13 @@ def _retention(warehouse: Database, marts: str, application: str) -> str:
 
 
 def main() -> int:
-    """Print the summary; a warehouse without KPIs is no error, the run's own state says why."""
+    """Print the summary. Missing KPIs are no error, because another task reports the cause."""
     settings = Settings.from_env(os.environ)
     if settings.target == "local" and not settings.duckdb_path.exists():
         print(f"No KPIs yet: there is no warehouse {settings.duckdb_path}.")
         return 0
     try:
-        # A writer may be about to end.
+        # A writer that is about to end may still have the warehouse open.
         with open_database(settings, timeout_seconds=LOCK_SECONDS, read_only=True) as warehouse:
             print("\n".join(summary(warehouse, settings)))
     except UserError as error:

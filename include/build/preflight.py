@@ -1,7 +1,7 @@
 """`python -m include.build.preflight`: checks what a run needs before the run starts.
 
-Each check raises UserError: one sentence that names the thing and the remedy. A manual run's form
-comes as arguments: its selectors are resolved here, and a dry run is made here.
+A check that fails raises UserError: one sentence that names the thing and the remedy. The arguments
+are the fields of a manual run's form. Preflight resolves the selectors and does a dry run.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from include.settings import Settings, UserError
 from include.warehouse.database import Database, open_database
 
 SCHEMAS = ("operations", "reference", "staging", "intermediate", "snapshots", "marts")
-"""Where a build makes tables and views, with the prefix in front; it makes what is missing."""
+"""The schemas of a build, without the prefix. The build creates those that do not exist."""
 CONNECT_SECONDS = 10
-"""How long the network may take to answer: a closed security group drops what comes, silently."""
+"""How long to wait for a connection: a closed security group drops packets without an answer."""
 ADAPTERS = {"local": "dbt-duckdb", "redshift": "dbt-redshift"}
 
 
 def check_dbt(settings: Settings, lock: Path = manifest.LOCK) -> str:
-    """dbt and its adapter are there, in the versions of the lock."""
+    """Check that dbt and its adapter are installed in the versions of the lock."""
     install = manifest.install_dbt(settings.dbt_executable)
     if not os.access(settings.dbt_executable, os.X_OK):
-        raise UserError(f"{settings.dbt_executable} is no program: {install}.")
+        raise UserError(f"{settings.dbt_executable} is not a program: {install}.")
     locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
     found = []
     for package in ("dbt-core", ADAPTERS[settings.target]):
@@ -48,14 +48,15 @@ def check_dbt(settings: Settings, lock: Path = manifest.LOCK) -> str:
             raise UserError(f"{package} is not installed: {install}.") from None
         if version != locked.get(package, version):
             raise UserError(
-                f"{package} is {version}, {lock.name} says {locked[package]}: {install}."
+                f"{package} has version {version}, "
+                f"but {lock.name} has {locked[package]}: {install}."
             )
         found.append(f"{package} {version}")
     return ", ".join(found)
 
 
 def check_manifest() -> str:
-    """The manifest is there and was made from the project's files as they are now."""
+    """Check that the manifest exists and was made from the project's files as they are now."""
     nodes = len(manifest.Manifest.read().built)
     if not manifest.is_current():
         raise UserError(
@@ -66,13 +67,13 @@ def check_manifest() -> str:
 
 
 def check_lake(settings: Settings) -> str:
-    """The lake is there and can be read."""
+    """Check that the lake exists and can be read."""
     open_lake(settings).check()
     return f"lake {settings.lake}"
 
 
 def check_warehouse(settings: Settings) -> str:
-    """The warehouse can be written to."""
+    """Check that the warehouse can be written to."""
     if settings.target == "local":
         new = "" if settings.duckdb_path.exists() else " (new)"
         with open_database(settings, timeout_seconds=0):
@@ -83,9 +84,9 @@ def check_warehouse(settings: Settings) -> str:
 
 
 def check_network(host: str, port: str) -> None:
-    """Redshift's port answers in time; whatever else is wrong with it the driver says as fast.
+    """Check that Redshift's port does not time out. The driver reports all other errors at once.
 
-    The driver's own timeout would hold for every statement of the connection.
+    The driver's own timeout does not help, because it would also limit each statement.
     """
     number = int(port) if port.isdecimal() else 5439
     if not host:
@@ -94,16 +95,16 @@ def check_network(host: str, port: str) -> None:
         socket.create_connection((host, number), CONNECT_SECONDS).close()
     except TimeoutError:
         raise UserError(
-            f"{host}:{number} does not answer within {CONNECT_SECONDS} seconds: let the security "
-            f"group of the warehouse take this machine in on port {number}, and see that the "
-            "route tables and network ACLs of both subnets lead there and back."
+            f"{host}:{number} does not answer within {CONNECT_SECONDS} seconds: allow this machine "
+            f"in the security group of the warehouse on port {number}, and check that the route "
+            "tables and network ACLs of both subnets allow the way there and back."
         ) from None
     except OSError:
         return
 
 
 def check_containers(settings: Settings) -> str:
-    """The cluster is there, and where containers tell how it goes can be listed."""
+    """Check that the ECS cluster exists and the containers' reports can be listed."""
     open_documents(settings.docs).names("runs/none/")
     with aws_errors(
         f"cluster {settings.ecs_cluster} of GAME_ANALYTICS_ECS_CLUSTER",
@@ -115,12 +116,12 @@ def check_containers(settings: Settings) -> str:
 
 
 def check_redshift(database: Database, settings: Settings) -> str:
-    """The user of the build may make schemas, or they are there and are its own."""
+    """Check that the user of the build may create the schemas, or may create tables in them."""
     ((user, name, may_create),) = database.rows(
         "select current_user, current_database(), "
         "has_database_privilege(current_user, current_database(), 'create')"
     )
-    there = {
+    existing = {
         schema: bool(may_use)
         for schema, may_use in database.rows(
             "select nspname, has_schema_privilege(current_user, nspname, 'create') "
@@ -128,58 +129,58 @@ def check_redshift(database: Database, settings: Settings) -> str:
         )
     }
     wanted = [f"{settings.schema_prefix}{schema}" for schema in SCHEMAS]
-    missing = [schema for schema in wanted if schema not in there]
-    closed = [schema for schema in wanted if not there.get(schema, True)]
+    missing = [schema for schema in wanted if schema not in existing]
+    closed = [schema for schema in wanted if not existing.get(schema, True)]
     if closed or (missing and not may_create):
         raise UserError(
-            f"user {user} cannot make tables in {', '.join(closed or missing)} of database {name}: "
-            "run include/aws/bootstrap.sql as an administrator."
+            f"user {user} cannot create tables in {', '.join(closed or missing)} "
+            f"of database {name}: run include/aws/bootstrap.sql as an administrator."
         )
     return f"warehouse {name} as {user}"
 
 
 def selected_nodes(settings: Settings, form: RunForm) -> frozenset[str] | None:
-    """The ids of the nodes that the form selects; None, without asking dbt, if it has no selector.
+    """The ids of the nodes that the form selects, resolved by dbt; None if it has no selector.
 
     Raises UserError for a selector that dbt refuses or that matches nothing.
     """
     if not form.selection():
         return None
     kinds = [word for kind in sorted(manifest.BUILT_TYPES) for word in ("--resource-type", kind)]
-    given = {"select": form.select, "exclude": form.exclude}
-    asked = " and ".join(f"{name} {text!r}" for name, text in given.items() if text)
+    fields = {"select": form.select, "exclude": form.exclude}
+    selectors = " and ".join(f"{name} {text!r}" for name, text in fields.items() if text)
     with tempfile.TemporaryDirectory() as scratch:
         listed = _dbt(
             settings,
             Path(scratch),
             ["ls", "--output", "json", "--output-keys", "unique_id", *kinds, *form.selection()],
-            f"{asked} cannot be resolved, {REMEDY}",
+            f"{selectors} cannot be resolved, {REMEDY}",
         )
     ids = {json.loads(line)["unique_id"] for line in listed.splitlines() if line[:1] == "{"}
     if not (nodes := manifest.Manifest.read().built & ids):
-        raise UserError(f"{asked} leaves no model, seed or snapshot to build: {REMEDY}.")
+        raise UserError(f"{selectors} leaves no model, seed or snapshot to build: {REMEDY}.")
     return nodes
 
 
 def dry_run(
     settings: Settings, form: RunForm, nodes: frozenset[str] | None, folder: Path
 ) -> list[str]:
-    """Compile what the form selects into the folder; returns what would be built, in lines.
+    """Compile the selected nodes into the folder; returns lines that list what would be built.
 
-    The days in the SQL of incremental models are those of the last run: this one finds none.
+    The SQL of incremental models has the days of the last run, since a dry run determines no days.
     """
     read = manifest.Manifest.read()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    # The target of dbt's own is the DAG's manifest.
+    # Not dbt's own target folder: it holds the manifest of the DAG.
     with tempfile.TemporaryDirectory() as scratch:
         _dbt(
             settings,
             Path(scratch),
             ["compile", "--indirect-selection", "empty", *form.selection(), *form.refresh()],
-            "the project does not compile, mend what dbt names",
+            "the project does not compile, repair what dbt names",
         )
-        # A selection of seeds compiles to nothing.
+        # For a selection of seeds only, dbt writes no compiled file.
         for compiled in Path(scratch).glob("compiled/*"):
             shutil.copytree(compiled, folder, dirs_exist_ok=True)
     built = sorted(read.built if nodes is None else nodes)
@@ -194,10 +195,10 @@ def dry_run(
     ]
 
 
-def _dbt(settings: Settings, target: Path, arguments: list[str], fault: str) -> str:
-    """Run a command of dbt with a target folder of its own; returns what it printed.
+def _dbt(settings: Settings, target: Path, arguments: list[str], error: str) -> str:
+    """Run a dbt command with this target folder; returns its output.
 
-    Raises UserError with the fault and dbt's own words, in one sentence.
+    If dbt fails, raises UserError with `error` and dbt's message, in one line.
     """
     ended = subprocess.run(
         [
@@ -210,13 +211,14 @@ def _dbt(settings: Settings, target: Path, arguments: list[str], fault: str) -> 
         check=False,
     )
     if ended.returncode:
-        said = re.sub(r"(?m)^[0-9:]{8} +(Encountered an error:)?", "", ended.stdout + ended.stderr)
-        raise UserError(f"{fault}; dbt says: {' '.join(said.split())}")
+        output = ended.stdout + ended.stderr
+        message = re.sub(r"(?m)^[0-9:]{8} +(Encountered an error:)?", "", output)
+        raise UserError(f"{error}; dbt's message: {' '.join(message.split())}")
     return ended.stdout
 
 
 def arguments() -> argparse.Namespace:
-    """The command line: the form by the names of its fields, and two for Airflow."""
+    """Parse the command line: the fields of the form, and two options for the DAG's task."""
     parser = argparse.ArgumentParser(prog="python -m include.build.preflight", description=__doc__)
     for name in ("select", "exclude", "from", "to"):
         parser.add_argument(f"--{name}", help=FIELDS[name]["description"])
@@ -224,7 +226,10 @@ def arguments() -> argparse.Namespace:
         "--full-refresh", action="store_true", help=FIELDS["full_refresh"]["description"]
     )
     parser.add_argument(
-        "--dry-run", type=Path, metavar="FOLDER", help="Compile into this folder, and list."
+        "--dry-run",
+        type=Path,
+        metavar="FOLDER",
+        help="Compile into this folder, and list the nodes.",
     )
     parser.add_argument(
         "--json", action="store_true", help="End with the selected ids (null: all) as JSON."
@@ -234,7 +239,7 @@ def arguments() -> argparse.Namespace:
 
 @command
 def main() -> int:
-    """Run all checks, until one fails."""
+    """Run the checks in order until one fails; then resolve the selectors, or do a dry run."""
     asked = arguments()
     form = RunForm.from_params({name: getattr(asked, name) for name in FIELDS})
     settings = Settings.from_env(os.environ)

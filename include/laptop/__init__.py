@@ -1,1 +1,1 @@
-"""The commands of a laptop: Airflow started, a run followed, and all of it stopped again."""
+"""The commands of a laptop, such as `make run`. They run in Airflow's environment of a checkout."""

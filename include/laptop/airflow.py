@@ -1,7 +1,7 @@
-"""Airflow on a laptop: its processes started, waited for, and stopped without a trace.
+"""Airflow on a laptop: starts its processes, waits for them, stops them, and calls its REST API.
 
-Its settings lie in `.airflow/airflow.cfg`, so that `make airflow ARGS="dags list"` and the
-running processes agree on them.
+Airflow's settings are written to `.airflow/airflow.cfg`, so that `make airflow ARGS="dags list"`
+has the same settings as the running processes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DAG = "game_analytics"
 START_SECONDS = 120
 COMPONENTS: dict[str, tuple[str, ...]] = {
     "api-server": (),
-    # The UI reads the logs from the disk; a server for other hosts would listen on all addresses.
+    # The UI reads the logs from the disk. A log server would listen on all addresses.
     "scheduler": ("--skip-serve-logs",),
     "dag-processor": (),
     "triggerer": ("--skip-serve-logs",),
@@ -42,12 +42,12 @@ HOST = "127.0.0.1"
 
 
 class NoAnswerError(UserError):
-    """Airflow's API gave no answer of use; it may give one later."""
+    """Airflow's API did not answer, or its answer was not usable; a later call may succeed."""
 
 
 @dataclass
 class Airflow:
-    """Airflow's processes in one home; `port` 0 takes a free one."""
+    """Airflow's processes with their common home; with `port` 0, a free port is chosen."""
 
     settings: Settings
     components: tuple[str, ...] = tuple(COMPONENTS)
@@ -58,15 +58,15 @@ class Airflow:
 
     @property
     def url(self) -> str:
-        """Where the UI and the REST API are."""
+        """The address of the UI and the REST API."""
         return f"http://{HOST}:{self.port}"
 
     def log(self, component: str) -> Path:
-        """The file that a component's own output goes to."""
+        """The file with a component's output."""
         return HOME / "logs" / f"{component}.log"
 
     def start(self) -> None:
-        """Write the settings, bring the database up to date and start the processes."""
+        """Write the settings, migrate the database and start the processes."""
         self.started = datetime.now(UTC)
         self.prepare()
         for component in self.components:
@@ -78,26 +78,26 @@ class Airflow:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    # Ctrl-C in the terminal is for us; we stop them in order.
+                    # Ctrl-C in the terminal must reach only the command, which stops these.
                     start_new_session=True,
                 )
 
     def prepare(self) -> None:
-        """Write the settings and bring the database up to date."""
+        """Write the settings and migrate the database."""
         self.port = self.port or free_port()
         self._configure()
         self._migrate()
 
     def wait(self) -> Client:
-        """Wait until the API answers and the DAG has been parsed by this start.
+        """Wait until the API answers and the DAG has been parsed since the start.
 
-        Raises UserError for an import error of the DAG, or if a process ends or takes too long.
+        Raises UserError for an import error of the DAG, if a process ends, and after a timeout.
         """
         client = Client(self.url)
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
             self.check()
-            # While it starts, no answer says nothing yet.
+            # While the API server starts, a missing answer is no error.
             with contextlib.suppress(NoAnswerError):
                 if client.answers():
                     if errors := client.import_errors(self.started):
@@ -106,7 +106,7 @@ class Airflow:
                         return client
             time.sleep(0.25)
         raise UserError(
-            f"Airflow was not ready after {START_SECONDS} s: see the logs in {HOME / 'logs'}."
+            f"Airflow was not ready after {START_SECONDS} s: read the logs in {HOME / 'logs'}."
         )
 
     def check(self) -> None:
@@ -115,11 +115,11 @@ class Airflow:
             if (code := process.poll()) is not None:
                 how = f"signal {-code}" if code < 0 else f"exit code {code}"
                 raise UserError(
-                    f"Airflow's {component} ended with {how}: see {self.log(component)}."
+                    f"Airflow's {component} ended with {how}: read {self.log(component)}."
                 )
 
     def stop(self) -> None:
-        """Stop everything that this start started, whatever became of it."""
+        """Stop all processes of this start, including those that its processes have started."""
         stop_session(self.session)
         for process in self.processes.values():
             process.kill()
@@ -127,17 +127,18 @@ class Airflow:
         self.processes.clear()
 
     def environment(self) -> dict[str, str]:
-        """The environment of each of the processes."""
+        """The environment variables of each process."""
         return {
             **os.environ,
             **self.settings.as_environment(),
             "AIRFLOW_HOME": str(HOME),
-            # The DAG imports `include`, as on MWAA, where it lies beside the DAG.
+            # The DAG imports `include`. On MWAA that lies in the DAG folder.
             "PYTHONPATH": str(ROOT),
-            "TMPDIR": str(_made(HOME / "tmp")),
+            "TMPDIR": str(_created(HOME / "tmp")),
             "DO_NOT_TRACK": "1",
             SESSION: self.session,
-            # Airflow renames its processes, which would overwrite the mark.
+            # Airflow changes its process titles, which would overwrite the environment that
+            # `stop_session` reads.
             "SPT_NOENV": "1",
         }
 
@@ -145,7 +146,7 @@ class Airflow:
         path = HOME / "airflow.cfg"
         config = configparser.ConfigParser(interpolation=None)
         config.read(path)
-        # Kept, or connections saved in the UI could not be read any more.
+        # An existing key is kept: with a new one, connections saved in the UI would be unreadable.
         key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
         key = config.get("core", "fernet_key", fallback=key)
         config.clear()
@@ -161,7 +162,7 @@ class Airflow:
                     "simple_auth_manager_all_admins": True,
                     "fernet_key": key,
                     "execution_api_server_url": f"{self.url}/execution/",
-                    # The first of two retries: nobody at a laptop waits five minutes.
+                    # Airflow's default of five minutes is too long for a person who waits.
                     "default_task_retry_delay": 5,
                 },
                 "database": {"sql_alchemy_conn": f"sqlite:///{HOME / 'airflow.db'}"},
@@ -181,12 +182,12 @@ class Airflow:
                 "cosmos": {"enable_telemetry": False, "cache_dir": HOME / "cosmos"},
             }
         )
-        _made(HOME / "logs")
+        _created(HOME / "logs")
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             config.write(file)
 
     def _migrate(self) -> None:
-        """Bring the metadata database to this Airflow's version; done once per version."""
+        """Migrate the metadata database to this version of Airflow, once per version."""
         stamp, version = HOME / "database.version", metadata.version("apache-airflow-core")
         if stamp.exists() and (HOME / "airflow.db").exists() and stamp.read_text() == version:
             return
@@ -202,27 +203,27 @@ class Airflow:
             )
         if migrated.returncode:
             raise UserError(
-                f"Airflow's database could not be brought up to date: see {self.log('database')}."
+                f"Airflow's database could not be migrated: read {self.log('database')}."
             )
         stamp.write_text(version)
 
 
 class Client:
-    """What we ask of Airflow's public REST API.
+    """The calls of Airflow's public REST API that the laptop's commands need.
 
-    Each raises NoAnswerError if the API does not answer, and UserError if it refuses.
+    Each method raises NoAnswerError if the API does not answer, and UserError if it refuses.
     """
 
     def __init__(self, url: str) -> None:
         self.http = httpx.Client(base_url=url, timeout=30, trust_env=False)
 
     def answers(self) -> bool:
-        """Whether the API is up; logs in when it is."""
+        """Whether the API answers; the first time that it does, the client gets a token."""
         if "Authorization" in self.http.headers:
             return True
         try:
-            # All are admins on loopback, so the token is for the asking.
-            token = self._ask("GET", "/auth/token")["access_token"]
+            # On loopback every user is an admin, so a token needs no password.
+            token = self._request("GET", "/auth/token")["access_token"]
         except UserError:
             return False
         self.http.headers["Authorization"] = f"Bearer {token}"
@@ -230,11 +231,11 @@ class Client:
 
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         """GET below `/api/v2`."""
-        return self._ask("GET", f"/api/v2{path}", params=parameters)
+        return self._request("GET", f"/api/v2{path}", params=parameters)
 
-    def _ask(self, method: str, path: str, **how: Any) -> dict[str, Any]:
+    def _request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
-            response = self.http.request(method, path, **how)
+            response = self.http.request(method, path, **options)
             if response.is_client_error:
                 raise UserError(
                     f"Airflow refuses {method} {path} ({response.status_code}): {response.text}"
@@ -242,19 +243,20 @@ class Client:
             response.raise_for_status()
             content: dict[str, Any] = response.json()
         except (httpx.HTTPError, ValueError) as error:
-            said = (str(error) or type(error).__name__).splitlines()[0]
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise NoAnswerError(
-                f"Airflow's API does not answer ({said}): see {HOME / 'logs' / 'api-server.log'}."
+                f"Airflow's API does not answer ({reason}): "
+                f"read {HOME / 'logs' / 'api-server.log'}."
             ) from None
         return content
 
     def import_errors(self, since: datetime) -> list[str]:
-        """The stack traces of import errors found since then."""
+        """The stack traces of the import errors that were found since this time."""
         errors = self.get("/importErrors", limit=100)["import_errors"]
         return [error["stack_trace"] for error in errors if _time(error["timestamp"]) >= since]
 
     def parsed(self, since: datetime) -> bool:
-        """Whether the DAG was parsed since then: what lies in the database may be older."""
+        """Whether the DAG was parsed since this time; the database may hold an older version."""
         return any(
             dag["dag_id"] == DAG
             and dag["last_parsed_time"] is not None
@@ -263,20 +265,20 @@ class Client:
         )
 
     def unpause(self) -> None:
-        """Let the DAG's runs run."""
-        self._ask("PATCH", f"/api/v2/dags/{DAG}", json={"is_paused": False})
+        """Unpause the DAG."""
+        self._request("PATCH", f"/api/v2/dags/{DAG}", json={"is_paused": False})
 
     def trigger(self, run_id: str, conf: Mapping[str, Any] | None = None) -> None:
-        """Start a run of the DAG, with these fields of its form (`include/run_form.py`)."""
+        """Start a run of the DAG; `conf` are fields of its form (`include/run_form.py`)."""
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
-        self._ask("POST", f"/api/v2/dags/{DAG}/dagRuns", json=body)
+        self._request("POST", f"/api/v2/dags/{DAG}/dagRuns", json=body)
 
-    def give_up(self) -> list[str]:
-        """Mark every unfinished run of the DAG failed; returns their ids."""
+    def fail_unfinished_runs(self) -> list[str]:
+        """Set all unfinished runs of the DAG to failed; returns their ids."""
         runs = self.get(f"/dags/{DAG}/dagRuns", state=["running", "queued"], limit=100)["dag_runs"]
         for run in runs:
             path = f"/api/v2/dags/{DAG}/dagRuns/{run['dag_run_id']}"
-            self._ask("PATCH", path, json={"state": "failed"})
+            self._request("PATCH", path, json={"state": "failed"})
         return [run["dag_run_id"] for run in runs]
 
     def last_run(self) -> str | None:
@@ -285,7 +287,7 @@ class Client:
         return str(runs[0]["dag_run_id"]) if runs else None
 
     def clear(self, run_id: str, task_id: str) -> list[str]:
-        """Let a task of a run, and all that follows it, run again; returns their ids."""
+        """Clear a task of a run with its downstream; returns the ids of the cleared tasks."""
         body = {
             "dag_run_id": run_id,
             "task_ids": [task_id],
@@ -293,13 +295,13 @@ class Client:
             "only_failed": False,
             "dry_run": False,
         }
-        cleared = self._ask("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", json=body)
+        cleared = self._request("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", json=body)
         return sorted(task["task_id"] for task in cleared["task_instances"])
 
     def mark(self, run_id: str, task_id: str, state: str) -> None:
-        """Let a task of a run count as `success` or `failed`, whatever becomes of it."""
+        """Set a task of a run to the state `success` or `failed` by hand."""
         path = f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}"
-        self._ask("PATCH", path, json={"new_state": state})
+        self._request("PATCH", path, json={"new_state": state})
 
     def run_state(self, run_id: str) -> str:
         """The state of a run."""
@@ -316,7 +318,7 @@ class Client:
                 return found
 
     def error(self, run_id: str, task_id: str, attempt: int) -> str:
-        """The exception that ended a try of a task, from its log; empty if the log has none."""
+        """The exception that ended a try of a task, from its log; empty if there is none."""
         path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
         message = ""
         for entry in self.get(path, full_content=True)["content"]:
@@ -326,7 +328,7 @@ class Client:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """A free port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         port: int = listener.getsockname()[1]
@@ -334,7 +336,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of the loopback interface."""
+    """Whether no process listens on a port of the loopback interface."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -345,11 +347,11 @@ def is_free(port: int) -> bool:
 
 
 def clean_temporary() -> None:
-    """Remove what killed tasks left of their temporary copies of the project."""
+    """Remove the temporary copies of the project that killed tasks have left."""
     shutil.rmtree(HOME / "tmp", ignore_errors=True)
 
 
-def _made(folder: Path) -> Path:
+def _created(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -20,7 +20,10 @@ RUN_RESULTS = manifest.PROJECT / "target" / "run_results.json"
 
 
 def build(settings: Settings, arguments: list[str]) -> int:
-    """Partitions, `dbt build`, and the fingerprints if every node was built; the exit code."""
+    """Find the run's days, run `dbt build`, record the days if all nodes were built.
+
+    Returns the exit code.
+    """
     run = ["--run-id", f"make build on {socket.gethostname()}, {os.getpid()}"]
     with lock.hold("make build"):
         manifest.make(settings)
@@ -48,7 +51,7 @@ def _build(settings: Settings, arguments: list[str], run: list[str]) -> int:
     try:
         results = json.loads(RUN_RESULTS.read_bytes())
     except (FileNotFoundError, ValueError):
-        print("Not recorded as built: dbt has built nothing.")
+        print("Not recorded as built: dbt has not built any node.")
         return 0
     if missing := not_built(results):
         print(f"Not recorded as built: {missing} of the nodes were not part of this build.")
@@ -59,7 +62,7 @@ def _build(settings: Settings, arguments: list[str], run: list[str]) -> int:
 
 
 def not_built(results: Mapping[str, Any]) -> int:
-    """How many nodes a `dbt build` with these run results did not build from their whole input."""
+    """The number of nodes that a `dbt build` with these run results did not build completely."""
     nodes = manifest.Manifest.read().built
     if results["args"].get("empty") or results["args"].get("sample"):
         return len(nodes)
@@ -69,18 +72,18 @@ def not_built(results: Mapping[str, Any]) -> int:
 
 
 def arguments(text: str) -> list[str]:
-    """ARGS as a shell reads it; raises UserError for a quote that is not closed."""
+    """Split ARGS as a shell does; raises UserError for a quote that is not closed."""
     try:
         return shlex.split(text)
     except ValueError as error:
         raise UserError(
-            f"ARGS={text} cannot be read ({error}): close the quote, or leave it out."
+            f"ARGS={text} cannot be split into words ({error}): close the quote, or leave it out."
         ) from None
 
 
 @command
 def main() -> int:
-    """Build."""
+    """Run the command."""
     stop_on_signals()
     try:
         return build(Settings.from_env(os.environ), arguments(os.environ.get("ARGS", "")))

@@ -1,4 +1,4 @@
-"""One command at a time: two writers never build at once in one checkout."""
+"""The lock of a checkout, so that two commands never build at the same time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from include.laptop.processes import stop_session
 from include.settings import ROOT, UserError
 
 HOME = ROOT / ".airflow"
-"""Airflow's home: its database, logs and settings, the lock, and what failed tasks left behind."""
+"""Airflow's home: its database, logs and settings, the lock, and the artifacts of tasks."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds the lock; `session` marks every process that this command started."""
+    """The command that holds the lock; `session` marks all processes that it has started."""
 
     pid: int
     command: str
@@ -27,7 +27,7 @@ class Holder:
 
 
 def holder(home: Path = HOME) -> Holder | None:
-    """Who holds the lock now, or None."""
+    """The command that holds the lock now, or None."""
     try:
         file = (home / "lock").open("r")
     except FileNotFoundError:
@@ -41,7 +41,7 @@ def holder(home: Path = HOME) -> Holder | None:
 
 
 def _last(home: Path) -> Holder | None:
-    """Who wrote into the lock's file last, holding it or not."""
+    """The last command that wrote into the lock's file, even if it no longer holds the lock."""
     try:
         return Holder(**json.loads((home / "lock").read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -50,13 +50,13 @@ def _last(home: Path) -> Holder | None:
 
 @contextmanager
 def hold(command: str, session: str = "", home: Path = HOME) -> Iterator[None]:
-    """Hold the lock. Raises UserError if somebody holds it now.
+    """Hold the lock. Raises UserError if another command holds it.
 
-    The kernel frees it when its holder ends, however it ends. What a killed one left running is
-    ended here.
+    The kernel frees the lock when the process of its holder ends. If an earlier holder was killed,
+    the processes that it has left are ended here.
     """
     home.mkdir(exist_ok=True)
-    # Never truncated on opening: who holds it must stay readable.
+    # Mode "w" would truncate the file and so remove the name of the present holder.
     with (home / "lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Processes of a laptop's commands: started, signalled, and ended with all that they started."""
+"""Starts and ends the processes of a laptop's commands, and handles signals."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import psutil
 from include.settings import ROOT, Settings, UserError
 
 SESSION = "LAPTOP_AIRFLOW_SESSION"
-"""An environment variable that all processes of one start inherit, dbt's too: Cosmos puts dbt into
-a session of its own, so no process group holds them all."""
+"""An environment variable that all processes of one start inherit. It finds them all, unlike a
+process group: Cosmos starts dbt in a session of its own."""
 STOP_SECONDS = 8
 
 
 class StopError(Exception):
-    """A signal asked us to end; `args[0]` is its number."""
+    """The command received a signal to end; `args[0]` is the signal's number."""
 
 
 def stop_on_signals() -> None:
-    """Raise StopError in the main thread for each signal that asks us to end."""
+    """Make SIGINT, SIGTERM and SIGHUP raise StopError in the main thread."""
 
     def stop(number: int, _: object) -> None:
         raise StopError(number)
@@ -34,19 +34,19 @@ def stop_on_signals() -> None:
 
 
 def ignore_signals() -> None:
-    """Take no more orders to end: we are at it, and it takes seconds."""
+    """Ignore further signals while the command ends, which takes seconds."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 def in_dbt_environment(settings: Settings, *arguments: str) -> None:
-    """Run `python -m …` of dbt's environment in this terminal, and end it if we are stopped.
+    """Run `python -m …` of dbt's environment in this terminal; ends it if this command is stopped.
 
-    Raises UserError if it fails, without a text: the program has said what is wrong.
+    Raises a UserError without a text if the program fails, because it has printed its own error.
     """
     command = [str(Path(settings.dbt_executable).with_name("python")), "-m", *arguments]
     try:
-        # Its own session: a Ctrl-C reaches us alone, and we pass it on.
+        # In a session of its own, so that Ctrl-C reaches only this process, which passes it on.
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -54,7 +54,7 @@ def in_dbt_environment(settings: Settings, *arguments: str) -> None:
             start_new_session=True,
         )
     except OSError:
-        raise UserError(f"{command[0]} does not run: `make install`.") from None
+        raise UserError(f"{command[0]} does not run: run `make install`.") from None
     try:
         code = process.wait()
     finally:
@@ -66,19 +66,19 @@ def in_dbt_environment(settings: Settings, *arguments: str) -> None:
 
 
 def stop_session(session: str) -> None:
-    """End all processes that carry this session's mark: asked first, then killed."""
-    for ask, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
-        until = time.monotonic() + seconds
-        asked: set[int] = set()
+    """End all processes with this mark: by SIGTERM, and those that remain by SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        until = time.monotonic() + STOP_SECONDS
+        signalled: set[int] = set()
         while time.monotonic() < until:
             alive = list(_marked(session))
             if not alive:
                 return
             for process in alive:
-                # One that started while we asked the others is asked in the next round.
-                if process.pid not in asked:
-                    asked.add(process.pid)
-                    _signal(process, ask)
+                # A process that starts during this round gets its signal in the next one.
+                if process.pid not in signalled:
+                    signalled.add(process.pid)
+                    _signal(process, number)
             time.sleep(0.1)
 
 

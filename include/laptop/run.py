@@ -1,4 +1,4 @@
-"""`make run`: one run of the DAG through the real scheduler, followed in the terminal."""
+"""`make run`: one run of the DAG by the real scheduler, with its progress in the terminal."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from include.laptop.processes import (
 from include.settings import Settings, UserError
 
 POLL_SECONDS = 0.5
-PATIENCE_SECONDS = 120
+NO_ANSWER_SECONDS = 120
+"""How long Airflow's API may not answer before the run is given up."""
 FINAL = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 class Progress:
-    """One line per task as it ends (or waits for a retry), and on a terminal what runs now."""
+    """Prints a line for each task that ends or waits for a retry, and the tasks that run now."""
 
     def __init__(self, client: Client, run_id: str) -> None:
         self.client = client
@@ -41,7 +42,7 @@ class Progress:
         self.tasks: list[dict[str, Any]] = []
 
     def update(self) -> None:
-        """Ask for the tasks and print those whose state changed."""
+        """Read the tasks' states and print the tasks whose state has changed."""
         self.tasks = self.client.tasks(self.run_id)
         for task in sorted(self.tasks, key=lambda task: task["end_date"] or "9"):
             now = (task["state"] or "none", task["try_number"])
@@ -68,18 +69,18 @@ class Progress:
             try:
                 error = self.client.error(self.run_id, task["task_id"], task["try_number"])
             except UserError:
-                # The log of a task that was killed may not be there.
+                # A task that was killed may have no log.
                 error = ""
-            lines = (error or "no message: see its log").splitlines()
-            # What fails again is told in full when it has failed for good.
+            lines = (error or "no message: read its log").splitlines()
+            # Before a retry one line is enough: the whole error follows if the last try fails.
             for line in lines if state == "failed" else lines[:1]:
                 print(f"             {line}", flush=True)
 
 
 def needs_sample(lake: Path, declared: manifest.Manifest) -> bool:
-    """Whether nothing lies in the lake: no data of any source, and nothing was ever landed.
+    """Whether the lake is empty: no source has data, and no file was ever landed.
 
-    Real bets must not get a sample's events beside them.
+    A sample must never be added to a lake with real data.
     """
     names = [source["name"] for source in declared.content["sources"].values()]
     landed = (lake / "_landing" / zone for zone in ("receipts", "committed"))
@@ -98,8 +99,8 @@ def follow(airflow: Airflow, client: Client, run_id: str) -> list[dict[str, Any]
             ended = client.run_state(run_id) in {"success", "failed"}
             progress.update()
         except NoAnswerError:
-            # Either a hiccup, or a process has ended: the next check says which.
-            if time.monotonic() - answered > PATIENCE_SECONDS:
+            # If a process has ended, the next check raises; otherwise the API may answer again.
+            if time.monotonic() - answered > NO_ANSWER_SECONDS:
                 raise
             continue
         answered = time.monotonic()
@@ -117,15 +118,15 @@ def _ticks() -> Iterator[None]:
 
 
 def run(settings: Settings, sample: list[str]) -> int:
-    """Do all of `make run` that needs no installing; returns its exit code."""
+    """Do what `make run` does after the installation; returns the exit code."""
     began = time.monotonic()
-    # What the schedule would start must not run beside what we follow.
+    # The schedule must not start a second run.
     airflow = Airflow(replace(settings, schedule="none"))
     with lock.hold("make run", airflow.session):
         clean_temporary()
         if manifest.make(settings):
             print("Made dbt/target/manifest.json")
-        # The credentials of every other target are Airflow's alone: there the DAG looks first.
+        # For another target only Airflow's tasks have the login, so the DAG's preflight must do.
         if settings.target == "local":
             if needs_sample(Path(settings.lake), manifest.Manifest.read()):
                 in_dbt_environment(settings, "include.lake", "generate", *sample)
@@ -135,8 +136,8 @@ def run(settings: Settings, sample: list[str]) -> int:
             airflow.start()
             client = airflow.wait()
             client.unpause()
-            for run_id in client.give_up():
-                print(f"Gave up the unfinished run {run_id}")
+            for run_id in client.fail_unfinished_runs():
+                print(f"Set the unfinished run {run_id} to failed")
             run_id = f"make_run__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
             client.trigger(run_id)
             print(f"Airflow is up after {time.monotonic() - began:.1f} s; run {run_id}")
@@ -150,10 +151,10 @@ def run(settings: Settings, sample: list[str]) -> int:
 def _stop(airflow: Airflow, client: Client | None) -> None:
     try:
         if client:
-            # Or the next start would take the run up again.
             client.http.timeout = 3
-            client.give_up()
-            # The API server waits for open connections before it ends.
+            # Airflow would continue an unfinished run at its next start.
+            client.fail_unfinished_runs()
+            # The API server ends only after all connections are closed.
             client.http.close()
     except UserError:
         pass
@@ -163,7 +164,7 @@ def _stop(airflow: Airflow, client: Client | None) -> None:
 
 
 def report(settings: Settings, tasks: list[dict[str, Any]], seconds: float) -> int:
-    """Print how the run ended, the KPI table and where everything is; returns the exit code."""
+    """Print the KPI table, the locations and the run's result; returns the exit code."""
     others: dict[str, list[str]] = {}
     for task in sorted(tasks, key=lambda task: str(task["task_id"])):
         if task["state"] != "success":
@@ -189,10 +190,10 @@ def report(settings: Settings, tasks: list[dict[str, Any]], seconds: float) -> i
 
 @command
 def main() -> int:
-    """Run it."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     for name in ("days", "players", "seed", "end"):
-        parser.add_argument(f"--{name}", default="", help="of the sample")
+        parser.add_argument(f"--{name}", default="", help="Parameter of the sample.")
     sample = [
         part
         for name, value in vars(parser.parse_args()).items()
@@ -203,7 +204,7 @@ def main() -> int:
     try:
         return run(Settings.from_env(os.environ), sample)
     except StopError as stopped:
-        print("\nStopped, with everything that was started.", file=sys.stderr)
+        print("\nStopped, with all processes that were started.", file=sys.stderr)
         return 128 + int(stopped.args[0])
 
 

@@ -1,4 +1,4 @@
-"""`make up` and `make down`: Airflow with its UI in the background."""
+"""`make up` and `make down`: start and stop Airflow with its UI in the background."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOG = lock.HOME / "logs" / "up.log"
 
 
 def serve(settings: Settings, port: int) -> int:
-    """Start Airflow, say so in a file, and stay until a signal or the end of a process."""
+    """Start Airflow, write its address to `READY`, and wait for a signal or a process to end."""
     airflow = Airflow(settings, port=port)
     with lock.hold("make up", airflow.session):
         clean_temporary()
@@ -52,10 +52,12 @@ def serve(settings: Settings, port: int) -> int:
 
 def up(settings: Settings, port: int) -> int:
     """Start `serve` in the background and wait until it is ready."""
-    # Said here and now if somebody else is at work; `serve` takes the lock for good.
+    # If another command holds the lock, this raises at once. `serve` then holds it permanently.
     with lock.hold("make up"):
         if not is_free(port):
-            raise UserError(f"port {port} of {HOST} is taken: stop what listens there.")
+            raise UserError(
+                f"port {port} of {HOST} is in use: stop the program that listens there."
+            )
         if manifest.make(settings):
             print("Made dbt/target/manifest.json")
     READY.unlink(missing_ok=True)
@@ -78,7 +80,7 @@ def up(settings: Settings, port: int) -> int:
             time.sleep(0.25)
         ready = True
     finally:
-        # Ctrl-C too: what was started is in a session of its own.
+        # Also after Ctrl-C, which does not reach `serve`, because that has a session of its own.
         if not ready:
             ignore_signals()
             _end(process.pid)
@@ -87,7 +89,7 @@ def up(settings: Settings, port: int) -> int:
 
 
 def down() -> int:
-    """Stop what `make up` started; fine if there is nothing."""
+    """Stop what `make up` has started; no error if nothing runs."""
     holder = lock.holder()
     if holder is None:
         with lock.hold("make down"):
@@ -102,7 +104,7 @@ def down() -> int:
 
 
 def _end(pid: int) -> None:
-    """Ask a process of ours to end and wait until it has."""
+    """End a process by SIGTERM, or by SIGKILL if it does not end in time, and wait for its end."""
     until = time.monotonic() + 3 * STOP_SECONDS
     try:
         os.kill(pid, signal.SIGTERM)
@@ -116,7 +118,7 @@ def _end(pid: int) -> None:
 
 @command
 def main() -> int:
-    """Run one command."""
+    """Run the command."""
     command, port = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else PORT
     stop_on_signals()
     try:
@@ -125,7 +127,7 @@ def main() -> int:
         settings = Settings.from_env(os.environ)
         return serve(settings, port) if command == "serve" else up(settings, port)
     except StopError as stopped:
-        print("\nStopped, with everything that was started.", file=sys.stderr)
+        print("\nStopped, with all processes that were started.", file=sys.stderr)
         return 128 + int(stopped.args[0])
 
 

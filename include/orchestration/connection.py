@@ -1,49 +1,61 @@
-"""How tasks reach the warehouse: Cosmos's profile, and the environment of dbt's processes."""
+"""How Airflow's tasks reach the warehouse: dbt's profile, and the environment of dbt's processes.
+
+`dbt/profiles.yml` is the only definition of dbt's profile. On target `redshift` it reads host, user
+and password from variables `REDSHIFT_*`. For a task of Airflow they come from the Airflow
+connection of the setting CONNECTION_ID: `login` reads it when the task starts a dbt process, never
+when a DAG is imported, and only the environment of that process receives the password.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from cosmos import ProfileConfig
-from cosmos.profiles import RedshiftUserPasswordProfileMapping
 
 from include.manifest import PROJECT
 from include.settings import Settings
 
 PROFILES = PROJECT / "profiles.yml"
-REDSHIFT = {
-    "threads": 4,
-    "tcp_keepalive_idle": 60,
-    "tcp_keepalive_interval": 30,
-    "tcp_keepalive_count": 5,
-}
-"""Of dbt on Redshift; the same as in `profiles.yml`, which has the reasons."""
-WHERE = "`airflow/connections/{}` in Secrets Manager, or a connection of that id in Airflow"
+PLACE = "`airflow/connections/{}` in Secrets Manager, or a connection of that id in Airflow"
+"""Where the login is stored, for error messages."""
+
+
+@dataclass
+class ConnectionProfile(ProfileConfig):
+    """`dbt/profiles.yml` with the variables that it reads from the Airflow connection."""
+
+    settings: Settings = field(default_factory=Settings)
+
+    @contextmanager
+    def ensure_profile(
+        self, desired_profile_path: Path | None = None, use_mock_values: bool = False
+    ) -> Iterator[tuple[Path, dict[str, str]]]:
+        """Yield the profile's path and the login.
+
+        Cosmos adds the login to the environment of the dbt process that it is about to start.
+        Cosmos passes `use_mock_values` where no warehouse is needed, so the login is left out.
+        """
+        with super().ensure_profile(desired_profile_path, use_mock_values) as (path, variables):
+            yield path, variables if use_mock_values else {**variables, **login(self.settings)}
 
 
 def profile(settings: Settings) -> ProfileConfig:
-    """What the command line uses, `dbt/profiles.yml`; on Redshift the same from the connection.
-
-    Without a connection id (IAM) `profiles.yml` serves there too.
-    """
-    if settings.target == "local" or not settings.connection_id:
-        return ProfileConfig(
-            profile_name="game_analytics",
-            target_name=settings.target,
-            profiles_yml_filepath=PROFILES,
-        )
-    return ProfileConfig(
+    """The profile of dbt's operators; creating it reads no connection."""
+    return ConnectionProfile(
         profile_name="game_analytics",
         target_name=settings.target,
-        profile_mapping=RedshiftUserPasswordProfileMapping(
-            conn_id=settings.connection_id,
-            profile_args={"schema": f"{settings.schema_prefix}marts", **REDSHIFT},
-        ),
+        profiles_yml_filepath=PROFILES,
+        settings=settings,
     )
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What a dbt process gets on top of the worker's own environment; nothing of it is secret."""
+    """The variables that each dbt process gets besides the worker's own; none of them is secret."""
     return {
         **settings.as_environment(),
         "DO_NOT_TRACK": "1",
@@ -53,23 +65,26 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def login(settings: Settings) -> dict[str, str]:
-    """The variables that `profiles.yml` reads, from the connection as it is now.
+    """The variables `REDSHIFT_*` of `dbt/profiles.yml`, from the connection as it is now.
 
-    For the environment of one process of dbt, and nothing else: Airflow masks the password in its
-    logs, but not in what a task returns. Raises AirflowException with the remedy.
+    Put them into the environment of one dbt process and nowhere else: Airflow masks the password in
+    its logs, but not in a task's return value. The result is empty on target `local`, and without a
+    connection id: then `profiles.yml` reads the worker's own variables, for a login by IAM.
+
+    Raises AirflowException with the remedy if the connection does not exist or is incomplete.
     """
     if settings.target == "local" or not settings.connection_id:
         return {}
-    where = WHERE.format(settings.connection_id)
+    place = PLACE.format(settings.connection_id)
     try:
         connection = BaseHook.get_connection(settings.connection_id)
     except AirflowNotFoundException:
         message = (
-            f"There is no connection {settings.connection_id}: make {where}, and see that "
+            f"There is no connection {settings.connection_id}: create {place}, and check that "
             "[secrets] and [workers] name the backend (include/aws/README.md, Appendix)."
         )
         raise AirflowException(message) from None
-    given = {
+    found = {
         "REDSHIFT_HOST": connection.host,
         "REDSHIFT_PORT": str(connection.port or 5439),
         "REDSHIFT_USERNAME": connection.login,
@@ -79,11 +94,11 @@ def login(settings: Settings) -> dict[str, str]:
         "REDSHIFT_REGION": connection.extra_dejson.get("region", ""),
         "REDSHIFT_METHOD": "database",
     }
-    if missing := [name for name, value in given.items() if value is None]:
+    if missing := [name for name, value in found.items() if value is None]:
         message = (
             f"The connection {settings.connection_id} has no {', '.join(missing)}: complete "
-            f"{where}. Of a secret in AWS's rotation format the database's name is read only with "
+            f"{place}. The database's name of a secret in AWS's rotation format is read only with "
             'extra_conn_words={"schema": ["dbname"]} in the backend\'s arguments.'
         )
         raise AirflowException(message)
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The whole build as one execution of the state machine, followed from Airflow."""
+"""The operator that runs the whole build as one execution of the state machine."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from include.orchestration.alerts import ReportedElsewhereError
 from include.settings import Settings
 
 POLL_SECONDS = 10
-FOLLOWED = timedelta(hours=6, minutes=15)
-"""Longer than the state machine's own time-out, of which the provider's waiter knows nothing."""
+TIMEOUT = timedelta(hours=6, minutes=15)
+"""How long the task waits: longer than the state machine's timeout, which ends every execution."""
 RUNNING = frozenset({"RUNNING", "PENDING_REDRIVE"})
 NAME_LENGTH = 56
-"""Of a run's id in an execution's name, which has 80 characters at most."""
+"""Characters of the run id in an execution's name, which has at most 80 characters."""
 
 
 class BuildExecutionOperator(StepFunctionStartExecutionOperator):
-    """Starts an execution for this run, or follows the one that an earlier try has started.
+    """Starts an execution for this run, or waits for the one that an earlier try has started.
 
-    A worker is needed only to start it and to tell its end. An execution that failed has sent its
-    own alert: then none comes from here, and no retry, for the state machine has retried already.
-    A retry takes an execution that went well for its own (a worker was lost before it could say
-    so); a task that is cleared builds anew, also when it was green.
+    The task occupies a worker only to start the execution and to report how it ended. A failed
+    execution has already retried and has sent its own alert, so the task then neither retries nor
+    sends an alert. If an earlier try's execution succeeded, a retry succeeds too without a new one
+    (the earlier worker was lost before it could report the result). A cleared task starts a new
+    execution, also when the task was green.
     """
 
     def __init__(self, *, settings: Settings, **kwargs: Any) -> None:
@@ -45,12 +46,12 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
             aws_conn_id=None,
             deferrable=True,
             waiter_delay=POLL_SECONDS,
-            waiter_max_attempts=int(FOLLOWED.total_seconds()) // POLL_SECONDS,
+            waiter_max_attempts=int(TIMEOUT.total_seconds()) // POLL_SECONDS,
             **kwargs,
         )
 
     def execute(self, context: Any) -> Any:
-        """Start or find the execution, and wait for its end in the triggerer."""
+        """Start or find the execution, and defer to the triggerer until it ends."""
         if not self.state_machine_arn:
             raise AirflowFailException(
                 "GAME_ANALYTICS_STATE_MACHINE_ARN is empty: set it to the output StateMachineArn "
@@ -58,10 +59,10 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
             )
         number, status = self.last(context)
         if status == "SUCCEEDED" and self.is_retry(context):
-            self.log.info("The execution of an earlier try went well: %s.", self.arn)
+            self.log.info("The execution of an earlier try succeeded: %s.", self.arn)
             return self.arn
         if status in RUNNING:
-            self.log.info("Following %s, which an earlier try has started.", self.arn)
+            self.log.info("Waiting for %s, which an earlier try has started.", self.arn)
             trigger = StepFunctionsExecutionCompleteTrigger(
                 execution_arn=self.arn,
                 waiter_delay=self.waiter_delay,
@@ -69,53 +70,56 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
                 aws_conn_id=None,
                 region_name=self.region_name,
             )
-            self.defer(trigger=trigger, method_name="execute_complete", timeout=FOLLOWED)
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=TIMEOUT)
         self.name = self.name_of(context, number + 1)
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:  # noqa: ARG002
-        """Tell how the execution ended; the trigger's word for it is not needed."""
-        return self.told(context)
+        """Return or raise the execution's result, which is read again; the event is not used."""
+        return self.result(context)
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any
     ) -> Any:
-        """The same if the triggerer gave up waiting."""
+        """Return or raise the execution's result, also if the trigger failed or timed out."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralError, TaskDeferralTimeout):
-            return self.told(context)
+            return self.result(context)
 
-    def told(self, context: Any) -> str:
-        """The ARN of an execution that went well.
+    def result(self, context: Any) -> str:
+        """Return the execution's ARN if it succeeded.
 
-        Raises ReportedElsewhereError if it failed, AirflowFailException if it was ended from above,
-        in which case it has sent no alert, and AirflowException, for a retry, if it still runs.
+        Raises ReportedElsewhereError if it failed. Raises AirflowFailException if it timed out or
+        was aborted, because then it has sent no alert. Raises AirflowException, so that the task is
+        retried, if it is still running.
         """
         _, status = self.last(context)
         if status == "SUCCEEDED":
             return self.arn
         if status is None or status in RUNNING:
-            raise AirflowException(f"{self.arn} has not ended: the next try follows it.")
+            raise AirflowException(f"{self.arn} has not ended: the next try waits for it.")
         described = self.hook.conn.describe_execution(executionArn=self.arn)
         cause = described.get("cause") or described.get("error") or "no cause"
         if status == "FAILED":
             raise ReportedElsewhereError(
-                f"{self.arn} {status}: {cause}\nIts alert names the failing models. Mend them, "
+                f"{self.arn} {status}: {cause}\nIts alert names the failing models. Repair them, "
                 "then clear this task: it starts a new execution."
             )
-        raise AirflowFailException(f"{self.arn} {status}: {cause}. Clear this task to start anew.")
+        raise AirflowFailException(
+            f"{self.arn} {status}: {cause}. Clear this task to start a new execution."
+        )
 
     def is_retry(self, context: Any) -> bool:
-        """Whether this is a retry; the first try, and the first one after a clear, are none.
+        """Whether this try is a retry: not the task's first try, and not the first after a clear.
 
-        A clear gives a task as many tries more as it has retries.
+        Airflow raises `max_tries` at each clear so that all retries are available again.
         """
         first_try = context["ti"].max_tries - self.retries + 1
         return bool(context["ti"].try_number > first_try)
 
     def last(self, context: Any) -> tuple[int, str | None]:
-        """The number of this run's last execution, and its status; 0 and None if it has none."""
+        """The number and status of this run's last execution; 0 and None if it has none."""
         found: tuple[int, str | None] = (0, None)
         client = self.hook.conn
         for number in count(1):
@@ -129,20 +133,21 @@ class BuildExecutionOperator(StepFunctionStartExecutionOperator):
 
     @property
     def arn(self) -> str:
-        """The execution's ARN, by its name."""
+        """The ARN of the execution named `self.name`."""
         start, _, machine = self.state_machine_arn.partition(":stateMachine:")
         return f"{start}:execution:{machine}:{self.name}"
 
     @staticmethod
     def name_of(context: Any, number: int) -> str:
-        """The name of an execution of this run."""
+        """The name of this run's execution with this number."""
         return execution_name(context["ti"].dag_id, context["run_id"], number)
 
 
 def execution_name(dag_id: str, run_id: str, number: int) -> str:
-    """The name of the execution of a run, and of its further ones after a clear.
+    """The name of a run's execution. A clear of the task leads to the next `number`.
 
-    The same run has the same name, so that no try starts a second build beside the first.
+    The name depends only on the arguments. A try that repeats a start therefore uses the same name,
+    and Step Functions does not start a second execution.
     """
     digest = hashlib.sha256(f"{dag_id} {run_id}".encode()).hexdigest()[:8]
     readable = file_name(run_id).replace(".", "_")[:NAME_LENGTH]

@@ -1,4 +1,4 @@
-"""The dbt project as Airflow tasks: one per seed, snapshot and model, through Cosmos."""
+"""Renders the dbt project as Airflow tasks with Cosmos: one per seed, snapshot and model."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from include.run_form import FIELDS
 from include.settings import Settings
 
 MAX_ACTIVE_TASKS = {"local": 2, "redshift": 8}
-"""Per target. DuckDB takes one writer at a time, so more tasks would only wait for each other."""
+"""By target. DuckDB allows one writer at a time, so more tasks would only wait for each other."""
 
 
 class Operators(NamedTuple):
-    """What a mode of execution makes tasks with; `producer` runs dbt for all nodes, if any does."""
+    """The operators of an execution mode; `producer` is None if each node's task runs dbt."""
 
     node: Callable[..., BaseOperator]
     tests: Callable[..., BaseOperator]
@@ -48,7 +48,7 @@ def operators(settings: Settings) -> Operators:
             "local": Operators(DbtNodeOperator, CrossModelTestsOperator, None),
             "watcher": Operators(WatchedNodeOperator, WatchedTestsOperator, DbtBuildOperator),
         }[settings.execution]
-    # Only then: it is half a second of each parse of the DAG.
+    # Imported only for these modes, because the import takes 0.5 s of each parse of the DAG.
     from include.orchestration.ecs import nodes, producer
 
     return {
@@ -60,7 +60,7 @@ def operators(settings: Settings) -> Operators:
 
 
 def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
-    """One task per seed, snapshot and model, by the node's own name, in a group `dbt`."""
+    """The task group `dbt`: one task per seed, snapshot and model. Task ids are node names."""
     project = ProjectConfig(
         dbt_project_path=PROJECT,
         manifest_path=MANIFEST,
@@ -69,17 +69,21 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         install_dbt_deps=False,
     )
 
-    def convert(node: DbtNode, task_args: dict[str, Any], **given: Any) -> BaseOperator:
-        place = {"dag": given["dag"], "task_group": given["task_group"], "task_id": node.name}
+    def convert(node: DbtNode, task_args: dict[str, Any], **arguments: Any) -> BaseOperator:
+        place = {
+            "dag": arguments["dag"],
+            "task_group": arguments["task_group"],
+            "task_id": node.name,
+        }
         if node.has_ephemeral_materialization:
             return EmptyOperator(**place)
         return operators(settings).node(
             **place,
             **task_args,
             select=manifest.selector(node.unique_id),
-            # Not `--exclude resource_type:unit_test`: an error in a project that has none.
+            # `--exclude resource_type:unit_test` would fail in a project without unit tests.
             dbt_cmd_flags=["--exclude-resource-type", "unit_test"],
-            # Tests with another parent wait for cross_model_tests.
+            # Tests that have another parent too run in cross_model_tests.
             indirect_selection=TestIndirectSelection.CAUTIOUS.value,
             sources={node.unique_id: manifest.sources(node.unique_id)},
             files=_files(manifest, [node.unique_id, *manifest.tests_of(node.unique_id)]),
@@ -102,7 +106,7 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
             test_behavior=TestBehavior.BUILD,
-            # Exposures are no tasks; Cosmos would warn of each at every parse.
+            # Exposures have no task. Cosmos would log a warning for each of them at every parse.
             exclude=["resource_type:exposure"],
             emit_datasets=False,
             node_converters={DbtResourceType(kind): convert for kind in sorted(BUILT_TYPES)},
@@ -111,7 +115,7 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
 
 
 def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
-    """The task of all data tests that no single node's task runs."""
+    """The task `cross_model_tests`: all data tests that no task of a node runs."""
     tests = manifest.tests_across()
     own = (
         {"settings": settings}
@@ -126,7 +130,7 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
     )
     return operators(settings).tests(
         task_id=CROSS_MODEL_TESTS,
-        # Without the skipped nodes there is still something to test.
+        # If some nodes are skipped, the tests of the other nodes still run.
         trigger_rule="none_failed",
         project_dir=str(PROJECT),
         profile_config=warehouse.profile(settings),
@@ -138,12 +142,12 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
 
 
 def producer(settings: Settings) -> str | None:
-    """The task that the nodes follow, in the modes that have one."""
+    """The id of the task that runs dbt for all nodes, or None in a mode without one."""
     return PRODUCER if operators(settings).producer else None
 
 
 def dbt_build(settings: Settings, manifest: Manifest) -> BaseOperator | None:
-    """The task that runs dbt for all nodes at once, which their own tasks follow; None without."""
+    """The task that runs dbt for all nodes at once, or None in a mode without one."""
     make = operators(settings).producer
     return make and make(
         task_id=PRODUCER, settings=settings, manifest=manifest, assets=marts(manifest)
@@ -151,13 +155,13 @@ def dbt_build(settings: Settings, manifest: Manifest) -> BaseOperator | None:
 
 
 def params() -> dict[str, Param]:
-    """The fields of a manual run's form, as Airflow shows and validates them."""
+    """The fields of a manual run's form, in Airflow's type."""
     return {name: Param(**field) for name, field in FIELDS.items()}
 
 
 @lru_cache(maxsize=1)
 def marts(manifest: Manifest) -> dict[str, Asset]:
-    """A mart is an asset, by its name, so that other teams' DAGs can be scheduled on it."""
+    """The Airflow asset of each mart, by name, on which DAGs of other teams can be scheduled."""
     return {
         manifest.name(node): Asset(
             name=f"marts.{manifest.name(node)}", uri=f"game-analytics://marts/{manifest.name(node)}"

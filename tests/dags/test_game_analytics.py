@@ -1,4 +1,4 @@
-"""The DAGs as Airflow loads them: exact tasks, their order, an import that touches nothing."""
+"""The DAGs as Airflow loads them: their tasks, the order, an import that connects to nothing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ IMPORT_SECONDS = 10
 
 @pytest.fixture(scope="module")
 def content() -> dict[str, Any]:
-    """The manifest, read without the code under test."""
+    """The manifest, read without the code that is tested here."""
     if not (ROOT / ".venv/dbt/.installed").exists():
         pytest.skip("dbt's environment is not installed, so no manifest can be made")
     manifest.make(Settings.from_env({}))
@@ -61,10 +61,10 @@ def content() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def bag(content: dict[str, Any]) -> Iterator[DagBag]:
-    """All DAGs, loaded while every way to a network or another program is closed."""
+    """All DAGs, loaded while network calls and the start of programs raise an error."""
     assert content
 
-    def closed(name: str) -> Callable[..., NoReturn]:
+    def forbidden(name: str) -> Callable[..., NoReturn]:
         def refuse(*arguments: object, **_: object) -> NoReturn:
             raise AssertionError(f"the import of a DAG called {name}{arguments}")
 
@@ -77,7 +77,7 @@ def bag(content: dict[str, Any]) -> Iterator[DagBag]:
             *((subprocess, name) for name in ("Popen", "run")),
             *((os, name) for name in ("system", "fork", "posix_spawn", "execv", "popen")),
         ):
-            patch.setattr(owner, name, closed(name))
+            patch.setattr(owner, name, forbidden(name))
         began = time.monotonic()
         bag = DagBag(dag_folder=str(ROOT / "dags"), load_op_links=False)
         seconds = time.monotonic() - began
@@ -98,7 +98,15 @@ def test_exactly_these_dags_and_no_import_error(bag: DagBag) -> None:
     assert bag.dags["game_analytics_step_functions"].task_ids == ["state_machine"]
 
 
-def test_exactly_these_tasks(dag: Any) -> None:
+def test_every_dag_has_tags(bag: DagBag) -> None:
+    tags = {dag_id: dag.tags for dag_id, dag in bag.dags.items()}
+    assert tags == {
+        "game_analytics": {"analytics", "dbt", "duckdb"},
+        "game_analytics_step_functions": {"analytics", "dbt", "redshift", "step-functions"},
+    }
+
+
+def test_the_dag_has_exactly_these_tasks(dag: Any) -> None:
     assert set(dag.task_ids) == NODES | STEPS
 
 
@@ -117,7 +125,7 @@ def test_every_task_has_exactly_its_upstream_tasks(dag: Any, content: dict[str, 
         "preflight": set(),
         "partitions": {"preflight"},
         "freshness": {"partitions"},
-        # Beside the nodes, that follow it: its failure is not theirs.
+        # Not upstream of the nodes: its failure must not make them fail.
         "dbt_build": {"freshness"},
         "cross_model_tests": leaves,
         "record_partitions": leaves | {"cross_model_tests"},
@@ -141,7 +149,7 @@ def test_without_the_watcher_each_node_runs_dbt(
 
 
 @pytest.mark.parametrize("execution", ["local", "watcher", "fargate", "ecs"])
-def test_on_redshift_the_tasks_are_the_same_in_every_mode_and_the_last_gives_the_lock_back(
+def test_on_redshift_the_tasks_are_the_same_in_every_mode_and_unlock_is_one_of_the_last(
     bag: DagBag, dag: Any, monkeypatch: pytest.MonkeyPatch, execution: str
 ) -> None:
     assert bag
@@ -153,7 +161,7 @@ def test_on_redshift_the_tasks_are_the_same_in_every_mode_and_the_last_gives_the
         "EXECUTION": execution,
     }.items():
         monkeypatch.setenv(f"GAME_ANALYTICS_{name}", value)
-    # For preflight to tell; the DAG must be there to run it.
+    # A missing fingerprint is reported by preflight, so the DAG must load without it.
     monkeypatch.setattr("include.manifest.FINGERPRINT", ROOT / "no such file")
     found = DagBag(dag_folder=str(ROOT / "dags"), load_op_links=False).dags["game_analytics"]
     producer = {"dbt_build"} if execution in {"watcher", "fargate"} else set()
@@ -174,10 +182,11 @@ def test_days_are_recorded_only_if_every_node_is_built(dag: Any) -> None:
     assert set(dag.get_task("record_partitions").nodes) == NODES
 
 
-def test_trigger_rules(dag: Any) -> None:
-    """A failed node fails the run, whatever else was skipped; the KPIs come in any case.
+def test_only_these_tasks_have_another_trigger_rule_than_all_success(dag: Any) -> None:
+    """A failed node fails the run, even if other nodes are skipped. The KPIs are always printed.
 
-    A selected node is built below one that is not; what is recorded needs all of them.
+    A selected node is built even if an upstream node is not selected. `record_partitions` needs all
+    nodes.
     """
     rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
     assert {name: rule for name, rule in rules.items() if rule != "all_success"} == {
@@ -198,7 +207,7 @@ def test_errors_are_retried_with_back_off(dag: Any) -> None:
 
 
 def filled_in(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
-    """The DAG's parameters as a task gets them; the DAG's own keep what they are updated with."""
+    """The parameters as a task gets them; a copy, because an update would change the DAG."""
     params = copy.deepcopy(dag.params)
     params.update(conf)
     filled: dict[str, Any] = params.validate()
@@ -223,12 +232,12 @@ def filled_in(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
         {"to": "2026-09-01T00:00:00"},
     ],
 )
-def test_the_form_refuses_what_is_of_another_kind(dag: Any, conf: dict[str, Any]) -> None:
+def test_the_form_refuses_values_of_another_type(dag: Any, conf: dict[str, Any]) -> None:
     with pytest.raises(ParamValidationError):
         filled_in(dag, conf)
 
 
-def test_the_form_lets_through_what_it_should(dag: Any) -> None:
+def test_the_form_accepts_valid_values(dag: Any) -> None:
     def form(conf: dict[str, Any]) -> RunForm:
         return RunForm.from_params(filled_in(dag, conf))
 
@@ -243,7 +252,7 @@ def test_the_form_lets_through_what_it_should(dag: Any) -> None:
         assert "title" in param.schema, name
 
 
-def test_what_each_step_gets_of_the_form(dag: Any) -> None:
+def test_the_arguments_of_each_step_from_the_form(dag: Any) -> None:
     everything = RunForm("a b", "c", True, date(2026, 9, 1), date(2026, 9, 2))
     days = ["--from", "2026-09-01", "--to", "2026-09-02"]
     run = ["--run-id", "{{ run_id }}"]
@@ -263,7 +272,7 @@ def test_what_each_step_gets_of_the_form(dag: Any) -> None:
     assert [step for step in words if dag.get_task(step).runs_dry] == ["preflight"]
 
 
-def test_tests_that_span_nodes_know_them(dag: Any, content: dict[str, Any]) -> None:
+def test_each_cross_model_test_has_all_of_its_nodes(dag: Any, content: dict[str, Any]) -> None:
     task = dag.get_task("cross_model_tests")
     assert set(task.nodes) == set(task.sources)
     for test in task.files:
@@ -309,7 +318,7 @@ def test_every_mart_is_an_asset_and_every_model_has_an_owner(
         if task.outlets
     }
     marts = {name for name in NODES if name.startswith(("dim_", "fct_", "rpt_"))}
-    # Those that dbt_build has built are told of under an alias.
+    # dbt_build and done emit asset events through an alias.
     assert assets == {
         **{name: [f"game-analytics://marts/{name}"] for name in marts},
         **{"dbt_build": [], "done": []},

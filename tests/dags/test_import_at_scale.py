@@ -1,4 +1,4 @@
-"""The import of the DAG at 1,000 models: what it costs, and that it touches nothing."""
+"""The import of the DAG with 1,000 models: its time, and that it starts and connects nothing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MODELS = 1_000
 PROGRAM = """
 import os, resource, runpy, socket, subprocess, sys, time
 import airflow.sdk, cosmos.converter, cosmos.operators.local
-# Airflow's own, for a cron schedule; it asks a program for the interpreter's word size.
+# Airflow imports croniter for a cron schedule. At import, croniter starts the program `file`.
 import croniter
 from airflow.providers.standard.operators.empty import EmptyOperator
 
 def refuse(*given, **_):
-    raise AssertionError(f"the import reached for {given}")
+    raise AssertionError(f"the import of the DAG made a forbidden call with {given}")
 
 for owner, names in (
     (socket.socket, ("connect", "connect_ex", "bind", "sendto")),
@@ -44,12 +44,12 @@ seconds = time.monotonic() - began
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(len(dag.tasks), seconds, before // 1024, after // 1024)
 """
-FAR_TOO_LONG = 20
+LIMIT_SECONDS = 20
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A copy of the package whose manifest has this many models."""
+    """A copy of the package whose manifest has `MODELS` nodes."""
     if not (ROOT / ".venv/dbt/.installed").exists():
         pytest.skip("dbt's environment is not installed, so no manifest can be made")
     manifest.make(Settings.from_env({}))
@@ -67,7 +67,7 @@ def package(tmp_path: Path) -> Path:
         unique_id = f"model.game_analytics.{name}"
         made |= {"name": name, "alias": name, "unique_id": unique_id}
         made["fqn"] = [*model["fqn"][:-1], name]
-        # Each on one a tenth of them before: a graph of ten layers.
+        # Each model reads the one that is a tenth of MODELS before it: a graph of ten layers.
         above = number - MODELS // 10
         if above >= 0:
             made["depends_on"] = {"nodes": [f"model.game_analytics.copy_{above}"], "macros": []}
@@ -87,7 +87,9 @@ def package(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("execution", ["watcher", "local"])
-def test_a_thousand_models(package: Path, execution: str) -> None:
+def test_the_import_with_a_thousand_models_is_fast_and_starts_nothing(
+    package: Path, execution: str
+) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(package / "dags" / "game_analytics.py")],
         cwd=package,
@@ -107,4 +109,4 @@ def test_a_thousand_models(package: Path, execution: str) -> None:
         f"{before} MB before, {after} MB after"
     )
     assert int(tasks) > MODELS * 0.8
-    assert float(seconds) < FAR_TOO_LONG
+    assert float(seconds) < LIMIT_SECONDS

@@ -1,6 +1,6 @@
-"""The triggerer's guard, on rows of a real metadata database that end an unguarded triggerer.
+"""The triggerer's guard, with rows of a real metadata database that end an unguarded triggerer.
 
-The database belongs to a second process, which is this file run as a script in a home of its own.
+A second process uses the database: it runs this file as a script, with its own Airflow home.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 import game_analytics_triggerer_guard as guard
 
 ROOT = Path(__file__).parents[2]
-# Every task of a DAG that has seen two deploys, and its three versions that have the task.
+# For each task of a DAG, the versions of the DAG that contain it; two deploys made three versions.
 VERSIONS = {
     "waits": {1, 2, 3},
     "removed": {1, 2},
@@ -29,7 +29,7 @@ VERSIONS = {
     "cleared": {1, 3},
     "unserialized": set(),
 }
-# What its row says when the triggerer starts: state, and the version the scheduler left it at.
+# The row of each task when the triggerer starts: its state and its DAG version.
 ROWS: dict[str, tuple[str | None, int]] = {
     "waits": ("deferred", 3),
     "removed": ("removed", 3),
@@ -42,7 +42,7 @@ LOST = ["cleared", "removed", "renamed", "restored"]
 
 
 def write_rows() -> None:
-    """Write the versions, one run and its rows, each with a trigger."""
+    """Write the DAG versions, two runs and a row for each task, with a trigger."""
     from airflow.models.dag import DagModel
     from airflow.models.dag_version import DagVersion
     from airflow.models.dagbundle import DagBundleModel
@@ -94,7 +94,7 @@ def write_rows() -> None:
 
 
 def read_rows() -> dict[str, Any]:
-    """Return what the rows say, the triggers left, and the tasks that end the triggerer."""
+    """Return the rows, the number of triggers, and the tasks that would end the triggerer."""
     from airflow.exceptions import TaskNotFound
     from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
     from airflow.models.dag_version import DagVersion
@@ -122,7 +122,7 @@ def read_rows() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the second process read after another component's start and after a triggerer's."""
+    """The rows as the second process read them after two starts: another component, triggerer."""
     home = tmp_path_factory.mktemp("guarded")
     environ = os.environ | {
         "AIRFLOW_HOME": str(home),
@@ -137,7 +137,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_a_deploy_ends_an_unguarded_triggerer(seen: dict[str, Any]) -> None:
-    """The bug itself: once Airflow has lost it, this fails, and the guard can go."""
+    """This fails as soon as Airflow has fixed the bug. Then the guard can be deleted."""
     assert seen["another"]["fatal"] == LOST
 
 
@@ -145,11 +145,11 @@ def test_another_component_changes_nothing(seen: dict[str, Any]) -> None:
     assert seen["another"]["rows"] == {task: [*row, True] for task, row in ROWS.items()}
 
 
-def test_a_triggerer_finds_nothing_that_ends_it(seen: dict[str, Any]) -> None:
+def test_after_the_guard_no_row_ends_the_triggerer(seen: dict[str, Any]) -> None:
     assert seen["triggerer"]["fatal"] == []
 
 
-def test_only_what_was_lost_is_touched(seen: dict[str, Any]) -> None:
+def test_the_guard_changes_only_rows_whose_task_is_missing(seen: dict[str, Any]) -> None:
     assert seen["triggerer"]["rows"] == {
         "waits": ["deferred", 3, True],
         "removed": ["removed", 3, False],
@@ -178,7 +178,8 @@ if __name__ == "__main__":
 
     write_rows()
     seen_at = {}
-    # Every component starts with a job; to read is to import the triggerer, and so to become one.
+    # Each component starts with a job. Reading the rows imports the triggerer's module, so for the
+    # guard the second start is the start of a triggerer.
     for start in ("another", "triggerer"):
         Job()  # type: ignore[no-untyped-call]
         seen_at[start] = read_rows()

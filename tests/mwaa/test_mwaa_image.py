@@ -161,7 +161,7 @@ def test_a_worker_without_wheels_starts_and_names_the_reason(image: Image) -> No
     dbt = image.exported["worker"]["GAME_ANALYTICS_DBT_EXECUTABLE"]
     # This needs only msgspec, which the image's own Python has.
     remedy = image.run(str(image.python), "-c", program, dbt, cwd=image.dags)
-    assert reason in remedy.stdout, remedy.stderr
+    assert f"startup.sh reported: {reason}" in remedy.stdout, remedy.stderr
     assert "make deploy" in remedy.stdout
     assert not Path(dbt).parent.exists()
 

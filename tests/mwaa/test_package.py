@@ -138,7 +138,7 @@ def test_the_packaged_code_names_remedies_for_mwaa(package: Path, tmp_path: Path
         check=True,
     ).stdout
     assert output.startswith(
-        "startup.sh says: no space left; wait if the MWAA environment is being"
+        "startup.sh reported: no space left; wait if the MWAA environment is being"
     )
     assert "`make deploy` with ARGS=--update" in output
     assert "make install" not in output

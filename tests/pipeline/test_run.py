@@ -223,7 +223,7 @@ def test_a_manual_run_by_rest(checkout: Checkout) -> None:
     for conf, expected in (
         (
             {"from": "2026-09-02", "to": "2026-09-01"},
-            "from 2026-09-02 lies after to 2026-09-01: swap them.",
+            "from 2026-09-02 is after to 2026-09-01: swap them.",
         ),
         ({"select": "int_event"}, "error: select 'int_event' cannot be resolved, name nodes in"),
     ):

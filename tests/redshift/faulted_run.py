@@ -89,21 +89,21 @@ CASES = (
         "marts.dim_games",
         r'insert into "analytics"."marts"."dim_games__dbt_tmp"',
         "Spectrum Scan Error",
-        "clear the task partitions with all below it, which names the file",
+        "clear the task partitions and its downstream, whose error names the file",
     ),
     Case(
         "file_of_another_type",
         f"intermediate.{WRONG_TYPE}",
         "",
         "Spectrum Scan Error",
-        "clear the task partitions with all below it, which names the file",
+        "clear the task partitions and its downstream, whose error names the file",
     ),
     Case(
         "expired_credentials",
         "marts.dim_ledger_players",
         "",
         "password authentication failed",
-        "mend the secret of the connection",
+        "correct the secret of the connection",
     ),
 )
 

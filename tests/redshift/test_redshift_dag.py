@@ -247,7 +247,7 @@ def test_the_log_names_the_model_and_the_remedy(
 def test_dbt_that_lost_its_login_says_so_in_one_line(run: FaultedRun) -> None:
     (said,) = [line for line in run.output.splitlines() if "dbt could not finish" in line]
     assert "password authentication failed" in said
-    assert "mend the secret of the connection, then clear the task" in said
+    assert "correct the secret of the connection, then clear the task" in said
 
 
 def test_a_fault_that_a_retry_mends_is_no_alert(checkout: Checkout, run: FaultedRun) -> None:

@@ -93,7 +93,7 @@ def scene(
         ("permission_denied", CREATE, "permission denied", "bootstrap.sql says what it needs"),
         ("drop_connection", INSERT, "", "the connection to the warehouse was lost"),
         ("drop_connection", CREATE, "", "the connection to the warehouse was lost"),
-        ("file_vanishes", CREATE, "Spectrum Scan Error", "a file of the lake went"),
+        ("file_vanishes", CREATE, "Spectrum Scan Error", "a file of the lake was deleted"),
     ],
 )
 def test_a_fault_leaves_the_old_rows_and_a_retry_mends_it(
@@ -122,7 +122,7 @@ def test_expired_credentials_in_the_middle(scene: Scene, cluster: Cluster) -> No
         error = str(broke)
     finally:
         cluster.control.clear_faults()
-    assert "mend the secret of the connection" in (remedy(error) or "no remedy"), error
+    assert "correct the secret of the connection" in (remedy(error) or "no remedy"), error
     assert scene.rows(scene.redshift) == before
     assert scene.build() == ""
     scene.assert_mended()
@@ -147,7 +147,7 @@ def test_a_file_of_another_type_is_named_before_any_model_reads_it(scene: Scene)
     scene.bucket.mirror(scene.lake.root)
     error = scene.build()
     assert "model int_events" in error
-    assert "partitions with all below it, which names the file" in (remedy(error) or error)
+    assert "partitions and its downstream, whose error names the file" in (remedy(error) or error)
     with pytest.raises(UserError, match=f"{wrong}: column event_timestamp is string"):
         scene.redshift.find()
     assert scene.rows(scene.redshift) == before

@@ -1,4 +1,4 @@
-"""The Makefile trusts no stamp of an environment that does not run, and tests stay inside."""
+"""The Makefile installs a broken environment again, and tests write only into the checkout."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ TO_DO = {name: f"Installing the {name} environment" for name in ("airflow", "dbt
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The Makefile with environments that are complete as far as it can see."""
+    """The Makefile with stand-ins for the environments, which make takes for complete."""
     if not shutil.which("make"):
-        pytest.skip("make is not there")
+        pytest.skip("make is not installed")
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "include" / "requirements", tmp_path / "include" / "requirements")
     for name in ("uv", "airflow", "dbt"):
@@ -33,20 +33,22 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def planned(checkout: Path, target: str = "install") -> str:
-    """What `make` would do for a target."""
-    asked = subprocess.run(
+    """The commands that `make` would run for a target."""
+    shown = subprocess.run(
         ["make", "--dry-run", target], cwd=checkout, capture_output=True, text=True, check=True
     )
-    return asked.stdout
+    return shown.stdout
 
 
-def test_what_is_installed_stays(checkout: Path) -> None:
+def test_a_complete_environment_is_not_installed_again(checkout: Path) -> None:
     assert "Nothing to be done" in planned(checkout)
 
 
 @pytest.mark.parametrize("name", ["airflow", "dbt"])
 @pytest.mark.parametrize("damage", ["program is gone", "was moved", "python does not run"])
-def test_what_does_not_run_is_installed_again(checkout: Path, name: str, damage: str) -> None:
+def test_only_a_broken_environment_is_installed_again(
+    checkout: Path, name: str, damage: str
+) -> None:
     programs = checkout / ".venv" / name / "bin"
     if damage == "program is gone":
         (programs / name).unlink()
@@ -54,11 +56,11 @@ def test_what_does_not_run_is_installed_again(checkout: Path, name: str, damage:
         (programs / name).write_text("#!/elsewhere/.venv/bin/python\n")
     else:
         (programs / "python").write_text("#!/of/another/machine/python\n")
-    said = planned(checkout)
-    assert {other for other, text in TO_DO.items() if text in said} == {name}
+    output = planned(checkout)
+    assert {other for other, text in TO_DO.items() if text in output} == {name}
 
 
-def test_the_tests_leave_nothing_outside_the_checkout(checkout: Path, tmp_path: Path) -> None:
+def test_the_tests_write_nothing_outside_the_checkout(checkout: Path, tmp_path: Path) -> None:
     runs = [line for line in planned(checkout, "test").splitlines() if "-m pytest" in line]
     assert len(runs) == 2
     folder = f'TMPDIR="{checkout}/.pytest_tmp" '

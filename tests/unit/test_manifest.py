@@ -1,4 +1,4 @@
-"""What is read from dbt's manifest, and whether it belongs to the project."""
+"""The facts that are read from dbt's manifest, and whether it belongs to the project's files."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_sources_are_found_through_all_ancestors() -> None:
     assert GRAPH.sources("seed.p.s") == frozenset()
 
 
-def test_what_is_built_and_which_tests_no_node_runs() -> None:
+def test_built_nodes_and_the_tests_that_no_node_s_build_runs() -> None:
     assert GRAPH.built == {"model.p.a", "model.p.b", "seed.p.s"}
     across = ["test.p.of_a_and_s", "test.p.of_a_source", "test.p.of_nothing"]
     assert GRAPH.tests_across() == across
 
 
-def test_owner_is_the_groups() -> None:
+def test_the_owner_of_a_node_is_its_group_s_owner() -> None:
     assert GRAPH.owner("model.p.a") == "t@x.org"
     assert GRAPH.owner("model.p.b") == ""
 
@@ -57,7 +57,7 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path: Path, content: str) -> Non
         Manifest.read(path)
 
 
-def test_fingerprint_sees_every_file_of_the_project_and_no_output(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_all_files_but_no_output(tmp_path: Path) -> None:
     lock = tmp_path / "lock.txt"
     project = tmp_path / "dbt"
     (project / "models").mkdir(parents=True)
@@ -81,7 +81,7 @@ def test_fingerprint_sees_every_file_of_the_project_and_no_output(tmp_path: Path
     assert len(seen) == 4
 
 
-def test_a_project_that_does_not_parse_leaves_no_manifest_that_counts(
+def test_after_a_failed_parse_the_manifest_is_not_current(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "target"
@@ -100,6 +100,6 @@ def test_a_project_that_does_not_parse_leaves_no_manifest_that_counts(
         manifest.make(Settings(dbt_executable=str(tmp_path / "none")))
 
 
-def test_a_path_is_shown_from_the_checkout_on() -> None:
+def test_a_path_in_the_checkout_is_shown_relative_to_it() -> None:
     assert shown(ROOT / "dbt" / "models") == "dbt/models"
     assert shown(Path("/elsewhere/a.sql")) == "/elsewhere/a.sql"

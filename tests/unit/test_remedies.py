@@ -1,4 +1,4 @@
-"""What the warehouse says, and what we say to do about it."""
+"""Each error message of a warehouse leads to its remedy, and no other message does."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 from include.orchestration.alerts import ExplainedProblem
 from include.remedies import REMEDIES, remedy
 
-# Each as dbt or the driver passes it on, which of a server's message is the first line alone.
-SAID = (
+# The messages as dbt or the driver passes them on: only the first line of the server's message.
+MESSAGES = (
     ("Database Error in model m (m.sql)\n  1023\n  compiled code at m.sql", "another transaction"),
     ("ERROR: 1023 DETAIL: Serializable isolation violation on table - 1", "another transaction"),
     ("Query (10234) cancelled on user's request", "raise the timeout"),
     ("Database Error in model m\n  Disk Full", "resize it"),
     ("permission denied for schema marts", "bootstrap.sql"),
     ("File 's3://b/k' has an incompatible Parquet schema for column 'c'", "make compact"),
-    ("S3ServiceException: The specified key does not exist., Status 404", "went while it was read"),
+    (
+        "S3ServiceException: The specified key does not exist., Status 404",
+        "deleted while it was read",
+    ),
     ("Database Error in model m\n  Spectrum Scan Error", "svl_s3log"),
     ("S3ServiceException: Access Denied, Status 403", "policies/spectrum_role.json"),
-    ('password authentication failed for user "dbt"', "mend the secret"),
-    ("The security token included in the request is expired", "mend the secret"),
+    ('password authentication failed for user "dbt"', "correct the secret"),
+    ("The security token included in the request is expired", "correct the secret"),
     ("BrokenPipe: server socket closed. Please check that", "security group"),
     ("('communication error', TimeoutError('timed out'))", "security group"),
     ('schema "operations" does not exist', "administrator"),
 )
 
 
-@pytest.mark.parametrize(("message", "wanted"), SAID)
+@pytest.mark.parametrize(("message", "wanted"), MESSAGES)
 def test_a_known_error_has_its_remedy(message: str, wanted: str) -> None:
     assert wanted in (remedy(message) or "none")
 
 
-def test_every_remedy_is_tried_here() -> None:
-    assert {remedy(message) for message, _ in SAID} == {text for _, text in REMEDIES}
+def test_this_file_has_a_message_for_every_remedy() -> None:
+    assert {remedy(message) for message, _ in MESSAGES} == {text for _, text in REMEDIES}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,7 @@ def test_every_remedy_is_tried_here() -> None:
         "function typeof(text) does not exist",
     ],
 )
-def test_an_unknown_error_has_none(message: str) -> None:
+def test_an_unknown_error_has_no_remedy(message: str) -> None:
     assert remedy(message) is None
 
 

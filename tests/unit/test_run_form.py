@@ -1,4 +1,4 @@
-"""The form of a manual run: what is refused and in which words, and what each task gets of it."""
+"""The form of a manual run: which forms are refused with which error, and each task's arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_defaults_are_those_of_a_scheduled_run() -> None:
     assert RunForm().arguments() == []
 
 
-def test_each_argument_is_one_word_of_a_command() -> None:
+def test_each_field_becomes_one_argument_of_a_command() -> None:
     form = RunForm.from_params(
         {
             "select": " +fct_bets\n$(rm) ",
@@ -43,19 +43,22 @@ def test_each_argument_is_one_word_of_a_command() -> None:
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({"selects": "a"}, "selects is no field of the run's form; there are select, exclude, "),
+        (
+            {"selects": "a"},
+            "selects is no field of the run's form; its fields are select, exclude, ",
+        ),
         ({"select": " \n"}, "select is ' .n': name nodes in dbt's syntax.* or leave it empty"),
         ({"exclude": " --vars x"}, "exclude is ' --vars x': name nodes in dbt's syntax"),
         ({"from": "2026-09-01"}, "from is 2026-09-01 and to is empty: give both, or neither"),
         ({"to": "2026-09-01"}, "to is 2026-09-01 and from is empty: give both, or neither"),
         (
             {"from": "2026-09-02", "to": "2026-09-01"},
-            "from 2026-09-02 lies after to 2026-09-01: swap them",
+            "from 2026-09-02 is after to 2026-09-01: swap them",
         ),
         ({"from": "2026-02-30", "to": "2026-03-01"}, "from is '2026-02-30': give a day such as"),
         (
             {"from": "2026-09-01", "to": str(TODAY + timedelta(days=2))},
-            rf"to {TODAY + timedelta(days=2)} lies in the future: give a day up to \d+-\d+-\d+ ",
+            rf"to {TODAY + timedelta(days=2)} is in the future: give a day up to \d+-\d+-\d+ ",
         ),
         (
             {"from": "2026-09-01", "to": "2026-09-02", "full_refresh": True},
@@ -63,13 +66,13 @@ def test_each_argument_is_one_word_of_a_command() -> None:
         ),
     ],
 )
-def test_what_cannot_be_meant_is_refused(params: dict[str, Any], expected: str) -> None:
+def test_an_invalid_form_is_refused_in_one_line(params: dict[str, Any], expected: str) -> None:
     with pytest.raises(UserError, match=expected) as error:
         RunForm.from_params(params)
     assert "\n" not in str(error.value)
 
 
-def test_today_is_no_future() -> None:
+def test_today_is_a_valid_day() -> None:
     assert RunForm.from_params({"from": str(TODAY), "to": str(TODAY)}).last_day == TODAY
 
 
@@ -82,14 +85,14 @@ def test_today_is_no_future() -> None:
         ({"a"}, set(), set(), "not selected"),
         ({"a"}, {"a"}, {"x"}, "stale source x"),
         ({"a"}, None, {"y", "x", "z"}, "stale source x, y"),
-        # A test that spans nodes needs them all; one that spans none is of a whole run.
+        # A cross-model test needs all of its nodes; a test without a node needs a whole run.
         ({"a", "b"}, {"a"}, set(), "not selected"),
         ({"a", "b"}, {"a", "b", "c"}, set(), None),
         (set(), {"a"}, set(), "not selected"),
         (set(), None, set(), None),
     ],
 )
-def test_why_something_is_skipped(
+def test_the_reason_to_skip(
     nodes: set[str], selected: set[str] | None, stale: set[str], expected: str | None
 ) -> None:
     reason = skip_reason(

@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what each refuses."""
+"""Settings: their sources, and the values that each setting refuses."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def test_every_setting_has_a_check() -> None:
     assert set(CHECKS) == {field.name.upper() for field in fields(Settings)}
 
 
-def test_the_package_s_own_name_wins_over_airflow_s() -> None:
+def test_the_package_s_own_variable_has_precedence_over_airflow_s() -> None:
     airflow = {"AIRFLOW__GAME_ANALYTICS__REPORTING_CURRENCY": "EUR"}
     assert Settings.from_env(airflow).reporting_currency == "EUR"
     both = airflow | {"GAME_ANALYTICS_REPORTING_CURRENCY": "JPY"}
     assert Settings.from_env(both).reporting_currency == "JPY"
 
 
-def test_settings_survive_the_way_to_another_process() -> None:
+def test_another_process_reads_the_same_settings_from_the_variables() -> None:
     settings = Settings.from_env({"GAME_ANALYTICS_SCHEMA_PREFIX": "ann_"})
     assert Settings.from_env(settings.as_environment()) == settings
 
@@ -53,7 +53,8 @@ def test_settings_survive_the_way_to_another_process() -> None:
         ("SCHEDULE", "@sometimes"),
         ("SCHEDULE", "0 0 30 2 *"),
         ("SCHEDULE", "0 0 31 4,6 *"),
-        ("SCHEDULE", "5-1 * * * *"),
+        ("SCHEDULE", "30 4 * * * *"),
+        ("SCHEDULE", "@midnight"),
         ("SCHEDULE", "*/0 * * * *"),
         ("SCHEDULE", "0 0 0 * *"),
         ("SCHEDULE", "0 0 * * fun"),
@@ -68,7 +69,7 @@ def test_settings_survive_the_way_to_another_process() -> None:
         ("ALERT_TOPIC_ARN", "on-call"),
         ("ALERT_TOPIC_ARN", "arn:aws:sqs:eu-central-1:123456789012:on-call"),
         ("ALERT_TOPIC_ARN", "arn:aws:sns:eu-central-1:1234:on-call"),
-        # One of an ordered topic, to which nobody publishes without a group.
+        # The ARN of a FIFO topic, which needs a message group to publish.
         ("ALERT_TOPIC_ARN", "arn:aws:sns:eu-central-1:123456789012:on-call.fifo"),
         ("DEADLINE_MINUTES", "0"),
         ("DEADLINE_MINUTES", "-5"),
@@ -96,7 +97,7 @@ def test_a_wrong_value_names_the_setting_and_the_remedy(name: str, value: str) -
         *(("DEADLINE_MINUTES", minutes) for minutes in ("", "1", "9999", "10000", "10080")),
     ],
 )
-def test_a_value_that_can_work_passes(name: str, value: str) -> None:
+def test_a_valid_value_is_accepted(name: str, value: str) -> None:
     settings = Settings.from_env({f"GAME_ANALYTICS_{name}": value})
     assert getattr(settings, name.lower()) == value
 
@@ -109,16 +110,18 @@ def test_a_value_that_can_work_passes(name: str, value: str) -> None:
             "30 4 * * *",
             "*/5 0-6/2 1,15 jan-MAR Mon",
             "5/15 * * * 7",
+            "0 22-5 * * fri-mon",
             "0 0 29 feb *",
             "0 0 31 4,5 *",
         ),
     ],
 )
-def test_a_schedule_that_passes_is_one_for_airflow(value: str) -> None:
+def test_a_valid_schedule_is_valid_for_airflow_too(value: str) -> None:
     assert Settings.from_env({"GAME_ANALYTICS_SCHEDULE": value}).schedule == value
     if value not in {"none", "@once"}:
         timetables = pytest.importorskip(
-            "airflow.timetables.trigger", reason="Airflow's part of it runs in its environment"
+            "airflow.timetables.trigger",
+            reason="Airflow's timetable exists only in its environment",
         )
         timetables.CronTriggerTimetable(value, timezone="UTC").validate()
 
@@ -129,7 +132,7 @@ def test_redshift_and_s3_go_together() -> None:
     settings = Settings.from_env(s3 | redshift)
     assert settings.lake == "s3://my-bucket/games/lake"
     assert settings.is_s3
-    with pytest.raises(SettingError, match="Redshift reads S3 alone"):
+    with pytest.raises(SettingError, match="Redshift reads only S3"):
         Settings.from_env(redshift)
     with pytest.raises(SettingError, match="needs GAME_ANALYTICS_TARGET=redshift"):
         Settings.from_env(s3)

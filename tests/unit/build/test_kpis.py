@@ -1,4 +1,4 @@
-"""The KPI table in the terminal."""
+"""The KPI table that a run prints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from include.settings import ROOT, Settings
 from include.warehouse.duckdb_file import DuckDB
 
 
-def test_last_fourteen_days_of_each_application_with_retention(tmp_path: Path) -> None:
+def test_each_application_has_its_last_14_days_and_its_retention(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "w.duckdb")) as warehouse:
         warehouse.execute("create schema x_marts")
         warehouse.execute(

@@ -1,4 +1,4 @@
-"""Each thing that a run needs, taken away: one sentence that names it and the remedy."""
+"""Preflight: for each thing that is missing, one sentence that names it and the remedy."""
 
 from __future__ import annotations
 
@@ -23,17 +23,23 @@ from include.settings import ROOT, Settings, UserError
 FILES = (manifest.MANIFEST, manifest.FINGERPRINT)
 
 
-def test_dbt_is_missing_or_of_another_version(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none is no program: run `rm -rf .venv && make install`"):
+def test_a_missing_dbt_or_another_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"none is not a program: run `rm -rf .venv && make install`"
+    ):
         preflight.check_dbt(Settings(dbt_executable=str(tmp_path / "none")))
     lock = tmp_path / "dbt.txt"
     lock.write_text("dbt-core==0.1 \\\n    --hash=sha256:00\n")
-    with pytest.raises(UserError, match=r"dbt-core is .*, dbt.txt says 0.1: run `rm -rf"):
+    with pytest.raises(
+        UserError, match=r"dbt-core has version .*, but dbt.txt has 0.1: run `rm -rf"
+    ):
         preflight.check_dbt(Settings(dbt_executable=sys.executable), lock)
     assert "dbt-duckdb" in preflight.check_dbt(Settings(dbt_executable=sys.executable))
 
 
-def test_a_manifest_of_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_of_other_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "manifest.json").write_text('{"nodes": {}}')
     (tmp_path / "manifest.fingerprint").write_text("of other files")
     monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "manifest.json")
@@ -43,7 +49,7 @@ def test_a_manifest_of_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         preflight.check_manifest()
 
 
-def test_the_lake(tmp_path: Path) -> None:
+def test_a_lake_that_is_missing_or_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist: land events with `make land"):
         preflight.check_lake(Settings(lake=str(tmp_path / "none")))
     (tmp_path / "file").touch()
@@ -52,7 +58,7 @@ def test_the_lake(tmp_path: Path) -> None:
     assert preflight.check_lake(Settings(lake=str(tmp_path)))
 
 
-def test_the_warehouse_is_locked_damaged_newer_or_a_folder(tmp_path: Path) -> None:
+def test_a_warehouse_that_is_locked_damaged_newer_or_a_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "new" / "warehouse.duckdb"
     assert preflight.check_warehouse(Settings(duckdb=str(path))).endswith("(new)")
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
@@ -80,22 +86,24 @@ def test_the_warehouse_is_locked_damaged_newer_or_a_folder(tmp_path: Path) -> No
         preflight.check_warehouse(Settings(duckdb=str(tmp_path)))
 
 
-def test_a_network_that_drops_packets_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_drops_packets_is_reported_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as waiting:
         host, port = server.getsockname()
-        # Nobody accepts: once the queue is full the kernel drops what comes.
+        # The server never accepts, and the kernel drops packets once its queue is full.
         with suppress(TimeoutError):
             for _ in range(8):
                 waiting.enter_context(socket.create_connection((host, port), 0.3))
         monkeypatch.setattr(preflight, "CONNECT_SECONDS", 0.3)
         monkeypatch.setenv("REDSHIFT_HOST", host)
         monkeypatch.setenv("REDSHIFT_PORT", str(port))
-        monkeypatch.setattr(preflight, "open_database", lambda _: pytest.fail("the driver waits"))
+        monkeypatch.setattr(
+            preflight, "open_database", lambda _: pytest.fail("the driver was used")
+        )
         with pytest.raises(UserError, match=rf"{host}:{port} does not answer .* security group"):
             preflight.check_warehouse(Settings(target="redshift", lake="s3://bucket/lake"))
 
 
-def test_what_the_driver_says_fast_is_left_to_it() -> None:
+def test_errors_that_the_driver_reports_at_once_are_left_to_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()
         preflight.check_network(host, str(port))
@@ -110,7 +118,7 @@ def test_what_the_driver_says_fast_is_left_to_it() -> None:
         ("redshift", "error: GAME_ANALYTICS_LAKE is"),
     ],
 )
-def test_as_a_program_it_says_one_sentence(tmp_path: Path, target: str, expected: str) -> None:
+def test_the_program_s_error_is_one_sentence(tmp_path: Path, target: str, expected: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "include.build.preflight"],
         cwd=ROOT,
@@ -126,7 +134,7 @@ def test_as_a_program_it_says_one_sentence(tmp_path: Path, target: str, expected
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Settings]:
-    """Settings for dbt on the real project, the manifest of which no selection may touch."""
+    """Settings for dbt on the real project, whose manifest no test may change."""
     settings = Settings(
         dbt_executable=str(Path(sys.executable).with_name("dbt")),
         duckdb=str(tmp_path / "warehouse.duckdb"),
@@ -138,7 +146,7 @@ def project(tmp_path: Path) -> Iterator[Settings]:
     assert [path.stat().st_mtime_ns for path in FILES] == before
 
 
-def test_without_a_selector_dbt_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_selector_dbt_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", None)
     assert preflight.selected_nodes(Settings(), RunForm(full_refresh=True)) is None
 
@@ -157,7 +165,7 @@ def test_a_selector_is_resolved_by_dbt(project: Settings) -> None:
         (
             RunForm(select="fct_bets nonsense"),
             "select 'fct_bets nonsense' cannot be resolved, name nodes in dbt's syntax, .*; "
-            "dbt says: Compilation Error The selection criterion 'nonsense' does not match any",
+            "dbt's message: Compilation Error The selection criterion 'nonsense' does not match",
         ),
         (
             RunForm(select="test_type:data", exclude="fct_bets"),
@@ -166,16 +174,18 @@ def test_a_selector_is_resolved_by_dbt(project: Settings) -> None:
         ),
     ],
 )
-def test_a_selector_that_matches_nothing(project: Settings, form: RunForm, expected: str) -> None:
+def test_a_selector_that_matches_nothing_is_an_error(
+    project: Settings, form: RunForm, expected: str
+) -> None:
     with pytest.raises(UserError, match=expected) as error:
         preflight.selected_nodes(project, form)
     assert "\n" not in str(error.value)
 
 
-def test_a_dry_run_compiles_and_lists(project: Settings, tmp_path: Path) -> None:
+def test_a_dry_run_compiles_and_lists_the_selected_nodes(project: Settings, tmp_path: Path) -> None:
     folder = tmp_path / "compiled"
     folder.mkdir()
-    (folder / "of_the_try_before.sql").touch()
+    (folder / "of_an_earlier_try.sql").touch()
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "include.build.preflight", "--json", "--full-refresh"),
@@ -203,7 +213,7 @@ def test_a_dry_run_compiles_and_lists(project: Settings, tmp_path: Path) -> None
 
 
 class Cluster:
-    """Answers for a database of Redshift."""
+    """A stand-in for a Redshift database, with its schemas and whether tables may be created."""
 
     def __init__(self, schemas: dict[str, bool], *, may_create: bool) -> None:
         self.schemas = schemas
@@ -231,22 +241,22 @@ ALL = {f"x_{schema}": True for schema in preflight.SCHEMAS}
 
 
 @pytest.mark.parametrize(
-    ("schemas", "may_create", "fault"),
+    ("schemas", "may_create", "error"),
     [
         (ALL, False, None),
         ({}, True, None),
-        (ALL | {"x_marts": False}, True, "user dbt cannot make tables in x_marts of database"),
+        (ALL | {"x_marts": False}, True, "user dbt cannot create tables in x_marts of database"),
         ({**ALL, "x_marts": False}, False, "x_marts of database analytics: run include/aws/boot"),
         ({}, False, "x_operations, x_reference, x_staging, x_intermediate, x_snapshots, x_marts"),
     ],
 )
-def test_the_rights_in_redshift(
-    schemas: dict[str, bool], may_create: bool, fault: str | None
+def test_the_user_may_create_schemas_or_use_its_own(
+    schemas: dict[str, bool], may_create: bool, error: str | None
 ) -> None:
     settings = Settings(target="redshift", lake="s3://b/l", schema_prefix="x_")
     database = Cluster(schemas, may_create=may_create)
-    if fault:
-        with pytest.raises(UserError, match=fault):
+    if error:
+        with pytest.raises(UserError, match=error):
             preflight.check_redshift(database, settings)
     else:
         assert preflight.check_redshift(database, settings) == "warehouse analytics as dbt"

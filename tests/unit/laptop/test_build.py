@@ -1,4 +1,4 @@
-"""`make build`: only a build of everything is recorded."""
+"""`make build` records days only after a build of all nodes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NODES = {name: {"resource_type": name.split(".")[0]} for name in ("model.p.a", "
         ({"model.p.a": "success", "seed.p.b": "success"}, {"sample": "1 day"}, 2),
     ],
 )
-def test_not_built(
+def test_the_number_of_nodes_that_were_not_built(
     statuses: dict[str, str],
     arguments: dict[str, Any],
     missing: int,
@@ -40,7 +40,7 @@ def test_not_built(
 
 
 @pytest.mark.parametrize("written", [None, "half a fi"])
-def test_dbt_that_builds_nothing_is_not_recorded(
+def test_a_command_that_builds_nothing_records_nothing(
     written: str | None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -60,10 +60,10 @@ def test_dbt_that_builds_nothing_is_not_recorded(
     monkeypatch.setattr(build, "in_dbt_environment", in_dbt_environment)
     assert build.build(Settings(), ["--help"]) == 0
     assert commands[-1][-1] == "--help"
-    assert capsys.readouterr().out == "Not recorded as built: dbt has built nothing.\n"
+    assert capsys.readouterr().out == "Not recorded as built: dbt has not built any node.\n"
     assert "--full-refresh" not in commands[1]
     assert build.build(Settings(), ["--full-refresh"]) == 0
-    # The first step looks at the whole lake then.
+    # With --full-refresh the first step must list the whole lake.
     listing = next(command for command in reversed(commands) if "partitions" in command)
     assert "--full-refresh" in listing
 
@@ -74,7 +74,9 @@ def test_a_quote_that_is_not_closed_is_one_sentence(
     monkeypatch.setenv("ARGS", "--vars '{a: 1}")
     monkeypatch.setattr(build, "stop_on_signals", lambda: None)
     assert build.main() == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: ARGS=--vars '{a: 1} cannot be read (No closing quotation)")
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(
+        "error: ARGS=--vars '{a: 1} cannot be split into words (No closing quotation)"
+    )
+    assert printed.count("\n") == 1
     assert build.arguments("--select 'a b'") == ["--select", "a b"]

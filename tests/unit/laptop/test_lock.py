@@ -1,4 +1,4 @@
-"""One command at a time, and what a killed one left behind is ended."""
+"""The lock of a checkout: one command at a time, and the processes of a killed one are ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from include.laptop.processes import SESSION, is_running
 from include.settings import ROOT, UserError
 
 
-def test_a_second_holder_is_told_of_the_first(tmp_path: Path) -> None:
+def test_a_second_command_s_error_names_the_first(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
     with hold("make up", "s", tmp_path):
         assert holder(tmp_path) == Holder(os.getpid(), "make up", "s")
@@ -26,7 +26,7 @@ def test_a_second_holder_is_told_of_the_first(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
 
 
-def test_what_a_killed_holder_left_is_ended(tmp_path: Path) -> None:
+def test_the_processes_of_a_killed_holder_are_ended(tmp_path: Path) -> None:
     code = (
         "import os, subprocess, sys; from pathlib import Path\n"
         "from include.laptop.lock import hold\n"

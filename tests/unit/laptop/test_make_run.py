@@ -1,4 +1,4 @@
-"""`make run` without Airflow: the sample, what is not a success, and what Airflow is told."""
+"""`make run` without Airflow: the sample, the exit code, Airflow's settings, the API's errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DECLARED = Manifest(
         ("raw_events/_unfinished/a.parquet", True),
         ("raw_events/.hidden.parquet", True),
         ("games/README", True),
-        ("of_nobody/a.parquet", True),
+        ("of_no_source/a.parquet", True),
         ("_landing/staging/a/a.parquet", True),
         ("_landing/committed/a/a.parquet", False),
         ("_landing/receipts/a.json", False),
@@ -38,9 +38,7 @@ DECLARED = Manifest(
         ("bets/date=2026-09-01/a.jsonl", False),
     ],
 )
-def test_the_sample_is_for_a_lake_without_anything(
-    tmp_path: Path, file: str | None, needed: bool
-) -> None:
+def test_only_an_empty_lake_needs_a_sample(tmp_path: Path, file: str | None, needed: bool) -> None:
     if file:
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).touch()
@@ -48,7 +46,7 @@ def test_the_sample_is_for_a_lake_without_anything(
 
 
 @pytest.mark.parametrize("state", ["failed", "skipped", "upstream_failed", "up_for_retry", None])
-def test_only_success_is_success(
+def test_only_a_run_whose_tasks_all_succeeded_is_a_success(
     state: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(run, "in_dbt_environment", lambda *_: None)
@@ -71,13 +69,13 @@ def test_airflow_is_on_loopback_and_its_keys_are_private(
     assert stat.S_IMODE((tmp_path / "airflow.cfg").stat().st_mode) == 0o600
     assert written[1]["api"]["host"] == "127.0.0.1"
     assert written[1]["cosmos"]["enable_telemetry"] == "False"
-    # Saved connections stay readable; tokens of an earlier start do not stay valid.
+    # Saved connections stay readable, and tokens of an earlier start become invalid.
     assert written[0]["core"]["fernet_key"] == written[1]["core"]["fernet_key"]
     assert written[0]["api_auth"]["jwt_secret"] != written[1]["api_auth"]["jwt_secret"]
 
 
 def client(answer: httpx.Response | httpx.HTTPError) -> airflow.Client:
-    """A client whose every question gets the same answer."""
+    """A client of an API that gives the same answer to every request."""
 
     def handle(_: httpx.Request) -> httpx.Response:
         if isinstance(answer, Exception):
@@ -101,15 +99,15 @@ def client(answer: httpx.Response | httpx.HTTPError) -> airflow.Client:
 def test_an_api_that_does_not_answer_is_one_sentence(
     answer: httpx.Response | httpx.HTTPError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(airflow.NoAnswerError, match=r"does not answer \(.+\): see .*api-server"):
+    with pytest.raises(airflow.NoAnswerError, match=r"does not answer \(.+\): read .*api-server"):
         client(answer).trigger("run")
     assert not client(answer).answers()
-    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(run, "NO_ANSWER_SECONDS", 0)
     with pytest.raises(airflow.NoAnswerError):
         run.follow(airflow.Airflow(Settings()), client(answer), "run")
 
 
-def test_what_the_api_refuses_is_told() -> None:
+def test_an_error_contains_the_api_s_reason_for_a_refusal() -> None:
     with pytest.raises(UserError, match=r"refuses POST .*dagRuns \(409\): there is one") as error:
         client(httpx.Response(409, text="there is one")).trigger("run")
     assert not isinstance(error.value, airflow.NoAnswerError)
@@ -125,7 +123,7 @@ def test_what_the_api_refuses_is_told() -> None:
         ("", r"no task without a name \(TASK=\): there are"),
     ],
 )
-def test_a_task_that_is_not_there_is_told_with_its_neighbours(task: str, expected: str) -> None:
+def test_the_error_for_an_unknown_task_lists_similar_names(task: str, expected: str) -> None:
     known = ["rpt_ltv_overall", "rpt_ltv", "done"]
     retry.check("rpt_ltv", known)
     with pytest.raises(UserError, match=expected):

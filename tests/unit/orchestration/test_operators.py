@@ -203,7 +203,7 @@ def test_a_form_that_contradicts_itself_is_final(tmp_path: Path) -> None:
     wrong = context(params={"from": "2026-09-02", "to": "2026-09-01"})
     step, node, _ = tasks(tmp_path)
     for task in (step, node):
-        with pytest.raises(AirflowFailException, match="from 2026-09-02 lies after to 2026"):
+        with pytest.raises(AirflowFailException, match="from 2026-09-02 is after to 2026"):
             task.execute(wrong)
     assert not (tmp_path / "ran").exists()
     # The KPI task reads no form: it runs in any case, and does not repeat the error.

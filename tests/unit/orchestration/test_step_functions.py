@@ -1,4 +1,4 @@
-"""The task that follows an execution: which one, by what name, and what it makes of its end."""
+"""The task `state_machine`: which execution it waits for, and its own state at the end."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ RUN = "scheduled__2026-11-28T04:30:00+00:00"
 
 
 class Machine:
-    """Step Functions, as far as one machine goes."""
+    """A stand-in for Step Functions with one state machine."""
 
     class ExecutionDoesNotExist(Exception):  # noqa: N818 - boto3's name
-        """There is none."""
+        """No execution has this name."""
 
     exceptions = SimpleNamespace(ExecutionDoesNotExist=ExecutionDoesNotExist)
 
@@ -41,10 +41,10 @@ class Machine:
             raise self.ExecutionDoesNotExist
         return {"status": self.states[name], "cause": "of 38 nodes these failed: rpt_ltv"}
 
-    def start_execution(self, **asked: Any) -> dict[str, str]:
-        assert asked["name"] not in self.states
-        self.states[asked["name"]] = "RUNNING"
-        arn = f"{MACHINE.replace('stateMachine', 'execution')}:{asked['name']}"
+    def start_execution(self, **request: Any) -> dict[str, str]:
+        assert request["name"] not in self.states
+        self.states[request["name"]] = "RUNNING"
+        arn = f"{MACHINE.replace('stateMachine', 'execution')}:{request['name']}"
         return {"executionArn": arn}
 
 
@@ -71,7 +71,7 @@ def operator(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> BuildExecutio
     return BuildExecutionOperator(task_id="state_machine", settings=settings, retries=RETRIES)
 
 
-def followed(task: BuildExecutionOperator, context: Any) -> str:
+def number_waited_for(task: BuildExecutionOperator, context: Any) -> str:
     """The number of the execution that the task waits for."""
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(context)
@@ -90,18 +90,18 @@ def followed(task: BuildExecutionOperator, context: Any) -> str:
         (("TIMED_OUT", "PENDING_REDRIVE"), "2"),
     ],
 )
-def test_one_that_runs_is_followed_and_else_a_new_one_started(
+def test_the_task_waits_for_a_running_execution_or_starts_a_new_one(
     monkeypatch: pytest.MonkeyPatch, context: Any, states: tuple[str, ...], number: str
 ) -> None:
     machine = Machine(*states)
-    assert followed(operator(monkeypatch, machine), context) == number
+    assert number_waited_for(operator(monkeypatch, machine), context) == number
     running = [
         state for state in machine.states.values() if state in {"RUNNING", "PENDING_REDRIVE"}
     ]
     assert len(running) == 1
 
 
-def test_names_are_the_run_s_own_and_short_enough() -> None:
+def test_an_execution_s_name_is_unique_to_the_run_and_short_enough() -> None:
     name = execution_name("game_analytics_step_functions", RUN, 12)
     assert name == execution_name("game_analytics_step_functions", RUN, 12)
     assert name != execution_name("another", RUN, 12)
@@ -109,7 +109,7 @@ def test_names_are_the_run_s_own_and_short_enough() -> None:
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
-ENDS = pytest.mark.parametrize("end", ["trigger", "gave up", "timed out"])
+ENDS = pytest.mark.parametrize("end", ["trigger", "trigger failed", "timed out"])
 
 
 def ended(task: BuildExecutionOperator, context: Any, end: str) -> Any:
@@ -117,12 +117,12 @@ def ended(task: BuildExecutionOperator, context: Any, end: str) -> Any:
     if end == "trigger":
         event = {"event": {"status": "error", "message": "Step function failed"}}
         return task.resume_execution("execute_complete", event, context)
-    why = "Trigger failure" if end == "gave up" else "Trigger timeout"
-    return task.resume_execution("__fail__", {"error": why}, context)
+    error = "Trigger failure" if end == "trigger failed" else "Trigger timeout"
+    return task.resume_execution("__fail__", {"error": error}, context)
 
 
 @ENDS
-def test_one_that_failed_is_told_without_an_alert_or_a_retry(
+def test_a_failed_execution_causes_neither_an_alert_nor_a_retry(
     monkeypatch: pytest.MonkeyPatch, context: Any, end: str
 ) -> None:
     task = operator(monkeypatch, Machine("FAILED", "FAILED"))
@@ -132,7 +132,7 @@ def test_one_that_failed_is_told_without_an_alert_or_a_retry(
 
 @ENDS
 @pytest.mark.parametrize("state", ["TIMED_OUT", "ABORTED"])
-def test_one_that_was_ended_from_above_has_sent_no_alert_so_airflow_does(
+def test_an_execution_that_timed_out_or_was_aborted_causes_an_alert_of_airflow(
     monkeypatch: pytest.MonkeyPatch, context: Any, end: str, state: str
 ) -> None:
     with pytest.raises(AirflowFailException, match=rf"-1 {state}") as raised:
@@ -141,14 +141,14 @@ def test_one_that_was_ended_from_above_has_sent_no_alert_so_airflow_does(
 
 
 @ENDS
-def test_one_that_went_well_is_good_whatever_the_triggerer_says(
+def test_a_succeeded_execution_is_a_success_even_if_the_trigger_failed(
     monkeypatch: pytest.MonkeyPatch, context: Any, end: str
 ) -> None:
     assert ended(operator(monkeypatch, Machine("FAILED", "SUCCEEDED")), context, end).endswith("-2")
 
 
 @ENDS
-def test_one_that_still_runs_is_followed_by_the_next_try(
+def test_an_execution_that_still_runs_is_left_to_the_next_try(
     monkeypatch: pytest.MonkeyPatch, context: Any, end: str
 ) -> None:
     with pytest.raises(AirflowException, match="has not ended") as raised:
@@ -156,7 +156,7 @@ def test_one_that_still_runs_is_followed_by_the_next_try(
     assert not isinstance(raised.value, AirflowFailException)
 
 
-def test_a_later_try_takes_one_that_went_well_for_its_own(
+def test_a_retry_succeeds_with_the_succeeded_execution_of_an_earlier_try(
     monkeypatch: pytest.MonkeyPatch, context: Any
 ) -> None:
     context["ti"].try_number = 2
@@ -165,20 +165,22 @@ def test_a_later_try_takes_one_that_went_well_for_its_own(
     assert len(machine.states) == 1
 
 
-def test_a_task_that_is_cleared_builds_anew(monkeypatch: pytest.MonkeyPatch, context: Any) -> None:
-    # As Airflow counts: the second try, and two more if that one fails.
+def test_a_cleared_task_starts_a_new_execution(
+    monkeypatch: pytest.MonkeyPatch, context: Any
+) -> None:
+    # Airflow counts the try after a clear as the second, and allows two retries more.
     context["ti"].try_number, context["ti"].max_tries = 2, 1 + RETRIES
     machine = Machine("SUCCEEDED")
     task = operator(monkeypatch, machine)
-    assert followed(task, context) == "2"
+    assert number_waited_for(task, context) == "2"
     machine.states = dict.fromkeys(machine.states, "SUCCEEDED")
-    # Its retry is one.
+    # The retry of that try starts no execution.
     context["ti"].try_number = 3
     assert task.execute(context).endswith("-2")
     assert len(machine.states) == 2
 
 
-def test_without_an_arn_it_says_which_setting_is_empty(context: Any) -> None:
+def test_without_an_arn_the_error_names_the_empty_setting(context: Any) -> None:
     task = BuildExecutionOperator(task_id="state_machine", settings=Settings())
     with pytest.raises(AirflowFailException, match="GAME_ANALYTICS_STATE_MACHINE_ARN is empty"):
         task.execute(context)

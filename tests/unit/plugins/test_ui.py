@@ -1,4 +1,4 @@
-"""The page of a node: what it shows, and to whom."""
+"""The page of a node: what it shows, and which users may see it."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClie
     ui.app.dependency_overrides.clear()
 
 
-def test_a_page_says_what_it_is_and_whose(client: TestClient) -> None:
+def test_a_page_shows_the_node_and_its_owner(client: TestClient) -> None:
     page = client.get("/game_analytics/r1/fct_bets").text
     for text in ("Betting b@x", "dbt/models/fct_bets.sql", "stg_bets", "bigint", "as_written"):
         assert text in page
     assert "<script>alert" not in page
 
 
-def test_the_sql_is_the_newest_that_the_run_has_left(client: TestClient, tmp_path: Path) -> None:
+def test_the_sql_is_the_newest_of_the_run(client: TestClient, tmp_path: Path) -> None:
     run = tmp_path / "artifacts" / "r1"
     compiled = run / "dbt_build" / "compiled" / "game_analytics" / "models" / "fct_bets.sql"
     compiled.parent.mkdir(parents=True)
@@ -65,13 +65,13 @@ def test_the_sql_is_the_newest_that_the_run_has_left(client: TestClient, tmp_pat
     assert "of_its_own_task" in client.get("/game_analytics/r1/fct_bets").text
 
 
-def test_there_are_pages_of_this_dag_and_its_nodes_only(client: TestClient, tmp_path: Path) -> None:
+def test_only_nodes_of_this_dag_have_pages(client: TestClient, tmp_path: Path) -> None:
     (tmp_path / "secret.sql").write_text("secret")
     assert client.get("/another_dag/r1/fct_bets").status_code == 404
     assert client.get("/game_analytics/r1/nothing").status_code == 404
     assert "secret" not in client.get("/game_analytics/..%2F../fct_bets").text
 
 
-def test_who_may_not_read_the_dag_sees_nothing(client: TestClient) -> None:
+def test_a_user_without_access_to_the_dag_gets_no_page(client: TestClient) -> None:
     ui.app.dependency_overrides.clear()
     assert client.get("/game_analytics/r1/fct_bets").status_code in {401, 403}
