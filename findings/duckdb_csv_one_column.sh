@@ -9,7 +9,6 @@
 # column. There is no error and no warning.
 # Why it matters: one summary line at the end of an export turns all of its rows into nulls, and the sums of the
 # report become too small. Only an explicit delim=',' makes the same query fail.
-# This product compares the header line of each CSV file with the declared columns before it builds from the file.
 set -euo pipefail
 
 folder=$(mktemp -d)
