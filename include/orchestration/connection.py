@@ -81,7 +81,7 @@ def login(settings: Settings) -> dict[str, str]:
     except AirflowNotFoundException:
         message = (
             f"There is no connection {settings.connection_id}: create {place}, and check that "
-            "[secrets] and [workers] name the backend (include/aws/README.md, Appendix)."
+            "[secrets] and [workers] name the backend (include/aws/by-hand.md, step 5)."
         )
         raise AirflowException(message) from None
     found = {
