@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.containers.engine import Engine, Unavailable
+from tests.support.engine import Engine, Unavailable
 
 # PostgreSQL's driver is in dbt's environment alone.
 collect_ignore = [] if importlib.util.find_spec("psycopg2") else ["redshift_standin"]
@@ -33,7 +33,7 @@ os.environ |= {
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """Podman with the project's images (`tests/containers/engine.py`)."""
+    """Podman with the project's images (`tests/support/engine.py`)."""
     try:
         with Engine.start() as started:
             yield started

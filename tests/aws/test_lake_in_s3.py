@@ -24,7 +24,7 @@ from include.lake.sources import Source
 from include.lake.storage import Bucket, Folder
 from include.manifest import Manifest
 from include.settings import UserError
-from tests.aws.ministack import MiniStack
+from tests.support.ministack import MiniStack
 
 BUCKET = "a-lake"
 TEXT = "varchar(1024)"

@@ -1,7 +1,7 @@
 """The state machine, executed: what it tries again, what it does not, and what it then says.
 
-ECS is scripted (`tests/aws/emulator.py`); Step Functions, S3, SNS and SQS are the emulator's own,
-and the machine is the one that the template makes.
+ECS is scripted (`tests/support/emulator.py`). Step Functions, S3, SNS and SQS are the emulator's
+own, and the machine is the one that the template makes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pytest
 pytest.importorskip("yamllint", reason="runs in Airflow's environment, once")
 
 from include.settings import ROOT
-from tests.aws import stacks
-from tests.aws.ministack import MiniStack
+from tests.support import stacks
+from tests.support.ministack import MiniStack
 
 RESULT = "/game-analytics-docs-000000000000-us-east-1/site/runs/{run}/build/result.json"
 FAILED = {

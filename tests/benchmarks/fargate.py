@@ -27,7 +27,7 @@ from tests.benchmarks.measure import (
     seconds_of,
     taking_turns,
 )
-from tests.containers.engine import Engine, Unavailable
+from tests.support.engine import Engine, Unavailable
 
 PART = "fargate"
 SAMPLE = ("--days", "10", "--players", "200", "--seed", "7")

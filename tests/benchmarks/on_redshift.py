@@ -25,13 +25,13 @@ from include.lake.sources import sources
 from include.lake.storage import Bucket as BucketLake
 from include.lake.storage import Folder
 from include.manifest import Manifest
-from tests.aws.ministack import MiniStack
 from tests.benchmarks.builds import END, generated
 from tests.benchmarks.measure import Figure, median, progress, ratio_of_turns, taking_turns
-from tests.pipeline.hand_lake import EVENT_COLUMNS, HandLake
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
-from tests.redshift.warehouse import Bucket, RedshiftWarehouse
 from tests.redshift_standin import Cluster
+from tests.support.hand_lake import EVENT_COLUMNS, HandLake
+from tests.support.ministack import MiniStack
+from tests.support.redshift_warehouse import Bucket, RedshiftWarehouse
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 PART = "redshift"
 DAYS, PLAYERS = 10, 1_200

@@ -18,7 +18,7 @@ import pytest
 
 from include.settings import ROOT
 from tests.containers import checkout
-from tests.containers.engine import Engine, free_port
+from tests.support.engine import Engine, free_port
 
 # Not the package's own command, which ends with 0 whatever Compose says.
 COMPOSE = next((ROOT / ".venv" / "aws").glob("lib/*/site-packages/compose/docker-compose"), None)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.containers import engine as module
-from tests.containers.engine import Engine
+from tests.support import engine as module
+from tests.support.engine import Engine
 
 
 def test_a_copied_storage_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from include import manifest
 from include.deployment import image as images
 from include.settings import ROOT
-from tests.containers.engine import Engine
+from tests.support.engine import Engine
 
 LIMIT_MB = 545
 """Of the unpacked image. 196 MB are the stand-in's; Fargate pulls all of it for every task."""

@@ -16,7 +16,7 @@ import psutil
 from include.manifest import BUILT_TYPES
 from include.orchestration.watcher.nodes import PRODUCER
 from tests.deployment.deployment import CANARY, Deployment
-from tests.pipeline.cluster import Cluster
+from tests.support.airflow_cluster import Cluster
 
 MODEL = "rpt_ltv_overall"
 """Has a conflict in the container of the build, and then too little memory in its own."""

@@ -19,8 +19,8 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 from include.deployment.mwaa import deploy
 from include.deployment.mwaa import package as packaging
 from include.settings import ROOT, UserError
-from tests.aws.ministack import MiniStack
 from tests.mwaa.conftest import BUCKET, NAME, described, make_bucket, stubbed_mwaa
+from tests.support.ministack import MiniStack
 
 USED = {
     "PluginsS3Path": "plugins.zip",

@@ -13,7 +13,7 @@ import duckdb
 
 from include.lake.sample.sample import Sample, write_sample
 from tests.benchmarks import by_hand
-from tests.pipeline.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 from include.manifest import PROJECT
-from tests.pipeline.hand_lake import HandLake, folder
-from tests.pipeline.warehouse import WITHOUT_TESTS, Row, Warehouse
+from tests.support.hand_lake import HandLake, folder
+from tests.support.warehouse import WITHOUT_TESTS, Row, Warehouse
 
 FIRST = datetime.now(UTC).date() - timedelta(days=30)
 DAYS = [FIRST + timedelta(days=number) for number in range(12)]

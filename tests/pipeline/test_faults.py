@@ -16,8 +16,8 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from tests.pipeline.checkout import Checkout
-from tests.pipeline.cluster import Cluster
+from tests.support.airflow_cluster import Cluster
+from tests.support.checkout import Checkout
 
 HERE = Path(__file__).parent
 PRODUCER = "dbt_build"

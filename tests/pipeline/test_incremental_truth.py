@@ -27,7 +27,7 @@ pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 from include.lake.landing.landing_zone import LandingZone
 from tests.pipeline.story import DAYS, Story, day_of, invalid_lines, with_other_payload
 from tests.pipeline.truth import differences, shown
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 STEPS = 8
 INCREMENTAL = ("--select", "config.materialized:incremental")

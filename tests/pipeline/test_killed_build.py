@@ -16,7 +16,7 @@ pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 from include.lake.sample.sample import Sample, write_sample
 from include.settings import ROOT
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse, environment
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse, environment
 
 END = date(2026, 9, 10)
 

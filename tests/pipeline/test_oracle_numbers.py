@@ -18,11 +18,11 @@ pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 from include.lake.landing.landing import land_files
 from include.lake.landing.landing_zone import Landing
 from include.lake.sample.sample import Sample, write_sample
-from tests.pipeline.compare import difference
 from tests.pipeline.ledger import write_ledger
 from tests.pipeline.oracle import compute
 from tests.pipeline.truth import KEYS, differences, shown
-from tests.pipeline.warehouse import WITHOUT_TESTS, Row, Warehouse
+from tests.support.compare import difference
+from tests.support.warehouse import WITHOUT_TESTS, Row, Warehouse
 
 ARRIVED_AT = int(datetime(2026, 9, 14, tzinfo=UTC).timestamp())
 

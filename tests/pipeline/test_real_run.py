@@ -18,13 +18,9 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from include.manifest import BUILT_TYPES
 from include.settings import ROOT
-from tests.pipeline.checkout import Checkout, kill_scheduler, states, wait_for
+from tests.support.checkout import STEPS, Checkout, kill_scheduler, states, wait_for
 
 SAMPLE = ("--days", "3", "--players", "10", "--seed", "5", "--end", "2026-09-10")
-STEPS = {
-    *("preflight", "partitions", "freshness", "dbt_build", "cross_model_tests"),
-    *("record_partitions", "kpi_summary", "done"),
-}
 CONTENTS = """
 import collections, duckdb, json, sys
 with duckdb.connect(sys.argv[1], read_only=True) as warehouse:

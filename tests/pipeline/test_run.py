@@ -22,7 +22,7 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from include.laptop.airflow import Client, free_port
 from include.settings import Settings, UserError
-from tests.pipeline.checkout import Checkout, kill_scheduler, states, wait_for
+from tests.support.checkout import Checkout, kill_scheduler, states, wait_for
 
 HERE = Path(__file__).parent
 NODES = {

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
-from tests.pipeline.hand_lake import HandLake
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
+from tests.support.hand_lake import HandLake
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 DAYS = [date(2026, 9, 1) + timedelta(days=number) for number in range(12)]
 DOUBLE = "unique_combination_int_events_application_id__event_id__event_date"

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 
-from tests.pipeline.compare import difference
 from tests.pipeline.oracle import compute
-from tests.pipeline.warehouse import Row, Warehouse
+from tests.support.compare import difference
+from tests.support.warehouse import Row, Warehouse
 
 KEYS = {
     "int_events": ("application_id", "event_id", "event_date"),

@@ -7,7 +7,7 @@ import sys
 
 from include.settings import Settings
 from include.warehouse.database import open_database
-from tests.redshift.warehouse import contents, described
+from tests.support.redshift_warehouse import contents, described
 
 
 def main(duckdb_file: str, lake: str) -> int:

@@ -16,9 +16,9 @@ import pytest
 from include.settings import ROOT
 
 if TYPE_CHECKING:
-    from tests.aws.ministack import MiniStack
-    from tests.redshift.warehouse import Bucket
     from tests.redshift_standin import Cluster
+    from tests.support.ministack import MiniStack
+    from tests.support.redshift_warehouse import Bucket
 
 PASSWORD = f"Aa1{uuid.uuid4().hex}"
 """Of the user `dbt`."""
@@ -26,7 +26,7 @@ PASSWORD = f"Aa1{uuid.uuid4().hex}"
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
-    from tests.aws.ministack import MiniStack
+    from tests.support.ministack import MiniStack
 
     with MiniStack.start(tmp_path_factory.mktemp("ministack")) as emulator:
         yield emulator
@@ -49,7 +49,7 @@ def login(cluster: Cluster, s3: MiniStack) -> Callable[[str], dict[str, str]]:
         administrator = {**os.environ, **s3.environment(), **cluster.environment()}
         given = json.dumps({"password": PASSWORD, "prefix": prefix})
         subprocess.run(
-            [sys.executable, "-m", "tests.redshift.bootstrap", given],
+            [sys.executable, "-m", "tests.support.redshift_bootstrap", given],
             cwd=ROOT,
             env={**administrator, "PYTHONPATH": str(ROOT)},
             check=True,
@@ -67,7 +67,7 @@ def login(cluster: Cluster, s3: MiniStack) -> Callable[[str], dict[str, str]]:
 @pytest.fixture(scope="session")
 def make_bucket(s3: MiniStack) -> Callable[[], Bucket]:
     """Makes an empty bucket with a lake's prefix in it."""
-    from tests.redshift.warehouse import Bucket
+    from tests.support.redshift_warehouse import Bucket
 
     numbers = itertools.count()
     client = s3.client("s3")

@@ -18,8 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from include.manifest import Manifest
-from tests.pipeline.checkout import states
-from tests.redshift.cluster_process import ClusterProcess
+from tests.support.checkout import states
+from tests.support.standin_process import ClusterProcess
 
 SECONDS = 1800
 """How long the run may take."""

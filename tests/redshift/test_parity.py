@@ -21,11 +21,11 @@ from include.lake.storage import Folder
 from include.manifest import PROJECT, Manifest
 from include.settings import UserError
 from include.warehouse import build_lock, redshift
-from tests.pipeline.hand_lake import HandLake
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse, environment
-from tests.redshift.hostile_lake import write_hostile
-from tests.redshift.warehouse import Bucket, RedshiftWarehouse, contents, described
 from tests.redshift_standin import Cluster
+from tests.support.hand_lake import HandLake
+from tests.support.hostile_lake import write_hostile
+from tests.support.redshift_warehouse import Bucket, RedshiftWarehouse, contents, described
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse, environment
 
 Login = Callable[[str], dict[str, str]]
 

@@ -23,11 +23,11 @@ import psutil
 
 from include.manifest import Manifest
 from include.settings import ROOT
-from tests.aws.ministack import MiniStack
-from tests.pipeline.checkout import Checkout, states
-from tests.pipeline.test_real_run import STEPS
-from tests.redshift.cluster_process import PYTHON, ClusterProcess
 from tests.redshift.faulted_run import CASES, WRONG_TYPE, Case, FaultedRun
+from tests.support.checkout import STEPS, Checkout, states
+from tests.support.ministack import MiniStack
+from tests.support.secrets_backend import BACKEND, SECRETS
+from tests.support.standin_process import PYTHON, ClusterProcess
 
 # Others may run these tests on the same machine, whose processes are watched.
 CANARY = f"Kanar1envogel-{uuid.uuid4().hex}"
@@ -44,15 +44,6 @@ pyarrow.parquet.write_table(pyarrow.table({"betid": [1]}), sys.argv[1])
 """
 """Airflow's environment has no writer of Parquet. All columns of a ledger are text."""
 CONNECTION = "airflow/connections/redshift_default"
-SECRETS = json.dumps(
-    {
-        "connections_prefix": "airflow/connections",
-        "variables_prefix": None,
-        "config_prefix": None,
-        "extra_conn_words": {"schema": ["dbname"]},
-    }
-)
-BACKEND = "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend"
 
 
 class Watch(threading.Thread):

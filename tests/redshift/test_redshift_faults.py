@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from include.remedies import remedy
 from include.settings import UserError
-from tests.pipeline.hand_lake import HandLake
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
-from tests.redshift.warehouse import Bucket, RedshiftWarehouse, contents, described
 from tests.redshift_standin import Cluster, Fault
+from tests.support.hand_lake import HandLake
+from tests.support.redshift_warehouse import Bucket, RedshiftWarehouse, contents, described
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 PREFIX = "faults_"
 INSERT = r"insert into .*faults_intermediate.*int_events"

@@ -11,10 +11,10 @@ import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
-from tests.pipeline.hand_lake import HandLake
-from tests.pipeline.warehouse import WITHOUT_TESTS
-from tests.redshift.warehouse import Bucket, RedshiftWarehouse
 from tests.redshift_standin import Cluster
+from tests.support.hand_lake import HandLake
+from tests.support.redshift_warehouse import Bucket, RedshiftWarehouse
+from tests.support.warehouse import WITHOUT_TESTS
 
 FIRST = date(2026, 7, 1)
 DAYS = 40

@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
-from tests.pipeline.hand_lake import HandLake, Row, envelopes, epoch, folder
 from tests.pipeline.oracle import compute
 from tests.pipeline.oracle.lake import files
+from tests.support.hand_lake import HandLake, Row, envelopes, epoch, folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"

@@ -68,6 +68,30 @@ def test_every_file_belongs_to_an_environment() -> None:
     assert set(_imports()) == set(_files_of("airflow")) | set(_files_of("dbt"))
 
 
+def test_nothing_imports_from_a_test_module() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in _named(path)
+        if any(part.startswith("test_") for part in name.split(".")[:-1])
+    ]
+    assert not found, "what several files use belongs into tests/support"
+
+
+def test_the_unit_tests_mirror_include() -> None:
+    beside = {"dbt", "plugins", "test_style.py", "test_readme.py", "test_makefile.py"}
+    folder, mirrored = ROOT / "tests" / "unit", ROOT / "include"
+    misplaced = []
+    for path in sorted(folder.rglob("test_*.py")):
+        name = path.relative_to(folder)
+        module = mirrored / name.parent / f"{path.stem.removeprefix('test_')}.py"
+        is_mirror = module.parent.is_dir() and module.parent != mirrored
+        if name.parts[0] not in beside and not (is_mirror or module.exists()):
+            misplaced.append(str(name))
+    expected = {"test_ledger.py", "test_oracle.py"}
+    assert set(misplaced) == expected, "a test lies in the folder of what it tests"
+
+
 def _python(environment: str) -> Path:
     return ROOT / ".venv" / environment / "bin" / "python"
 

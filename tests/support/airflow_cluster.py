@@ -17,7 +17,7 @@ import psutil
 
 from include.laptop.airflow import COMPONENTS, Client
 from include.settings import ROOT
-from tests.pipeline.checkout import Checkout
+from tests.support.checkout import Checkout
 
 PREPARE = """
 import json, os

@@ -1,4 +1,4 @@
-"""`python -m tests.redshift.bootstrap JSON`: what an administrator does before the first run.
+"""`python -m tests.support.redshift_bootstrap JSON` does what an administrator does once.
 
 The script `include/aws/bootstrap.sql` as it is shipped, for the prefix `{"prefix": …}`, and the
 password `{"password": …}` of the user that it makes.

@@ -9,7 +9,7 @@ from typing import Any
 
 from include.settings import Settings
 from include.warehouse.database import Database
-from tests.pipeline.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 KINDS = {
     "character varying": "text",

@@ -67,10 +67,10 @@ class ClusterProcess:
         return {"SSL_CERT_FILE": self.certificate}
 
     def bootstrap(self, **values: str) -> None:
-        """Run `include/aws/bootstrap.sql` as the administrator; see `tests.redshift.bootstrap`."""
+        """Run `include/aws/bootstrap.sql` as the administrator, by `redshift_bootstrap`."""
         user, password = self.administrator
         subprocess.run(
-            [str(PYTHON), "-m", "tests.redshift.bootstrap", json.dumps(values)],
+            [str(PYTHON), "-m", "tests.support.redshift_bootstrap", json.dumps(values)],
             cwd=ROOT,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **self.login(user, password)},
             check=True,

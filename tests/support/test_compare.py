@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.pipeline.compare import difference
+from tests.support.compare import difference
 
 DAY = date(2026, 9, 1)
 

@@ -14,6 +14,12 @@ import pytest
 
 from include.settings import ROOT
 
+STEPS = {
+    *("preflight", "partitions", "freshness", "dbt_build", "cross_model_tests"),
+    *("record_partitions", "kpi_summary", "done"),
+}
+"""The tasks of a run of the DAG `game_analytics` that are not nodes."""
+
 
 @dataclass(frozen=True)
 class Checkout:

@@ -6,7 +6,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from tests.pipeline.hand_lake import HandLake
+from tests.support.hand_lake import HandLake
 
 FULL_BYTES = 65_535
 """What a varchar of Redshift holds."""
