@@ -145,13 +145,20 @@ smoke-redshift: install-dev ## Ask a real Redshift (REDSHIFT_*) what the tests a
 check-account: install ## List what the AWS account still lacks for the settings as they are
 	@$(DBT_PYTHON) -m include.deployment.account
 
-# dbt's environment and Airflow's cannot be one: each runs the tests that it can import.
-# Their temporary files stay in the checkout, and those of the last time go. Files go in the order of
-# their folders: whole runs first, so that the many small ones of tests/unit fill both processes to the end.
+# dbt's environment and Airflow's cannot be one, so each runs the tests that it can import. Both run, also
+# when the first has failed. tests/conftest.py orders the files: the longest start first, so that the many
+# short files keep both processes busy to the end. A worker that died is not replaced: it would run the
+# test that ended it once more.
+PYTEST = -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS) tests
+
+# Debian's package tools and netavark look for programs in sbin, which not every PATH of root contains.
+test: export PATH := $(PATH):/usr/sbin:/sbin
 test: install-dev manifest ## Run every test
 	@rm -rf .pytest_tmp && mkdir .pytest_tmp
-	@TMPDIR="$(CURDIR)/.pytest_tmp" $(DBT_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) tests
-	@TMPDIR="$(CURDIR)/.pytest_tmp" $(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) tests
+	@TMPDIR="$(CURDIR)/.pytest_tmp" $(DBT_PYTHON) $(PYTEST) || touch .pytest_tmp/dbt.failed
+	@TMPDIR="$(CURDIR)/.pytest_tmp" $(AIRFLOW_PYTHON) $(PYTEST) || touch .pytest_tmp/airflow.failed
+	@failed=$$(find .pytest_tmp -maxdepth 1 -name '*.failed' -printf '%f '); \
+		test -z "$$failed" || { echo "error: tests failed, see above: $$failed" >&2; exit 1; }
 
 # The constraints are those of MWAA's image for Airflow 3.3.1 (its constraints-3.12.txt): CONSTRAINTS=file.
 lock: .venv/uv/.installed ## Resolve both environments anew: CONSTRAINTS=MWAA's constraint file

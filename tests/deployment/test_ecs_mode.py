@@ -20,9 +20,12 @@ from include.orchestration.watcher.nodes import PRODUCER
 from tests.deployment.deployment import CANARY, Deployment
 from tests.support.checkout import STEPS, states
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("ECS_MODE"), reason="takes minutes: only with ECS_MODE=1"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not os.environ.get("ECS_MODE"), reason="takes minutes: only with ECS_MODE=1"
+    ),
+    pytest.mark.timeout(4000),
+]
 SECONDS = 3600
 """For 40 containers on a machine that has something else to do, too."""
 CONFLICT = "rpt_ltv_overall"

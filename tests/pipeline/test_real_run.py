@@ -1,7 +1,7 @@
-"""The real project through Airflow's real scheduler: killed in the middle, then run to its end.
+"""The real project through Airflow's real scheduler: the first run is killed, the second one ends.
 
-What the second run leaves is compared with a plain `make build` of the same lake. The tests share
-one checkout and run in order.
+The marts of the second run are compared with those of a plain `make build` of the same lake. The
+tests share one checkout and run in order.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ with duckdb.connect(sys.argv[1], read_only=True) as warehouse:
         ) for name in tables
     }))
 """
-"""Prints each table as a multiset of rows; Airflow's environment has no DuckDB."""
+"""A program that prints each table as a multiset of rows; Airflow's environment has no DuckDB."""
 
 
 def contents(checkout: Checkout, warehouse: Path) -> dict[str, Counter[str]]:
@@ -53,7 +53,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return checkout
 
 
-def test_a_run_that_is_killed_says_so(checkout: Checkout) -> None:
+def test_a_run_whose_scheduler_is_killed_names_the_signal(checkout: Checkout) -> None:
     process = checkout.start("include.laptop.run", *SAMPLE)
     seen = wait_for(process, " fct_sessions ")
     kill_scheduler(process)
@@ -65,7 +65,7 @@ def test_a_run_that_is_killed_says_so(checkout: Checkout) -> None:
 
 
 def test_the_next_run_builds_everything(checkout: Checkout) -> None:
-    # Elsewhere in the world: days are UTC days wherever the laptop is.
+    # Days are UTC days, whatever the time zone of the laptop is.
     ended = checkout.run("include.laptop.run", *SAMPLE, TZ="America/New_York")
     print(ended.stdout, ended.stderr)
     assert ended.returncode == 0

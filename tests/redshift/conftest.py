@@ -1,4 +1,4 @@
-"""One stand-in and one S3 for all tests of a process that need them."""
+"""One stand-in and one emulated S3, which all tests of a process share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.redshift_warehouse import Bucket
 
 PASSWORD = f"Aa1{uuid.uuid4().hex}"
-"""Of the user `dbt`."""
+"""The password of the user `dbt`."""
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3: MiniStack) -> Iterator
 
 @pytest.fixture(scope="session")
 def login(cluster: Cluster, s3: MiniStack) -> Callable[[str], dict[str, str]]:
-    """The variables with which the user `dbt` builds in schemas of a prefix, which it makes."""
+    """Returns a function that makes the schemas of a prefix and returns the login of user `dbt`."""
 
     def make(prefix: str) -> dict[str, str]:
         administrator = {**os.environ, **s3.environment(), **cluster.environment()}
@@ -66,7 +66,7 @@ def login(cluster: Cluster, s3: MiniStack) -> Callable[[str], dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def make_bucket(s3: MiniStack) -> Callable[[], Bucket]:
-    """Makes an empty bucket with a lake's prefix in it."""
+    """Returns a function that makes an empty bucket for a lake."""
     from tests.support.redshift_warehouse import Bucket
 
     numbers = itertools.count()

@@ -1,4 +1,4 @@
-"""What a run and its tests read on Redshift: the touched days and their neighbours, no more."""
+"""A run on Redshift and its tests read only the touched days and the days beside them."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ def test_a_daily_run_reads_the_touched_day_and_what_it_reaches(
             "int_bets": (0, 0),
         }.items()
     }
-    # Its file is gone: so is the partition, and nothing is left to be read.
+    # The only file of the partition was deleted, so the partition is dropped and nothing is read.
     assert read.get("game_transactions", set()) == set()
