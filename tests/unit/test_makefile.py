@@ -58,6 +58,22 @@ def test_what_does_not_run_is_installed_again(checkout: Path, name: str, damage:
     assert {other for other, text in TO_DO.items() if text in said} == {name}
 
 
+def test_both_environments_run_their_tests_even_if_the_first_fails(checkout: Path) -> None:
+    (checkout / ".venv" / "aws").mkdir()
+    (checkout / ".venv" / "aws" / ".installed").touch()
+    for name, code in (("dbt", 1), ("airflow", 0)):
+        python = checkout / ".venv" / name / "bin" / "python"
+        python.write_text(
+            f'#!/bin/sh\ncase "$*" in *pytest*) echo {name} >> ran; exit {code};; esac\n'
+        )
+    ended = subprocess.run(
+        ["make", "test"], cwd=checkout, capture_output=True, text=True, check=False
+    )
+    assert (checkout / "ran").read_text().split() == ["dbt", "airflow"], ended.stderr
+    assert ended.returncode == 2
+    assert "error: tests failed, see above: dbt.failed" in ended.stderr
+
+
 def test_the_tests_leave_nothing_outside_the_checkout(checkout: Path, tmp_path: Path) -> None:
     runs = [line for line in planned(checkout, "test").splitlines() if "-m pytest" in line]
     assert len(runs) == 2
