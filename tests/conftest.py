@@ -36,16 +36,19 @@ os.environ |= {
 }
 
 LONGEST_FIRST = (
+    # In Airflow's environment. The first two run side by side, and the second one mostly waits.
     "deployment/test_deployment.py",
-    "redshift/test_redshift_dag.py",
     "pipeline/test_faults.py",
+    "redshift/test_redshift_dag.py",
     "pipeline/test_run.py",
     "mwaa/test_mwaa_image.py",
     "pipeline/test_real_run.py",
+    # In dbt's environment.
     "redshift/test_parity.py",
-    "containers/test_compose.py",
     "pipeline/test_oracle_numbers.py",
+    "redshift/test_redshift_faults.py",
     "pipeline/test_incremental_truth.py",
+    "containers/test_compose.py",
 )
 """The files that take longest. They start first, so that no long file is left over at the end."""
 
@@ -60,6 +63,8 @@ SLOWEST_FILES = 15
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first, each in its own order, and allow the slow tests more time."""
     places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST_FIRST)}
+    if missing := [str(path) for path in places if not path.exists()]:
+        raise pytest.UsageError(f"LONGEST_FIRST in tests/conftest.py names {', '.join(missing)}")
     items.sort(key=lambda item: places.get(item.path, len(places)))
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
