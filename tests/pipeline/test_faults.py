@@ -323,6 +323,7 @@ def test_a_deploy_that_renames_a_waiting_model(
         (marts / "fct_bets.sql").rename(marts / "fct_wagers.sql")
         project.write_text(good.replace("fct_bets", "fct_wagers"))
         assert cluster.checkout.run_dbt("include.manifest").returncode == 0
+        cluster.reparse()
         cluster.until("the new task", lambda: "fct_wagers" in cluster.states(run_id))
         cluster.until("the old is gone", lambda: cluster.states(run_id)["fct_bets"] == "removed")
         gate.open()
@@ -344,6 +345,7 @@ def test_a_deploy_that_renames_a_waiting_model(
     (marts / "fct_wagers.sql").rename(marts / "fct_bets.sql")
     project.write_text(good)
     assert cluster.checkout.run_dbt("include.manifest").returncode == 0
+    cluster.reparse()
     cluster.until(
         "the old DAG is back",
         lambda: cluster.client.get("/dags/game_analytics/tasks/fct_bets"),
