@@ -41,6 +41,8 @@ default, because each parse takes seconds of a core; `reparse` asks for one.
 """
 TIMEOUT_SECONDS = 300
 """How long a test waits for something to happen."""
+PAUSE_SECONDS = 0.3
+"""How long it waits between two looks, because each request takes processor time from Airflow."""
 
 
 @dataclass
@@ -121,7 +123,7 @@ class Cluster:
             except Exception:  # noqa: BLE001, S110
                 # An error means that a process does not answer yet.
                 pass
-            time.sleep(0.1)
+            time.sleep(PAUSE_SECONDS)
         raise AssertionError(f"did not happen: {what}, within {TIMEOUT_SECONDS} s")
 
     def reparse(self) -> None:
