@@ -49,6 +49,8 @@ LONGEST_FIRST = (
     "redshift/test_redshift_faults.py",
     "pipeline/test_incremental_truth.py",
     "containers/test_compose.py",
+    # In both: the linters.
+    "unit/test_style.py",
 )
 """The files that take longest. They start first, so that no long file is left over at the end."""
 
@@ -71,6 +73,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_slow = item.path in places or folder in SLOW_FOLDERS
         if is_slow and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+        # pytest prints one line per file for this marker, and one per test for a skip in a fixture.
+        if "reference_data" in getattr(item, "fixturenames", ()) and not REFERENCE_DATA.is_dir():
+            reason = (
+                f"{REFERENCE_DATA} is missing: REFERENCE_DATA names the reference files' folder"
+            )
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -97,9 +105,5 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def reference_data() -> Path:
-    """The folder of the reference files, which are not part of a checkout."""
-    if not REFERENCE_DATA.is_dir():
-        pytest.skip(
-            f"{REFERENCE_DATA} is missing: REFERENCE_DATA names the reference files' folder"
-        )
+    """The folder of the reference files. A test with this fixture is skipped without the folder."""
     return REFERENCE_DATA
