@@ -37,7 +37,7 @@ QUICK = {
     "GAME_ANALYTICS_SCHEDULE": "none",
 }
 """Intervals that are short enough for a test. The DAG files are parsed as rarely as Airflow does by
-default, because each parse takes seconds of a core; `reparse` asks for one.
+default, because each parse takes about a second of a core; `reparse` asks for one.
 """
 TIMEOUT_SECONDS = 300
 """How long a test waits for something to happen."""
