@@ -255,7 +255,7 @@ def test_old_rows_stay_readable_until_a_retry_has_made_the_new_ones(run: Faulted
     assert [row for row in run.old["fct_quarantined_events"] if LATE_DAY in row]
     assert run.struck == run.old
     changed = {task for task, rows in run.new.items() if rows != run.old[task]}
-    assert changed >= {"fct_quarantined_events", WRONG_TYPE, "rpt_daily_kpis", "rpt_betting"}
+    assert changed >= {"fct_quarantined_events", WRONG_TYPE, "rpt_daily_kpis"}
 
 
 def test_the_password_is_in_no_file(checkout: Checkout, run: FaultedRun) -> None:
