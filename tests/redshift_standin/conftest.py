@@ -18,8 +18,8 @@ import pytest
 import redshift_connector
 from redshift_connector.error import Error
 
-from tests.aws import ministack
 from tests.redshift_standin import Cluster, Scan, Unavailable
+from tests.support import ministack
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from tests.redshift_standin.conformance import Entry, Error, entries
 from tests.redshift_standin.conformance.scratch import Lake, Scratch, arguments, connector, scratch
 
 if TYPE_CHECKING:
-    from tests.aws.ministack import MiniStack
     from tests.redshift_standin import Cluster
+    from tests.support.ministack import MiniStack
 
 BUCKET = "conformance"
 
