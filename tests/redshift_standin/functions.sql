@@ -44,7 +44,7 @@ begin
 end $$;
 
 -- AVG keeps the type of its argument: the average of integers is an integer, and the average of decimals has their
--- scale. The sum of bigints is a numeric, so the third argument, one of the values, gives the type.
+-- scale. PostgreSQL's sum of bigints is a numeric, so the third argument, one of the values, gives the type.
 create function standin.average(total bigint, rows bigint, one bigint) returns bigint language sql immutable as
 $$ select total / nullif(rows, 0) $$;
 create function standin.average(total numeric, rows bigint, one bigint) returns bigint language sql immutable as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer of Redshift, not a failure of ours
+class Refused(Exception):  # noqa: N818 - it is an answer of Redshift and not a failure
     """The error with which Redshift refuses a statement."""
 
     def __init__(self, sqlstate: str, message: str, detail: str | None = None) -> None:

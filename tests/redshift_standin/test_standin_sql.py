@@ -268,7 +268,7 @@ def test_privileges_are_checked(sql: Sql, connect: Connect, schema: str) -> None
         sql(f"create table {schema}.later as select 3 as a")
         assert reader.value(f"select a from {schema}.later") == 3
         assert reader.error("create user other password 'Passw0rd1'").startswith("42501")
-        # The log view shows a user only his or her own statements.
+        # A user who is not a superuser sees no statement of another user in the log view.
         assert (
             reader.value("select count(*) from sys_query_history where username = 'awsuser'") == 0
         )

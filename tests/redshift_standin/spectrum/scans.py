@@ -36,7 +36,7 @@ class Partition:
 
 @dataclass
 class ScanOfTable:
-    """What one statement read of an external table."""
+    """The partitions, files and rows that one statement read of an external table."""
 
     table: str
     format: str

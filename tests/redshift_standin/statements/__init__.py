@@ -1,4 +1,4 @@
-"""Finds the rule for a statement, which makes PostgreSQL's statement of it.
+"""Finds the rule for a statement. The rule turns it into a statement for PostgreSQL.
 
 A statement that no rule matches is refused with a syntax error.
 

@@ -126,7 +126,7 @@ class Session:
         for source in sources:
             running = self._shared.history.begin(source)
             try:
-                sql = await self._ready(running, self._classify(running))
+                sql = await self._text_to_run(running, self._classify(running))
             except Refused as refused:
                 await self._refuse(running, refused)
                 break
@@ -138,7 +138,7 @@ class Session:
         """Handle the messages Parse, Bind, Describe, Execute and Close up to a Sync."""
         begin = self._shared.history.begin
         out: list[bytes] = []
-        swallowed: list[bytes] = []
+        skipped: list[bytes] = []
         running: Running | None = None
         executes = any(kind == b"E" for kind, _ in batch)
         try:
@@ -155,7 +155,7 @@ class Session:
                         running = begin(prepared.source)
                         if parse := await self._parse_again(running, name, prepared, values):
                             out += parse
-                            swallowed += [b"3", b"1"]
+                            skipped += [b"3", b"1"]
                 elif kind == b"C" and data[:1] == b"S":
                     self._prepared.pop(data[1:-1], None)
                 out.append(message(kind, data))
@@ -163,7 +163,7 @@ class Session:
             await self._refuse(running or begin(""), refused)
             return
         self._postgres.write(b"".join(out) + message(b"S"))
-        await self._relay(running or begin(""), swallowed)
+        await self._relay(running or begin(""), skipped)
 
     async def _parse(self, running: Running, name: bytes, types: bytes) -> bytes:
         sql = ""
@@ -181,7 +181,7 @@ class Session:
         It changes when a view or table that the statement reads changes.
         """
         self._describe(running, prepared.statement)
-        sql = await self._ready(running, prepared.statement, values)
+        sql = await self._text_to_run(running, prepared.statement, values)
         if sql == prepared.sent:
             return []
         prepared.sent = sql
@@ -200,7 +200,7 @@ class Session:
         running.sets_query_group = statement.sets_query_group
         running.commits = statement.commits
 
-    async def _ready(
+    async def _text_to_run(
         self, running: Running, statement: Statement, values: Sequence[str | None] = ()
     ) -> str:
         """Prepare all that the statement needs, and return the text that PostgreSQL runs.
@@ -295,14 +295,14 @@ class Session:
             refused.detail,
         )
 
-    async def _relay(self, running: Running, swallowed: Sequence[bytes] = ()) -> bool:
+    async def _relay(self, running: Running, skipped: Sequence[bytes] = ()) -> bool:
         """Pass PostgreSQL's answer to the client; return whether the answer has no error.
 
         The final ReadyForQuery is not passed on, because run() sends it. The first messages of the
-        kinds in `swallowed` are not passed on either: they answer messages that the session added.
+        kinds in `skipped` are not passed on either: they answer messages that the session added.
         """
         await self._postgres.drain()
-        left = list(swallowed)
+        left = list(skipped)
         error: Refused | None = None
         while True:
             kind, data = await self._postgres.read()
