@@ -52,6 +52,12 @@ def test_ruff_formats() -> None:
 
 
 @needs_airflow_environment
+def test_each_folder_imports_only_what_its_environment_and_layer_have() -> None:
+    # The contracts are in pyproject.toml, section importlinter.
+    _run("lint-imports", "--no-cache")
+
+
+@needs_airflow_environment
 def test_yaml() -> None:
     _run("yamllint", "--strict", ".")
 
