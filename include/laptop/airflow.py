@@ -132,7 +132,7 @@ class Airflow:
             **os.environ,
             **self.settings.as_environment(),
             "AIRFLOW_HOME": str(HOME),
-            # The DAG imports `include`. On MWAA that lies in the DAG folder.
+            # The DAG imports `include`. On MWAA it is in the DAG folder.
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(_created(HOME / "tmp")),
             "DO_NOT_TRACK": "1",
@@ -299,7 +299,7 @@ class Client:
         return sorted(task["task_id"] for task in cleared["task_instances"])
 
     def mark(self, run_id: str, task_id: str, state: str) -> None:
-        """Set a task of a run to the state `success` or `failed` by hand."""
+        """Mark a task of a run as `success` or `failed`, as a person does in the UI."""
         path = f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}"
         self._request("PATCH", path, json={"new_state": state})
 

@@ -506,7 +506,7 @@ def test_bets_by_hand(lake: HandLake) -> None:
         (SEP[1], 3, 2, None, None),
         (SEP[2], 0, 0, Decimal(0), Decimal(0)),
     ]
-    # b1 of q is settled by p's result: a bet's id alone says what belongs together. b2 is settled
+    # b1 of q is settled by p's result: a bet's id alone identifies its rows. b2 is settled
     # on the next day.
     assert pick(found["rpt_betting"], "unsettled_wager_count", "wins_without_wager_count") == [
         (0, 0),

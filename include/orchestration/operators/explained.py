@@ -108,7 +108,7 @@ class ExplainedDbtOperator:
         raise AirflowFailException(f"{message}\nThe tested table is built and stays, unaudited.")
 
     def _explained(self, problem: Problem) -> ExplainedProblem:
-        """Add the file to mend, the file of the SQL, and the remedy if one is known."""
+        """Add the file to repair, the file of the SQL, and the remedy if one is known."""
         kind, _, name = problem.unique_id.split(".")[:3]
         failed = problem.status == "fail"
         message = (problem.message or "no message").strip()

@@ -1,4 +1,4 @@
-"""The operators: which errors are final, what an error says, and what is skipped and why."""
+"""The operators: which errors are final, which text an error has, and what is skipped and why."""
 
 from __future__ import annotations
 

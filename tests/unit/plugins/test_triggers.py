@@ -50,8 +50,8 @@ class Instance:
         self.try_number = attempt
         self.states = states
 
-    def get_task_states(self, **asked: Any) -> dict[str, dict[str, str | None]]:
-        assert asked["task_ids"] == ["dbt_build"]
+    def get_task_states(self, **options: Any) -> dict[str, dict[str, str | None]]:
+        assert options["task_ids"] == ["dbt_build"]
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         return {"r": {"dbt_build": state}} if state != "gone" else {"r": {}}
 

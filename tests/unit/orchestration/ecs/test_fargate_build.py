@@ -1,4 +1,4 @@
-"""`dbt_build` on Fargate: a container that reports, one that dies, one that is found again.
+"""`dbt_build` on Fargate: a container that reports, one that is killed, one that is found again.
 
 ECS is a script here, and S3 is a folder. `tests/containers` runs real containers.
 """
@@ -61,17 +61,17 @@ class Ecs:
     def __init__(self, container: Callable[[Ecs, Documents], None] | None = None) -> None:
         self.container = container
         self.tasks: dict[str, dict[str, Any]] = {}
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.refusals: list[dict[str, str]] = []
 
-    def run_task(self, **asked: Any) -> dict[str, Any]:
-        self.asked.append(asked)
+    def run_task(self, **request: Any) -> dict[str, Any]:
+        self.requests.append(request)
         if self.refusals:
             return {"tasks": [], "failures": self.refusals}
-        arn = f"arn:aws:ecs:eu-west-1:123456789012:task/c/{len(self.asked):032x}"
-        self.add(arn, asked["overrides"], asked["startedBy"])
+        arn = f"arn:aws:ecs:eu-west-1:123456789012:task/c/{len(self.requests):032x}"
+        self.add(arn, request["overrides"], request["startedBy"])
         if self.container:
-            folder = asked["overrides"]["containerOverrides"][0]["command"][-1].rpartition("/")[0]
+            folder = request["overrides"]["containerOverrides"][0]["command"][-1].rpartition("/")[0]
             documents = open_documents(folder)
             threading.Thread(target=self.container, args=(self, documents), daemon=True).start()
         return {"tasks": [self.tasks[arn]], "failures": []}
@@ -163,7 +163,7 @@ class Run:
             id=f"id-{attempt}",
             xcom_pull=lambda task_ids: results[task_ids],
             xcom_push=lambda key, value: self.xcoms.update({(key, "dbt_build"): value}),
-            get_task_states=lambda **asked: {asked["run_ids"][0]: self.states},
+            get_task_states=lambda **request: {request["run_ids"][0]: self.states},
         )
 
     def build(self, ecs: Ecs, attempt: int = 1, clears: int = 0) -> FargateBuildOperator:
@@ -216,14 +216,14 @@ def test_a_container_is_started_and_followed(run: Run) -> None:
     assert run.statuses() == {"a": "success", "b": "warn"}
     assert run.progress.done is True
     assert run.xcoms["dbt", "a"]["lines"] == ["built a"]
-    (asked,) = ecs.asked
-    assert asked["launchType"] == "FARGATE"
-    assert asked["networkConfiguration"]["awsvpcConfiguration"] == {
+    (started,) = ecs.requests
+    assert started["launchType"] == "FARGATE"
+    assert started["networkConfiguration"]["awsvpcConfiguration"] == {
         "subnets": ["subnet-11111111", "subnet-22222222"],
         "securityGroups": ["sg-11111111"],
         "assignPublicIp": "DISABLED",
     }
-    (override,) = asked["overrides"]["containerOverrides"]
+    (override,) = started["overrides"]["containerOverrides"]
     assert override["name"] == "dbt"
     follow, option, uri = override["command"]
     assert (follow, option) == ("follow", "--request")
@@ -240,7 +240,7 @@ def test_a_container_is_started_and_followed(run: Run) -> None:
     assert variables["GAME_ANALYTICS_LAKE"] == "s3://lake/events"
     assert "GAME_ANALYTICS_DBT_EXECUTABLE" not in variables
     # ECS accepts 8,192 characters of overrides.
-    assert len(json.dumps(asked["overrides"])) < 8192
+    assert len(json.dumps(started["overrides"])) < 8192
 
 
 def test_a_container_that_fails_says_why(run: Run) -> None:
@@ -286,12 +286,12 @@ ENDS = {
 def test_a_container_that_ends_without_a_result_is_explained(run: Run, name: str) -> None:
     ended, message = ENDS[name]
 
-    def dies(ecs: Ecs, documents: Documents) -> None:
+    def is_killed(ecs: Ecs, documents: Documents) -> None:
         write_event(documents, 1, "a")
         ecs.end(**ended)  # type: ignore[arg-type]
 
     with pytest.raises(AirflowException, match=message):
-        run.build(Ecs(dies))
+        run.build(Ecs(is_killed))
     assert run.statuses() == {"a": "success"}
     assert run.progress.done is True
 
@@ -335,7 +335,7 @@ def test_the_next_try_follows_the_container_of_a_lost_worker(run: Run) -> None:
     documents = open_documents(root)
     threading.Thread(target=reports, args=(ecs, documents), daemon=True).start()
     run.build(ecs, attempt=2)
-    assert ecs.asked == []
+    assert ecs.requests == []
     assert run.statuses() == {"a": "success", "b": "warn"}
 
 
@@ -361,7 +361,7 @@ def test_the_nodes_of_a_container_whose_worker_was_lost_count(run: Run) -> None:
     ecs = Ecs(reports)
     lose(run, ecs)
     run.build(ecs, attempt=2)
-    assert len(ecs.asked) == 1
+    assert len(ecs.requests) == 1
     assert run.statuses() == {"a": "success", "b": "warn"}
 
 
@@ -374,7 +374,7 @@ def test_a_lost_container_that_does_not_count_is_replaced(run: Run, why: str) ->
     elif why == "ECS has forgotten it":
         ecs.tasks.clear()
     run.build(ecs, attempt=2, clears=int(why == "tasks were cleared"))
-    assert len(ecs.asked) == 2
+    assert len(ecs.requests) == 2
     assert run.statuses() == {"a": "success", "b": "warn"}
 
 
@@ -387,7 +387,7 @@ def test_a_container_that_is_being_stopped_is_waited_for(run: Run) -> None:
     ended.start()
     run.build(ecs, attempt=2)
     assert time.monotonic() - began > 0.3
-    assert len(ecs.asked) == 1
+    assert len(ecs.requests) == 1
 
 
 def test_a_container_that_does_not_stop_lets_no_second_build_begin(
@@ -398,7 +398,7 @@ def test_a_container_that_does_not_stop_lets_no_second_build_begin(
     ecs.add("arn:1", {}, tasks.started_by(run.instance()), desiredStatus="STOPPED")
     with pytest.raises(AirflowException, match="arn:1 does not stop"):
         run.build(ecs, attempt=2)
-    assert ecs.asked == []
+    assert ecs.requests == []
 
 
 def test_a_task_that_is_ended_by_hand_stops_its_container(run: Run) -> None:

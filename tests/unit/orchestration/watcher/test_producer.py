@@ -167,7 +167,7 @@ def test_a_node_task_that_succeeded_or_failed_is_left_alone(run: Run) -> None:
     run.states = {"a": "success", "b": "failed", "c": None}
     assert run.select(2, {"c": "success"}) == ("fqn:p.c",)
     assert run.statuses() == {"c": "success"}
-    # A third try knows of the nodes that the second did not publish again.
+    # A third try still finds the nodes that the second did not publish again.
     run.states = {"a": "success", "b": "failed", "c": "deferred"}
     assert run.build(3, {}) is None
     assert run.statuses() == {"c": "success"}
