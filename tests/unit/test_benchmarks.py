@@ -1,4 +1,4 @@
-"""What the benchmarks calculate; what they measure is no test's business."""
+"""The calculations of the benchmarks. No test depends on what the benchmarks measure."""
 
 from __future__ import annotations
 

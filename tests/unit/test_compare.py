@@ -1,4 +1,4 @@
-"""The comparison of tables must see every difference and say it readably."""
+"""The comparison of two tables finds every difference, and names it in a readable line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_equal_tables_in_any_order_have_no_difference() -> None:
     assert difference(reversed(rows), rows, ["id"]) == []
 
 
-def test_says_what_is_missing_surplus_and_differing() -> None:
+def test_missing_surplus_and_differing_rows_are_named() -> None:
     actual = [{"id": 1, "day": DAY, "n": 3}, {"id": 2, "day": DAY, "n": 3}]
     expected = [{"id": 2, "day": DAY, "n": 4}, {"id": 3, "day": DAY, "n": 3}]
     assert difference(actual, expected, ["id", "day"]) == [

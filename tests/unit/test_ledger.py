@@ -1,4 +1,4 @@
-"""The large ledger must be reproducible and hold what it promises."""
+"""The large ledger of the tests is reproducible, and has every case that its docstring names."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def _content(lake: Path) -> dict[str, bytes]:
     return {str(path.relative_to(lake)): path.read_bytes() for path in files(lake)}
 
 
-def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_files(tmp_path: Path) -> None:
     write_ledger(tmp_path / "one", 2000, seed=5)
     write_ledger(tmp_path / "two", 2000, seed=5)
     write_ledger(tmp_path / "other", 2000, seed=6)
     assert _content(tmp_path / "one") == _content(tmp_path / "two") != _content(tmp_path / "other")
 
 
-def test_it_holds_what_it_promises(tmp_path: Path) -> None:
+def test_the_ledger_has_every_case(tmp_path: Path) -> None:
     write_ledger(tmp_path, 20_000, days=20, broken=0.01)
     rows = [placed.row for placed in partitions(tmp_path, "game_transactions")]
     amounts = [str(row["realamount"]) for row in rows]

@@ -1,4 +1,4 @@
-"""The oracle against cases that were computed by hand, and against the published reference."""
+"""The oracle gives the results of small cases computed on paper, and of the published reference."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ MONEY = ("activity_date", "iap_revenue", "ad_revenue", "refunds", "revenue", "is
 
 
 def rates(lake: HandLake, *rows: tuple[str, str, str]) -> None:
-    """Writes rates: day, currency, euro."""
+    """Write rates: day, currency, euro."""
     names = ("date", "currency", "baserateeuro")
     lake.table("currency_exchange/r.csv", [dict(zip(names, row, strict=True)) for row in rows])
 
