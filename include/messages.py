@@ -15,13 +15,14 @@
 | `StaleSources` | `freshness` | all later tasks | result of the task `freshness` |
 
 This module imports neither Airflow nor dbt, and both environments have msgspec. The trigger cannot
-import it: `plugins/game_analytics_triggers.py` has its own copy of the names and shapes that it
-reads, and `tests/unit/plugins/test_triggers.py` compares the two.
+import it: `plugins/game_analytics_triggers.py` has its own copy of what it needs, and
+`tests/unit/plugins/test_triggers.py` compares the two.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -246,6 +247,11 @@ class StaleSources:
 
 
 Message = TypeVar("Message")
+
+
+def file_name(text: str) -> str:
+    """Return a run's or a task's id as the name of a file or folder."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text).strip(".") or "_"
 
 
 def to_json(message: object, indent: int | None = None) -> str:

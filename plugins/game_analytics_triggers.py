@@ -1,8 +1,8 @@
 """The trigger in which a node's task waits for the result of its node.
 
 Airflow executes this file in every component. The triggerer's import path has only `plugins/`, so
-this file imports nothing else of the package: it has its own copy of the names and shapes of
-`include/messages.py` that it needs, and `tests/unit/plugins/test_triggers.py` compares the two.
+this file imports nothing else of the package: it has its own copy of the names, shapes and
+`file_name` of `include/messages.py`, and `tests/unit/plugins/test_triggers.py` compares the two.
 `include/orchestration/watcher/__init__.py` describes the whole mechanism.
 """
 

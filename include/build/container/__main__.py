@@ -39,6 +39,7 @@ from include.messages import (
     REQUEST_FILE,
     RUN_ID_VARIABLE,
     RunResult,
+    file_name,
 )
 from include.object_store import open_documents
 from include.settings import Settings, UserError
@@ -174,11 +175,6 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     follow.add_argument("--request", type=folder_of_request, required=True, dest="root")
     follow.set_defaults(run_id=own)
     return parser.parse_args(words)
-
-
-def file_name(text: str) -> str:
-    """Return a run's id as the name of a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", text).strip(".") or "_"
 
 
 def name(text: str) -> str:

@@ -9,10 +9,9 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.ecs import EcsHook
 from airflow.providers.amazon.aws.utils.identifiers import generate_uuid
 from airflow.sdk.exceptions import AirflowException
-from game_analytics_triggers import file_name
 
 from include import manifest
-from include.messages import FINGERPRINT_VARIABLE
+from include.messages import FINGERPRINT_VARIABLE, file_name
 from include.settings import PREFIX, Settings
 
 CONTAINER = "dbt"

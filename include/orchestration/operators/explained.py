@@ -24,7 +24,7 @@ from include.messages import (
     from_json,
     to_json,
 )
-from include.orchestration import connection as warehouse
+from include.orchestration import connection
 from include.orchestration.alerts import ExplainedProblem
 from include.orchestration.operators.artifacts import ARTIFACTS, artifacts_of, sql_file
 from include.orchestration.operators.selection import skip_dry_run, skip_reasons
@@ -164,7 +164,7 @@ class ExplainedDbtOperator:
                 [str(python), "-m", "include.build.failing_rows"],
                 input=to_json(FailingRowsRequest(tests)),
                 cwd=ROOT,
-                env={**os.environ, **given, **warehouse.login(Settings.from_env(given))},
+                env={**os.environ, **given, **connection.login(Settings.from_env(given))},
                 capture_output=True,
                 text=True,
                 timeout=ROWS_SECONDS,

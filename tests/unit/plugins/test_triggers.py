@@ -111,6 +111,11 @@ def test_the_trigger_has_the_names_of_the_messages(name: str) -> None:
     assert getattr(triggers, name) == getattr(messages, name)
 
 
+@pytest.mark.parametrize("text", ["scheduled__2026-09-30T04:30:00+00:00", "../../etc", "..", ""])
+def test_the_plugins_and_the_messages_name_a_file_alike(text: str) -> None:
+    assert triggers.file_name(text) == messages.file_name(text)
+
+
 def test_the_trigger_has_the_link_of_the_node_tasks() -> None:
     assert NodeLink().xcom_key == triggers.LINK
 

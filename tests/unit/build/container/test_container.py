@@ -19,7 +19,7 @@ pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 from include.build import preflight
 from include.build.container import __main__ as module
 from include.build.container import commands
-from include.build.container.__main__ import Stop, file_name, run
+from include.build.container.__main__ import Stop, run
 from include.build.container.reports import FAILURES, MESSAGE_LENGTH, Report
 from include.messages import (
     CROSS_MODEL_TESTS,
@@ -373,18 +373,6 @@ def test_a_build_with_an_incomplete_report_is_no_success(
     good = RunResult("r", "success", "1 nodes built", 0)
     assert built(monkeypatch, settings, lambda _: good) == 1
     assert "built, but the report is incomplete: result.json" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("run_id", "folder"),
-    [
-        ("scheduled__2026-09-30T04:30:00+00:00", "scheduled__2026-09-30T04_30_00_00_00"),
-        ("../../etc", "_.._etc"),
-        ("..", "_"),
-    ],
-)
-def test_a_run_id_is_one_folder(run_id: str, folder: str) -> None:
-    assert file_name(run_id) == folder
 
 
 @pytest.mark.parametrize(

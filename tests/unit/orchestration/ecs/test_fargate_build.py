@@ -243,7 +243,7 @@ def test_a_container_is_started_and_followed(run: Run) -> None:
     assert len(json.dumps(started["overrides"])) < 8192
 
 
-def test_a_container_that_fails_says_why(run: Run) -> None:
+def test_the_error_of_a_failed_container_has_the_reason(run: Run) -> None:
     def fails(ecs: Ecs, documents: Documents) -> None:
         write_event(documents, 1, "a")
         result = RunResult("r", "error", "another run builds in this warehouse", 75)
@@ -401,7 +401,7 @@ def test_a_container_that_does_not_stop_lets_no_second_build_begin(
     assert ecs.requests == []
 
 
-def test_a_task_that_is_ended_by_hand_stops_its_container(run: Run) -> None:
+def test_a_task_that_a_person_ends_stops_its_container(run: Run) -> None:
     def waits(ecs: Ecs, _: Any) -> None:
         while not run.task.task_arn:
             time.sleep(0.01)
