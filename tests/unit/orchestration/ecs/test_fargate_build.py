@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +16,8 @@ import pytest
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from airflow.sdk.exceptions import AirflowException
-from airflow.sdk.execution_time.xcom import XCom
 
 from include import manifest
-from include.manifest import Manifest
 from include.messages import (
     EVENTS_FOLDER,
     FINGERPRINT_VARIABLE,
@@ -29,22 +25,18 @@ from include.messages import (
     RESULT_FILE,
     BuildRequest,
     NodeResult,
-    Progress,
     RunResult,
-    SelectedNodes,
-    StaleSources,
     Status,
     from_json,
-    from_plain,
     to_json,
-    to_plain,
 )
 from include.object_store import Documents, open_documents
 from include.orchestration.ecs import producer as module
 from include.orchestration.ecs import tasks
 from include.orchestration.ecs.producer import FargateBuildOperator
-from include.orchestration.operators.done import MARTS
 from include.settings import Settings
+from tests.unit.orchestration.ecs.stand_in import Ecs
+from tests.unit.orchestration.runs import ProducerRun
 
 NAMES = ("a", "b")
 GOOD = RunResult("r", "success", "2 nodes built", 0)
@@ -55,67 +47,11 @@ def write_event(documents: Documents, number: int, name: str, status: Status = "
     documents.write(f"{EVENTS_FOLDER}{number:06}.jsonl", f"{to_json(result)}\n".encode())
 
 
-class Ecs:
-    """ECS with one task at a time. `container` runs in a thread when a task is started."""
-
-    def __init__(self, container: Callable[[Ecs, Documents], None] | None = None) -> None:
-        self.container = container
-        self.tasks: dict[str, dict[str, Any]] = {}
-        self.requests: list[dict[str, Any]] = []
-        self.refusals: list[dict[str, str]] = []
-
-    def run_task(self, **request: Any) -> dict[str, Any]:
-        self.requests.append(request)
-        if self.refusals:
-            return {"tasks": [], "failures": self.refusals}
-        arn = f"arn:aws:ecs:eu-west-1:123456789012:task/c/{len(self.requests):032x}"
-        self.add(arn, request["overrides"], request["startedBy"])
-        if self.container:
-            folder = request["overrides"]["containerOverrides"][0]["command"][-1].rpartition("/")[0]
-            documents = open_documents(folder)
-            threading.Thread(target=self.container, args=(self, documents), daemon=True).start()
-        return {"tasks": [self.tasks[arn]], "failures": []}
-
-    def add(self, arn: str, overrides: Any, mark: str, **more: Any) -> None:
-        self.tasks[arn] = {
-            "taskArn": arn,
-            "lastStatus": "RUNNING",
-            "desiredStatus": "RUNNING",
-            "containers": [{"name": "dbt"}],
-            "overrides": overrides,
-            "startedBy": mark,
-            **more,
-        }
-
-    def end(self, code: int | None = 0, **more: str) -> None:
-        """Stop the newest task."""
-        container = {"name": "dbt", "reason": more.pop("why", "")}
-        if code is not None:
-            container["exitCode"] = code  # type: ignore[assignment]
-        newest = list(self.tasks.values())[-1]
-        newest |= {"lastStatus": "STOPPED", "desiredStatus": "STOPPED", **more}
-        newest["containers"] = [container]
-
-    def list_tasks(self, *, startedBy: str, desiredStatus: str, **_: Any) -> dict[str, list[str]]:  # noqa: N803
-        return {
-            "taskArns": [
-                arn
-                for arn, task in self.tasks.items()
-                if task["startedBy"] == startedBy and task["desiredStatus"] == desiredStatus
-            ]
-        }
-
-    def describe_tasks(self, *, tasks: list[str], **_: Any) -> dict[str, list[Any]]:
-        return {"tasks": [self.tasks[arn] for arn in tasks if arn in self.tasks], "failures": []}
-
-    def stop_task(self, *, task: str, **_: Any) -> None:
-        self.tasks[task]["desiredStatus"] = "STOPPED"
-
-
-class Run:
-    """The parts of a DAG run that the task uses."""
+class Run(ProducerRun):
+    """A run whose producer starts containers on `Ecs`."""
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        super().__init__(patch, NAMES)
         self.settings = Settings(
             target="redshift",
             lake="s3://lake/events",
@@ -124,47 +60,12 @@ class Run:
             ecs_subnets="subnet-11111111,subnet-22222222",
             ecs_security_groups="sg-11111111",
         )
-        self.xcoms: dict[tuple[str, str], Any] = {}
-        self.store: dict[str, Any] = {}
-        self.states: dict[str, str] = {}
-        patch.setattr(XCom, "set", self.set_xcom)
         for name, seconds in (("POLL", 0.02), ("DESCRIBE", 0.02), ("LATE", 0.5)):
             patch.setattr(module, f"{name}_SECONDS", seconds)
         patch.setattr(tasks, "POLL_SECONDS", 0.02)
         (folder / "fingerprint").write_text("abc\n")
         patch.setattr(manifest, "FINGERPRINT", folder / "fingerprint")
         self.patch = patch
-        content = {
-            "nodes": {
-                f"model.p.{name}": {
-                    "resource_type": "model",
-                    "name": name,
-                    "fqn": ["p", name],
-                    "depends_on": {"nodes": []},
-                }
-                for name in NAMES
-            }
-        }
-        self.manifest = Manifest(content)
-
-    def set_xcom(self, key: str, value: Any, *, task_id: str, **_: Any) -> None:
-        self.xcoms[key, task_id] = value
-
-    def instance(self, attempt: int = 1) -> Any:
-        results = {
-            "preflight": to_plain(SelectedNodes(None)),
-            "freshness": to_plain(StaleSources(())),
-        }
-        return SimpleNamespace(
-            dag_id="game_analytics",
-            run_id="scheduled__2026-11-28T04:30:00+00:00",
-            task_id="dbt_build",
-            try_number=attempt,
-            id=f"id-{attempt}",
-            xcom_pull=lambda task_ids: results[task_ids],
-            xcom_push=lambda key, value: self.xcoms.update({(key, "dbt_build"): value}),
-            get_task_states=lambda **request: {request["run_ids"][0]: self.states},
-        )
 
     def build(self, ecs: Ecs, attempt: int = 1, clears: int = 0) -> FargateBuildOperator:
         """Run one try, after so many clears of tasks."""
@@ -174,26 +75,8 @@ class Run:
         )
         ti = self.instance(attempt)
         self.task = task
-        task.execute(
-            {
-                "ti": ti,
-                "run_id": ti.run_id,
-                "params": {},
-                "dag_run": SimpleNamespace(clear_number=clears),
-                "task_state_store": SimpleNamespace(
-                    get=self.store.get, set=lambda key, value: self.store.update({key: value})
-                ),
-                "outlet_events": {MARTS: SimpleNamespace(add=lambda _: None)},
-            }
-        )
+        task.execute(self.context(ti, clears, lambda _: None))
         return task
-
-    @property
-    def progress(self) -> Progress:
-        return from_plain(self.xcoms["nodes", "dbt_build"], Progress)
-
-    def statuses(self) -> dict[str, str]:
-        return {name: node.status for name, node in self.progress.nodes.items()}
 
 
 @pytest.fixture
