@@ -317,9 +317,9 @@ class Client:
             if len(found) >= page["total_entries"] or not page["task_instances"]:
                 return found
 
-    def error(self, run_id: str, task_id: str, attempt: int) -> str:
+    def error(self, run_id: str, task_id: str, try_number: int) -> str:
         """The exception that ended a try of a task, from its log; empty if there is none."""
-        path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
+        path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         message = ""
         for entry in self.get(path, full_content=True)["content"]:
             for detail in entry.get("error_detail") or []:
