@@ -147,14 +147,14 @@ def _files_of(environment: str) -> list[Path]:
         "import importlib.util as u, json, sys;"
         "print(json.dumps([n for n in sys.argv[1:] if u.find_spec(n) is None]))"
     )
-    asked = subprocess.run(
+    found = subprocess.run(
         # Isolated mode, because Python would take the project's folder `dbt` for the package.
         [str(_python(environment)), "-I", "-c", program, *needed],
         capture_output=True,
         text=True,
         check=True,
     )
-    missing = set(json.loads(asked.stdout))
+    missing = set(json.loads(found.stdout))
     return [path for path, packages in _imports().items() if not packages & missing]
 
 
