@@ -245,7 +245,7 @@ def _add_column(project: Path) -> None:
         ),
         (
             project / "models/intermediate/int_events.sql",
-            ("        app_version,\n", "        events.app_version,\n"),
+            ("        app_version,\n", "        first_arrivals.app_version,\n"),
         ),
     ):
         sql = path.read_text()

@@ -200,6 +200,13 @@ def test_each_data_test_is_named_after_what_it_tests(manifest: Manifest) -> None
     assert [name for name in expected if len(name.encode()) > LONGEST_NAME] == []
 
 
+def test_a_unit_test_s_name_is_short_enough_for_its_table(manifest: Manifest) -> None:
+    # dbt appends `__dbt_tmp` and the time of day, 21 bytes in all.
+    names = [node["name"] for node in manifest.content["unit_tests"].values()]
+    assert len(names) > 40
+    assert [name for name in names if len(name.encode()) > LONGEST_NAME - 21] == []
+
+
 def test_each_node_has_an_owner(manifest: Manifest, built: list[Mapping[str, Any]]) -> None:
     owners = {
         group["name"]: group["owner"].get("name") and group["owner"].get("email")
