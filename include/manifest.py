@@ -120,6 +120,12 @@ class Manifest:
         """The dbt selector that selects this node and no other."""
         return f"fqn:{'.'.join(self.nodes[unique_id]['fqn'])}"
 
+    def tests(self) -> frozenset[str]:
+        """The ids of all data tests."""
+        return frozenset(
+            unique_id for unique_id, node in self.nodes.items() if node["resource_type"] == "test"
+        )
+
     def tests_of(self, unique_id: str) -> list[str]:
         """The ids of the data tests that `dbt build` runs with only this node, sorted."""
         return self._tests_by_node.get(unique_id, [])
