@@ -220,7 +220,7 @@ def log(checkout: Checkout, task: str, attempt: int) -> str:
 def test_whom_a_fault_struck_succeeds_on_its_second_try_all_others_on_their_first(
     run: FaultedRun,
 ) -> None:
-    nodes = {run.manifest.name(node) for node in run.manifest.built}
+    nodes = {run.manifest.task_id(node) for node in run.manifest.built}
     tasks = nodes | STEPS | {"unlock"}
     found = states(run.output, tasks)
     # dbt itself logs in with the old password, too.
