@@ -20,10 +20,10 @@ ENVIRONMENT ?=
 WHEELS ?=
 ARGS ?=
 
-# Nothing is written outside the checkout, caches included.
+# Nothing is written outside the checkout. The caches lie in it, too.
 export UV_CACHE_DIR := $(CURDIR)/.venv/cache
 export UV_PYTHON_DOWNLOADS := never
-# As pip does: a company's own certificate authority is in the system's store.
+# uv trusts the system's certificate store, as pip does, because a company's own authority is only there.
 export UV_SYSTEM_CERTS := true
 export PIP_NO_CACHE_DIR := 1
 export PYTHONPATH := $(CURDIR)
@@ -32,7 +32,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROJECT_DIR := $(CURDIR)/dbt
 export DBT_PROFILES_DIR := $(CURDIR)/dbt
 
-# A shim that finds no interpreter exists and fails, so each candidate is run once.
+# A shim can exist without an interpreter behind it, so each candidate is run once.
 PYTHON := $(shell for python in python3.12 python3.11 python3; do \
 	"$$python" -c 'import sys, ensurepip; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})' 2>/dev/null \
 	&& { command -v "$$python"; break; }; done)
@@ -42,13 +42,13 @@ AIRFLOW_PYTHON := .venv/airflow/bin/python
 DBT_PYTHON := .venv/dbt/bin/python
 LAKE := $(DBT_PYTHON) -m include.lake
 
-# A stamp says nothing of an environment that was moved, or whose Python is gone: then it goes too.
-# The first line of a program names the interpreter that was there when it was installed.
+# A stamp stays behind when an environment was moved or when its Python was removed. It is deleted then.
+# The first line of an installed program names the interpreter of the time of the installation.
 $(shell test -x .venv/uv/bin/uv || rm -f .venv/uv/.installed)
 $(foreach name,airflow dbt,$(shell { .venv/$(name)/bin/python -c '' \
 	&& "$$(sed -n '1s/^..//p' .venv/$(name)/bin/$(name))" -c ''; } 2>/dev/null || rm -f .venv/$(name)/.installed*))
 
-# A stamp is written last, so that an interrupted install is done again.
+# A stamp is written last, so that an interrupted installation is done again.
 .venv/uv/.installed: $(LOCKS)/uv.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.12 or 3.11 with ensurepip found: install python3.12 and python3.12-venv, then try again." >&2; exit 1; }
 	@echo "Installing the installer (uv) into .venv/uv"
@@ -56,7 +56,7 @@ $(foreach name,airflow dbt,$(shell { .venv/$(name)/bin/python -c '' \
 	@.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(LOCKS)/uv.txt
 	@touch $@
 
-# Node.js comes from the Python index, what runs on it from npm's.
+# Node.js comes from the Python index, and the JavaScript packages come from npm's registry.
 NPM = PATH="$(CURDIR)/.venv/aws/bin:$$PATH" npm ci --prefix .venv/aws/asl --cache .venv/cache/npm \
 	--silent --ignore-scripts --no-audit --no-fund --no-update-notifier --fetch-retries 1
 
@@ -86,7 +86,7 @@ endef
 install: .venv/airflow/.installed .venv/dbt/.installed ## Install both environments
 install-dev: .venv/airflow/.installed-dev .venv/dbt/.installed-dev .venv/aws/.installed
 
-# ARGS reaches the program as the shell reads it, so quotes in it are kept.
+# Programs read ARGS from the environment, so the shell does not change quotes in it.
 export ARGS
 SAMPLE = --days "$(DAYS)" --players "$(PLAYERS)" --seed "$(SEED)" $(if $(END),--end "$(END)")
 
@@ -99,7 +99,7 @@ run: install ## Run the DAG once through Airflow's scheduler and print the KPIs 
 up: install ## Start Airflow with its UI on 127.0.0.1:8080, in the background
 	@$(AIRFLOW_PYTHON) -m include.laptop.up up
 
-down: install ## Stop it again
+down: install ## Stop the Airflow that make up started
 	@$(AIRFLOW_PYTHON) -m include.laptop.up down
 
 build: install ## Plain dbt build on the same lake and warehouse; ARGS="--select fct_sessions" passes through
@@ -124,37 +124,44 @@ compact: install ## Merge a source's small files into Parquet of the declared ty
 manifest: install ## Make dbt's manifest, from which the DAG takes its tasks
 	@$(DBT_PYTHON) -m include.manifest
 
-package: install ## Make dist/mwaa, the package as MWAA takes it; WHEELS=1 BUCKET=… for a network without a package index
+package: install ## Make dist/mwaa, the package in the form that MWAA requires; WHEELS=1 BUCKET=… for a network without a package index
 	@$(AIRFLOW_PYTHON) -m include.deployment.mwaa.package $(if $(WHEELS),--wheels) --bucket "$(BUCKET)"
 
-deploy: install ## Bring dist/mwaa to an MWAA environment: BUCKET= ENVIRONMENT= ARGS=--plan
+deploy: install ## Upload dist/mwaa to an MWAA environment: BUCKET= ENVIRONMENT= ARGS=--plan
 	@$(AIRFLOW_PYTHON) -m include.deployment.mwaa.deploy --bucket "$(BUCKET)" --environment "$(ENVIRONMENT)" $(ARGS)
 
-bench: install manifest ## Measure against goals, to data/benchmarks: ARGS="landing build large day redshift fargate dag dag200 --rounds 5"
+bench: install manifest ## Measure against goals and write the figures to data/benchmarks: ARGS="landing build large day redshift fargate dag dag200 --rounds 5"
 	@$(DBT_PYTHON) -m tests.benchmarks $(ARGS)
 
-image: .venv/aws/.installed ## Build the image that runs dbt on ECS, with its bill of materials; TARGET=airflow: Compose's
+image: .venv/aws/.installed ## Build the image that runs dbt on ECS, with its bill of materials; TARGET=airflow builds the image of Compose
 	@.venv/aws/bin/python -m include.deployment.image build "$(TARGET)"
 
 push: .venv/aws/.installed ## Push the image of this commit and print its reference by digest: REPOSITORY=<registry>/<repository>
 	@.venv/aws/bin/python -m include.deployment.image push "$(REPOSITORY)"
 
-smoke-redshift: install-dev ## Ask a real Redshift (REDSHIFT_*) what the tests ask its stand-in; ARGS="names of entries"
+smoke-redshift: install-dev ## Run the statements of the stand-in's tests on a real Redshift (REDSHIFT_*); ARGS="names of entries"
 	@$(DBT_PYTHON) -m tests.redshift_standin.conformance $(ARGS)
 
-check-account: install ## List what the AWS account still lacks for the settings as they are
+check-account: install ## List what the AWS account lacks for the current settings
 	@$(DBT_PYTHON) -m include.deployment.account
 
-# dbt's environment and Airflow's cannot be one: each runs the tests that it can import.
-# Their temporary files stay in the checkout, and those of the last time go. Files go in the order of
-# their folders: whole runs first, so that the many small ones of tests/unit fill both processes to the end.
+# dbt's environment and Airflow's cannot be one, so each runs the tests that it can import. Both run, also
+# when the first has failed. tests/conftest.py orders the files: the longest start first, so that the many
+# short files keep both processes busy to the end. A worker that died is not replaced: it would run the
+# test that ended it once more.
+PYTEST = -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS) tests
+
+# Debian's package tools and netavark look for programs in sbin, which not every PATH of root contains.
+test: export PATH := $(PATH):/usr/sbin:/sbin
 test: install-dev manifest ## Run every test
 	@rm -rf .pytest_tmp && mkdir .pytest_tmp
-	@TMPDIR="$(CURDIR)/.pytest_tmp" $(DBT_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) tests
-	@TMPDIR="$(CURDIR)/.pytest_tmp" $(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) tests
+	@TMPDIR="$(CURDIR)/.pytest_tmp" $(DBT_PYTHON) $(PYTEST) || touch .pytest_tmp/dbt.failed
+	@TMPDIR="$(CURDIR)/.pytest_tmp" $(AIRFLOW_PYTHON) $(PYTEST) || touch .pytest_tmp/airflow.failed
+	@failed=$$(ls .pytest_tmp | grep '[.]failed$$' || true); \
+		test -z "$$failed" || { echo "error: tests failed, see above:" $$failed >&2; exit 1; }
 
-# The constraints are those of MWAA's image for Airflow 3.3.1 (its constraints-3.12.txt): CONSTRAINTS=file.
-lock: .venv/uv/.installed ## Resolve both environments anew: CONSTRAINTS=MWAA's constraint file
+# CONSTRAINTS is the file constraints-3.12.txt of MWAA's image for Airflow 3.3.1.
+lock: .venv/uv/.installed ## Resolve all environments again: CONSTRAINTS=MWAA's constraint file
 	@test -f "$(CONSTRAINTS)" || { echo "error: give MWAA's constraint file: make lock CONSTRAINTS=constraints-3.12.txt." >&2; exit 1; }
 	@cd $(LOCKS) && for name in uv airflow compose dbt aws airflow-dev dbt-dev; do \
 		"$(CURDIR)/$(UV)" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

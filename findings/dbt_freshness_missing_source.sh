@@ -2,7 +2,7 @@
 # dbt-core 1.11.16: a source whose freshness query fails is missing from sources.json.
 #
 # Expected: the published schema of sources.json has a result with the status "runtime error" and an error text for a
-# source whose freshness cannot be computed, and dbt's page on the artifact says that it holds an entry per source.
+# source whose freshness cannot be computed, so such a result should be written for each of them.
 # What happens: the failed source is not in the file at all. The file looks like one of a run that selected fewer
 # sources. The exit code is 1, which is also the exit code for a source that is only stale.
 # Why it matters: a monitor that reads sources.json and takes everything without "error" as fresh reports a renamed

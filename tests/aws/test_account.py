@@ -19,9 +19,9 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment, as the command 
 from include.build.preflight import check_containers
 from include.deployment.account import Account, findings
 from include.settings import ROOT, Settings, UserError
-from tests.aws import stacks
-from tests.aws.ministack import MiniStack
-from tests.aws.stacks import CONNECTION_SECRET
+from tests.support import stacks
+from tests.support.ministack import MiniStack
+from tests.support.stacks import CONNECTION_SECRET
 
 Client = Callable[[str], Any]
 NAME = "game-analytics"

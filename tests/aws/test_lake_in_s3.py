@@ -25,7 +25,7 @@ from include.lake.storage.folder import FolderLake
 from include.lake.storage.s3 import S3Lake
 from include.manifest import Manifest
 from include.settings import UserError
-from tests.aws.ministack import MiniStack
+from tests.support.ministack import MiniStack
 
 BUCKET = "a-lake"
 TEXT = "varchar(1024)"

@@ -18,8 +18,8 @@ pytest.importorskip("yamllint", reason="runs in Airflow's environment, once")
 
 from botocore.exceptions import ClientError
 
-from tests.aws import stacks
-from tests.aws.ministack import MiniStack
+from tests.support import stacks
+from tests.support.ministack import MiniStack
 
 GIVEN = {
     "Cluster": "analytics",

@@ -1,7 +1,7 @@
 """Executions of the state machine: which failures it retries, and the alerts that it sends.
 
-The outcomes of ECS tasks are scripted. Step Functions, S3, SNS and SQS are the emulator's own. The
-state machine is the one that the template creates.
+The outcomes of ECS tasks are scripted (`tests/support/emulator.py`). Step Functions, S3, SNS and
+SQS are the emulator's own. The state machine is the one that the template creates.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pytest
 pytest.importorskip("yamllint", reason="runs in Airflow's environment, once")
 
 from include.settings import ROOT
-from tests.aws import stacks
-from tests.aws.ministack import MiniStack
+from tests.support import stacks
+from tests.support.ministack import MiniStack
 
 RESULT = "/game-analytics-docs-000000000000-us-east-1/site/runs/{run}/build/result.json"
 FAILED = {

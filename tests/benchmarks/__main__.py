@@ -1,23 +1,23 @@
-"""`make bench`: what this package costs, beside what the same costs without it.
+"""`make bench` measures the cost of this package and of the same work without it.
 
 | part    | file              | measures |
 |---------|-------------------|----------|
 | landing | `landing.py`      | events landed per second, beside the raw JSON parser's lines |
 | build   | `against_hand.py` | plain `dbt build` against `by_hand.sql`, on the sample |
-| large   | `against_hand.py` | the same on about three million events, where SQL is most of it |
+| large   | `against_hand.py` | plain `dbt build` against `by_hand.sql`, on three million events |
 | day     | `touched_day.py`  | one touched day on 90 days of history over one on 10 days |
 | redshift | `on_redshift.py` | on the stand-in: build beside DuckDB, partitions, bytes scanned |
 | fargate | `fargate.py`      | the dbt image: its size, its start, its command over `dbt build` |
-| dag     | `dag_run.py`      | the DAG, by ours and by Cosmos's modes, over plain `dbt build` |
-| dag200  | `dag_run.py`      | the same on a generated project of 200 models |
+| dag     | `dag_run.py`      | the DAG, by our modes and Cosmos's, over plain `dbt build` |
+| dag200  | `dag_run.py`      | the same modes on a generated project of 200 models |
 
-Runs that are compared take turns, and medians are told, so that a busy machine slows both alike.
-`by_hand.sql` makes the same marts in one hand-written script; a build whose marts are not equal to
-its marts, row by row, is an error here. Nothing in this folder is a test of seconds.
+Runs that are compared take turns, and the figures are medians, so a busy machine slows both alike.
+`by_hand.sql` makes all marts in one hand-written script. If the rows of a build differ from those
+of the script, the benchmark fails. No test checks seconds.
 
-`make bench ARGS="landing day"` measures these parts alone, `ARGS="--rounds 5"` takes more turns.
-The figures go to `data/benchmarks/<UTC time>.json` too; the generated lakes stay there for the next
-time, and `rm -r data/benchmarks` is safe.
+`make bench ARGS="landing day"` measures only these parts, `ARGS="--rounds 5"` takes more turns.
+The figures are also written to `data/benchmarks/<UTC time>.json`. The generated lakes stay there
+for the next run, and `rm -r data/benchmarks` is safe.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ PARTS: dict[str, Callable[[int], Sequence[Line]]] = {
 
 
 def shown(results: Sequence[Line]) -> str:
-    """The table for the terminal."""
+    """Format the results as a table for the terminal."""
     lines = [f"\n{'part':<8} {'':<55} {'median':>12}      {'goal':>12}   {'':<14} range"]
     part = ""
     for result in results:
@@ -90,7 +90,7 @@ def _number(value: float) -> str:
 
 
 def save(results: Sequence[Line], seconds: float) -> str:
-    """Write the figures and the machine as JSON; returns the file's name."""
+    """Write the figures and the machine's data as JSON; returns the name of the file."""
     now = datetime.now(UTC)
     path = FOLDER / f"{now:%Y-%m-%dT%H-%M-%SZ}.json"
     content = {
@@ -117,7 +117,7 @@ def save(results: Sequence[Line], seconds: float) -> str:
 
 
 def main() -> int:
-    """Measure the parts; an error ends with what it was, after the figures that there are."""
+    """Measure the parts. After an error, the figures so far are printed with the error."""
     parser = argparse.ArgumentParser(
         prog="make bench",
         description=__doc__,

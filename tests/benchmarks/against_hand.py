@@ -1,4 +1,4 @@
-"""Plain `dbt build` against the hand-written script for the same marts."""
+"""Plain `dbt build` compared with the hand-written script that makes the same marts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ SLOWEST = 6
 
 
 def measure(rounds: int) -> list[Figure | Failed]:
-    """On a lake as large as the sample of `make run`."""
+    """Measure on a lake as large as the sample of `make run`."""
     return _measure(PART, generated(*SAMPLE_LAKE), rounds)
 
 
 def measure_large(rounds: int) -> list[Figure | Failed]:
-    """On about three million events, where SQL is most of it."""
+    """Measure on about three million events, where SQL takes most of the time."""
     return _measure(LARGE, generated(*LARGE_LAKE), min(rounds, 2))
 
 
 def _measure(part: str, lake: Lake, rounds: int) -> list[Figure | Failed]:
-    """Both by turns, and whether they made the same rows: else it is no comparison."""
+    """Measure both by turns. Different rows are a failure: then the seconds mean nothing."""
     progress(f"{part}: {lake.event_count():,} events")
     builds: list[Build] = []
 

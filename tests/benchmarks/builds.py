@@ -1,4 +1,4 @@
-"""Lakes, warehouses, and the builds whose seconds are compared."""
+"""The lakes, the warehouses and the builds whose seconds the benchmarks compare."""
 
 from __future__ import annotations
 
@@ -17,27 +17,22 @@ from tests.benchmarks.measure import FOLDER, progress, seconds_of
 
 SEED = 7
 END = date(2026, 9, 30)
-"""The last day of every lake here: the same lake on every day, so it is kept."""
+"""The last day of every generated lake. It is fixed, so a lake can be kept for the next run."""
 
 CURRENT = FOLDER / "current"
-"""A link to the lake under test: dbt parses anew for each warehouse path, so all have this one."""
+"""A link to the lake under test. dbt parses again when the path of the warehouse changes, so all
+lakes are built under this one path.
+"""
 
 TARGET = FOLDER / "target"
 DBT = Path(sys.executable).with_name("dbt")
-GENERATOR = (
-    "sample.py",
-    "sample_events.py",
-    "sample_ledger.py",
-    "landing_zone.py",
-    "event_files.py",
-    "staging.py",
-    "envelope.py",
-)
+GENERATOR = ("sample", "landing")
+"""The folders of `include/lake/` whose code decides what a generated lake contains."""
 
 
 @dataclass(frozen=True)
 class DbtTimes:
-    """Where the seconds of one `dbt build` went; `models` and `tests` are sums over two threads."""
+    """The seconds of one `dbt build` by part; `models` and `tests` are sums over two threads."""
 
     total: float
     start: float
@@ -50,7 +45,7 @@ class DbtTimes:
 
 @dataclass(frozen=True)
 class Build:
-    """The three steps of a plain build."""
+    """The seconds of the three steps of `make build`."""
 
     partitions: float
     dbt: DbtTimes
@@ -58,7 +53,7 @@ class Build:
 
     @property
     def total(self) -> float:
-        """What a user waits for."""
+        """The seconds that a user waits."""
         return self.partitions + self.dbt.total + self.record
 
 
@@ -75,16 +70,16 @@ class Lake:
 
     @property
     def warehouse(self) -> Path:
-        """What dbt builds."""
+        """The warehouse that dbt builds."""
         return self.folder / "warehouse.duckdb"
 
     @property
     def by_hand(self) -> Path:
-        """What the hand-written script builds."""
+        """The warehouse that the hand-written script builds."""
         return self.folder / "by_hand.duckdb"
 
     def settings(self) -> dict[str, str]:
-        """The environment of a build of this lake; makes it the current one."""
+        """The environment of a build of this lake, after `CURRENT` is linked to it."""
         CURRENT.unlink(missing_ok=True)
         CURRENT.symlink_to(self.folder)
         return {
@@ -99,11 +94,11 @@ class Lake:
         }
 
     def command(self, *arguments: str) -> float:
-        """Seconds of one of the lake's commands."""
+        """The seconds of one command of `python -m include.lake`."""
         return seconds_of([sys.executable, "-m", "include.lake", *arguments], self.settings())
 
     def event_count(self) -> int:
-        """Rows of `raw_events`."""
+        """The number of rows in `raw_events`."""
         import duckdb
 
         pattern = str(self.lake / "raw_events" / "**" / "[!_.]*.parquet")
@@ -111,19 +106,19 @@ class Lake:
         return int(row[0]) if row else 0
 
     def build(self) -> Build:
-        """As a user's `make build`: partitions, `dbt build`, record."""
+        """Run what `make build` runs: partitions, `dbt build`, record."""
         partitions = self.command("partitions")
         command = [str(DBT), "build", "--exclude-resource-type", "unit_test"]
         total = seconds_of(command, self.settings())
         return Build(partitions, _times(total), self.command("record"))
 
     def build_anew(self) -> Build:
-        """The same from an empty warehouse."""
+        """Run what `make build` runs, from an empty warehouse."""
         _remove(self.warehouse)
         return self.build()
 
     def build_by_hand(self) -> float:
-        """Seconds of the hand-written script, as a program, from an empty warehouse."""
+        """The seconds of the hand-written script as a process, from an empty warehouse."""
         _remove(self.by_hand)
         module = "tests.benchmarks.by_hand"
         command = [sys.executable, "-m", module, str(self.warehouse), str(self.by_hand)]
@@ -131,10 +126,11 @@ class Lake:
 
 
 def generated(days: int, players: int) -> Lake:
-    """A generated lake; one that an earlier run of the same generator made is taken as it is."""
+    """Return a generated lake. A lake that the same generator made in an earlier run is reused."""
     digest = hashlib.sha256()
     for name in GENERATOR:
-        digest.update((ROOT / "include" / "lake" / name).read_bytes())
+        for path in sorted((ROOT / "include" / "lake" / name).glob("*.py")):
+            digest.update(path.read_bytes())
     folder = FOLDER / "lakes" / f"{days}x{players}-{digest.hexdigest()[:8]}"
     lake = Lake(folder)
     done = folder / "done"
@@ -150,7 +146,7 @@ def generated(days: int, players: int) -> Lake:
 
 
 def last_days_of(lake: Lake, days: int) -> Lake:
-    """A lake with the last days of another, whose every day is the same to the byte."""
+    """Return a lake with the last days of another one, whose files are copied unchanged."""
     other = Lake(lake.folder.with_name(f"{lake.folder.name}-last-{days}"))
     shutil.rmtree(other.folder, ignore_errors=True)
     first = END - timedelta(days=days - 1)
@@ -174,7 +170,7 @@ def _is_before(path: Path, first: date) -> bool:
 
 
 def prepare() -> None:
-    """Make the manifest and parse the project once, as any build before has done for a user."""
+    """Make the manifest and parse the project once, since an earlier build did so for a user."""
     progress("parsing the dbt project")
     seconds_of([sys.executable, "-m", "include.manifest"], {})
     shutil.rmtree(TARGET, ignore_errors=True)
@@ -182,7 +178,7 @@ def prepare() -> None:
 
 
 def _times(total: float) -> DbtTimes:
-    """Take apart the seconds of the last `dbt build` by what dbt wrote about it."""
+    """Split the seconds of the last `dbt build` by the artifacts that dbt wrote about it."""
     results = json.loads((TARGET / "run_results.json").read_bytes())
     parse = json.loads((TARGET / "perf_info.json").read_bytes())["load_all_elapsed"]
     by_node = {entry["unique_id"]: entry["execution_time"] for entry in results["results"]}

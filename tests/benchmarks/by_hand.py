@@ -1,4 +1,8 @@
-"""The hand-written script as a program of its own, and the comparison of its marts with dbt's."""
+"""Runs the hand-written script `by_hand.sql`, and compares its marts with those of dbt.
+
+The benchmarks divide the seconds of `dbt build` by those of the script. The comparison shows that
+both make the same rows. tests/pipeline/test_oracle_numbers.py runs it once, on a small sample.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,10 @@ MARTS = (
 
 
 def build(by_dbt: Path, by_hand: Path, currency: str = "USD") -> None:
-    """Make all marts in a new DuckDB file, by the script alone.
+    """Make all marts in a new DuckDB file with the script.
 
-    It reads the lake through the same views as dbt: their text is taken from dbt's warehouse.
+    The script reads the lake through the views of schema `spectrum`, which are copied from the
+    warehouse `by_dbt`.
     """
     with duckdb.connect(str(by_dbt), read_only=True) as connection:
         views = connection.execute(
@@ -42,10 +47,10 @@ def build(by_dbt: Path, by_hand: Path, currency: str = "USD") -> None:
 def differences(
     by_dbt: Path, by_hand: Path, tables: Sequence[str] = MARTS, examples: int = 3
 ) -> list[str]:
-    """A line per mart that is not the same set of rows in both files, with a few rows of each side.
+    """Return a line per mart whose rows differ between the files, and a few of the rows.
 
-    Columns are matched by name; those of dbt's mart must be the script's, and of the same types.
-    Doubles are compared to twelve significant digits: sums may be added in any order.
+    Columns are matched by name. Both files must have the same columns with the same types. Doubles
+    are compared to twelve significant digits, because a sum may be added in any order.
     """
     lines: list[str] = []
     with duckdb.connect() as connection:

@@ -1,6 +1,6 @@
--- The marts as one hand-written script, straight for DuckDB: what `dbt build` is measured against, and a
--- second opinion on its rows. Written from the design's definitions, not from the models.
--- Reads the views of schema `spectrum`; variables: `seeds` (folder), `reporting_currency`.
+-- All marts in one hand-written script for DuckDB. The benchmarks compare the seconds of `dbt build` with it.
+-- The script follows the definitions of the marts and not the SQL of the models, so it also checks their rows.
+-- It reads the views of schema `spectrum` and the variables `seeds` (a folder) and `reporting_currency`.
 create schema if not exists marts;
 
 -- Small helpers ------------------------------------------------------------------------------------
@@ -21,7 +21,7 @@ create or replace temp macro flag(value) as
 create or replace temp macro ratio(part, whole) as
     cast(part as double) / nullif(cast(whole as double), 0);
 
--- DuckDB divides decimals as doubles, so ties would break the wrong way: whole numbers instead.
+-- DuckDB divides decimals as doubles, which would round some ties the wrong way. Whole numbers are exact.
 create or replace temp macro whole(value) as cast(cast(value as decimal(28, 8)) * 100000000 as hugeint);
 create or replace temp macro exact_quotient(part, total, unit) as
     sign(whole(part)) * sign(whole(total))
@@ -46,7 +46,7 @@ create or replace temp macro currency_code(code) as coalesce(
 
 -- Exchange rates -----------------------------------------------------------------------------------
 
--- Euro per unit, for each day the latest that is at most three days old.
+-- Euro per unit of a currency: for each day the latest rate that is at most three days old.
 create or replace temp table euro_rates as
 with given as (
     select
@@ -108,7 +108,7 @@ with read as (
             when starts_with(ltrim(event_data), '"') then event_data ->> '$'
             else event_data
         end as payload,
-        -- One pass over each text, whatever the number of keys.
+        -- One call reads each text once, however many keys it extracts.
         json_extract_string(
             metadata,
             ['$.processing_timestamp', '$.processing_result.status', '$.raw_event_timestamp']
@@ -199,7 +199,7 @@ select
 from staged
 where reason is not null;
 
--- Only what is repeated needs sorting, and that is little.
+-- Only the few repeated events are sorted.
 create or replace temp table unique_events as
 with repeated as (
     select application_id, event_id, event_date
@@ -223,7 +223,7 @@ qualify row_number() over (
     order by arrival, event_timestamp, md5(coalesce(payload, ''))
 ) = 1;
 
--- The player of an event without one: the earliest that its session has on the day or beside it.
+-- An event without a player takes the earliest player that its session has on the same or an adjacent day.
 create or replace temp table events as
 with session_days as (
     select
@@ -387,7 +387,7 @@ select
     coalesce(events.transaction_id, events.event_id) as transaction_id,
     events.amount as original_amount,
     currency_code(events.currency_type) as original_currency,
-    -- With both operands decimal(18, 8) a product from 100 on would overflow.
+    -- If both operands were decimal(18, 8), a product of 100 or more would overflow.
     cast(events.amount as decimal(21, 8)) * case
         when original_currency = getvariable('reporting_currency')
             then cast(1 as decimal(16, 8))
@@ -614,7 +614,7 @@ from events
 group by all
 having first_date <= as_of_date;
 
--- Each player-day once per segment; `all` is the whole game.
+-- One row per player-day and segment. The segment `all` is the whole game.
 create or replace temp table segmented_days as
 with attributed as (
     select
@@ -671,8 +671,8 @@ with calendar as (
     )
 ),
 
--- A player counts in a trailing window from each active day until it, or the next active day, is over:
--- two changes per active day, and a running sum, instead of a distinct count per day.
+-- A player counts in a trailing window from each active day until the window or the next active day ends.
+-- So each active day makes two changes of a running sum, which replaces a distinct count per day.
 presence as (
     select
         application_id,
@@ -1040,7 +1040,7 @@ with converted as (
     where is_valid
 ),
 
--- A sum with a part that has no rate is not known.
+-- A sum is null if one of its parts has no exchange rate.
 summed as (
     select
         bet_date,

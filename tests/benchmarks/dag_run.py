@@ -1,8 +1,8 @@
-"""The DAG through Airflow's scheduler, beside plain `dbt build` of the same project.
+"""The DAG through Airflow's scheduler, compared with plain `dbt build` of the same project.
 
-Ours (mode `watcher`), Cosmos LOCAL (mode `local`) and Cosmos's own WATCHER (`stock_watcher.py`) run
-in a copy of this checkout under the same Airflow, each from an empty warehouse. Airflow is up when
-a run begins, so its start is no part of the run.
+The package's mode `watcher`, Cosmos LOCAL (mode `local`) and Cosmos's own WATCHER
+(`stock_watcher.py`) run in a copy of this checkout under the same Airflow, each from an empty
+warehouse. Airflow is already running when a DAG run begins, so its start is not measured.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ HERE = Path(__file__).parent
 AIRFLOW = ROOT / ".venv" / "airflow" / "bin" / "python"
 DBT = ROOT / ".venv" / "dbt" / "bin"
 LIMIT = 1500.0
-"""Seconds after which a run counts as one that will not end: Cosmos's WATCHER has hung before."""
+"""Seconds after which a run is terminated, because Cosmos's WATCHER has hung before."""
 
 Line = Figure | Noted | Skipped | Failed
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: `seconds` and `peak` (MB) with all that belongs to it, `fault` if it went wrong."""
+    """One run: the `seconds` and `peak` (MB) of all its processes, and the `fault` if it failed."""
 
     seconds: float
     peak: float
@@ -60,7 +60,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Plain:
-    """One `dbt build` as a program."""
+    """One `dbt build` as a process."""
 
     seconds: float
     peak: float
@@ -68,14 +68,14 @@ class Plain:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of this checkout, so that the user's Airflow and warehouse are left alone."""
+    """A copy of this checkout, so that the user's Airflow and warehouse stay untouched."""
 
     root: Path
     lake: Path
 
     @classmethod
     def make(cls, name: str, lake: Path, project: Path = ROOT / "dbt") -> Checkout:
-        """Copy everything, with this dbt project, and make the manifest."""
+        """Copy the package with this dbt project, and make the manifest."""
         root = FOLDER / name
         shutil.rmtree(root, ignore_errors=True)
         ignored = shutil.ignore_patterns("__pycache__", "target", "logs")
@@ -89,16 +89,16 @@ class Checkout:
 
     @property
     def warehouse(self) -> Path:
-        """What the runs build."""
+        """The warehouse that the runs build."""
         return self.root / "warehouse.duckdb"
 
     @property
     def manifest(self) -> Manifest:
-        """That of the project."""
+        """The manifest of the project."""
         return Manifest.read(self.root / "dbt" / "target" / "manifest.json")
 
     def command(self, python: Path, *arguments: str, **settings: str) -> float:
-        """Seconds of `python -m …` in the checkout."""
+        """The seconds of `python -m …` in the checkout."""
         environment = {
             "PYTHONPATH": str(self.root),
             "GAME_ANALYTICS_LAKE": str(self.lake),
@@ -108,13 +108,13 @@ class Checkout:
         return seconds_of(command, environment | settings, self.root, LIMIT)
 
     def run(self, execution: str = "watcher") -> Run:
-        """`make run` from an empty warehouse; what goes wrong becomes the run's `fault`.
+        """Run `make run` from an empty warehouse; an error becomes the run's `fault`.
 
-        After `stock`, which replaces the DAG, this checkout is good for nothing else.
+        The execution `stock` replaces the DAG, so no other execution can follow in this checkout.
         """
         self.warehouse.unlink(missing_ok=True)
         if execution == "stock":
-            # Its DAG has no such step.
+            # The DAG of `stock` has no step `partitions`.
             self.command(DBT / "python", "include.lake", "partitions")
             shutil.copy(HERE / "stock_watcher.py", self.root / "dags" / "game_analytics.py")
             execution = "watcher"
@@ -132,7 +132,7 @@ class Checkout:
 
 
 def measure(rounds: int) -> list[Line]:
-    """On the sample's lake, with the real project."""
+    """Measure on the sample's lake, with the real project."""
     if not AIRFLOW.exists():
         return [Skipped(PART, "Airflow's environment is not installed: `make install`")]
     lake = generated(*SAMPLE_LAKE)
@@ -148,7 +148,7 @@ def measure(rounds: int) -> list[Line]:
 
 
 def measure_large(rounds: int) -> list[Line]:
-    """On 200 generated models; twice at most, since each run takes minutes."""
+    """Measure on 200 generated models, twice at most, because each run takes minutes."""
     if not AIRFLOW.exists():
         return [Skipped(LARGE, "Airflow's environment is not installed: `make install`")]
     project = FOLDER / "many_models"
@@ -159,7 +159,7 @@ def measure_large(rounds: int) -> list[Line]:
     warehouse = FOLDER / "many_models.duckdb"
     settings = {"GAME_ANALYTICS_DUCKDB": str(warehouse)}
     folders = ["--project-dir", str(project), "--profiles-dir", str(project)]
-    # Parsed before, as ours is.
+    # The DAG's project was parsed before its run, so this one is, too.
     seconds_of([str(DBT / "dbt"), "parse", *folders], settings, project)
 
     def plain() -> Plain:
@@ -168,7 +168,7 @@ def measure_large(rounds: int) -> list[Line]:
             seconds = seconds_of([str(DBT / "dbt"), "build", *folders], settings, project)
         return Plain(seconds, memory.peak)
 
-    reason = "Cosmos LOCAL: 200 models at 4 s or more each say no more than the sample does"
+    reason = "Cosmos LOCAL: 200 models at 4 s or more each show no more than the sample does"
     others = {"stock Cosmos WATCHER": "stock"}
     lines = _compare(LARGE, GOAL_LARGE, min(rounds, 2), plain, checkout, others)
     return [*lines, Skipped(LARGE, reason)]
@@ -182,7 +182,7 @@ def _compare(
     checkout: Checkout,
     others: Mapping[str, str],
 ) -> list[Line]:
-    """Plain and ours by turns, then each of the other modes once."""
+    """Measure plain `dbt build` and mode `watcher` by turns, then each other mode once."""
     loads = [os.getloadavg()[0]]
     plains: list[Plain] = []
     runs: list[Run] = []
@@ -212,7 +212,7 @@ def _compare(
         run = checkout.run(execution)
         loads.append(os.getloadavg()[0])
         if run.fault:
-            # Its seconds are no build's.
+            # The seconds of a failed run are not those of a build.
             lines.append(Noted(part, f"{name} failed: {_ended(run)}"))
         else:
             lines += _mode(part, name, [run], [median(own)], None)
@@ -222,19 +222,19 @@ def _compare(
 
 
 def _ended(run: Run) -> str:
-    """How far a run came that went wrong."""
+    """Describe how far a failed run came."""
     if not run.times.tasks:
         return run.fault
     states = Counter(task.state for task in run.times.tasks.values())
-    said = ", ".join(f"{count} {state}" for state, count in states.items())
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
     after = f"after {run.times.whole:.0f} s and {run.times.workers} worker processes"
-    return f"{said} {after}; {run.fault.splitlines()[-1]}"
+    return f"{counts} {after}; {run.fault.splitlines()[-1]}"
 
 
 def _mode(
     part: str, name: str, runs: list[Run], plain: list[float], goal: float | None
 ) -> list[Figure]:
-    """What the runs of a mode took, over the plain builds of the same turns."""
+    """The figures of the runs of a mode, and their ratio to the plain builds of the same turns."""
     whole = [run.times.whole for run in runs]
     graph = [run.times.graph for run in runs]
     tasks = len(runs[-1].times.tasks)

@@ -1,8 +1,8 @@
-"""The image that Fargate runs: its size, how long until dbt runs, and what our command adds to dbt.
+"""The image that Fargate runs: its size, its seconds until dbt runs, and the cost of its command.
 
-Containers are podman's on this machine, with the image that the tests build, on target `local`:
-what pulling it and a network interface take on Fargate is not in the seconds. Each container is
-new, so dbt parses the project in all of them.
+Podman runs the containers on this machine, with the image that the tests build, on target `local`.
+The seconds do not include what Fargate needs to pull the image and to attach a network interface.
+Each container is new, so dbt parses the project in all of them.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from tests.benchmarks.measure import (
     seconds_of,
     taking_turns,
 )
-from tests.containers.engine import Engine, Unavailable
+from tests.support.engine import Engine, Unavailable
 
 PART = "fargate"
 SAMPLE = ("--days", "10", "--players", "200", "--seed", "7")
 USER = 10001
 OURS = "python -m include.build.container build"
 PLAIN = "dbt build --exclude-resource-type unit_test"
-NEWS = re.compile(r"^(?:model|seed|snapshot)\.\S+ (?:success|warn), ")
+NODE_LINE = re.compile(r"^(?:model|seed|snapshot)\.\S+ (?:success|warn), ")
 
 
 @dataclass(frozen=True)
 class Run:
-    """Seconds of a container: to dbt's first line, to our first news, and of the command alone."""
+    """Seconds of a container: to dbt's first line, to the first node result, and of the command."""
 
     dbt: float
-    news: float
+    node: float
     command: float
 
 
 def measure(rounds: int) -> Sequence[Figure | Skipped]:
-    """All of it; skipped where podman cannot run."""
+    """Measure sizes and seconds; skipped where podman cannot run."""
     try:
         with Engine.start() as engine, tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
@@ -59,7 +59,7 @@ def measure(rounds: int) -> Sequence[Figure | Skipped]:
 
 
 def _sizes(engine: Engine, folder: Path) -> list[Figure]:
-    """Unpacked, and the compressed layers that each task pulls."""
+    """The size of the unpacked image and of the compressed layers that each task pulls."""
     image = engine.image()
     size = json.loads(engine.podman("image", "inspect", image).stdout)[0]["Size"]
     with engine.registry(folder) as registry:
@@ -90,19 +90,19 @@ def _seconds(engine: Engine, folder: Path, rounds: int) -> list[Figure]:
         },
     )
     ours, plain = turns["image's build"], turns["plain dbt build in it"]
-    dbt, news = [run.dbt for run in ours], [run.news for run in ours]
+    dbt, node = [run.dbt for run in ours], [run.node for run in ours]
     seconds = {name: [run.command for run in runs] for name, runs in turns.items()}
     ratio, ratios = ratio_of_turns([run.command for run in ours], [run.command for run in plain])
     return [
         Figure(PART, "container start to dbt's first line", median(dbt), "s", samples=dbt),
-        Figure(PART, "container start to the first node's news", median(news), "s", samples=news),
+        Figure(PART, "container start to the first node result", median(node), "s", samples=node),
         *(Figure(PART, name, median(each), "s", samples=each) for name, each in seconds.items()),
         Figure(PART, "image's build over plain dbt build", ratio, "x", samples=ratios),
     ]
 
 
 def _run(engine: Engine, folder: Path, command: str) -> Run:
-    """Run a command in a new container, its lake listed before; UserError if it fails."""
+    """Run a command in a new container, after the lake was listed; UserError if it fails."""
     before = "" if command == OURS else "python -m include.lake partitions >/dev/null && "
     script = f'{before}a=$(date +%s.%N) && {command} && echo "took $a $(date +%s.%N)"'
     options = [
@@ -127,8 +127,8 @@ def _run(engine: Engine, folder: Path, command: str) -> Run:
         lines = [(time.monotonic() - began, line) for line in process.stdout]
     took = re.search(r"^took (\S+) (\S+)$", lines[-1][1]) if lines else None
     if process.returncode or not took:
-        said = "".join(line for _, line in lines[-15:])
-        raise UserError(f"`{command}` in the image ended with {process.returncode}:\n{said}")
+        tail = "".join(line for _, line in lines[-15:])
+        raise UserError(f"`{command}` in the image ended with {process.returncode}:\n{tail}")
     dbt = next(at for at, line in lines if "Running with dbt" in line)
-    news = next((at for at, line in lines if NEWS.match(line)), 0.0)
-    return Run(dbt, news, float(took[2]) - float(took[1]))
+    node = next((at for at, line in lines if NODE_LINE.match(line)), 0.0)
+    return Run(dbt, node, float(took[2]) - float(took[1]))

@@ -1,7 +1,7 @@
-"""Landing speed, beside that of the raw JSON parser on the same file; each on one core.
+"""The speed of landing and of the bare JSON parser on one file, each on one core.
 
-`python -m tests.benchmarks.landing parse|land FILE LAKE` is one run in a process of its own: it
-prints lines per second and per processor second, without the start of the process.
+`python -m tests.benchmarks.landing parse|land FILE LAKE` runs one of them once. It prints lines per
+second and per processor second, without the start of the process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import msgspec
 
 from include.lake.landing.landing import land_files
 from include.lake.sample.sample import Sample, event_batches
-from include.settings import ROOT
 from tests.benchmarks.measure import (
     FOLDER,
     LOG,
@@ -31,15 +30,16 @@ from tests.benchmarks.measure import (
     seconds_of,
     taking_turns,
 )
+from tests.support.reference_data import REFERENCE_DATA
 
 PART = "landing"
-WORKSHOP = ROOT.parent / "shared" / "data" / "ggap_workshop.jsonl.gz"
+WORKSHOP = REFERENCE_DATA / "ggap_workshop.jsonl.gz"
 GENERATED_LINES = 200_000
 GOAL_EVENTS_PER_SECOND = 200_000.0
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Both speeds and their ratio, by turns."""
+    """Measure both speeds by turns, and their ratio."""
     file = WORKSHOP if WORKSHOP.exists() else _generated()
     progress(f"landing: {file.name}")
     lake = FOLDER / "landing"
@@ -68,7 +68,8 @@ def measure(rounds: int) -> list[Figure]:
             "lines/s",
             samples=raw_processor,
         ),
-        # On one core the two differ by what others took of it, and by waiting for the disk.
+        # On one core, speed per second and per processor second differ by the time that other
+        # processes took and by the time that the disk took.
         _speed("landing, per processor second", landed_processor),
         Figure(PART, "landing / raw JSON parser", share, "x", samples=shares),
     ]
@@ -80,7 +81,7 @@ def _speed(name: str, speeds: Sequence[float]) -> Figure:
 
 
 def _generated() -> Path:
-    """About 200,000 generated lines, for a checkout that has no reference files beside it."""
+    """Write about 200,000 generated lines, for a machine without the reference files."""
     path = FOLDER / "generated.jsonl.gz"
     lines = itertools.chain.from_iterable(
         content.splitlines(keepends=True)
@@ -93,7 +94,7 @@ def _generated() -> Path:
 
 
 def _parse(file: Path) -> int:
-    """Decode every line and drop it: nothing in Python reads this file any faster."""
+    """Decode every line and drop it, which is the fastest way to read this file in Python."""
     decode = msgspec.json.Decoder().decode
     count = 0
     with gzip.open(file, "rb") as lines:
@@ -112,7 +113,7 @@ def _land(file: Path, lake: Path) -> int:
 
 
 def main(what: str, file: Path, lake: Path) -> None:
-    """One run on one core."""
+    """Run once on one core and print both speeds."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     began, processor_began = time.perf_counter(), time.process_time()

@@ -1,4 +1,4 @@
-"""A generated dbt project of 200 models in eight layers, which reads nothing but `range()`."""
+"""Generates a dbt project of 200 models in eight layers that reads only `range()`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STAGING, INTERMEDIATE, MARTS = 40, (20, 20, 20, 20), (30, 30, 20)
-"""Models in each layer: views, then tables."""
+"""The number of models in each layer. The first layer has views, all others have tables."""
 KEYS = 500
 TABLE_ROWS = 9_000_000
-"""What each table aggregates: so many that a plain build takes about 75 seconds on two cores."""
+"""The rows that each table aggregates. With them a plain build takes about 75 s on two cores."""
 VIEW_ROWS = 100_000
 
 PROJECT = """\
@@ -65,7 +65,7 @@ select key_id from {{{{ ref('{other}') }}}}
 
 @dataclass(frozen=True)
 class Model:
-    """One of the models; `parents` are names."""
+    """A model with the names of its parents."""
 
     folder: str
     name: str
@@ -73,7 +73,9 @@ class Model:
 
 
 def models() -> Iterator[Model]:
-    """All models, each after its parents: two of the layer above, which all have children."""
+    """Yield all models, each after its two parents in the layer above. Every model but the last
+    layer's has children.
+    """
     above = [f"stg_{number:02}" for number in range(STAGING)]
     for name in above:
         yield Model("staging", name, ())
@@ -88,7 +90,7 @@ def models() -> Iterator[Model]:
 
 
 def write(root: Path) -> None:
-    """Write the project anew into a folder: each model with two tests, every second with three."""
+    """Write the project into an emptied folder. Models have two or three tests by turns."""
     shutil.rmtree(root, ignore_errors=True)
     files = {"dbt_project.yml": PROJECT, "profiles.yml": PROFILES}
     name = ""
@@ -106,7 +108,7 @@ def write(root: Path) -> None:
             for column, those in zip(("key_id", "amount"), tests, strict=False)
         )
         files[f"{path}.yml"] = f"models:\n  - name: {name}\n    columns:\n{columns}"
-    # One that spans models, as every real project has.
+    # A test with two parents, as every real project has one.
     files["tests/assert_no_key_is_lost.sql"] = ACROSS.format(one="stg_00", other=name)
     for path, content in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)

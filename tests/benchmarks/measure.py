@@ -1,4 +1,4 @@
-"""Figures with their goals, runs that take turns, and processes whose seconds are taken."""
+"""Figures with their goals, runs that take turns, and the seconds of processes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _BEGAN = time.monotonic()
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the report. `goal` is the least or, if `at_most`, the largest value wanted.
+    """One line of the report. `goal` is the largest value allowed, or the least if not `at_most`.
 
-    `samples` are the single measurements whose median (or whose medians' ratio) the value is.
+    `value` is the median of `samples`, the single measurements, or the ratio of two medians.
     """
 
     part: str
@@ -38,7 +38,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Whether the goal is met, and else how far it is; empty without a goal."""
+        """Whether the goal is met, or by how much it is missed. Empty without a goal."""
         if self.goal is None:
             return ""
         off = self.value / self.goal - 1 if self.at_most else 1 - self.value / self.goal
@@ -47,7 +47,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A part that was not measured, and why."""
+    """A part that was not measured, with the reason."""
 
     part: str
     reason: str
@@ -55,7 +55,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Noted:
-    """What is to be known beside the figures, and is neither a goal nor a fault of ours."""
+    """A fact beside the figures that is neither a goal nor a failure of this package."""
 
     part: str
     reason: str
@@ -63,19 +63,19 @@ class Noted:
 
 @dataclass(frozen=True)
 class Failed:
-    """What must hold and did not; the benchmark then ends with 1."""
+    """A condition that must hold and did not. The exit code of the benchmark is then 1."""
 
     part: str
     reason: str
 
 
 def progress(text: str) -> None:
-    """One line on the terminal, with the seconds since the start."""
+    """Print a line with the seconds since the start."""
     print(f"{time.monotonic() - _BEGAN:6.0f} s  {text}", flush=True)
 
 
 def taking_turns(rounds: int, runs: Mapping[str, Callable[[], Result]]) -> dict[str, list[Result]]:
-    """Run each in turn, so many times: what else the machine does then slows all of them alike."""
+    """Run all of them in turn, `rounds` times, so that other load slows all of them alike."""
     results: dict[str, list[Result]] = {name: [] for name in runs}
     for number in range(rounds):
         for name, run in runs.items():
@@ -86,13 +86,13 @@ def taking_turns(rounds: int, runs: Mapping[str, Callable[[], Result]]) -> dict[
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle one, which a single disturbed run does not move."""
+    """The median, which one disturbed run does not change."""
     return statistics.median(values)
 
 
 def ratio_of_turns(one: Sequence[float], other: Sequence[float]) -> tuple[float, list[float]]:
     """The median ratio of runs that took turns, and the ratio of each round."""
-    ratios = [mine / its for mine, its in zip(one, other, strict=True)]
+    ratios = [a / b for a, b in zip(one, other, strict=True)]
     return median(ratios), ratios
 
 
@@ -102,10 +102,10 @@ def seconds_of(
     folder: Path = ROOT,
     limit: float | None = None,
 ) -> float:
-    """Run a program to its end and return its seconds, its start included.
+    """Run a program to its end and return its seconds, including its start.
 
-    Its output goes to `LOG`. Raises UserError with the last lines of it if the program fails, or
-    has to be asked to end since it has not after `limit` seconds.
+    Its output goes to `LOG`. Raises UserError with the last lines of the output if the program
+    fails, or if it is terminated after `limit` seconds.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     with LOG.open("wb") as log:
@@ -124,13 +124,13 @@ def seconds_of(
                 process.terminate()
         seconds = time.perf_counter() - began
     if process.returncode:
-        said = LOG.read_text(errors="replace").splitlines()[-LOG_LINES:]
-        raise UserError(f"`{_shown(command)}` ended with {process.returncode}:\n" + "\n".join(said))
+        tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-LOG_LINES:])
+        raise UserError(f"`{_shown(command)}` ended with {process.returncode}:\n{tail}")
     return seconds
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without the user's settings of this package, of dbt and of Airflow."""
+    """The environment without the user's settings for this package, dbt and Airflow."""
     return {
         name: text
         for name, text in os.environ.items()

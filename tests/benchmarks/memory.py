@@ -1,4 +1,4 @@
-"""The memory of all processes that a run starts, whatever they start in turn."""
+"""The memory of all processes that a run starts, directly or not."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from threading import Event, Thread
 from types import TracebackType
 
 MARK = "BENCHMARK_RUN"
-"""An environment variable: what is started while memory is watched inherits it."""
+"""An environment variable that every process inherits that is started while memory is watched."""
 PROC = Path("/proc")
 PAUSE = 1.0
-"""Seconds between two looks: a look at fourteen processes takes a twentieth of a second."""
+"""Seconds between two readings. A reading of fourteen processes takes 0.05 s."""
 
 
 class Memory(Thread):
-    """Watches, as a context, the memory of what is started in it.
+    """A context manager that watches the memory of the processes that are started in it.
 
-    `peak` is the largest sum in MB of their proportional set sizes: a page that n processes share
-    counts as a share of 1/n in each, else the forks of Airflow's scheduler would count double. It
-    stays 0 where there is no `/proc`. `processes` is the largest number of them at one time.
+    `peak` is the largest sum, in MB, of the processes' proportional set sizes. A page that n
+    processes share counts as 1/n in each of them; otherwise the forks of Airflow's scheduler would
+    count several times. `peak` stays 0 without `/proc`. `processes` is the largest number of
+    processes at one time.
     """
 
     def __init__(self) -> None:
@@ -49,14 +50,14 @@ class Memory(Thread):
         self.join()
 
     def run(self) -> None:
-        """Look until the context ends."""
+        """Read the memory of the marked processes until the context ends."""
         while not self.ended.wait(PAUSE):
             sizes = [size for folder in self._marked() if (size := _size(folder))]
             self.peak = max(self.peak, sum(sizes) / 1024)
             self.processes = max(self.processes, len(sizes))
 
     def _marked(self) -> set[Path]:
-        """The processes that carry the mark; who has it keeps it."""
+        """The folders in `/proc` of the processes that have the mark in their environment."""
         now = set(PROC.glob("[1-9]*"))
         self.ours &= now
         wanted = f"{MARK}={self.mark}".encode()
@@ -68,7 +69,7 @@ class Memory(Thread):
 
 
 def _size(folder: Path) -> int:
-    """The proportional set size of a process in kB; 0 for one that has ended."""
+    """The proportional set size of a process in kB; 0 if the process has ended."""
     try:
         return proportional((folder / "smaps_rollup").read_text())
     except OSError:
@@ -76,6 +77,6 @@ def _size(folder: Path) -> int:
 
 
 def proportional(rollup: str) -> int:
-    """The line `Pss:` of a `smaps_rollup`, in kB; 0 if there is none."""
+    """The value of the line `Pss:` of a `smaps_rollup`, in kB; 0 if there is no such line."""
     found = re.search(r"^Pss: +(\d+) kB$", rollup, re.MULTILINE)
     return int(found[1]) if found else 0

@@ -1,4 +1,4 @@
-"""Stands in for `python -m include.lake` where a generated project reads no lake: same commands."""
+"""Replaces `python -m include.lake` for a generated project, which reads no lake."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from include.settings import Settings
 
 
 def main(command: str) -> None:
-    """Run one command; `generate` makes the folder that preflight looks for."""
+    """Run one command. `generate` makes the folder that preflight requires."""
     if command == "generate":
         Path(Settings.from_env(os.environ).lake).mkdir(parents=True, exist_ok=True)
     elif command == "freshness":

@@ -1,7 +1,8 @@
-"""The Redshift side on its stand-in: seconds beside DuckDB's, partitions, bytes scanned.
+"""The target `redshift` on the stand-in: seconds beside DuckDB's, partitions, bytes scanned.
 
-The stand-in's seconds are PostgreSQL's on one machine: they tell what our steps cost, not how fast
-Redshift is. The bytes are those of the Parquet files that a query may read after pruning.
+The stand-in is PostgreSQL on one machine, so its seconds show the cost of this package's steps and
+not the speed of Redshift. The bytes are the sizes of the Parquet files that a query may read after
+pruning.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from include.lake.sources import sources
 from include.lake.storage.folder import FolderLake
 from include.lake.storage.s3 import S3Lake
 from include.manifest import Manifest
-from tests.aws.ministack import MiniStack
 from tests.benchmarks.builds import END, generated
 from tests.benchmarks.measure import Figure, median, progress, ratio_of_turns, taking_turns
-from tests.pipeline.hand_lake import EVENT_COLUMNS, HandLake
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
-from tests.redshift.warehouse import Bucket, RedshiftWarehouse
 from tests.redshift_standin import Cluster
+from tests.support.hand_lake import EVENT_COLUMNS, HandLake
+from tests.support.ministack import MiniStack
+from tests.support.redshift_warehouse import Bucket, RedshiftWarehouse
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 PART = "redshift"
 DAYS, PLAYERS = 10, 1_200
@@ -42,20 +43,20 @@ GOAL_SCANNED = 1.05
 
 @dataclass(frozen=True)
 class Place:
-    """A cluster and an S3, and the folder of this measurement."""
+    """A stand-in, an emulated S3 and the folder of this measurement."""
 
     cluster: Cluster
     s3: MiniStack
     folder: Path
 
     def bucket(self, name: str) -> Bucket:
-        """A new bucket."""
+        """Make a new bucket."""
         client = self.s3.client("s3")
         client.create_bucket(Bucket=name)
         return Bucket(client, name, "lake")
 
     def warehouse(self, name: str) -> RedshiftWarehouse:
-        """A warehouse of its own, as the administrator."""
+        """A warehouse in schemas with the prefix `name`, for the administrator."""
         login = {**self.s3.environment(), **self.cluster.environment()}
         prefix = f"{name}_"
         return RedshiftWarehouse(self.bucket(f"bench-{name}"), login, schema_prefix=prefix)
@@ -63,10 +64,10 @@ class Place:
 
 @contextmanager
 def place() -> Iterator[Place]:
-    """Both started, and stopped at the end."""
+    """Start the stand-in and S3, and stop them at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        # PostgreSQL's user must get in.
+        # The system user `postgres` must be able to enter the folder.
         folder.chmod(0o755)
         s3 = stack.enter_context(MiniStack.start(folder / "ministack"))
         cluster = stack.enter_context(Cluster.start(folder / "cluster", s3_endpoint=s3.endpoint))
@@ -74,13 +75,13 @@ def place() -> Iterator[Place]:
 
 
 def measure(rounds: int) -> Sequence[Figure]:
-    """All three, on one cluster."""
+    """Measure builds, partitions and scans on one stand-in."""
     with place() as here:
         return [*_builds(here, rounds), *_partitions(here), *_scanned(here)]
 
 
 def _builds(here: Place, rounds: int) -> list[Figure]:
-    """A full build on both engines, by turns, in this process: without dbt's start."""
+    """Time a full build on both engines by turns, in this process, so without the start of dbt."""
     lake = here.folder / "lake"
     shutil.copytree(generated(DAYS, PLAYERS).lake, lake)
     compact_source(FolderLake(lake), Manifest.read(), "game_transactions", None, None)
@@ -110,7 +111,7 @@ def _builds(here: Place, rounds: int) -> list[Figure]:
 
 
 def _partitions(here: Place) -> list[Figure]:
-    """Registering ten years of days at once."""
+    """Time the registration of ten years of days at once."""
     lake = here.folder / "years"
     empty = lake / "one.parquet"
     lake.mkdir()
@@ -146,7 +147,7 @@ def _partitions(here: Place) -> list[Figure]:
 
 
 def _scanned(here: Place) -> list[Figure]:
-    """What a day with late events costs on a long history, over a short one."""
+    """Compare the bytes that a run scans for a late day on a long and on a short history."""
     scanned = {}
     for days in (SHORT, LONG):
         root = here.folder / f"history{days}"

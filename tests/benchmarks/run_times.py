@@ -1,4 +1,4 @@
-"""What Airflow's metadata database knows of the times of a DAG run."""
+"""The times of a DAG run, read from Airflow's metadata database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.manifest import Manifest
 
 BEFORE = frozenset({"preflight", "partitions", "freshness"})
 AFTER = frozenset({"record_partitions", "kpi_summary", "done"})
-"""The steps of the DAG that are none of dbt's."""
+"""The steps of the DAG before and after dbt's part."""
 PRODUCER = "dbt_build"
 
 
@@ -22,22 +22,22 @@ PRODUCER = "dbt_build"
 class Task:
     """One task of a run, in seconds since the epoch.
 
-    A node of the mode `watcher` is `started` when it is deferred; `news` is when dbt's word of it
-    was published, `seen` when the triggerer saw it.
+    A node task of mode `watcher` is `started` when it is deferred. `reported` is the time at which
+    its node result was published, `seen` the time at which the triggerer read it.
     """
 
     state: str
     started: float
     ended: float
-    news: float | None = None
+    reported: float | None = None
     seen: float | None = None
 
 
 @dataclass(frozen=True)
 class RunTimes:
-    """The tasks that ran, and how many worker processes they took.
+    """The tasks that ran, and the number of worker processes that ran them.
 
-    A worker process that is resumed after a deferral is a new one.
+    A task that resumes after a deferral runs in a new worker process.
     """
 
     tasks: Mapping[str, Task]
@@ -45,14 +45,14 @@ class RunTimes:
 
     @classmethod
     def read(cls, database: Path, since: datetime) -> RunTimes:
-        """The times of the last run in the database; of none that was queued before `since`."""
+        """Read the times of the last run that was queued at `since` or later."""
         with closing(sqlite3.connect(database)) as connection:
             run = connection.execute(
                 "select run_id from dag_run where queued_at >= ? order by id desc limit 1",
                 [since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")],
             )
             key = run.fetchone() or ("",)
-            said = {
+            published = {
                 (task, name): _seconds(at)
                 for task, name, at in connection.execute(
                     "select task_id, key, timestamp from xcom where run_id = ?", key
@@ -63,9 +63,9 @@ class RunTimes:
                     state or "none",
                     _seconds(started),
                     _seconds(ended),
-                    said.get((task, "dbt")),
-                    # Airflow's link to the node's page: set when the trigger has seen the news.
-                    said.get((task, "_link_NodeLink")),
+                    published.get((task, "dbt")),
+                    # Airflow's link to the node's page is set when the trigger has read the result.
+                    published.get((task, "_link_NodeLink")),
                 )
                 for task, state, started, ended in connection.execute(
                     "select task_id, state, start_date, end_date from task_instance"
@@ -85,9 +85,9 @@ class RunTimes:
 
     @property
     def graph(self) -> float:
-        """From the start of dbt's part to the end of its last node or test.
+        """Seconds from the start of dbt's part to the end of its last node or test.
 
-        A producer ends a little later; only the KPIs wait for that.
+        The producer ends a little later, and only the KPIs wait for that.
         """
         return self._ended(self._nodes) - self._started(self._of_dbt)
 
@@ -116,44 +116,46 @@ class RunTimes:
         return max(self.tasks[task].ended for task in tasks)
 
     def where_it_goes(self, parents: Mapping[str, frozenset[str]]) -> dict[str, float]:
-        """Seconds of the parts of a run in mode `watcher`, in which a node waits for its `parents`.
+        """Split the seconds of a run in mode `watcher`, in which a node waits for its `parents`.
 
-        Of a node whose news was there when it was deferred, the time is the machinery's alone: the
-        scheduler's until the deferral, the triggerer's until it has seen the news, and the
-        delivery's until the task has ended.
+        If the node result was published before the node task was deferred, all its time is
+        Airflow's: the scheduler's until the deferral, the triggerer's until it has read the result,
+        and the delivery's until the task has ended.
         """
         producer = self.tasks[PRODUCER]
         nodes = {name: self.tasks[name] for name in parents if name in self.tasks}
-        late = {name for name, own in nodes.items() if own.news and own.news <= own.started}
-        last_news = max((own.news for own in nodes.values() if own.news), default=producer.ended)
+        late = {name for name, own in nodes.items() if own.reported and own.reported <= own.started}
+        last_report = max(
+            (own.reported for own in nodes.values() if own.reported), default=producer.ended
+        )
         waits: dict[str, list[float]] = {}
         for name, own in nodes.items():
             above = [nodes[parent].ended for parent in parents[name] if parent in nodes]
             if above:
                 waits.setdefault("scheduler", []).append(own.started - max(above))
-            if own.news is None or own.seen is None:
+            if own.reported is None or own.seen is None:
                 continue
             if name in late:
                 waits.setdefault("pick-up", []).append(own.seen - own.started)
             else:
-                waits.setdefault("news to seen", []).append(own.seen - own.news)
+                waits.setdefault("result to seen", []).append(own.seen - own.reported)
             waits.setdefault("delivery", []).append(own.ended - own.seen)
         return {
             "steps before: preflight, partitions, freshness": self.before,
             "start of the producer's worker": producer.started - self._started(self._of_dbt),
             "the producer: dbt, and publishing": producer.ended - producer.started,
-            "tail: last news to last task's end": self._ended(self._nodes) - last_news,
+            "tail: last node result to last task's end": self._ended(self._nodes) - last_report,
             "steps after: record, KPIs, done": self.after,
             "a node: parents' end to deferral (mean)": _mean(waits.get("scheduler")),
-            "a node: deferral to seen, news there (mean)": _mean(waits.get("pick-up")),
-            "a node: news to seen, waiting (mean)": _mean(waits.get("news to seen")),
+            "a node: deferral to seen, result there (mean)": _mean(waits.get("pick-up")),
+            "a node: result to seen, waiting (mean)": _mean(waits.get("result to seen")),
             "a node: seen to end (mean)": _mean(waits.get("delivery")),
-            "share of nodes whose news was there": len(late) / len(nodes),
+            "share of nodes whose result was there": len(late) / len(nodes),
         }
 
 
 def parents_by_name(manifest: Manifest, tests: str) -> dict[str, frozenset[str]]:
-    """The nodes that each node's task waits for, by name; `tests`, the last, waits for all."""
+    """The nodes that each node task waits for, by name. The last task, `tests`, waits for all."""
     found = {
         manifest.task_id(node): frozenset(map(manifest.task_id, _built_parents(manifest, node)))
         for node in manifest.built
@@ -162,7 +164,7 @@ def parents_by_name(manifest: Manifest, tests: str) -> dict[str, frozenset[str]]
 
 
 def _built_parents(manifest: Manifest, node: str) -> set[str]:
-    """What is built directly above a node; an ephemeral model is not, so what is above it."""
+    """The built nodes directly above a node. Ephemeral models are replaced by their own parents."""
     found: set[str] = set()
     for parent in manifest.parents(node):
         if parent in manifest.built:
@@ -173,7 +175,7 @@ def _built_parents(manifest: Manifest, node: str) -> set[str]:
 
 
 def layers(parents: Mapping[str, frozenset[str]]) -> int:
-    """How many nodes lie on the longest path."""
+    """The number of nodes on the longest path."""
     depths: dict[str, int] = {}
 
     def depth(node: str) -> int:
@@ -189,5 +191,5 @@ def _mean(seconds: Iterable[float] | None) -> float:
 
 
 def _seconds(text: str) -> float:
-    """A time of the database, which is UTC without saying so."""
+    """The epoch seconds of a time in the database, which is UTC without a zone."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()

@@ -1,6 +1,6 @@
-"""The same dbt project through Cosmos's own WATCHER mode, as its documentation has it.
+"""The dbt project of this package in Cosmos's own WATCHER mode, as Cosmos documents it.
 
-The benchmark puts this file in the place of `dags/game_analytics.py` in its copy of the checkout.
+The benchmark replaces `dags/game_analytics.py` with this file in its copy of the checkout.
 """
 
 import os
@@ -37,9 +37,9 @@ with DAG(
             invocation_mode=InvocationMode.SUBPROCESS,
             dbt_executable_path=settings.dbt_executable,
             setup_operator_args={
-                # A second try of the producer builds nothing, and costs the nodes their tries.
+                # A second try of the producer builds nothing and uses up the tries of the nodes.
                 "retries": 0,
-                # The plain build leaves them out, too.
+                # The plain build runs no unit tests either.
                 "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
             },
         ),

@@ -1,4 +1,4 @@
-"""What one touched day costs on 90 days of history, over the same on 10 days."""
+"""The seconds of one touched day on 90 days of history, divided by those on 10 days."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ GOAL_RATIO = 1.2
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Both by turns. The short lake is the long one's last days, so both days are the same day."""
+    """Measure both by turns. The short lake is a copy of the last days of the long one, so the
+    touched day has the same events in both.
+    """
     long = generated(LONG, PLAYERS)
     lakes = {f"{LONG} days": long, f"{SHORT} days": last_days_of(long, SHORT)}
     for name, lake in lakes.items():
@@ -49,7 +51,7 @@ def measure(rounds: int) -> list[Figure]:
 
 
 def _what_grows(builds: dict[str, list[Build]], most: int = 5) -> list[Figure]:
-    """The nodes that cost the most seconds more on the longer history."""
+    """The nodes whose seconds grow most with the longer history."""
     long, short = (
         {node: median([b.dbt.by_node[node] for b in own]) for node in own[0].dbt.by_node}
         for own in builds.values()

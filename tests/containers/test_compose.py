@@ -18,7 +18,7 @@ import pytest
 
 from include.settings import ROOT
 from tests.containers import checkout
-from tests.containers.engine import Engine, free_port
+from tests.support.engine import Engine, free_port
 
 # The program itself, because the command of its Python package always ends with exit code 0.
 COMPOSE = next((ROOT / ".venv" / "aws").glob("lib/*/site-packages/compose/docker-compose"), None)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.containers import engine as module
-from tests.containers.engine import Engine
+from tests.support import engine as module
+from tests.support.engine import Engine
 
 
 def test_the_storage_of_another_checkout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

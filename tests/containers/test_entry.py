@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from include.settings import ROOT
-from tests.containers.engine import Engine
+from tests.support.engine import Engine
 
 USER = 10001
 SAMPLE = ("--days", "3", "--players", "5", "--seed", "7")

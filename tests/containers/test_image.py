@@ -13,7 +13,7 @@ import pytest
 from include import manifest
 from include.deployment import image as images
 from include.settings import ROOT
-from tests.containers.engine import Engine
+from tests.support.engine import Engine
 
 LIMIT_MB = 545
 """The limit for the unpacked image, all of which Fargate pulls for every task.

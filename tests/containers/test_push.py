@@ -13,7 +13,7 @@ import pytest
 from include.deployment import image as images
 from include.settings import UserError
 from tests.containers import checkout
-from tests.containers.engine import Engine
+from tests.support.engine import Engine
 
 LIMIT_MB = 210
 """The limit for the compressed layers, which each Fargate task pulls."""

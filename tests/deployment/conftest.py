@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.containers.engine import Engine
+from tests.support.engine import Engine
 
 if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment

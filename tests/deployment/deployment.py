@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from include.settings import ROOT
-from tests.aws import stacks
-from tests.aws.ministack import MiniStack
-from tests.containers.engine import OUT_OF_MEMORY, Engine
-from tests.pipeline.checkout import Checkout
-from tests.redshift.cluster_process import ClusterProcess
-from tests.redshift.test_redshift_dag import BACKEND, SECRETS
+from tests.support import stacks
+from tests.support.checkout import Checkout
+from tests.support.engine import OUT_OF_MEMORY, Engine
+from tests.support.ministack import MiniStack
+from tests.support.secrets_backend import BACKEND, SECRETS
+from tests.support.standin_process import ClusterProcess
 
 CANARY = "Kanar1envogel-im-Container"
 """The password of the user `dbt`."""

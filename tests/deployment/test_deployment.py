@@ -16,7 +16,7 @@ import psutil
 from include.manifest import BUILT_TYPES
 from include.orchestration.watcher.nodes import PRODUCER
 from tests.deployment.deployment import CANARY, Deployment
-from tests.pipeline.cluster import Cluster
+from tests.support.airflow_cluster import Cluster
 
 MODEL = "rpt_ltv_overall"
 """The model that fails by a conflict in the build's container, then by too little memory alone."""

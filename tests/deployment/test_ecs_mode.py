@@ -18,12 +18,14 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 from include.manifest import BUILT_TYPES
 from include.orchestration.watcher.nodes import PRODUCER
 from tests.deployment.deployment import CANARY, Deployment
-from tests.pipeline.checkout import states
-from tests.pipeline.test_real_run import STEPS
+from tests.support.checkout import STEPS, states
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("ECS_MODE"), reason="takes minutes: only with ECS_MODE=1"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not os.environ.get("ECS_MODE"), reason="takes minutes: only with ECS_MODE=1"
+    ),
+    pytest.mark.timeout(4000),
+]
 SECONDS = 3600
 """The time limit for 40 containers on a machine that also runs other tests."""
 CONFLICT = "rpt_ltv_overall"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from include.settings import ROOT
-from tests.aws.ministack import MiniStack
+from tests.support.ministack import MiniStack
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber

@@ -20,8 +20,8 @@ from include.deployment.mwaa import deploy, plan
 from include.deployment.mwaa import package as packaging
 from include.deployment.mwaa.target import Target
 from include.settings import ROOT, UserError
-from tests.aws.ministack import MiniStack
 from tests.mwaa.conftest import BUCKET, NAME, described, make_bucket, stubbed_mwaa
+from tests.support.ministack import MiniStack
 
 USED = {
     "PluginsS3Path": "plugins.zip",

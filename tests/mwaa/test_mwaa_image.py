@@ -23,13 +23,12 @@ from botocore.stub import ANY
 from include.deployment.mwaa import deploy, plan
 from include.deployment.mwaa.target import Target
 from include.manifest import BUILT_TYPES
-from tests.aws.ministack import MiniStack
 from tests.mwaa.conftest import BUCKET, NAME, described, make_bucket, stubbed_mwaa
 from tests.mwaa.image import STARTUP_SECONDS, Image
-from tests.pipeline.checkout import Checkout
-from tests.pipeline.test_real_run import STEPS
-from tests.redshift.cluster_process import ClusterProcess
-from tests.redshift.test_redshift_dag import BACKEND, SECRETS
+from tests.support.checkout import STEPS, Checkout
+from tests.support.ministack import MiniStack
+from tests.support.secrets_backend import BACKEND, SECRETS
+from tests.support.standin_process import ClusterProcess
 
 PASSWORD = "Aa1-of-the-user-dbt"  # noqa: S105 - of a stand-in
 LAKE = "game-lake"

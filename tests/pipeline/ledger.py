@@ -1,6 +1,6 @@
-"""Writes a large, seeded ledger into a lake: what `fct_bets` is proved on.
+"""Writes a large, seeded ledger into a lake, for the test of the betting marts.
 
-`python -m tests.pipeline.ledger LAKE [TRANSACTIONS]` writes one by hand.
+`python -m tests.pipeline.ledger LAKE [TRANSACTIONS]` writes one from the command line.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Transaction = tuple[str, ...]
 
 
 def _amount(rng: random.Random, up_to_cents: int) -> str:
-    """An amount as the sources write it: with comma or point, mostly cents, now and then finer."""
+    """An amount with comma or point; most have two decimals, some have eight."""
     if rng.random() < 0.01:
         return rng.choice(("", "0", "0,00", "-1.25"))
     if rng.random() < 0.05:
@@ -46,7 +46,9 @@ def _amount(rng: random.Random, up_to_cents: int) -> str:
 
 
 def _bets(rng: random.Random, days: int) -> Iterator[tuple[int, Transaction]]:
-    """Endless rows with the number of their day: wagers, most of them settled, some wins alone."""
+    """Yield rows with the number of their day, without end. Most wagers are settled, and some wins
+    have no wager.
+    """
     number = 0
     while True:
         number += 1
@@ -64,7 +66,7 @@ def _bets(rng: random.Random, days: int) -> Iterator[tuple[int, Transaction]]:
 
 
 def _broken(rng: random.Random, row: Transaction) -> Transaction:
-    """The row with one of its values spoilt, so that it counts nowhere."""
+    """The row with one value that makes it invalid."""
     place, value = rng.choice(
         (
             (0, "n/a"),
@@ -80,7 +82,7 @@ def _broken(rng: random.Random, row: Transaction) -> Transaction:
 
 
 def _rates(rng: random.Random, first: date, days: int) -> Iterator[tuple[str, str, str]]:
-    """Rates that wander, from the first day on, with up to three days missing in a row."""
+    """Random rates from the first day on, with up to three missing days in a row."""
     for currency, start in CURRENCIES.items():
         if currency == "EUR":
             continue
@@ -98,7 +100,7 @@ def _write_csv(path: Path, header: tuple[str, ...], rows: Sequence[tuple[str, ..
 
 
 def _write_dimensions(lake: Path) -> None:
-    """Games, providers, categories and players, so that every key of the ledger is known."""
+    """Write the games, providers, categories and players of all keys in the ledger."""
     games = [(f"g{n}", f"Game {n}", str(n % 9)) for n in range(GAMES)]
     _write_csv(lake / "games" / "games.csv", ("id", "game_name", "gameproviderid"), games)
     providers = [(str(n), f"Provider {n}") for n in range(9)]
@@ -124,11 +126,11 @@ def write_ledger(
     seed: int = 1,
     broken: float = 0.0002,
 ) -> None:
-    """Writes a ledger of that many rows over the days up to `LAST_DAY`, with rates and dimensions.
+    """Write a ledger of `transactions` rows on `days` days up to `LAST_DAY`, with its other files.
 
-    Text amounts with comma and point, six currencies (YEN is one), rates with gaps of up to three
-    days. A share of `broken` rows is spoilt; 0 gives a ledger without a fault. The same arguments
-    give the same files.
+    Amounts are texts with comma or point in six currencies, one of which is YEN. Exchange rates
+    have gaps of up to three days. `broken` is the share of invalid rows. The same arguments give
+    the same files.
     """
     rng = random.Random(seed)  # noqa: S311 - reproducible on purpose, nothing secret
     first = LAST_DAY - timedelta(days=days - 1)

@@ -1,7 +1,7 @@
-"""Stands in for `python -m include.lake` in the fault tests: the same commands, two tables.
+"""Replaces `python -m include.lake` for the small project: the same commands, two tables.
 
-`data/lake/{events,bets}.csv` are the tables; `data/lake/stale.json`, if there, is what freshness
-prints; `data/lake/recorded` gets a line whenever fingerprints are recorded.
+`data/lake/{events,bets}.csv` are the tables. `freshness` prints `data/lake/stale.json` if that file
+exists. `record` appends a line to `data/lake/recorded`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main(command: str) -> int:
     settings = Settings.from_env(os.environ)
     lake = Path(settings.lake)
     if command == "generate":
-        # The folder of a source is no longer empty.
+        # `make run` lands a sample only if the folders of the sources are empty.
         (lake / "events").mkdir(parents=True)
         (lake / "events" / "sample.parquet").touch()
         (lake / "events.csv").write_text("event_id,event_type\n1,login\n2,logout\n")

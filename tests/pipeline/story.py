@@ -1,8 +1,8 @@
-"""Seeded random events of two small games, made to be hard to build day by day.
+"""Seeded random events of two small games that are hard to build day by day.
 
-What happens on a day reaches into others here: sessions over many midnights, some of them shared
-by two players; events that take their player from the next day; chains without a session id; ids
-that come again on later days; purchases and refunds days apart.
+Events of one day change other days: sessions over many midnights, some of them shared by two
+players; events that take their player from the next day; chains without a session id; event ids
+that are repeated on later days; purchases and refunds days apart.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ CURRENCIES = ("USD", "EUR", "GBP", "YEN", None)
 
 
 class Story:
-    """All events that will have happened, as the lines of a file, by the day they lie on."""
+    """All events as lines of a file, by the number of their day."""
 
     def __init__(self, rng: random.Random, days: int = DAYS) -> None:
-        """The same state of `rng` tells the same story."""
+        """Make the events. The same state of `rng` makes the same events."""
         self._rng = rng
         self._days = days
         self._count = 0
@@ -37,14 +37,14 @@ class Story:
 
     @property
     def events(self) -> Iterator[bytes]:
-        """All lines."""
+        """The lines of all days."""
         for lines in self.lines.values():
             yield from lines
 
     def _add(
         self, application: str, seconds: int, kind: str = "level_started", /, **data: object
     ) -> None:
-        """An event at a second of the story; it lies on the story's last day at the latest."""
+        """Add an event at a second of the story, on the last day at the latest."""
         self._count += 1
         event_id = data.pop("event_id", None) or f"e{self._count}"
         seconds = max(0, min(seconds, self._days * DAY - 1))
@@ -58,7 +58,7 @@ class Story:
         }
         line = json.dumps({"event": event, "application_id": application}).encode()
         self.lines[seconds // DAY].append(line)
-        # The same id on a later day is another event, and is counted as a repeat there.
+        # An event with the same id on a later day is another event, and counts as a repeat there.
         if self._rng.random() < 0.06:
             again = seconds + self._rng.choice((1, 2, 2, 3)) * DAY
             if again < self._days * DAY:
@@ -95,7 +95,7 @@ class Story:
                 at += rng.choice((600, 1799, 1800, 1801, 2400))
 
     def _shared_session(self, application: str, session: str) -> None:
-        """A session of many days: one player names itself on some days, another one on others."""
+        """Add a session of many days with one player on some days and another one on others."""
         rng = self._rng
         first = rng.randrange(self._days - 4)
         for day in range(first, min(first + rng.randint(4, 7), self._days)):
@@ -115,7 +115,7 @@ class Story:
                 )
 
     def _long_chain(self, application: str, player: str) -> None:
-        """Events without a session id, none far from the one before, over three days or four."""
+        """Add events without a session id over three or four days, without a gap between them."""
         at = self._rng.randrange(1, self._days - 3) * DAY - 3000
         for _ in range(self._rng.randint(60, 110)):
             self._add(application, at, "client_latency", user_id=player)
@@ -161,7 +161,7 @@ class Story:
 
 
 def invalid_lines(rng: random.Random, day: int) -> list[bytes]:
-    """Lines of which one is no event at all, and the others none that counts."""
+    """One line that is rejected and three that are quarantined."""
     seconds = _START + day * DAY + rng.randrange(DAY)
     event = {"event_id": f"bad{rng.random()}", "event_type": "login", "event_timestamp": seconds}
     bad = [
@@ -176,7 +176,7 @@ def invalid_lines(rng: random.Random, day: int) -> list[bytes]:
 
 
 def with_other_payload(rng: random.Random, line: bytes) -> bytes:
-    """The same event once more, with something else in it, maybe even a player or a session."""
+    """The event with another payload, and sometimes with another player or without its session."""
     envelope = json.loads(line)
     data = envelope["event"]["event_data"]
     data["copy"] = rng.randrange(9)

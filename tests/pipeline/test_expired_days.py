@@ -1,4 +1,4 @@
-"""What the marts hold of days whose files the bucket's lifecycle has removed."""
+"""The rows of expired days: their files were deleted by a lifecycle rule of the bucket."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 from include.manifest import PROJECT
-from tests.pipeline.hand_lake import HandLake, folder
-from tests.pipeline.warehouse import WITHOUT_TESTS, Row, Warehouse
+from tests.support.hand_lake import HandLake, folder
+from tests.support.warehouse import WITHOUT_TESTS, Row, Warehouse
 
 FIRST = datetime.now(UTC).date() - timedelta(days=30)
 DAYS = [FIRST + timedelta(days=number) for number in range(12)]
@@ -21,7 +21,7 @@ KEPT = ("int_events", "fct_sessions", "int_event_days", "int_lake_days", "fct_qu
 
 
 def rows(warehouse: Warehouse) -> dict[str, list[Row]]:
-    """What was made of the days that are gone."""
+    """The rows of the expired days, by table."""
     found = {}
     for table in KEPT:
         schema = "intermediate" if table.startswith("int_") else "marts"
@@ -35,7 +35,7 @@ def rows(warehouse: Warehouse) -> dict[str, list[Row]]:
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """Built from twelve days, of which the lake no longer has the first five."""
+    """A warehouse of twelve days. The files of the first five were deleted after the build."""
     root = tmp_path_factory.mktemp("expired")
     lake = HandLake(root / "lake")
     for day in DAYS:
@@ -54,25 +54,27 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
 def test_a_full_refresh_is_refused_before_it_loses_rows(warehouse: Warehouse) -> None:
     before = rows(warehouse)
     warehouse.find(full_refresh=True)
-    said = warehouse.dbt(*WITHOUT_TESTS, "--full-refresh")
-    assert set(said) == {"int_events", "fct_quarantined_events"}
-    for text in said.values():
+    messages = warehouse.dbt(*WITHOUT_TESTS, "--full-refresh")
+    assert set(messages) == {"int_events", "fct_quarantined_events"}
+    for text in messages.values():
         assert f"would lose the rows of 5 days from {GONE[0]} to {GONE[-1]}" in text
         assert "from and to" in text
     assert rows(warehouse) == before
 
 
-def test_a_full_refresh_of_what_does_not_read_the_lake_is_none_of_it(warehouse: Warehouse) -> None:
+def test_a_full_refresh_of_models_that_do_not_read_the_lake_is_allowed(
+    warehouse: Warehouse,
+) -> None:
     before = rows(warehouse)
     warehouse.find(full_refresh=True)
     assert warehouse.dbt(*WITHOUT_TESTS, "--full-refresh", "--select", "fct_sessions+") == {}
     assert rows(warehouse) == before
 
 
-def test_a_listing_that_was_bounded_does_not_vouch_for_older_days(warehouse: Warehouse) -> None:
+def test_after_a_limited_listing_no_older_day_counts_as_expired(warehouse: Warehouse) -> None:
     warehouse.find()
-    said = warehouse.dbt(*WITHOUT_TESTS, "--full-refresh", "--select", "int_events")
-    assert "would lose the rows of 12 days" in said["int_events"]
+    messages = warehouse.dbt(*WITHOUT_TESTS, "--full-refresh", "--select", "int_events")
+    assert "would lose the rows of 12 days" in messages["int_events"]
 
 
 def test_a_changed_seed_builds_what_the_lake_still_has(
@@ -88,7 +90,8 @@ def test_a_changed_seed_builds_what_the_lake_still_has(
         days = warehouse.build(*WITHOUT_TESTS)
     finally:
         warehouse.project = PROJECT
-    # The first two of them reach into what is gone: see days beside a touched one in int_events.
+    # The days after an expired day are not built, because int_events also reads the days beside a
+    # touched day.
     assert days["raw_events"] == [str(day) for day in DAYS[7:]]
     assert rows(warehouse) == before
     known = warehouse.query(

@@ -1,8 +1,8 @@
-"""What a run of execution mode `watcher` makes of every fault: one row of a table per case.
+"""How a run of execution mode `watcher` ends after every fault.
 
-Real processes of Airflow, the real dbt, a small project on DuckDB; see its macro `passes` for how a
-node is held or broken. After each case the marts are those of an undisturbed run. The rows of the
-table are printed: `pytest -s tests/pipeline/test_faults.py`.
+Airflow's processes and dbt are real. The dbt project is small and builds on DuckDB; its macro
+`passes` holds a node or makes it fail. After each case the marts must equal those of an undisturbed
+run. `pytest -s tests/pipeline/test_faults.py` prints one line of a table per case.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from tests.pipeline.checkout import Checkout
-from tests.pipeline.cluster import Cluster
+from tests.support.airflow_cluster import Cluster
+from tests.support.checkout import Checkout
 
 HERE = Path(__file__).parent
 PRODUCER = "dbt_build"
@@ -44,10 +44,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cluster: Cluster) -> dict[str, Any]:
-    """The marts of a run in which nothing goes wrong."""
-    state, states = cluster.end(cluster.trigger())
+def first_run(cluster: Cluster) -> str:
+    """The id of the first run, in which nothing goes wrong."""
+    run_id = cluster.trigger()
+    state, states = cluster.end(run_id)
     assert (state, set(states.values())) == ("success", {"success"})
+    return run_id
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster, first_run: str) -> dict[str, Any]:
+    """The marts after a run in which nothing goes wrong."""
+    assert first_run
     return cluster.marts()
 
 
@@ -57,33 +65,35 @@ def write_lake(checkout: Checkout, events: str = "1,login\n2,logout\n") -> None:
     (checkout.lake / "bets.csv").write_text("bet_id,amount\n1,10\n2,20\n")
 
 
-def tell(fault: str, state: str, states: Mapping[str, str | None], same: bool) -> None:
-    """Print the row of a case."""
+def print_case(fault: str, state: str, states: Mapping[str, str | None], same: bool) -> None:
+    """Print the line of a case: fault, state of the run, tasks without success, marts."""
     others = {task: found for task, found in states.items() if found != "success"}
-    told = ", ".join(f"{task} {found}" for task, found in sorted(others.items())) or "all success"
-    print(f"\n| {fault} | run {state} | {told} | marts {'identical' if same else 'DIFFERENT'} |")
+    tasks = ", ".join(f"{task} {found}" for task, found in sorted(others.items())) or "all success"
+    print(f"\n| {fault} | run {state} | {tasks} | marts {'identical' if same else 'DIFFERENT'} |")
 
 
 def ends_well(cluster: Cluster, fault: str, run_id: str, undisturbed: dict[str, Any]) -> None:
-    """The run recovers by itself: all green, and the marts as ever."""
+    """Wait for a run that must recover by itself: all tasks succeed and the marts are the usual."""
     state, states = cluster.end(run_id)
     marts = cluster.marts()
-    tell(fault, state, states, marts == undisturbed)
+    print_case(fault, state, states, marts == undisturbed)
     assert (state, set(states.values())) == ("success", {"success"})
     assert marts == undisturbed
     for task in cluster.client.tasks(run_id):
         assert task["duration"] >= 0, task["task_id"]
 
 
-def test_a_good_node_needs_no_worker(cluster: Cluster, undisturbed: dict[str, Any]) -> None:
-    run_id = cluster.trigger()
+def test_a_good_node_needs_no_worker(
+    cluster: Cluster, first_run: str, undisturbed: dict[str, Any]
+) -> None:
+    run_id = first_run
     ends_well(cluster, "none", run_id, undisturbed)
     tasks = {task["task_id"]: task for task in cluster.client.tasks(run_id)}
     assert {task: tasks[task]["try_number"] for task in NODES} == dict.fromkeys(NODES, 1)
     assert {tasks[task]["hostname"] for task in NODES} == {""}
     assert tasks[PRODUCER]["hostname"]
     assert cluster.asset_events(run_id) == MARTS
-    # Each task's log has dbt's lines of its own node.
+    # The log of each task holds dbt's lines about its own node.
     for node in NODES - {"event_types", "events_history"}:
         assert f"OK created sql table model marts.{node} " in cluster.log(run_id, node)
     assert "WARN 1 accepted_values_dim_days" in cluster.log(run_id, "dim_days")
@@ -111,7 +121,7 @@ def test_a_failed_test_is_final_and_a_cleared_run_starts_anew(
     write_lake(cluster.checkout, "1,login\n1,logout\n")
     run_id = cluster.trigger()
     state, states = cluster.end(run_id)
-    tell("a test fails", state, states, cluster.marts() == undisturbed)
+    print_case("a test fails", state, states, cluster.marts() == undisturbed)
     assert (state, states["stg_events"]) == ("failed", "failed")
     assert {task for task in NODES if states[task] == "upstream_failed"} == BELOW_EVENTS
     assert cluster.tries(run_id)["stg_events"] == 1
@@ -119,7 +129,7 @@ def test_a_failed_test_is_final_and_a_cleared_run_starts_anew(
     assert "test unique_stg_events_event_id failed: Got 1 result" in log
     assert "unique_field=1" in log
     assert "is built and stays, unaudited" in log
-    # The unaudited table is there, the tables below are those of the run before.
+    # The unaudited table is built. The tables below it still hold the rows of the run before.
     marts = cluster.marts()
     assert marts["stg_events"] != undisturbed["stg_events"]
     assert marts["int_events"] == undisturbed["int_events"]
@@ -132,7 +142,7 @@ def test_a_failed_test_is_final_and_a_cleared_run_starts_anew(
 
 def test_what_is_not_selected_is_skipped(cluster: Cluster, undisturbed: dict[str, Any]) -> None:
     state, states = cluster.end(cluster.trigger(select="int_events"))
-    tell("not selected", state, states, cluster.marts() == undisturbed)
+    print_case("not selected", state, states, cluster.marts() == undisturbed)
     assert state == "success"
     assert {task for task in NODES if states[task] != "skipped"} == {"int_events"}
     assert states["int_events"] == "success"
@@ -144,7 +154,7 @@ def test_a_dry_run_skips_all_without_a_worker(
 ) -> None:
     run_id = cluster.trigger(dry_run=True)
     state, states = cluster.end(run_id)
-    tell("dry run", state, states, cluster.marts() == undisturbed)
+    print_case("dry run", state, states, cluster.marts() == undisturbed)
     assert state == "success"
     assert {states[task] for task in NODES} == {"skipped"}
     assert {
@@ -164,7 +174,7 @@ def test_a_killed_producer_goes_on_where_it_was(
             cluster.wait_for(run_id, "fct_bets", "success")
             first.open()
         if when == "after":
-            # The task's own process: dbt must not go on without it.
+            # The task's own process is killed: dbt must not go on without it.
             cluster.wait_for(run_id, "stg_events", "success")
             victim = build.parent()
         victim.kill()
@@ -178,7 +188,7 @@ def test_a_killed_producer_goes_on_where_it_was(
     assert ("Still to build: 7 of 7" in cluster.log(run_id, PRODUCER, 2)) == (when == "before")
     assert cluster.asset_events(run_id) == MARTS
     if when == "after":
-        # What the second try told again is from before this clear.
+        # The results that the second try reported again are older than this clear.
         cluster.client.clear(run_id, "fct_bets")
         ends_well(cluster, "and then a node cleared", run_id, undisturbed)
         built = "OK created sql table model marts.fct_bets"
@@ -199,7 +209,7 @@ def test_without_a_producer_each_node_builds_itself(
         gate.open()
     state, states = cluster.end(run_id)
     marts = cluster.marts()
-    tell("producer killed at every try", state, states, marts == undisturbed)
+    print_case("producer killed at every try", state, states, marts == undisturbed)
     assert state == "success"
     assert {task for task, found in states.items() if found != "success"} == {PRODUCER}
     assert marts == undisturbed
@@ -228,7 +238,7 @@ def test_a_scheduler_that_was_away_goes_on(cluster: Cluster, undisturbed: dict[s
         run_id = cluster.trigger()
         cluster.wait_for(run_id, "int_events", "deferred")
         (build,) = cluster.programs(BUILD)
-        # With its workers, but not with what these have started.
+        # The scheduler's workers are killed with it, the processes that they started are not.
         cluster.kill("scheduler")
         cluster.until("dbt is gone", lambda: not build.is_running())
         cluster.start("scheduler")
@@ -264,7 +274,7 @@ def test_a_waiting_task_marked_as_failed_and_cleared_builds_anew(
         cluster.wait_for(run_id, "int_events", "deferred")
         cluster.client.mark(run_id, "int_events", "failed")
         gate.open()
-        # dbt goes on, and builds the node and what hangs on it.
+        # dbt goes on and builds the node and all below it.
         assert cluster.end(run_id)[0] == "failed"
     assert cluster.states(run_id)["events_history"] == "upstream_failed"
     cluster.client.clear(run_id, "int_events")
@@ -279,10 +289,9 @@ def test_a_waiting_task_marked_as_failed_and_cleared_builds_anew(
 
 
 def test_a_cleared_node_runs_again_with_what_hangs_on_it(
-    cluster: Cluster, undisturbed: dict[str, Any]
+    cluster: Cluster, first_run: str, undisturbed: dict[str, Any]
 ) -> None:
-    run_id = cluster.trigger()
-    cluster.end(run_id)
+    run_id = first_run
     before = cluster.tries(run_id)
     cluster.client.clear(run_id, "int_events")
     ends_well(cluster, "a node cleared with downstream", run_id, undisturbed)
@@ -314,6 +323,7 @@ def test_a_deploy_that_renames_a_waiting_model(
         (marts / "fct_bets.sql").rename(marts / "fct_wagers.sql")
         project.write_text(good.replace("fct_bets", "fct_wagers"))
         assert cluster.checkout.run_dbt("include.manifest").returncode == 0
+        cluster.reparse()
         cluster.until("the new task", lambda: "fct_wagers" in cluster.states(run_id))
         cluster.until("the old is gone", lambda: cluster.states(run_id)["fct_bets"] == "removed")
         gate.open()
@@ -322,7 +332,9 @@ def test_a_deploy_that_renames_a_waiting_model(
         state, states = cluster.end(run_id)
     found = cluster.marts()
     wagers = found.pop("fct_wagers", None)
-    tell(f"a deploy renames a model, triggerer {triggerer}", state, states, found == undisturbed)
+    print_case(
+        f"a deploy renames a model, triggerer {triggerer}", state, states, found == undisturbed
+    )
     assert state == "success"
     assert {task: found for task, found in states.items() if found != "success"} == {
         "fct_bets": "removed"
@@ -333,6 +345,7 @@ def test_a_deploy_that_renames_a_waiting_model(
     (marts / "fct_wagers.sql").rename(marts / "fct_bets.sql")
     project.write_text(good)
     assert cluster.checkout.run_dbt("include.manifest").returncode == 0
+    cluster.reparse()
     cluster.until(
         "the old DAG is back",
         lambda: cluster.client.get("/dags/game_analytics/tasks/fct_bets"),

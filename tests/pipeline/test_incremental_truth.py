@@ -1,11 +1,11 @@
-"""Whatever arrives, in whatever order: building the touched days ends in what a full build makes.
+"""Building the touched days makes the tables of a full build, in whatever order data arrives.
 
-Each seed tells a story (`story.py`), lets it arrive in pieces, does to the lake what happens to
-lakes, and builds after each step. After each step every incremental table must equal the one of a
-new warehouse over the same lake; after the last one every table must, and the oracle agrees.
+Each seed makes the events of a story (`story.py`), lands them in pieces, changes the lake in ways
+that happen to lakes, and builds after each step. After each step every incremental table must equal
+that of a full build of the same lake. After the last step all tables must, and the oracle's.
 
-`INCREMENTAL_SEEDS=20` runs the seeds 0 to 19, `INCREMENTAL_SEEDS=17-17` one of them; a failure
-names its seed and the steps so far.
+`INCREMENTAL_SEEDS=20` runs the seeds 0 to 19, `INCREMENTAL_SEEDS=17-17` only seed 17. A failure
+prints its seed and the steps so far.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 from include.lake.landing.landing_zone import LandingZone
 from tests.pipeline.story import DAYS, Story, day_of, invalid_lines, with_other_payload
 from tests.pipeline.truth import differences, shown
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 STEPS = 8
 INCREMENTAL = ("--select", "config.materialized:incremental")
 
 
 def seeds() -> list[int]:
-    """The seeds to run: a few that are always the same, or those asked for."""
+    """The seeds to run: the first two, or those of the variable INCREMENTAL_SEEDS."""
     first, dash, last = os.environ.get("INCREMENTAL_SEEDS", "2").rpartition("-")
     return list(range(int(first), int(last) + 1)) if dash else list(range(int(last)))
 
 
 class Lake:
-    """A lake to which things happen; `steps` is what has happened so far."""
+    """A lake that changes step by step; `steps` describes the changes so far."""
 
     def __init__(self, root: Path, seed: int) -> None:
-        """An empty lake, and the story that will arrive in it."""
+        """Begin with an empty lake and the events that will arrive."""
         self.root = root
         self.rng = random.Random(seed)  # noqa: S311 - reproducible on purpose, nothing secret
         self.steps: list[str] = []
@@ -54,7 +54,7 @@ class Lake:
         self._rates: list[tuple[str, str, str]] = []
 
     def begin(self) -> None:
-        """About half of everything, and the ledger as it is on the first day."""
+        """Land about half of all events, and write the first state of the ledger."""
         self.steps.append("begin")
         self._land([line for day in self.to_come for line in self._taken(day, 0.55)])
         for day in self.rng.sample(range(DAYS), 5):
@@ -64,7 +64,9 @@ class Lake:
         self._write_costs()
 
     def happen(self) -> None:
-        """One thing; each kind comes once, and late events often, before any comes again."""
+        """Make one change. Each kind of change comes once, and late events four times, before any
+        kind comes again.
+        """
         if not self._waiting:
             self._waiting = [
                 *[self._late_day] * 4,
@@ -77,7 +79,7 @@ class Lake:
         self.steps.append(self._waiting.pop()())
 
     def _late_day(self) -> str:
-        """What is still to come of one day, all or some of it; rarely of two days."""
+        """Land some or all of the events that are still missing on one day, rarely on two."""
         waiting = [day for day, lines in self.to_come.items() if lines]
         chosen = self.rng.sample(waiting, min(len(waiting), self.rng.choice((1, 1, 1, 2))))
         lines = [line for day in chosen for line in self._taken(day, self.rng.choice((0.5, 1)))]
@@ -85,9 +87,9 @@ class Lake:
         return f"{len(lines)} late events of days {chosen}"
 
     def _duplicates(self) -> str:
-        """Events of one day again, with another payload, said to have arrived before or after.
+        """Land events of one day again, with another payload and an earlier or later arrival.
 
-        Then the last file again, which lands nothing.
+        Then land the last file again, which must add nothing.
         """
         day = self.rng.randrange(DAYS)
         of_day = [line for line in self.landed if _day(line) == day_of(day)]
@@ -122,7 +124,7 @@ class Lake:
         return f"ledger day {day} and a rate"
 
     def _taken(self, day: int, share: float) -> list[bytes]:
-        """Takes that share of the day's lines out of what is to come."""
+        """Remove that share of the day's lines from those that are still to come."""
         lines = self.to_come[day]
         taken = [line for line in lines if self.rng.random() < share]
         self.to_come[day] = [line for line in lines if line not in taken]
@@ -193,10 +195,10 @@ def _day(line: bytes) -> date | None:
 
 
 class Whole:
-    """What a full build makes: dbt's own SQL of a build of all days, run again whenever asked."""
+    """A full build that can be repeated: the SQL that dbt compiled for a build of all days."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        """Builds the warehouse, which is new, and keeps the SQL of its incremental models."""
+        """Build a new warehouse and keep the SQL of its incremental models."""
         self.warehouse = warehouse
         warehouse.build(*WITHOUT_TESTS, "--select", "+config.materialized:incremental")
         self._models = {
@@ -204,7 +206,7 @@ class Whole:
         }
 
     def rebuild(self) -> None:
-        """Makes every incremental table anew; an invocation of dbt would take ten times as long."""
+        """Make every incremental table again; running dbt would take ten times as long."""
         self.warehouse.find()
         self.warehouse.execute(
             f"create or replace table {name} as {sql}" for name, sql in self._models.items()
@@ -212,7 +214,7 @@ class Whole:
 
 
 def assert_equal(built: Warehouse, whole: Warehouse, lake: Lake) -> None:
-    """Every table of the whole build has the same rows, as often, in the one built day by day."""
+    """Fail unless every table of the full build has the same rows in the other warehouse."""
     tables, tables_of_whole = built.tables(), whole.tables()
     assert tables_of_whole
     assert set(tables_of_whole) <= set(tables)
@@ -230,7 +232,7 @@ def assert_equal(built: Warehouse, whole: Warehouse, lake: Lake) -> None:
 
 
 def step(warehouse: Warehouse, lake: Lake) -> None:
-    """Something happens to the lake, and a run follows; or one that dies, or one of asked days."""
+    """Change the lake and do a run, sometimes after a run that fails or one of requested days."""
     lake.happen()
     fate = lake.rng.random()
     if fate < 0.2:

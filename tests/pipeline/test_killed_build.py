@@ -1,4 +1,4 @@
-"""kill -9 of dbt in the middle of a build: the next run ends in the marts of an undisturbed one."""
+"""After `kill -9` of dbt in a build, the next run makes the marts of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 from include.lake.sample.sample import Sample, write_sample
 from include.settings import ROOT
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse, environment
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse, environment
 
 END = date(2026, 9, 10)
 
 
 def contents(warehouse: Warehouse) -> dict[str, Counter[str]]:
-    """Every table as a multiset of rows."""
+    """The rows of every table as a multiset."""
     return {table: Counter(map(repr, warehouse.rows(table))) for table in warehouse.tables()}
 
 
 def kill_dbt_at(warehouse: Warehouse, model: str) -> None:
-    """Start `dbt build` in a process of its own and kill it when it starts a model."""
+    """Start a process `dbt build` and kill it when it starts a model."""
     with environment(warehouse.settings.as_environment()):
         command = [str(Path(sys.executable).with_name("dbt")), "build", *WITHOUT_TESTS]
         with subprocess.Popen(
@@ -43,13 +43,13 @@ def kill_dbt_at(warehouse: Warehouse, model: str) -> None:
     assert dbt.returncode == -signal.SIGKILL
 
 
-def test_a_killed_build_is_made_up_for_by_the_next(tmp_path: Path) -> None:
+def test_the_build_after_a_killed_one_makes_the_same_marts(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     write_sample(lake, Sample(days=5, players=20, seed=3, end=END))
     (tmp_path / "killed").mkdir()
     killed = Warehouse(lake, tmp_path / "killed")
     killed.build(*WITHOUT_TESTS)
-    # More players in the same days: every day is touched again.
+    # The sample gets more players on the same days, so every day is touched again.
     write_sample(lake, Sample(days=6, players=25, seed=4, end=END))
     touched = killed.find()
     for model in ("int_events", "fct_player_days", "rpt_retention"):

@@ -1,7 +1,7 @@
-"""The real project through Airflow's real scheduler: killed in the middle, then run to its end.
+"""The real project through Airflow's real scheduler: the first run is killed, the second one ends.
 
-What the second run leaves is compared with a plain `make build` of the same lake. The tests share
-one checkout and run in order.
+The marts of the second run are compared with those of a plain `make build` of the same lake. The
+tests share one checkout and run in order.
 """
 
 from __future__ import annotations
@@ -18,13 +18,9 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from include.manifest import BUILT_TYPES
 from include.settings import ROOT
-from tests.pipeline.checkout import Checkout, kill_scheduler, states, wait_for
+from tests.support.checkout import STEPS, Checkout, kill_scheduler, states, wait_for
 
 SAMPLE = ("--days", "3", "--players", "10", "--seed", "5", "--end", "2026-09-10")
-STEPS = {
-    *("preflight", "partitions", "freshness", "dbt_build", "cross_model_tests"),
-    *("record_partitions", "kpi_summary", "done"),
-}
 CONTENTS = """
 import collections, duckdb, json, sys
 with duckdb.connect(sys.argv[1], read_only=True) as warehouse:
@@ -38,7 +34,7 @@ with duckdb.connect(sys.argv[1], read_only=True) as warehouse:
         ) for name in tables
     }))
 """
-"""Prints each table as a multiset of rows; Airflow's environment has no DuckDB."""
+"""A program that prints each table as a multiset of rows; Airflow's environment has no DuckDB."""
 
 
 def contents(checkout: Checkout, warehouse: Path) -> dict[str, Counter[str]]:
@@ -57,7 +53,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return checkout
 
 
-def test_a_run_that_is_killed_says_so(checkout: Checkout) -> None:
+def test_a_run_whose_scheduler_is_killed_names_the_signal(checkout: Checkout) -> None:
     process = checkout.start("include.laptop.run", *SAMPLE)
     seen = wait_for(process, " fct_sessions ")
     kill_scheduler(process)
@@ -69,7 +65,7 @@ def test_a_run_that_is_killed_says_so(checkout: Checkout) -> None:
 
 
 def test_the_next_run_builds_everything(checkout: Checkout) -> None:
-    # Elsewhere in the world: days are UTC days wherever the laptop is.
+    # Days are UTC days, whatever the time zone of the laptop is.
     ended = checkout.run("include.laptop.run", *SAMPLE, TZ="America/New_York")
     print(ended.stdout, ended.stderr)
     assert ended.returncode == 0

@@ -1,9 +1,10 @@
 """`make run`, `make up` and `make down` on a small dbt project, through Airflow's real scheduler.
 
-Each node's task runs dbt for itself here; the other mode has `test_faults.py`, `test_real_run.py`.
+Execution mode `local`: the task of each node starts a dbt process. `test_faults.py` and
+`test_real_run.py` cover the mode `watcher`.
 
-The tests share one checkout and run in order: what a broken or killed run leaves behind is what
-the next one has to cope with.
+The tests share one checkout and run in order, so each run starts with what an earlier one left
+behind when it failed or was killed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from include.laptop.airflow import Client, free_port
 from include.settings import Settings, UserError
-from tests.pipeline.checkout import Checkout, kill_scheduler, states, wait_for
+from tests.support.checkout import Checkout, kill_scheduler, states, wait_for
 
 HERE = Path(__file__).parent
 NODES = {
@@ -66,7 +67,7 @@ def test_a_failed_test_a_broken_model_and_a_stale_source(checkout: Checkout) -> 
     (checkout.lake / "stale.json").unlink()
     assert ended.returncode == 1
     seen = states(ended.stdout, NODES | STEPS)
-    # A failed test is final; what hangs on it is not built.
+    # A failed test is final, and the nodes below it are not built.
     assert seen["stg_events"] == ["failed"]
     assert seen["int_events"] == seen["events_history"] == ["upstream_failed"]
     assert "test unique_stg_events_event_id failed: Got 1 result" in ended.stdout
@@ -78,7 +79,7 @@ def test_a_failed_test_a_broken_model_and_a_stale_source(checkout: Checkout) -> 
     assert seen["stg_bets"] == seen["fct_bets"] == ["skipped"]
     assert seen["event_types"] == ["success"]
     assert seen["kpi_summary"] == ["success"]
-    # Neither turns green, whether the skip or the failure came first.
+    # Neither succeeds, whether the skip or the failure came first.
     assert seen["done"] == ["upstream_failed"]
     assert seen["record_partitions"] in (["skipped"], ["upstream_failed"])
     assert not (checkout.lake / "recorded").exists()
@@ -87,24 +88,6 @@ def test_a_failed_test_a_broken_model_and_a_stale_source(checkout: Checkout) -> 
     assert all("select" in (checkout.root / path).read_text() for path in sql)
     assert "did not succeed" in ended.stderr
     assert checkout.left_running() == []
-
-
-def test_a_stale_source_alone_is_no_success(checkout: Checkout) -> None:
-    write_lake(checkout)
-    stale = {"stale": ["source.game_analytics.ledger.bets"]}
-    (checkout.lake / "stale.json").write_text(json.dumps(stale))
-    ended = checkout.run("include.laptop.run")
-    (checkout.lake / "stale.json").unlink()
-    print(ended.stdout, ended.stderr)
-    assert ended.returncode == 1
-    seen = states(ended.stdout, NODES | STEPS)
-    assert {task for task in seen if seen[task] == ["skipped"]} == {
-        *("stg_bets", "eph_bets", "fct_bets", "record_partitions")
-    }
-    assert seen["cross_model_tests"] == ["success"]
-    assert seen["done"] == ["failed"]
-    assert "stale source source.game_analytics.ledger.bets." in ended.stdout
-    assert not (checkout.lake / "recorded").exists()
 
 
 def test_a_killed_scheduler_ends_the_run_and_leaves_nothing(checkout: Checkout) -> None:
@@ -134,22 +117,32 @@ def test_after_it_a_run_succeeds(checkout: Checkout) -> None:
     assert checkout.left_running() == []
 
 
-def test_up_retry_one_task_and_down(checkout: Checkout) -> None:
+def test_a_retry_needs_airflow(checkout: Checkout) -> None:
     refused = checkout.run("include.laptop.retry", "stg_bets")
     assert (refused.returncode, refused.stderr) == (
         *(1, "error: Airflow is not running: `make up` starts it, then try again.\n"),
     )
+
+
+@pytest.fixture(scope="module")
+def airflow(checkout: Checkout) -> Client:
+    """The API of the Airflow that `make up` starts; `test_down` stops it."""
     port = free_port()
     started = checkout.run("include.laptop.up", "up", str(port), GAME_ANALYTICS_SCHEDULE="none")
     assert started.returncode == 0, started.stderr
     assert f"http://127.0.0.1:{port}" in started.stdout
+    client = Client(f"http://127.0.0.1:{port}")
+    assert client.answers()
+    return client
+
+
+def test_up_and_retry_one_task(checkout: Checkout, airflow: Client) -> None:
     refused = checkout.run("include.laptop.run")
     assert refused.returncode == 1
     assert "`make up` (process " in refused.stderr
     assert "`make down` stops it" in refused.stderr
 
-    client = Client(f"http://127.0.0.1:{port}")
-    assert client.answers()
+    client = airflow
     run_id = client.last_run()
     assert run_id
     unknown = checkout.run("include.laptop.retry", "stg_bet")
@@ -162,8 +155,8 @@ def test_up_retry_one_task_and_down(checkout: Checkout) -> None:
         *("stg_bets", "eph_bets", "fct_bets", "cross_model_tests"),
         *("record_partitions", "kpi_summary", "done"),
     }
-    said = f"Cleared in run {run_id}, and running again: {', '.join(sorted(again))}.\n"
-    assert cleared.stdout == said
+    expected = f"Cleared in run {run_id}, and running again: {', '.join(sorted(again))}.\n"
+    assert cleared.stdout == expected
     until = time.monotonic() + 120
     while time.monotonic() < until and client.run_state(run_id) != "success":
         time.sleep(0.5)
@@ -171,23 +164,15 @@ def test_up_retry_one_task_and_down(checkout: Checkout) -> None:
     assert {task for task in after if after[task] != before[task]} == again
     assert {task["state"] for task in client.tasks(run_id)} == {"success"}
 
-    stopped = checkout.run("include.laptop.up", "down")
-    assert stopped.returncode == 0, stopped.stderr
-    assert checkout.left_running() == []
-    assert checkout.run("include.laptop.up", "down").stdout == "Airflow is not running.\n"
 
-
-def test_a_manual_run_by_rest(checkout: Checkout) -> None:
-    port = free_port()
-    started = checkout.run("include.laptop.up", "up", str(port), GAME_ANALYTICS_SCHEDULE="none")
-    assert started.returncode == 0, started.stderr
-    client = Client(f"http://127.0.0.1:{port}")
-    assert client.answers()
+def test_a_manual_run_by_rest(checkout: Checkout, airflow: Client) -> None:
+    client = airflow
     recorded = (checkout.lake / "recorded").read_text()
 
     def ask(**conf: Any) -> tuple[str, dict[str, list[str]]]:
-        """Run to the end; returns the run's state, and its tasks by theirs."""
-        run_id = "_".join(["asked", *map(str, conf)])
+        """Run to the end; returns the run's state, and its tasks by their states."""
+        given = [f"{name}_{value}".replace(" ", "_") for name, value in conf.items()]
+        run_id = "_".join(["asked", *given])
         client.trigger(run_id, conf)
         until = time.monotonic() + 300
         while client.run_state(run_id) in {"queued", "running"} and time.monotonic() < until:
@@ -206,10 +191,21 @@ def test_a_manual_run_by_rest(checkout: Checkout) -> None:
     }
     assert state == "success"
 
-    # All that ends a branch is green, and yet one node is not built: no day is recorded.
-    state, tasks = ask(exclude="stg_bets")
-    assert tasks["skipped"] == ["eph_bets", "record_partitions", "stg_bets"]
+    # All leaves succeed, but other nodes are not built, so no day is recorded.
+    left_out = {"event_types", "stg_bets"}
+    state, tasks = ask(exclude=" ".join(sorted(left_out)))
+    assert tasks["skipped"] == sorted({"eph_bets", "record_partitions", *left_out})
     assert state == "success"
+
+    # A run in which nothing failed is no success if a source was stale.
+    stale = {"stale": ["source.game_analytics.ledger.bets"]}
+    (checkout.lake / "stale.json").write_text(json.dumps(stale))
+    state, tasks = ask(select="stg_bets fct_bets")
+    (checkout.lake / "stale.json").unlink()
+    assert (state, tasks["failed"]) == ("failed", ["done"])
+    assert set(tasks["skipped"]) == NODES | {"cross_model_tests", "record_partitions"}
+    message = client.error("asked_select_stg_bets_fct_bets", "done", 1)
+    assert "stale source source.game_analytics.ledger.bets." in message
 
     state, tasks = ask(dry_run=True)
     assert tasks == {
@@ -217,34 +213,35 @@ def test_a_manual_run_by_rest(checkout: Checkout) -> None:
         "skipped": sorted(NODES | STEPS - {"done", "preflight"}),
     }
     assert state == "success"
-    folder = checkout.root / ".airflow/artifacts/asked_dry_run/preflight"
+    folder = checkout.root / ".airflow/artifacts/asked_dry_run_True/preflight"
     assert "2026-09-01" in (folder / "models/marts/dim_days.sql").read_text()
 
-    for conf, expected in (
-        (
-            {"from": "2026-09-02", "to": "2026-09-01"},
-            "from 2026-09-02 is after to 2026-09-01: swap them.",
-        ),
-        ({"select": "int_event"}, "error: select 'int_event' cannot be resolved, name nodes in"),
-    ):
-        state, tasks = ask(**conf)
-        assert (state, tasks.pop("failed")) == ("failed", ["preflight"])
-        assert set(tasks) == {"upstream_failed", "success"}
-        assert tasks["success"] == ["kpi_summary"]
-        said = client.error("_".join(["asked", *conf]), "preflight", 1)
-        assert said.startswith(expected), said
+    # tests/unit/test_run_form.py and tests/unit/build/test_preflight.py have the other mistakes.
+    state, tasks = ask(select="int_event")
+    assert (state, tasks.pop("failed")) == ("failed", ["preflight"])
+    assert set(tasks) == {"upstream_failed", "success"}
+    assert tasks["success"] == ["kpi_summary"]
+    message = client.error("asked_select_int_event", "preflight", 1)
+    expected = "error: select 'int_event' cannot be resolved, name nodes in"
+    assert message.startswith(expected), message
     with pytest.raises(UserError, match=r"refuses POST .* \(400\): .*full_refresh"):
         ask(full_refresh="yes")
 
     assert (checkout.lake / "recorded").read_text() == recorded
-    assert checkout.run("include.laptop.up", "down").returncode == 0
+
+
+def test_down(checkout: Checkout, airflow: Client) -> None:
+    assert airflow.answers()
+    stopped = checkout.run("include.laptop.up", "down")
+    assert stopped.returncode == 0, stopped.stderr
     assert checkout.left_running() == []
+    assert checkout.run("include.laptop.up", "down").stdout == "Airflow is not running.\n"
 
 
 def test_ctrl_c_stops_everything(checkout: Checkout) -> None:
     process = checkout.start("include.laptop.run")
     wait_for(process, " freshness ")
-    time.sleep(3)  # Into the first dbt processes, which have sessions of their own.
+    time.sleep(3)  # Until the first dbt processes run, which have sessions of their own.
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
-from tests.pipeline.hand_lake import HandLake
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
+from tests.support.hand_lake import HandLake
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 DAYS = [date(2026, 9, 1) + timedelta(days=number) for number in range(12)]
 DOUBLE = "int_events__unique_combination_of_columns"
@@ -18,7 +18,9 @@ LOST = "assert_player_days_reconcile_with_events"
 
 
 def failed(warehouse: Warehouse, *arguments: str) -> set[str]:
-    """Which of the two fail in a build; one by one, for dbt skips a test below one that failed."""
+    """Return which of the two tests fail. Each runs in a build of its own, because dbt skips a test
+    below a failed one.
+    """
     return {name for test in (DOUBLE, LOST) for name in warehouse.dbt("--select", test, *arguments)}
 
 
@@ -37,7 +39,7 @@ def test_a_build_tests_the_days_that_it_replaces(tmp_path: Path) -> None:
             f"delete from marts.fct_player_days where activity_date = '{DAYS[2]}'",
         ]
     )
-    # No build was recorded yet.
+    # No build has been recorded yet, so all days are tested.
     assert failed(warehouse) == {DOUBLE, LOST}
     warehouse.record()
 
@@ -46,10 +48,10 @@ def test_a_build_tests_the_days_that_it_replaces(tmp_path: Path) -> None:
     assert warehouse.find()["raw_events"] == [str(DAYS[8])]
     assert failed(warehouse) == set()
     assert failed(warehouse, "--full-refresh") == {DOUBLE, LOST}
-    # Whoever asks for tests alone means all that is there.
+    # `dbt test` without a build tests all days.
     assert set(warehouse.tests(DOUBLE)) == {DOUBLE}
 
-    # Replaced with the day after it.
+    # The wrong rows are on the day before the touched day, and that day is replaced as well.
     lake.event(f"{DAYS[3]}T11:00:00", user_id="late")
     lake.write()
     warehouse.find()

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 
-from tests.pipeline.compare import difference
 from tests.pipeline.oracle import compute
-from tests.pipeline.warehouse import Row, Warehouse
+from tests.support.compare import difference
+from tests.support.warehouse import Row, Warehouse
 
 KEYS = {
     "int_events": ("application_id", "event_id", "event_date"),
@@ -30,11 +30,11 @@ KEYS = {
 """The key of each table that the oracle computes."""
 
 RATE_TOLERANCE = 1e-12
-"""What two divisions of the same doubles may differ by; everything else is compared exactly."""
+"""How much two divisions of the same doubles may differ. All else is compared exactly."""
 
 
 def differences(warehouse: Warehouse, today: date | None = None) -> Mapping[str, list[str]]:
-    """How the tables differ from the oracle, by table, those that do."""
+    """The lines of each table that differs from the oracle, by table."""
     settings = warehouse.settings
     expected = compute(warehouse.lake, settings.reporting_currency, today=today)
     assert set(expected) == set(KEYS), "the oracle computes tables that have no key here"
@@ -47,7 +47,7 @@ def differences(warehouse: Warehouse, today: date | None = None) -> Mapping[str,
 
 
 def shown(found: Mapping[str, list[str]], most: int = 8) -> str:
-    """The differences for a person, the first few of each table."""
+    """Format the first few differences of each table as text."""
     return "\n".join(
         f"{table}: {len(lines)} differences\n  " + "\n  ".join(lines[:most])
         for table, lines in found.items()

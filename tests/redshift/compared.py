@@ -1,4 +1,4 @@
-"""`python -m tests.redshift.compared FILE LAKE`: the tables of both warehouses, row by row."""
+"""`python -m tests.redshift.compared FILE LAKE` compares the tables of both warehouses by row."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 
 from include.settings import Settings
 from include.warehouse.database import open_database
-from tests.redshift.warehouse import contents, described
+from tests.support.redshift_warehouse import contents, described
 
 
 def main(duckdb_file: str, lake: str) -> int:
-    """Print a line per table; exit code 1 if one differs."""
+    """Print a line per table; the exit code is 1 if a table differs."""
     on_duckdb = Settings(duckdb=duckdb_file)
     on_redshift = Settings(target="redshift", lake=lake)
     with open_database(on_duckdb, read_only=True) as duckdb, open_database(on_redshift) as redshift:

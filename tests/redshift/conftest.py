@@ -1,4 +1,4 @@
-"""One stand-in and one S3 for all tests of a process that need them."""
+"""One stand-in and one emulated S3, which all tests of a process share."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import pytest
 from include.settings import ROOT
 
 if TYPE_CHECKING:
-    from tests.aws.ministack import MiniStack
-    from tests.redshift.warehouse import Bucket
     from tests.redshift_standin import Cluster
+    from tests.support.ministack import MiniStack
+    from tests.support.redshift_warehouse import Bucket
 
 PASSWORD = f"Aa1{uuid.uuid4().hex}"
-"""Of the user `dbt`."""
+"""The password of the user `dbt`."""
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
-    from tests.aws.ministack import MiniStack
+    from tests.support.ministack import MiniStack
 
     with MiniStack.start(tmp_path_factory.mktemp("ministack")) as emulator:
         yield emulator
@@ -43,13 +43,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3: MiniStack) -> Iterator
 
 @pytest.fixture(scope="session")
 def login(cluster: Cluster, s3: MiniStack) -> Callable[[str], dict[str, str]]:
-    """The variables with which the user `dbt` builds in schemas of a prefix, which it makes."""
+    """Returns a function that makes the schemas of a prefix and returns the login of user `dbt`."""
 
     def make(prefix: str) -> dict[str, str]:
         administrator = {**os.environ, **s3.environment(), **cluster.environment()}
         given = json.dumps({"password": PASSWORD, "prefix": prefix})
         subprocess.run(
-            [sys.executable, "-m", "tests.redshift.bootstrap", given],
+            [sys.executable, "-m", "tests.support.redshift_bootstrap", given],
             cwd=ROOT,
             env={**administrator, "PYTHONPATH": str(ROOT)},
             check=True,
@@ -66,8 +66,8 @@ def login(cluster: Cluster, s3: MiniStack) -> Callable[[str], dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def make_bucket(s3: MiniStack) -> Callable[[], Bucket]:
-    """Makes an empty bucket with a lake's prefix in it."""
-    from tests.redshift.warehouse import Bucket
+    """Returns a function that makes an empty bucket for a lake."""
+    from tests.support.redshift_warehouse import Bucket
 
     numbers = itertools.count()
     client = s3.client("s3")

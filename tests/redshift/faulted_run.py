@@ -1,12 +1,18 @@
-"""One `make run` in which every kind of fault strikes, each of them another model.
+"""One `make run` in which four faults strike, each of them another model.
 
-The warehouse holds the rows of a build before; a late day has arrived since. Most faults are the
-stand-in's. Two are real, and need the run to be followed: a file of another type, which arrives
-after the listing and goes before the retry, and a password that is rotated while dbt has one node
-left that logs in. For that one a lock holds the node above it until all others have ended.
+`test_redshift_faults.py` injects every fault into a build of one model. The faults here differ in
+what the DAG must do: a table is retried, an incremental model lost its connection between the
+deletion and the insertion of a day's rows, a file arrived after the listing, and the password is
+rotated.
 
-dbt logs in once more when it ends. With the old password that breaks `dbt_build` itself: its second
-try builds with the new one what is left, and finds the wrong file.
+The warehouse holds the rows of an earlier build, and a late day has arrived since. The stand-in
+makes two of the faults. The other two are real, and the run must be followed for them: a file of
+another type arrives after the listing and is removed before the retry, and the password is rotated
+when only one node is left that opens a connection. A lock holds the node above that one until all
+others have ended.
+
+dbt opens one more connection when it ends. With the old password `dbt_build` itself fails. Its
+second try builds what is left with the new password, and finds the wrong file.
 """
 
 from __future__ import annotations
@@ -18,25 +24,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from include.manifest import Manifest
-from tests.pipeline.checkout import states
-from tests.redshift.cluster_process import ClusterProcess
+from tests.support.checkout import states
+from tests.support.standin_process import ClusterProcess
 
 SECONDS = 1800
-"""How long the run may take."""
+"""The seconds after which the run is terminated."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A fault that strikes a model once: `match` finds the statement; empty: the run does it.
+    """A fault that strikes a model once, in the statement that `match` finds.
 
-    `said` are the warehouse's words and `do` the remedy's, in the log of the model's task.
+    Without `match` the run itself causes the fault. `message` and `remedy` are parts of the
+    warehouse's message and of the remedy in the log of the model's task.
     """
 
     fault: str
     table: str
     match: str
-    said: str
-    do: str
+    message: str
+    remedy: str
 
     @property
     def task(self) -> str:
@@ -46,7 +53,9 @@ class Case:
 
 WRONG_TYPE = "int_lake_days"
 HELD = "snap_ledger_players"
-"""Has no test, and one node below it: the only one that logs in once it is let go."""
+"""A node without tests and with one node below it, which is the only one that opens a connection
+after the held node is released.
+"""
 CASES = (
     Case(
         "serializable_conflict",
@@ -56,40 +65,12 @@ CASES = (
         "another transaction wrote the same table: clear the task",
     ),
     Case(
-        "disk_full",
-        "marts.rpt_retention_overall",
-        r'insert into "analytics"."marts"."rpt_retention_overall__dbt_tmp"',
-        "Disk Full",
-        "the cluster is full: free space",
-    ),
-    Case(
-        "statement_timeout",
-        "marts.rpt_betting",
-        r'insert into "analytics"."marts"."rpt_betting__dbt_tmp"',
-        "cancelled on user's request",
-        "clear the task, or raise the timeout",
-    ),
-    Case(
-        # Between the deletion of a day's rows and the end of the transaction.
+        # The connection is lost after the deletion of a day's rows and before the commit.
         "drop_connection",
         "marts.fct_quarantined_events",
         r'insert into "analytics"."marts"."fct_quarantined_events"',
         "server socket closed",
         "the connection to the warehouse was lost",
-    ),
-    Case(
-        "permission_denied",
-        "intermediate.int_marketing_spend",
-        r'create\s+table\s+"analytics"."intermediate"."int_marketing_spend__dbt_tmp"',
-        "permission denied",
-        "bootstrap.sql says what it needs",
-    ),
-    Case(
-        "file_vanishes",
-        "marts.dim_games",
-        r'insert into "analytics"."marts"."dim_games__dbt_tmp"',
-        "Spectrum Scan Error",
-        "clear the task partitions and its downstream, whose error names the file",
     ),
     Case(
         "file_of_another_type",
@@ -110,11 +91,11 @@ CASES = (
 
 @dataclass
 class FaultedRun:
-    """Injects the faults, and follows the run: `output` is what it has printed.
+    """Injects the faults and follows the run, whose `output` it collects.
 
-    `old`, `struck` and `new` are the rows of each case's table, by task: before the run, as soon as
-    its task waits for its retry, and after the run. `arrive` and `leave` are called for the wrong
-    file, `rotate` for the password.
+    `old`, `struck` and `new` are the rows of each case's table, by task: before the run, when the
+    task waits for its retry, and after the run. `arrive` and `leave` add and remove the wrong file,
+    `rotate` changes the password.
     """
 
     cluster: ClusterProcess
@@ -128,7 +109,7 @@ class FaultedRun:
     new: dict[str, list[str]] = field(default_factory=dict)
 
     def follow(self, start: Callable[[], subprocess.Popen[str]]) -> int:
-        """Start the run and follow it to its end; its exit code."""
+        """Start the run and follow it to its end; returns its exit code."""
         self.old = {case.task: self.cluster.rows(case.table) for case in CASES}
         tables = {case.task: case.table for case in CASES}
         for case in CASES:
@@ -145,19 +126,19 @@ class FaultedRun:
                 self.output += line
                 for task, (state,) in states(line, {"freshness", *tables, *waited_for}).items():
                     if task in waited_for and state != "success":
-                        # Its retry would wait for dbt, and dbt for what is held.
+                        # Its retry would wait for dbt, and dbt waits for the held node.
                         process.terminate()
                     if task in tables and state == "up_for_retry":
                         self.struck.setdefault(task, self.cluster.rows(tables[task]))
                     if (task, state) == (WRONG_TYPE, "up_for_retry"):
                         self.leave()
                     if (task, state) == ("freshness", "success"):
-                        # Not before: the stand-in reads every table for it, and dbt takes seconds
-                        # to begin.
+                        # The lock must not be taken before: the stand-in reads every table for
+                        # `freshness`. dbt takes seconds to begin after that.
                         session.execute(f"lock table snapshots.{HELD}")
                     waited_for.discard(task)
                 if not rotated and not waited_for and not self.cluster.faults():
-                    # dbt has no other node left to log in for, and no task has begun its retry.
+                    # dbt opens no connection for another node, and no task has begun its retry.
                     rotated = True
                     self.arrive()
                     self.rotate()
@@ -166,7 +147,7 @@ class FaultedRun:
         return process.returncode
 
     def undisturbed(self) -> set[str]:
-        """The tasks of the nodes that no fault concerns, neither at them nor above them."""
+        """The tasks of the nodes that have no fault, neither themselves nor in a node above."""
         struck = {HELD, *(case.task for case in CASES)}
         return {
             self.manifest.task_id(node)

@@ -1,4 +1,4 @@
-"""One build at a time on Redshift: who has the lock, who takes it over, who finds it lost."""
+"""The build lock on Redshift: one run holds it, another takes it over when it has expired."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def environment(login: Callable[[str], dict[str, str]], monkeypatch: pytest.Monk
 
 @pytest.fixture
 def database(environment: None) -> Iterator[Database]:
-    """The warehouse, as the first step of a run finds it."""
+    """The warehouse in the state that the first step of a run finds."""
     assert environment is None
     with open_database(SETTINGS) as database:
         database.execute(f"drop table if exists {TABLE}")
@@ -41,7 +41,7 @@ def database(environment: None) -> Iterator[Database]:
 
 
 def begin(database: Database, run_id: str) -> None:
-    """The first step of a run: the lock, then its days."""
+    """Do the first step of a run: take the lock, then write the run's days."""
     with build_lock.taken(database, SETTINGS, run_id):
         database.execute(f"delete from {PREFIX}operations.run")
         database.insert(f"{PREFIX}operations.run", [(run_id, True)])
@@ -64,7 +64,7 @@ def test_a_second_run_waits_for_the_end_of_the_first(database: Database) -> None
     begin(database, "state machine")
 
 
-def test_what_a_dead_run_left_is_taken_over_and_it_finds_out(
+def test_an_expired_lock_is_taken_over_and_its_old_run_fails(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     begin(database, "dead")
@@ -76,11 +76,11 @@ def test_what_a_dead_run_left_is_taken_over_and_it_finds_out(
     build_lock.free(database, SETTINGS, "next")
     with pytest.raises(LockLostError, match=r"replaced by those of next: clear the task partit"):
         build_lock.keep(database, SETTINGS, "dead")
-    # It took the lock to look, and must not keep others out with it.
+    # `keep` took the lock in order to look, and must not hold it.
     begin(database, "third")
 
 
-def test_a_run_may_go_on_after_its_lock_expired_if_nobody_came(database: Database) -> None:
+def test_a_run_may_go_on_after_its_lock_expired_if_no_other_took_it(database: Database) -> None:
     begin(database, "slow")
     let_expire(database)
     assert build_lock.keep(database, SETTINGS, "slow")
@@ -94,30 +94,30 @@ def test_a_first_step_that_fails_gives_the_lock_back(database: Database) -> None
     begin(database, "other")
 
 
-def test_a_build_renews_its_lock_and_hears_that_it_is_lost(
+def test_a_build_renews_its_lock_and_is_called_when_it_is_lost(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build_lock, "RENEW_SECONDS", 0.2)
     begin(database, "builder")
-    heard: list[str] = []
+    lost: list[str] = []
     with (
         pytest.raises(LockLostError, match="thief"),
-        build_lock.renewed(SETTINGS, "builder", heard.append),
+        build_lock.renewed(SETTINGS, "builder", lost.append),
     ):
         before = database.rows(f"select renewed_at from {TABLE}")
         time.sleep(2)
         assert database.rows(f"select renewed_at from {TABLE}") > before
-        assert heard == []
-        while not heard:
-            # The builder renews again and again: be quicker once.
+        assert lost == []
+        while not lost:
+            # The builder renews the lock again and again, until the thief is quicker once.
             let_expire(database)
             try:
                 begin(database, "thief")
             except LockedError:
                 continue
             time.sleep(1)
-    assert len(heard) == 1
-    assert "thief" in heard[0]
+    assert len(lost) == 1
+    assert "thief" in lost[0]
 
 
 STAYS = (
@@ -173,7 +173,7 @@ def test_a_renewal_that_comes_late_neither_takes_nor_shortens_the_lock(database:
 def test_a_run_without_a_lock_gives_none_back(
     database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As after a first run's preflight that failed, maybe because there is no warehouse."""
+    """The preflight of a first run can fail because there is no warehouse."""
     build_lock.give_back(SETTINGS, "builder", 90)
     assert "does not exist" in capsys.readouterr().out
     assert database.rows("select 1") == [(1,)]

@@ -1,7 +1,7 @@
 """The DAG on target `redshift`: the real scheduler, the secret in Secrets Manager, the stand-in.
 
-One run over a late day, in which every fault of `faulted_run.py` strikes; its passwords must be
-seen nowhere. The tests share the run and go in order.
+One run over a late day, in which the faults of `faulted_run.py` strike. Its passwords must be
+found nowhere. The tests share the run and go in order.
 """
 
 from __future__ import annotations
@@ -23,36 +23,29 @@ import psutil
 
 from include.manifest import Manifest
 from include.settings import ROOT
-from tests.aws.ministack import MiniStack
-from tests.pipeline.checkout import Checkout, states
-from tests.pipeline.test_real_run import STEPS
-from tests.redshift.cluster_process import PYTHON, ClusterProcess
 from tests.redshift.faulted_run import CASES, WRONG_TYPE, Case, FaultedRun
+from tests.support.checkout import STEPS, Checkout, states
+from tests.support.ministack import MiniStack
+from tests.support.secrets_backend import BACKEND, SECRETS
+from tests.support.standin_process import PYTHON, ClusterProcess
 
-# Others may run these tests on the same machine, whose processes are watched.
+# The test looks for this text in all processes of the machine, where other runs of the test may be.
 CANARY = f"Kanar1envogel-{uuid.uuid4().hex}"
 ROTATED = f"{CANARY}-2"
 BUCKET = "game-lake"
 SAMPLE = ("--days", "5", "--players", "20", "--seed", "5", "--end", "2026-09-10")
 LATE = ("raw_events/year=2026/month=09/day=09", "game_transactions/date=2026-09-09")
-"""The folders of a day; the largest file of each arrives after the first build."""
+"""Two folders of one day. The largest file of each arrives after the first build."""
 LATE_DAY = "datetime.date(2026, 9, 9)"
 WRONG = "game_transactions/date=2026-09-09/wrong.parquet"
 WRITE_WRONG = """
 import sys, pyarrow, pyarrow.parquet
 pyarrow.parquet.write_table(pyarrow.table({"betid": [1]}), sys.argv[1])
 """
-"""Airflow's environment has no writer of Parquet. All columns of a ledger are text."""
+"""A program of dbt's environment, because Airflow's cannot write Parquet. The column `betid` should
+be text.
+"""
 CONNECTION = "airflow/connections/redshift_default"
-SECRETS = json.dumps(
-    {
-        "connections_prefix": "airflow/connections",
-        "variables_prefix": None,
-        "config_prefix": None,
-        "extra_conn_words": {"schema": ["dbname"]},
-    }
-)
-BACKEND = "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend"
 
 
 class Watch(threading.Thread):
@@ -65,7 +58,7 @@ class Watch(threading.Thread):
         self.in_environments: set[str] = set()
 
     def run(self) -> None:
-        """Look until told to end."""
+        """Read all processes until `ended` is set."""
         while not self.ended.wait(0.1):
             for process in psutil.process_iter():
                 try:
@@ -98,7 +91,7 @@ def cluster(
 def checkout(
     tmp_path_factory: pytest.TempPathFactory, emulator: MiniStack, cluster: ClusterProcess
 ) -> Checkout:
-    """A checkout whose lake lies in S3, and whose login is a secret."""
+    """A checkout with its lake in S3 and its login in a secret."""
     checkout = Checkout.make(tmp_path_factory.mktemp("dag"))
     output = shutil.ignore_patterns("target", "logs")
     shutil.copytree(ROOT / "dbt", checkout.root / "dbt", ignore=output)
@@ -169,7 +162,7 @@ def run(
     watch: Watch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> FaultedRun:
-    """What became of the one `make run`."""
+    """The only `make run`, after its end."""
     s3, key = emulator.client("s3"), f"lake/{WRONG}"
     wrong = tmp_path_factory.mktemp("wrong") / Path(WRONG).name
     subprocess.run([str(PYTHON), "-c", WRITE_WRONG, str(wrong)], check=True)
@@ -183,7 +176,7 @@ def run(
             AIRFLOW__SECRETS__BACKEND_KWARGS=SECRETS,
             AIRFLOW__WORKERS__SECRETS_BACKEND=BACKEND,
             AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS=SECRETS,
-            # As `make run` has it: a task must be seen while it waits for its retry.
+            # The default of `make run`: the test must see a task while it waits for its retry.
             AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY="5",
         )
 
@@ -209,7 +202,7 @@ def run(
 
 
 def log(checkout: Checkout, task: str, attempt: int) -> str:
-    """All that was logged of a try of a task."""
+    """The whole log of one try of a task."""
     return "\n".join(
         path.read_text(errors="replace")
         for path in (checkout.root / ".airflow/logs").rglob(f"attempt={attempt}.log*")
@@ -217,13 +210,13 @@ def log(checkout: Checkout, task: str, attempt: int) -> str:
     )
 
 
-def test_whom_a_fault_struck_succeeds_on_its_second_try_all_others_on_their_first(
+def test_tasks_with_a_fault_succeed_on_their_second_try_and_all_others_on_their_first(
     run: FaultedRun,
 ) -> None:
     nodes = {run.manifest.task_id(node) for node in run.manifest.built}
     tasks = nodes | STEPS | {"unlock"}
     found = states(run.output, tasks)
-    # dbt itself logs in with the old password, too.
+    # dbt itself also opens a connection with the old password.
     struck = {"dbt_build", *(case.task for case in CASES)}
     assert {task: found.pop(task) for task in struck} == {
         task: ["up_for_retry", "success"] for task in struck
@@ -236,21 +229,21 @@ def test_the_log_names_the_model_and_the_remedy(
     checkout: Checkout, run: FaultedRun, case: Case
 ) -> None:
     (node,) = [node for node in run.manifest.nodes.values() if node["name"] == case.task]
-    said = log(checkout, case.task, 1)
-    assert f"model {case.task} broke: " in said
-    assert case.said in said
-    assert re.search(rf"do:   [^\\]*{re.escape(case.do)}", said)
-    assert f"file: dbt/{node['original_file_path']}" in said
+    logged = log(checkout, case.task, 1)
+    assert f"model {case.task} broke: " in logged
+    assert case.message in logged
+    assert re.search(rf"do:   [^\\]*{re.escape(case.remedy)}", logged)
+    assert f"file: dbt/{node['original_file_path']}" in logged
     assert " broke: " not in log(checkout, case.task, 2)
 
 
-def test_dbt_that_lost_its_login_says_so_in_one_line(run: FaultedRun) -> None:
-    (said,) = [line for line in run.output.splitlines() if "dbt could not finish" in line]
-    assert "password authentication failed" in said
-    assert "correct the secret of the connection, then clear the task" in said
+def test_a_rotated_password_is_one_line_of_the_output(run: FaultedRun) -> None:
+    (line,) = [line for line in run.output.splitlines() if "dbt could not finish" in line]
+    assert "password authentication failed" in line
+    assert "correct the secret of the connection, then clear the task" in line
 
 
-def test_a_fault_that_a_retry_mends_is_no_alert(checkout: Checkout, run: FaultedRun) -> None:
+def test_a_fault_that_a_retry_repairs_sends_no_alert(checkout: Checkout, run: FaultedRun) -> None:
     assert run.output
     logs = list((checkout.root / ".airflow/logs").rglob("*.log"))
     assert len(logs) > len(run.manifest.built)
@@ -258,15 +251,17 @@ def test_a_fault_that_a_retry_mends_is_no_alert(checkout: Checkout, run: Faulted
 
 
 def test_old_rows_stay_readable_until_a_retry_has_made_the_new_ones(run: FaultedRun) -> None:
-    # Of these the retry replaces some: dbt had deleted them when the connection was lost.
+    # dbt had deleted these rows when the connection was lost, and the retry replaces them.
     assert [row for row in run.old["fct_quarantined_events"] if LATE_DAY in row]
     assert run.struck == run.old
     changed = {task for task, rows in run.new.items() if rows != run.old[task]}
-    assert changed >= {"fct_quarantined_events", WRONG_TYPE, "rpt_daily_kpis", "rpt_betting"}
+    assert changed >= {"fct_quarantined_events", WRONG_TYPE, "rpt_daily_kpis"}
 
 
 def test_the_password_is_in_no_file(checkout: Checkout, run: FaultedRun) -> None:
-    """Logs, rendered templates, XComs and task state (in the database), artifacts, dbt's parse."""
+    """Look in logs, in the database (rendered templates, XComs, task state), in artifacts and in
+    dbt's parse cache.
+    """
     assert CANARY not in run.output
     looked = 0
     for path in checkout.root.rglob("*"):
@@ -279,15 +274,15 @@ def test_the_password_is_in_no_file(checkout: Checkout, run: FaultedRun) -> None
 def test_the_password_is_in_no_command_and_in_dbt_s_environment_alone(
     run: FaultedRun, watch: Watch
 ) -> None:
-    """dbt has no other way to be told; whoever reads that is this user, or root."""
+    """dbt reads the password from its environment, which only the same user and root can read."""
     assert run.output
     assert watch.in_commands == set()
-    assert watch.in_environments, "the watch has seen nothing at all"
+    assert watch.in_environments, "the watch has found the password in no process"
     for command in watch.in_environments:
         assert ".venv/dbt/bin/" in command, command
 
 
-def test_every_query_says_which_task_it_served(cluster: ClusterProcess, run: FaultedRun) -> None:
+def test_every_query_has_the_label_of_its_task(cluster: ClusterProcess, run: FaultedRun) -> None:
     assert run.output
     groups = {query["query_group"] for query in cluster.queries() if query["query_group"]}
     ours = {group for group in groups if group.startswith("game_analytics/make_run__")}

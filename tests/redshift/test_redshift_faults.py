@@ -1,7 +1,8 @@
-"""What can go wrong with a model on Redshift: its error, its old rows, its retry.
+"""The faults of Redshift, each in the build of one model.
 
-Each fault strikes the build of one model. The error must name the model and have a known remedy,
-the model's rows must be those of before, and a retry must make those that DuckDB makes.
+The error must name the model and have a known remedy, the rows of the model must be those of the
+build before, and a retry must make the rows that DuckDB makes. `test_redshift_dag.py` shows what
+the DAG does with a fault.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import pyarrow.parquet as pq
 
 from include.remedies import remedy
 from include.settings import UserError
-from tests.pipeline.hand_lake import HandLake
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
-from tests.redshift.warehouse import Bucket, RedshiftWarehouse, contents, described
 from tests.redshift_standin import Cluster, Fault
+from tests.support.hand_lake import HandLake
+from tests.support.redshift_warehouse import Bucket, RedshiftWarehouse, contents, described
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 PREFIX = "faults_"
 INSERT = r"insert into .*faults_intermediate.*int_events"
@@ -30,7 +31,7 @@ CREATE = r"create temporary table.*int_events"
 
 
 class Scene:
-    """A built warehouse, and one on DuckDB beside it; `arrive` gives both something to build."""
+    """A built warehouse and one of the same lake on DuckDB."""
 
     def __init__(self, root: Path, bucket: Bucket, login: dict[str, str]) -> None:
         self.lake = HandLake(root / "lake")
@@ -49,7 +50,7 @@ class Scene:
         self.bucket.mirror(self.lake.root)
 
     def arrive(self) -> None:
-        """An event for a day that has others, found by the first step of a run."""
+        """Add an event to a day with other events, and run the first step of a run."""
         self.count += 1
         folder = self.lake.root / "raw_events/year=2026/month=09/day=04"
         (folder / "part-0.parquet").rename(folder / f"part-{self.count}.parquet")
@@ -58,7 +59,7 @@ class Scene:
         self.redshift.find()
 
     def build(self, model: str = "int_events") -> str:
-        """Build one model; what dbt says of it if it failed."""
+        """Build one model; returns its message if it failed."""
         failed = self.redshift.dbt(*WITHOUT_TESTS, "--select", model)
         assert set(failed) <= {model}
         return failed.get(model, "")
@@ -68,8 +69,8 @@ class Scene:
             columns = described(database, PREFIX)
             return contents(database, PREFIX, {table: columns[table]})[table]
 
-    def assert_mended(self) -> None:
-        """The model's rows are those that DuckDB makes of the same lake."""
+    def assert_repaired(self) -> None:
+        """Fail unless the model has the rows that DuckDB makes of the same lake."""
         self.duckdb.find()
         assert self.duckdb.dbt(*WITHOUT_TESTS, "--select", "int_events") == {}
         assert self.rows(self.redshift) == self.rows(self.duckdb)
@@ -85,7 +86,7 @@ def scene(
 
 
 @pytest.mark.parametrize(
-    ("fault", "match", "said", "do"),
+    ("fault", "match", "message", "do"),
     [
         ("serializable_conflict", INSERT, "1023", "another transaction wrote the same table"),
         ("disk_full", INSERT, "disk full", "the cluster is full"),
@@ -96,20 +97,48 @@ def scene(
         ("file_vanishes", CREATE, "Spectrum Scan Error", "a file of the lake was deleted"),
     ],
 )
-def test_a_fault_leaves_the_old_rows_and_a_retry_mends_it(
-    scene: Scene, cluster: Cluster, fault: str, match: str, said: str, do: str
+def test_a_fault_leaves_the_old_rows_and_a_retry_makes_the_new_ones(
+    scene: Scene, cluster: Cluster, fault: str, match: str, message: str, do: str
 ) -> None:
     scene.arrive()
     before = scene.rows(scene.redshift)
     cluster.inject(Fault(match, fault))
     error = scene.build()
     assert "model int_events (models/intermediate/int_events.sql)" in error
-    assert said.lower() in error.lower()
+    assert message.lower() in error.lower()
     assert do in (remedy(error) or "no remedy"), error
     assert scene.rows(scene.redshift) == before
     assert scene.build() == ""
     assert scene.rows(scene.redshift) != before
-    scene.assert_mended()
+    scene.assert_repaired()
+
+
+@pytest.mark.parametrize(
+    ("fault", "match", "do"),
+    [
+        ("serializable_conflict", "alter table .*{}__dbt_tmp. rename", "wrote the same table"),
+        ("disk_full", "insert into .*{}__dbt_tmp", "the cluster is full"),
+        ("statement_timeout", "insert into .*{}__dbt_tmp", "raise the timeout"),
+        (
+            "permission_denied",
+            r"create\s+table\s+\S*{}__dbt_tmp",
+            "bootstrap.sql says what it needs",
+        ),
+    ],
+)
+def test_a_fault_at_a_table_leaves_its_old_rows(
+    scene: Scene, cluster: Cluster, fault: str, match: str, do: str
+) -> None:
+    model = "rpt_daily_kpis"
+    before = scene.rows(scene.redshift, f"marts.{model}")
+    assert before
+    cluster.inject(Fault(match.format(model), fault))
+    error = scene.build(model)
+    assert f"model {model} (models/marts/kpis/{model}.sql)" in error
+    assert do in (remedy(error) or "no remedy"), error
+    assert scene.rows(scene.redshift, f"marts.{model}") == before
+    assert scene.build(model) == ""
+    assert scene.rows(scene.redshift, f"marts.{model}") == before
 
 
 def test_expired_credentials_in_the_middle(scene: Scene, cluster: Cluster) -> None:
@@ -125,7 +154,7 @@ def test_expired_credentials_in_the_middle(scene: Scene, cluster: Cluster) -> No
     assert "correct the secret of the connection" in (remedy(error) or "no remedy"), error
     assert scene.rows(scene.redshift) == before
     assert scene.build() == ""
-    scene.assert_mended()
+    scene.assert_repaired()
 
 
 def test_a_file_of_another_type_is_named_before_any_model_reads_it(scene: Scene) -> None:
@@ -138,7 +167,7 @@ def test_a_file_of_another_type_is_named_before_any_model_reads_it(scene: Scene)
     scene.bucket.mirror(scene.lake.root)
     with pytest.raises(UserError, match=rf"{wrong}: column event_timestamp is string.*compact"):
         scene.redshift.find()
-    # One that comes after the listing is the model's to find.
+    # The model finds a file that arrives after the listing.
     path.rename(scene.lake.root.parent / "wrong.parquet")
     scene.bucket.mirror(scene.lake.root)
     scene.arrive()
@@ -154,7 +183,7 @@ def test_a_file_of_another_type_is_named_before_any_model_reads_it(scene: Scene)
     path.unlink()
     scene.bucket.mirror(scene.lake.root)
     assert scene.build() == ""
-    scene.assert_mended()
+    scene.assert_repaired()
 
 
 def test_in_the_end_every_table_is_what_duckdb_makes(scene: Scene) -> None:

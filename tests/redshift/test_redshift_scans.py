@@ -1,4 +1,4 @@
-"""What a run and its tests read on Redshift: the touched days and their neighbours, no more."""
+"""A run on Redshift and its tests read only the touched days and the days beside them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
-from tests.pipeline.hand_lake import HandLake
-from tests.pipeline.warehouse import WITHOUT_TESTS
-from tests.redshift.warehouse import Bucket, RedshiftWarehouse
 from tests.redshift_standin import Cluster
+from tests.support.hand_lake import HandLake
+from tests.support.redshift_warehouse import Bucket, RedshiftWarehouse
+from tests.support.warehouse import WITHOUT_TESTS
 
 FIRST = date(2026, 7, 1)
 DAYS = 40
@@ -88,5 +88,5 @@ def test_a_daily_run_reads_the_touched_day_and_what_it_reaches(
             "int_bets": (0, 0),
         }.items()
     }
-    # Its file is gone: so is the partition, and nothing is left to be read.
+    # The only file of the partition was deleted, so the partition is dropped and nothing is read.
     assert read.get("game_transactions", set()) == set()

@@ -1,5 +1,6 @@
-"""`python -m tests.redshift_standin FOLDER`: a cluster until SIGTERM comes or the standard input
-closes.
+"""Run the stand-in until SIGTERM or until standard input closes.
+
+The command is `python -m tests.redshift_standin FOLDER`. It prints the login as one line of JSON.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ def main() -> None:
     parser.add_argument(
         "folder",
         type=Path,
-        help="for its data, logs and control folder; of an earlier cluster: emptied",
+        help="holds the data, the logs and the control folder; "
+        "the folder of an earlier stand-in is emptied first",
     )
-    parser.add_argument("--port", type=int, help="default: a free one")
+    parser.add_argument("--port", type=int, help="the proxy's port; default: a free port")
     parser.add_argument("--s3-endpoint", default=os.environ.get("AWS_ENDPOINT_URL"))
     arguments = parser.parse_args()
 

@@ -1,7 +1,9 @@
--- The stand-in's own state, and the catalogue and logs as Redshift shows them.
+-- The stand-in's own state, and the catalogue and log views of Redshift.
 
-create schema standin_catalog; -- in place of relations of pg_catalog and information_schema
-create schema standin_external; -- the rows of external tables
+-- standin_catalog holds the views that replace relations of pg_catalog and information_schema.
+create schema standin_catalog;
+-- standin_external holds the rows of external tables.
+create schema standin_external;
 grant usage on schema standin_catalog to public;
 
 -- State --------------------------------------------------------------------------------------------
@@ -46,8 +48,9 @@ grant select on all tables in schema standin to public;
 grant insert on standin.late_binding_views, standin.materialized_views to public;
 grant insert, update, delete on standin.user_groups to public;
 
--- Table attributes ride on a statement in /*standin:{json}*/ and are kept by object id. PostgreSQL's own
--- text becomes the widest varchar, for Redshift has no other.
+-- The proxy puts the attributes of a table before a statement, in a comment /*standin:{json}*/. This trigger
+-- stores them by object id. It also turns columns of type text into the widest varchar, because Redshift has
+-- no type text.
 create function standin.on_ddl() returns event_trigger language plpgsql security definer as $$
 declare
     attributes jsonb := (substring(current_query() from '^/\*standin:(.*?)\*/'))::jsonb;
@@ -92,11 +95,11 @@ begin
 end $$;
 create event trigger standin_ddl on ddl_command_end execute function standin.on_ddl();
 
--- A late-binding view's placeholder carries its name, columns, owner and grants; the proxy puts the body in
--- the place of every reference, so that nothing ever reads the placeholder itself.
-create function standin.is_never_read(view_name text) returns bool language plpgsql stable as $$
+-- A late-binding view is stored as a placeholder view, which has its name, columns, owner and grants. The
+-- proxy replaces every reference by the query of the view, so the placeholder itself must never be read.
+create function standin.refuse_placeholder(view_name text) returns bool language plpgsql stable as $$
 begin
-    raise exception 'redshift stand-in: the late-binding view % was read without its body', view_name
+    raise exception 'The Redshift stand-in failed: the late-binding view % was read without its query', view_name
         using errcode = 'XX000';
 end $$;
 
@@ -115,14 +118,14 @@ begin
         where attrelid = 'pg_temp.standin_probe'::regclass and attnum > 0;
         drop view pg_temp.standin_probe;
     exception when undefined_table or undefined_column or invalid_schema_name or undefined_function then
-        -- What it reads need not exist yet.
+        -- The relations that a late-binding view reads need not exist when it is created.
         is_known := false;
         columns := 'null::varchar as unknown';
     end;
     if replaces then
         execute 'drop view if exists ' || target;
     end if;
-    execute format('create view %s as select %s where standin.is_never_read(%L)', target, columns, target);
+    execute format('create view %s as select %s where standin.refuse_placeholder(%L)', target, columns, target);
     insert into standin.late_binding_views values (target::regclass, body, is_known);
 end $$;
 
@@ -133,10 +136,12 @@ begin
     insert into standin.materialized_views values (target::regclass, source, autorefresh);
 end $$;
 
--- What the names in a statement stand for, read by `reader` or, if that is empty, by the session's user:
--- late-binding views with their bodies; external tables with their ids; the views that PostgreSQL knows; what the
--- owner of a view may read and the user may not, with its columns (`lent`); and of every relation but late-binding
--- views the columns with their types.
+-- Resolves names for `reader`. If `reader` is empty, the names are read by the session's user. The kinds of rows:
+-- `view`: a late-binding view, with its query;
+-- `external`: an external table, with its id;
+-- `bound`: a view that PostgreSQL reads itself, with its columns;
+-- `owner_only`: a relation that the owner of a view may read and the user may not, with its columns;
+-- `columns`: the columns of a relation and their types as JSON. Late-binding views have no such row.
 create function standin.resolve(names text[], reader text) returns table (
     name text, kind text, body text, is_allowed bool, relation text, owner text
 ) language sql stable as $$
@@ -163,7 +168,7 @@ create function standin.resolve(names text[], reader text) returns table (
             array[external_tables.schema_name::text, external_tables.table_name::text],
             array[current_database()::text, external_tables.schema_name::text, external_tables.table_name::text])
     union all
-    select found.name, case when found.relkind in ('v', 'm') and reader = '' then 'bound' else 'lent' end,
+    select found.name, case when found.relkind in ('v', 'm') and reader = '' then 'bound' else 'owner_only' end,
         (
             select string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' order by attnum)
             from pg_catalog.pg_attribute where attrelid = found.oid and attnum > 0 and not attisdropped
@@ -191,7 +196,7 @@ create function standin.resolve(names text[], reader text) returns table (
     group by 1
 $$;
 
--- The rows of a table that the owner of a late-binding view may read, for whom may read the view alone.
+-- Returns the rows of a table with the rights of a late-binding view's owner, for a user who may read only the view.
 create function standin.read_as(reader text, source text) returns setof record
 language plpgsql stable security definer as $$
 begin
@@ -211,7 +216,7 @@ exception when others then
     return null;
 end $$;
 
--- In place of PostgreSQL's catalogue ------------------------------------------------------------------
+-- Views that replace PostgreSQL's catalogue -----------------------------------------------------------
 
 create view standin_catalog.relations as
 select
@@ -429,7 +434,7 @@ from pg_catalog.pg_namespace as schemas, lateral aclexplode(schemas.nspacl) as a
 left join pg_catalog.pg_roles as grantees on grantees.oid = acl.grantee
 where schemas.nspname not like 'standin%' and acl.grantee <> schemas.nspowner;
 
--- Logs: superusers see all rows, others their own ---------------------------------------------------------
+-- Log views: superusers see all rows, other users their own -----------------------------------------------
 
 create view pg_catalog.sys_query_history as
 select user_id, query_id, query_label::char(320) as query_label, transaction_id, session_id, database_name::char(128) as database_name,
@@ -470,7 +475,7 @@ create view pg_catalog.sys_query_detail as
 select oid::int as table_id, 'insert'::text as step_name, standin.last_modified(oid) as start_time
 from standin_catalog.relations where relkind = 'r';
 
--- SHOW ... -------------------------------------------------------------------------------------------
+-- The results of SHOW --------------------------------------------------------------------------------
 
 create function standin.show_tables(in_schema text) returns table (
     database_name text, schema_name text, table_name text, table_type text, table_acl text, remarks text,

@@ -1,4 +1,4 @@
-"""A throw-away cluster: PostgreSQL on loopback, the proxy in front of it, and a folder for both."""
+"""Start and stop the stand-in: PostgreSQL on loopback, and the proxy before it, in one folder."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ HOST = "127.0.0.1"
 SUPERUSER = "rdsdb"
 DATABASE = "analytics"
 USER = "awsuser"
-PASSWORD = "Passw0rd"  # noqa: S105 - of a cluster that lives for a test
+PASSWORD = "Passw0rd"  # noqa: S105 - the stand-in exists only during a test
 
 
-class Unavailable(Exception):  # noqa: N818 - a reason to skip
-    """PostgreSQL 15 is not installed and cannot be."""
+class Unavailable(Exception):  # noqa: N818 - it is a reason to skip a test
+    """PostgreSQL is not installed and cannot be installed."""
 
 
 def free_port() -> int:
@@ -47,16 +47,19 @@ def free_port() -> int:
 
 
 def postgres_programs() -> Path:
-    """The folder of initdb and postgres, installed from Debian if we may; raises Unavailable."""
+    """Return the folder with initdb and postgres; root installs Debian's package if it is missing.
+
+    Raises Unavailable if PostgreSQL is missing and cannot be installed.
+    """
     for version in ("15", "16", "17"):
         folder = Path(f"/usr/lib/postgresql/{version}/bin")
         if (folder / "initdb").exists():
             return folder
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise Unavailable(
-            "PostgreSQL is not installed (apt-get install postgresql), and we are not root"
+            "PostgreSQL is not installed. Install it as root: apt-get install postgresql"
         )
-    # Debian's package would start a cluster of its own.
+    # Without this setting, Debian's package creates and starts a server of its own.
     settings = Path("/etc/postgresql-common/createcluster.conf")
     if not settings.exists():
         settings.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +77,7 @@ def postgres_programs() -> Path:
 
 @dataclass
 class Postgres:
-    """PostgreSQL's server process."""
+    """The server process of PostgreSQL, and its port."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -104,7 +107,7 @@ class Postgres:
 listen_addresses = '{HOST}'
 port = {port}
 unix_socket_directories = ''
-# Nothing outlives a crash, and nothing has to.
+# The data does not have to survive a crash.
 fsync = off
 synchronous_commit = off
 full_page_writes = off
@@ -113,7 +116,7 @@ max_wal_senders = 0
 shared_buffers = 128MB
 work_mem = 32MB
 jit = off
-# A large external table has thousands of leaves.
+# A large external table has thousands of partitions.
 max_connections = 80
 max_locks_per_transaction = 2048
 allow_system_table_mods = on
@@ -164,7 +167,7 @@ log_min_messages = warning
                 self.process.wait()
 
     def bootstrap(self) -> None:
-        """The database, its administrator, and Redshift's catalogue and functions."""
+        """Create the database, its administrator, and Redshift's catalogue and functions."""
         connection = self.connect("postgres")
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -183,7 +186,7 @@ log_min_messages = warning
 
 
 def make_reachable(folder: Path, uid: int) -> None:
-    """PostgreSQL's account must be able to enter the folders above its data (pytest's are 0700)."""
+    """Let PostgreSQL's account enter the folders above its data. Pytest creates them as 0700."""
     for parent in folder.parents:
         status = parent.stat()
         if status.st_uid != uid and not status.st_mode & 0o001:
@@ -191,7 +194,7 @@ def make_reachable(folder: Path, uid: int) -> None:
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for the loopback address, and its key."""
+    """Create a self-signed certificate for the loopback address, and its key."""
     cert, key = folder / "server.crt", folder / "server.key"
     subprocess.run(
         [
@@ -206,10 +209,11 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 
 class Cluster:
-    """A running cluster. `folder` holds its data, its logs and the control folder.
+    """A running stand-in. `folder` holds its data, its logs and the control folder.
 
-    The proxy runs in a thread of this process: a call that blocks without releasing the
-    interpreter, as psycopg2's cancel() does, blocks it too. `python -m` has a process of its own.
+    The proxy runs in a thread of this process. A call that blocks without releasing the
+    interpreter, such as psycopg2's cancel(), blocks the proxy too. `python -m
+    tests.redshift_standin` runs the stand-in in a process of its own.
     """
 
     host = HOST
@@ -237,10 +241,16 @@ class Cluster:
     def start(
         cls, folder: Path, s3_endpoint: str | None = None, port: int | None = None
     ) -> Iterator[Cluster]:
-        """A new cluster in `folder`, which is emptied; stopped when the block ends."""
+        """Start a new stand-in in `folder` and stop it when the block ends.
+
+        The folder of an earlier stand-in is emptied. Raises FileExistsError if the folder holds
+        other files.
+        """
         folder = folder.resolve()
         if folder.exists() and any(folder.iterdir()) and not (folder / "control").exists():
-            raise FileExistsError(f"{folder} holds something else than a cluster")
+            raise FileExistsError(
+                f"{folder} is not empty and not the folder of a stand-in. Give another folder."
+            )
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         postgres = Postgres.start(folder)
@@ -255,7 +265,7 @@ class Cluster:
         finally:
             postgres.stop()
 
-    # The proxy runs in a thread of its own
+    # The thread of the proxy
     # ---------------------------------------------------------------
 
     def _start_proxy(self) -> None:
@@ -277,7 +287,7 @@ class Cluster:
             listener = self._loop.run_until_complete(
                 asyncio.start_server(self._server.accept, HOST, self.port)
             )
-        except BaseException as error:  # noqa: BLE001 - handed to the caller
+        except BaseException as error:  # noqa: BLE001 - _start_proxy() raises it
             self._failure = error
             self._started.set()
             return
@@ -296,12 +306,12 @@ class Cluster:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(20)
 
-    # What a test takes
+    # What a test uses
     # -------------------------------------------------------------------------------
 
     @property
     def login(self) -> dict[str, str | int]:
-        """The keys of a secret of AWS's for a Redshift user."""
+        """The administrator's login, with the keys of AWS's secret for a Redshift user."""
         return {
             "engine": "redshift",
             "host": self.host,
@@ -312,14 +322,17 @@ class Cluster:
         }
 
     def environment(self) -> dict[str, str]:
-        """For a process that is to take this cluster for Redshift (and the emulator for S3)."""
+        """Return the variables with which a process uses this stand-in as Redshift.
+
+        They also make the emulator the process's S3.
+        """
         found = {
             "REDSHIFT_HOST": self.host,
             "REDSHIFT_PORT": str(self.port),
             "REDSHIFT_USERNAME": self.user,
             "REDSHIFT_PASSWORD": self.password,
             "REDSHIFT_DBNAME": self.database,
-            # redshift_connector verifies the server's certificate, whatever dbt's sslmode says.
+            # redshift_connector verifies the server's certificate with every sslmode of dbt's.
             "SSL_CERT_FILE": str(self.certificate),
         }
         if self.s3_endpoint:
@@ -333,7 +346,7 @@ class Cluster:
         return found
 
     def superuser(self) -> psycopg2.extensions.connection:
-        """PostgreSQL itself, past the proxy."""
+        """Connect to PostgreSQL directly, without the proxy, as its superuser."""
         connection = self.postgres.connect()
         connection.autocommit = True
         return connection
@@ -345,7 +358,7 @@ class Cluster:
         return self.control.scans(since)
 
     def last_number(self) -> int:
-        """To be given as `since` later."""
+        """Return the number of the newest statement, for use as `since` later."""
         return max((query.number for query in self.queries()), default=0)
 
     def inject(self, *faults: Fault) -> None:

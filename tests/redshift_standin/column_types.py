@@ -1,4 +1,4 @@
-"""Types of columns as Redshift writes them, and what PostgreSQL is told instead."""
+"""Translates the column types of Redshift to those of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIZED = (
     ("varchar", r"n?varchar|character\s+varying"),
 )
 LONGEST = {"bpchar": 4096, "varchar": 65535}
-"""How many bytes a text may have."""
+"""The largest length of each text type, in bytes."""
 RESPELLED = (
     (r"^nvarchar\b", "varchar"),
     (r"^nchar\b", "char"),
@@ -37,13 +37,16 @@ RESPELLED = (
     (r"^(varchar|character\s+varying)\s*\(\s*max\s*\)", "varchar(65535)"),
     (r"^(decimal|numeric)\b(?!\s*\()", "numeric(18,0)"),
     (r"^(varbyte|varbinary|binary\s+varying)\b(\s*\([^)]*\))?", "varbyte"),
-    # A text without a length has 256 bytes.
+    # Redshift gives a varchar without a length 256 bytes.
     (r"^(varchar|character\s+varying|text)\b(?!\s*\()", "varchar(256)"),
 )
 
 
 def column_type(text: str) -> str:
-    """PostgreSQL's name of a column type, and what follows it; raises Refused."""
+    """Return PostgreSQL's name of a column type, with the text that follows the name.
+
+    Raises Refused for a type that Redshift does not have.
+    """
     named = TYPES.match(text)
     if not named or not AFTER_TYPE.match(text, named.end()):
         name = re.match(r"\S+", text)

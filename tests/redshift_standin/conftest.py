@@ -1,5 +1,6 @@
-"""One cluster and one emulator for all tests of the stand-in; every test has a schema and a bucket
-of its own.
+"""Fixtures for the tests of the stand-in.
+
+All tests share one stand-in and one S3 emulator. Every test has its own schema and bucket.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import pytest
 import redshift_connector
 from redshift_connector.error import Error
 
-from tests.aws import ministack
 from tests.redshift_standin import Cluster, Scan, Unavailable
+from tests.support import ministack
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +48,7 @@ def cluster(
 
 
 class Sql:
-    """A connection of redshift_connector's, autocommit unless a test begins."""
+    """A connection of redshift_connector. It commits every statement outside a transaction."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -62,7 +63,7 @@ class Sql:
         return value
 
     def error(self, sql: str, *parameters: object) -> str:
-        """SQLSTATE, message and detail of the error that the statement must raise."""
+        """Return SQLSTATE, message and detail of the error that the statement must raise."""
         with pytest.raises(Error) as caught:
             self(sql, *parameters)
         fields = caught.value.args[0]
@@ -95,7 +96,7 @@ def connect(cluster: Cluster) -> Iterator[Connect]:
         try:
             connection.close()
         except (Error, OSError):
-            # A fault may have closed it.
+            # An injected fault may have closed the connection already.
             continue
 
 
@@ -115,7 +116,7 @@ def schema(sql: Sql, request: pytest.FixtureRequest) -> Iterator[str]:
 
 @dataclass
 class Lake:
-    """A bucket, and an external schema over it."""
+    """A bucket, and the external schema whose tables read it."""
 
     sql: Sql
     cluster: Cluster
@@ -137,7 +138,10 @@ class Lake:
     def create(
         self, table: str, columns: str, rest: str = "", stored: str = "stored as parquet"
     ) -> str:
-        """`rest` is what comes before and after LOCATION, separated by a bar."""
+        """Create an external table and return its name.
+
+        `rest` holds the clauses before STORED AS and those after LOCATION, separated by a bar.
+        """
         before, _, after = rest.partition("|")
         name = f"{self.schema}.{table}"
         self.sql(
@@ -147,7 +151,7 @@ class Lake:
         return name
 
     def add_days(self, table: str, *days: str) -> None:
-        """Registers `YYYY-MM-DD`."""
+        """Register the partitions of these days, each written as `YYYY-MM-DD`."""
         clauses = [
             f"partition (year='{year}', month='{month}', day='{day}') "
             f"location 's3://{self.bucket}/{table}/year={year}/month={month}/day={day}/'"
@@ -160,7 +164,7 @@ class Lake:
             )
 
     def scan(self, query: str) -> tuple[list[list[Any]], Scan]:
-        """A query's rows, and the one scan that it made."""
+        """Return the rows of a query, and the one scan that the query made."""
         before = self.cluster.last_number()
         rows = self.sql(query)
         (scan,) = self.cluster.scans(since=before)

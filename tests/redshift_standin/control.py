@@ -1,4 +1,4 @@
-"""The control folder: logs that a test reads and faults that it asks for, across processes."""
+"""The control folder: logs that a test reads, and faults that a test injects, in any process."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ FAULTS = {
 
 @dataclass(frozen=True)
 class Fault:
-    """`fault` strikes the next `times` statements whose SQL or query group `match` finds.
+    """A fault for the next `times` statements whose SQL or query group contains `match`.
 
-    `expired_credentials` strikes logins instead, by the user's name. `file_vanishes` strikes a
-    statement's first external file, as if it had been deleted after the listing; the object itself
-    stays. `drop_connection` ends the session before its statement takes effect, and PostgreSQL
-    rolls the open transaction back.
+    `match` is a regular expression. `expired_credentials` applies to logins, and `match` is
+    searched in the user's name. `file_vanishes` fails the statement as if its first external file
+    had been deleted after the listing; the object itself stays. `drop_connection` ends the session
+    before its statement takes effect, and PostgreSQL rolls the open transaction back.
     """
 
     match: str
@@ -41,13 +41,18 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.fault not in FAULTS:
-            raise ValueError(f"{self.fault!r} is none of {', '.join(sorted(FAULTS))}")
+            raise ValueError(
+                f"{self.fault!r} is not a fault. The faults are {', '.join(sorted(FAULTS))}."
+            )
         re.compile(self.match)
 
 
 @dataclass(frozen=True)
 class Query:
-    """A statement as the client sent it. `ended`: success, refused, failed, canceled or dropped."""
+    """A statement as the client sent it, and how it ended.
+
+    `ended` is success, refused, failed, canceled or dropped.
+    """
 
     number: int
     user: str
@@ -61,10 +66,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Scan:
-    """An external table that a statement read, with the partitions left after pruning.
+    """An external table that a statement read, with the partitions that remained after pruning.
 
-    A partition is written as `year=2026/month=11/day=04`, an unpartitioned table has the one ``
-    (empty).
+    A partition is written as `year=2026/month=11/day=04`. A table without partition columns has
+    one partition, which is written as an empty text.
     """
 
     query: int
@@ -79,8 +84,9 @@ class Scan:
 
 
 class Control:
-    """Reads and writes one control folder. Appends of whole lines, so that another process can
-    follow them.
+    """Reads and writes one control folder.
+
+    Logs are appended line by line, so that another process can read them meanwhile.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -98,7 +104,7 @@ class Control:
             file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
 
     def queries(self, since: int = 0) -> list[Query]:
-        """Statements with a number above `since`, in the order in which they ended."""
+        """Return the statements with a number above `since`, in the order in which they ended."""
         return [Query(**line) for line in self._lines("queries.jsonl") if line["number"] > since]
 
     def scans(self, since: int = 0) -> list[Scan]:
@@ -108,29 +114,30 @@ class Control:
         path = self.folder / name
         if not path.exists():
             return []
-        # A line under way has no end yet; the separators of Unicode are no ends.
+        # A line that is being written has no line feed yet. splitlines() would also split at the
+        # line separators of Unicode, which may stand inside a line.
         return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other thread or process changes the faults meanwhile."""
+    def _locked(self) -> Iterator[None]:
+        """Lock the faults, so that no other thread or process changes them."""
         with self._lock, (self.folder / "faults.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def inject(self, *faults: Fault) -> None:
-        with self._alone():
+        with self._locked():
             self._write_faults(self._read_faults() + [asdict(fault) for fault in faults])
 
     def clear_faults(self) -> None:
-        with self._alone():
+        with self._locked():
             self._write_faults([])
 
     def take(self, kinds: set[str], *texts: str | None) -> Fault | None:
-        """The first fault of one of these kinds that strikes here; it counts as used once more."""
+        """Return the first fault of these kinds that matches one of the texts, and use it once."""
         if not self._faults.exists():
             return None
-        with self._alone():
+        with self._locked():
             entries = self._read_faults()
             for entry in entries:
                 if entry["fault"] in kinds and any(
@@ -157,7 +164,7 @@ class Control:
 
 
 def error_of(fault: Fault, sql: str) -> Refused:
-    """The error that a fault of a statement shows to the client."""
+    """Return the error that the client gets for a fault of a statement."""
     match fault.fault:
         case "serializable_conflict":
             return Refused(

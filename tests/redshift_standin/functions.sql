@@ -1,8 +1,8 @@
--- Functions and operators with Redshift's meaning, over PostgreSQL's own.
+-- Functions and operators that give the results of Redshift, in the place of PostgreSQL's own.
 --
--- PostgreSQL finds pg_catalog before every other schema, so that is where they are. A function of the same
--- signature is renamed first (`pg_...`): one of PostgreSQL's own is called by its object id, whatever
--- pg_proc says about it, and cannot be replaced in place.
+-- PostgreSQL searches pg_catalog before every other schema, so the functions are created there. PostgreSQL calls
+-- its internal functions by object id, so changing the row in pg_proc has no effect on them. Therefore a function of
+-- the same signature is first renamed to `pg_...`.
 
 create schema standin;
 grant usage on schema standin to public;
@@ -11,8 +11,8 @@ create function standin.set_aside(signature regprocedure) returns void language 
 $$ update pg_catalog.pg_proc set proname = 'pg_' || proname where oid = signature $$;
 
 -- Numbers ------------------------------------------------------------------------------------------
--- A decimal has 38 digits at most. The scale of a PostgreSQL numeric is the one that Redshift's rules for
--- + - * give; the precision is checked on the value.
+-- A decimal has at most 38 digits. For + - *, PostgreSQL's numeric has the scale of Redshift's rules, so only
+-- the precision is checked, on the value.
 
 create function standin.fits_38_digits(value numeric) returns numeric language plpgsql immutable strict as $$
 begin
@@ -29,11 +29,12 @@ $$ select standin.fits_38_digits(numeric_add(a, b)) $$;
 create function standin.subtracted(a numeric, b numeric) returns numeric language sql immutable strict as
 $$ select standin.fits_38_digits(numeric_sub(a, b)) $$;
 
--- Where the operands' declared types are known (numeric_types.py), Redshift's rule gives precision and scale.
+-- The proxy calls this function if it knows the types of both operands (numeric_types.py). Redshift's rule for
+-- division gives the precision and scale of the result.
 create function standin.divided(a numeric, b numeric, result_precision int, result_scale int)
 returns numeric language plpgsql immutable strict as $$
 declare
-    -- Twice the digits that are kept, so that cutting them off is exact.
+    -- The quotient is computed with twice as many digits as are kept, so that cutting digits off is exact.
     quotient numeric := trunc(numeric_div(round(a, result_scale * 2 + 4), b), result_scale);
 begin
     if abs(quotient) >= power(10::numeric, result_precision - result_scale) then
@@ -42,8 +43,8 @@ begin
     return quotient;
 end $$;
 
--- The average keeps the type of its argument: an integer's is an integer, a decimal's has its scale. The sum of
--- bigints is a numeric, so that one of the values has to say what they are.
+-- AVG keeps the type of its argument: the average of integers is an integer, and the average of decimals has their
+-- scale. PostgreSQL's sum of bigints is a numeric, so the third argument, one of the values, gives the type.
 create function standin.average(total bigint, rows bigint, one bigint) returns bigint language sql immutable as
 $$ select total / nullif(rows, 0) $$;
 create function standin.average(total numeric, rows bigint, one bigint) returns bigint language sql immutable as
@@ -57,20 +58,20 @@ $$ select total::float8 / nullif(rows, 0) $$;
 create function standin.average(total interval, rows bigint, one interval) returns interval language sql immutable as
 $$ select total / nullif(rows, 0) $$;
 
--- A cast that is written cuts digits off, unless enable_numeric_rounding is on; an assignment rounds. Literals are
--- rounded by the proxy, which sees them. What comes from texts and doubles is no decimal yet, and is rounded.
+-- An explicit cast of a decimal cuts digits off, unless enable_numeric_rounding is on. An assignment rounds. A cast of
+-- a literal rounds, which the proxy arranges (rewriting.py). A cast of a text or a double to a decimal rounds.
 create function standin.cuts_digits(is_explicit bool) returns bool language sql stable as $$
     select is_explicit and coalesce(current_setting('standin.enable_numeric_rounding', true), '') <> 'on'
 $$;
 create function standin.fits_64_bits(value numeric, digits int) returns numeric language plpgsql immutable strict as $$
 begin
-    -- 19 digits are kept in 64 bits, which do not hold them all.
+    -- Redshift stores a decimal of 19 digits in 64 bits, which cannot hold every number of 19 digits.
     if abs(value) * power(10::numeric, digits) > 9223372036854775807 then
         raise exception 'Numeric data overflow' using errcode = '22003';
     end if;
     return value;
 end $$;
--- It must not be inlined: the call is what tells CREATE TABLE AS the type.
+-- This function must not be inlined, because CREATE TABLE AS takes the type of the column from the call.
 create function standin.fit_numeric(value numeric, typmod int, is_explicit bool)
 returns numeric language plpgsql stable strict as $$
 begin
@@ -118,8 +119,8 @@ begin
 end $$;
 
 -- Texts --------------------------------------------------------------------------------------------
--- The n of varchar(n) counts bytes. A cast that is written cuts the text at the last whole character that
--- fits, an assignment refuses it.
+-- The n of varchar(n) counts bytes. An explicit cast cuts the text after the last whole character that fits. An
+-- assignment refuses a text that is too long.
 
 create function standin.cut_to_bytes(value text, byte_count int) returns text language plpgsql immutable strict as $$
 declare
@@ -142,7 +143,7 @@ returns varchar language sql immutable strict as $$
     select case
         when typmod < 4 or octet_length(value) <= typmod - 4 then value
         when is_explicit then standin.cut_to_bytes(value, typmod - 4)::varchar
-        -- Blanks beyond the end are no data.
+        -- An assignment drops trailing blanks that do not fit.
         when octet_length(rtrim(value, ' ')) <= typmod - 4
             then standin.cut_to_bytes(value, typmod - 4)::varchar
         else standin.refuse_length(typmod - 4)
@@ -161,7 +162,7 @@ create function pg_catalog.sha2(value text, bits int) returns varchar language s
         when 0 then encode(sha256(convert_to(value, 'UTF8')), 'hex')
     end::varchar
 $$;
--- PostgreSQL has no SHA-1 without an extension. Words of 32 bits are kept in 64.
+-- PostgreSQL has SHA-1 only in an extension. Words of 32 bits are kept in 64, because integers have a sign.
 create function standin.rotated(word bigint, places int) returns bigint language sql immutable strict as
 $$ select ((word << places) | (word >> (32 - places))) & 4294967295 $$;
 create function pg_catalog.sha1(value text) returns varchar language plpgsql immutable strict as $$
@@ -207,7 +208,7 @@ end $$;
 create function pg_catalog.sha(value text) returns varchar language sql immutable strict as $$ select sha1(value) $$;
 create function pg_catalog.func_sha1(value text) returns varchar language sql immutable strict as $$ select sha1(value) $$;
 
--- Every match is replaced; there is no flag for it.
+-- REGEXP_REPLACE replaces every match. PostgreSQL does that only with the flag `g`.
 select standin.set_aside('pg_catalog.regexp_replace(text,text,text)');
 create function pg_catalog.regexp_replace(source text, pattern text, replacement text)
 returns text language sql immutable strict as
@@ -225,12 +226,13 @@ create function pg_catalog.regexp_replace(source text, pattern text, replacement
 returns text language sql immutable strict as
 $$ select pg_catalog.regexp_replace(source, pattern, replacement, start, 'c') $$;
 
--- No match is an empty text.
+-- REGEXP_SUBSTR returns an empty text if nothing matches.
 select standin.set_aside('pg_catalog.regexp_substr(text,text)');
 create function pg_catalog.regexp_substr(source text, pattern text) returns text language sql immutable strict as
 $$ select coalesce(pg_regexp_substr(source, pattern), '') $$;
 
--- Redshift's UPPER and LOWER know every letter of UTF-8; the C locale, by which it compares, knows ASCII's.
+-- UPPER and LOWER of Redshift convert every letter of UTF-8. Redshift compares by the C locale, which converts only
+-- ASCII letters.
 select standin.set_aside('pg_catalog.upper(text)');
 create function pg_catalog.upper(value text) returns text language sql immutable strict as
 $$ select pg_upper(value collate "und-x-icu") collate "C" $$;
@@ -254,7 +256,7 @@ exception when others then
     return false;
 end $$;
 
--- A path that leads nowhere is null; text that is no JSON is an error or, if asked for, null.
+-- Returns null for a path that the JSON does not have. Invalid JSON is an error, or null with `null_if_invalid`.
 create function standin.json_path_text(value text, path text[], null_if_invalid bool)
 returns text language plpgsql immutable as $$
 declare
@@ -355,7 +357,7 @@ create function standin.unit_length(unit text) returns interval language sql imm
     end
 $$;
 
--- Months stop at the end of theirs; years bring 29 February to 1 March.
+-- Adding months ends on the last day of a shorter month. Adding years to 29 February ends on 1 March.
 create function standin.moved(unit text, amount bigint, value timestamp)
 returns timestamp language sql immutable strict as $$
     select value + amount * standin.unit_length(unit) + case
@@ -373,7 +375,7 @@ create function pg_catalog.dateadd(unit text, amount bigint, value timestamptz)
 returns timestamptz language sql stable strict as
 $$ select standin.moved(unit, amount, value at time zone 'UTC') at time zone 'UTC' $$;
 
--- The difference counts the boundaries that lie between, not the time that passed. A week starts on Sunday here.
+-- DATEDIFF counts the boundaries between two times, not the time that passed. For DATEDIFF, a week starts on Sunday.
 create function pg_catalog.datediff(unit text, earlier timestamp, later timestamp)
 returns bigint language sql immutable strict as $$
     select case standin.unit_of_time(lower(unit))
@@ -413,7 +415,7 @@ returns timestamp language sql immutable strict as $$ select value at time zone 
 create function pg_catalog.convert_timezone(target text, value timestamp)
 returns timestamp language sql immutable strict as $$ select value at time zone 'UTC' at time zone target $$;
 
--- EXTRACT and DATE_PART are integers, but of a time with a zone.
+-- EXTRACT and DATE_PART return integers, except for a timestamp with a time zone.
 do $$
 declare
     kind text;
@@ -430,7 +432,8 @@ $$ select date_part(unit, value) $$;
 create function standin.epoch_of(value timestamptz) returns float8 language sql stable strict as
 $$ select date_part('epoch', value) $$;
 
--- The sample only says which type is meant; that of a domain or with a length goes by its name.
+-- `sample` gives PostgreSQL the type of the result. `type_name` gives the type of the cast, because `sample` has
+-- neither a length nor a domain.
 create function standin.try_cast(value text, type_name text, sample anyelement)
 returns anyelement language plpgsql stable as $$
 declare
@@ -442,7 +445,7 @@ exception when data_exception or invalid_datetime_format then
     return null;
 end $$;
 
--- Without strictness, as by default, a day beyond its month counts on into the next.
+-- If `is_strict` is false, which is the default, a day beyond the end of its month continues into the next month.
 select standin.set_aside('pg_catalog.to_date(text,text)');
 create function pg_catalog.to_date(value text, format text, is_strict bool)
 returns date language plpgsql immutable strict as $$
@@ -454,7 +457,8 @@ declare
 begin
     return pg_to_date(value, format);
 exception when datetime_field_overflow or invalid_datetime_format then
-    -- Where numbers of a fixed width stand is known; names of months move what follows.
+    -- The positions of the parts are known only in a format of numbers with a fixed width. The name of a month has
+    -- no fixed width.
     if is_strict or least(year_at, month_at, day_at) = 0 or upper(format) ~ 'MON|DAY|DY'
         or array_to_string(part, '') !~ '^\d{8}$' then
         raise;
@@ -464,7 +468,8 @@ end $$;
 create function pg_catalog.to_date(value text, format text) returns date language sql immutable strict as
 $$ select to_date(value, format, false) $$;
 
--- From here on the new meanings hold -----------------------------------------------------------------
+-- Types, operators and casts that use the functions above ---------------------------------------------
+-- They come last, because the functions above need PostgreSQL's own operators and casts.
 create domain pg_catalog.super as jsonb;
 create domain pg_catalog.varbyte as bytea;
 
@@ -491,8 +496,8 @@ where castsource = 'float4'::regtype and casttarget = 'numeric'::regtype;
 create cast (text as numeric) with function standin.to_numeric(text, int, bool);
 create cast (varchar as numeric) with function standin.to_numeric(varchar, int, bool);
 
--- Trailing blanks do not count when texts are compared, joined, sorted or grouped, as PostgreSQL has it for CHAR:
--- the two types look alike in memory, so CHAR's functions serve.
+-- Trailing blanks do not count when texts are compared, joined, sorted or grouped. PostgreSQL's functions for CHAR
+-- work in this way, and they can be used for texts because both types have the same form in memory.
 do $$
 declare
     pair text[];

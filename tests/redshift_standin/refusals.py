@@ -1,10 +1,10 @@
-"""A refusal: Redshift's error, with its SQLSTATE and message."""
+"""Refusals: the errors of Redshift, with their SQLSTATE and message."""
 
 from __future__ import annotations
 
 
-class Refused(Exception):  # noqa: N818 - it is no error of the stand-in's
-    """A statement that Redshift answers with an error."""
+class Refused(Exception):  # noqa: N818 - it is an answer of Redshift and not a failure
+    """The error with which Redshift refuses a statement."""
 
     def __init__(self, sqlstate: str, message: str, detail: str | None = None) -> None:
         super().__init__(message)
@@ -18,12 +18,15 @@ def syntax_error(near: str) -> Refused:
 
 
 def unsupported_here(what: str) -> Refused:
-    """A limit of the stand-in's own, said as such: Redshift might take the statement."""
-    return Refused("0A000", f"redshift stand-in: {what}")
+    """Return the error for a statement that only the stand-in cannot run.
+
+    Redshift may accept the statement, so the message names the stand-in.
+    """
+    return Refused("0A000", f"The Redshift stand-in does not support {what}")
 
 
 def scan_error(code: int, context: str) -> Refused:
-    """What a query says of an external file that it cannot read."""
+    """Return the error of a query that cannot read an external file."""
     line = "-----------------------------------------------"
     return Refused(
         "XX000",

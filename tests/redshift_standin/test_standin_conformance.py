@@ -1,4 +1,4 @@
-"""The stand-in does what Redshift's documentation says, statement by statement."""
+"""Every statement of `conformance/statements.yml` has its documented result on the stand-in."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from tests.redshift_standin.conformance import Entry, Error, entries
 from tests.redshift_standin.conformance.scratch import Lake, Scratch, arguments, connector, scratch
 
 if TYPE_CHECKING:
-    from tests.aws.ministack import MiniStack
     from tests.redshift_standin import Cluster
+    from tests.support.ministack import MiniStack
 
 BUCKET = "conformance"
 
 
 def parameters() -> Iterator[Any]:
     for entry in entries():
-        # A stand-in that has learnt it is told so: the mark must go.
+        # The mark is strict. If the stand-in gives the documented result after all, the test fails
+        # until `stand_in_lacks` is removed from the entry.
         marks = (
             [pytest.mark.xfail(reason=entry.stand_in_lacks, strict=True)]
             if entry.stand_in_lacks
@@ -43,16 +44,16 @@ def place(cluster: Cluster, emulator: MiniStack) -> Iterator[Scratch]:
 
 
 @pytest.mark.parametrize("entry", parameters())
-def test_a_statement(place: Scratch, entry: Entry) -> None:
+def test_statement_has_its_documented_result(place: Scratch, entry: Entry) -> None:
     assert not place.run(entry)
 
 
-def test_names_make_names_of_tables() -> None:
+def test_name_of_an_entry_is_a_valid_table_name() -> None:
     for entry in entries():
         assert re.fullmatch(r"[a-z][a-z0-9_]{1,62}", entry.name), entry.name
 
 
-def test_there_are_enough_of_every_kind() -> None:
+def test_entries_cover_errors_rows_spectrum_and_users() -> None:
     found = entries()
     kinds = Counter("error" if entry.error is not None else "rows" for entry in found)
     needs = Counter(entry.needs for entry in found)
@@ -63,8 +64,8 @@ def test_there_are_enough_of_every_kind() -> None:
     assert any(entry.as_user for entry in found)
 
 
-def test_files_and_tables_bear_the_names_of_their_entries() -> None:
-    """All entries share a schema and a lake."""
+def test_files_and_tables_are_named_after_their_entry() -> None:
+    """Entries share a schema and a lake, so equal names would collide."""
     for entry in entries():
         for file in entry.files:
             assert file.key.startswith("{name}/"), entry.name
@@ -78,13 +79,13 @@ def entry_of(**fields: Any) -> Entry:
 
 
 @pytest.mark.parametrize("other", [1.0, True, "1", None])
-def test_types_are_exact(other: object) -> None:
+def test_a_row_with_another_type_is_a_difference(other: object) -> None:
     entry = entry_of(rows=[[1]])
     assert entry.difference([[1]]) == ""
     assert entry.difference([[other]]) == f"expected [[1]], got [[{other!r}]]"
 
 
-def test_a_refusal_is_no_row_and_a_row_no_refusal() -> None:
+def test_an_error_is_compared_with_its_documented_part() -> None:
     refused = Error("42601", 'Syntax error at or near "on"')
     assert entry_of(rows=[]).difference(refused) == f"expected [], got {refused}"
     assert entry_of(error=Error()).difference([]) == "expected error, got []"
@@ -100,20 +101,20 @@ GOOD = {"name": "one", "sql": "select 1", "rows": [[1]], "source": "A page"}
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"expected": 1}, "no field then: expected"),
-        ({"error": {}}, "either rows or error"),
-        ({"rows": None, "error": {"code": "1"}}, "not a mapping"),
-        ({"source": None}, "source is missing"),
-        ({"sql": None}, "sql is missing"),
-        ({"as": "{reader}"}, "`as` needs users"),
-        ({"needs": "luck"}, "nothing offers luck"),
-        ({"files": [{"key": "a", "text": "b"}]}, "files need spectrum"),
-        ({"needs": "spectrum", "files": [{"key": "a"}]}, "a file has a key"),
-        ({"setup": [{"sql": "select 1"}]}, "a step is a statement"),
-        ({"setup": "select 1"}, "not a list"),
+        ({"expected": 1}, "`expected` is not a field of an entry"),
+        ({"error": {}}, "give either `rows` or `error`"),
+        ({"rows": None, "error": {"code": "1"}}, "this must be a mapping of sqlstate, message"),
+        ({"source": None}, "`source` is missing"),
+        ({"sql": None}, "`sql` is missing"),
+        ({"as": "{reader}"}, "an entry with `as` has `needs: users`"),
+        ({"needs": "luck"}, "`needs` is spectrum or users, not luck"),
+        ({"files": [{"key": "a", "text": "b"}]}, "an entry with `files` has `needs: spectrum`"),
+        ({"needs": "spectrum", "files": [{"key": "a"}]}, "a file has a `key`, and either"),
+        ({"setup": [{"sql": "select 1"}]}, "a step is a statement, or has `sql` and `error`"),
+        ({"setup": "select 1"}, "this must be a list"),
     ],
 )
-def test_nonsense_is_refused(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+def test_an_invalid_field_is_refused(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     fields = {key: value for key, value in (GOOD | change).items() if value is not None}
     path = tmp_path / "statements.yml"
     path.write_text(yaml.safe_dump([fields]), encoding="utf-8")
@@ -121,25 +122,25 @@ def test_nonsense_is_refused(tmp_path: Path, change: dict[str, Any], reason: str
         entries(path)
 
 
-def test_neither_rows_nor_error_and_one_name_twice_are_refused(tmp_path: Path) -> None:
+def test_an_invalid_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "statements.yml"
     path.write_text(yaml.safe_dump([GOOD, GOOD]), encoding="utf-8")
-    with pytest.raises(ValueError, match="two entries of one name: one"):
+    with pytest.raises(ValueError, match="more than one entry has the name one"):
         entries(path)
     path.write_text(yaml.safe_dump([{**GOOD, "rows": 1}]), encoding="utf-8")
-    with pytest.raises(ValueError, match="not a list"):
+    with pytest.raises(ValueError, match="this must be a list"):
         entries(path)
     path.write_text("- {name: one, sql: select 1, source: A page}", encoding="utf-8")
-    with pytest.raises(ValueError, match="either rows or error"):
+    with pytest.raises(ValueError, match="give either `rows` or `error`"):
         entries(path)
     path.write_text(
         "- {name: one, sql: select 1, source: A page, rows: [[2026-01-01]]}", encoding="utf-8"
     )
-    with pytest.raises(ValueError, match="to be written as text"):
+    with pytest.raises(ValueError, match="this must be written as text"):
         entries(path)
 
 
-def test_the_connection_is_that_of_the_profile() -> None:
+def test_connection_has_the_arguments_of_the_dbt_profile() -> None:
     environ = {
         "REDSHIFT_HOST": "h",
         "REDSHIFT_USERNAME": "u",

@@ -1,4 +1,7 @@
-"""What the documented statements leave open: how the stand-in's rewritings go together."""
+"""Combinations of the stand-in's rewritings give the results of Redshift.
+
+The documented statements in `conformance/` test each rewriting alone.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +37,13 @@ VALUES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("expression", "value"), VALUES)
-def test_meaning(sql: Sql, expression: str, value: Any) -> None:
+def test_expression_has_redshifts_value_and_type(sql: Sql, expression: str, value: Any) -> None:
     found = sql.value(f"select {expression}")
     assert found == value
     assert type(found) is type(value)
 
 
-def test_casts_of_computed_values_cut(sql: Sql, schema: str) -> None:
+def test_cast_of_a_computed_value_cuts_digits(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t (a decimal(8,4), b bigint)")
     sql(f"insert into {schema}.t values (1.9999, 2), (1.9999, 3)")
     query = f"select cast(sum(a) as decimal(8,2)), cast(avg(a) as int) from {schema}.t"
@@ -56,7 +59,7 @@ def test_casts_of_computed_values_cut(sql: Sql, schema: str) -> None:
     assert sql(f"select a, b from {schema}.narrow") == [[Decimal("3.00"), 2]]
 
 
-def test_unions_of_unions_keep_their_type(sql: Sql, schema: str) -> None:
+def test_nested_unions_keep_precision_and_scale(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t (a decimal(7,2), b decimal(15,3), n int)")
     sql(f"insert into {schema}.t values (1.25, 2.125, 3)")
     sql(
@@ -79,7 +82,7 @@ def test_unions_of_unions_keep_their_type(sql: Sql, schema: str) -> None:
     ]
 
 
-def test_an_alias_gives_way_to_a_column(sql: Sql, schema: str) -> None:
+def test_a_column_has_precedence_over_an_alias(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t (a int, b int)")
     sql(f"insert into {schema}.t values (1, 10)")
     for source in (f"{schema}.t", f"(select a, b from {schema}.t) as t"):
@@ -91,7 +94,7 @@ def test_an_alias_gives_way_to_a_column(sql: Sql, schema: str) -> None:
     assert "42703" in sql.error(f"select a as x from {schema}.t where x = 1")
 
 
-def test_trailing_blanks_in_joins_and_groups(sql: Sql, schema: str) -> None:
+def test_joins_and_groups_ignore_trailing_blanks(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t (a varchar(5))")
     sql(f"insert into {schema}.t values ('a'), ('a '), ('b')")
     assert sql.value(f"select count(distinct a) from {schema}.t") == 2
@@ -101,7 +104,7 @@ def test_trailing_blanks_in_joins_and_groups(sql: Sql, schema: str) -> None:
     )
 
 
-def test_views_lend_their_owners_rights_and_no_more(
+def test_a_view_reads_with_its_owners_rights_and_grants_no_other(
     sql: Sql, connect: Connect, schema: str
 ) -> None:
     sql(f"create table {schema}.t (a int, b varchar(5), c decimal(8,2))")
@@ -128,7 +131,7 @@ def test_views_lend_their_owners_rights_and_no_more(
         sql("drop user guest")
 
 
-def test_a_truncate_ends_its_transaction(sql: Sql, connect: Connect, schema: str) -> None:
+def test_truncate_commits_its_transaction(sql: Sql, connect: Connect, schema: str) -> None:
     sql(f"create table {schema}.t (a int)")
     sql("begin")
     sql(f"insert into {schema}.t values (1)")
@@ -139,7 +142,7 @@ def test_a_truncate_ends_its_transaction(sql: Sql, connect: Connect, schema: str
     assert sql.value(f"select count(*) from {schema}.t") == 1
 
 
-def test_long_names(sql: Sql, schema: str) -> None:
+def test_long_names_with_a_common_start_stay_distinct(sql: Sql, schema: str) -> None:
     one, other = "x" * 100 + "1", "x" * 100 + "2"
     sql(f"create table {schema}.{one} ({one} int, {other} int)")
     sql(f"insert into {schema}.{one} ({other}, {one}) values (2, 1)")
@@ -147,7 +150,7 @@ def test_long_names(sql: Sql, schema: str) -> None:
     assert sql.error(f"select 1 from {schema}.{other}").startswith("42P01")
 
 
-def test_types_of_two_words(sql: Sql, schema: str) -> None:
+def test_types_with_names_of_two_words_are_accepted(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t (a double precision)")
     sql(f'alter table {schema}.t add column "b" character varying(64)')
     assert sql(

@@ -1,4 +1,4 @@
-"""External tables over files on S3: partitions, pruning, freshness, types, and what is refused."""
+"""External tables read files on S3: partitions, pruning, new files, types, and refusals."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def events(lake: Lake) -> str:
             ["10/day=31", "11/day=01"],
         ),
         ("year between '0000' and '9999'", ["10/day=31", "11/day=01", "11/day=02"]),
-        ("year = 'none touched'", []),
+        ("year = 'no touched day'", []),
     ],
 )
-def test_only_the_partitions_left_are_read(
+def test_only_matching_partitions_are_read(
     lake: Lake, events: str, condition: str, days: list[str]
 ) -> None:
     rows, scan = lake.scan(f"select count(*) from {events} where {condition}")
@@ -62,7 +62,9 @@ def test_only_the_partitions_left_are_read(
     assert scan.table == events
 
 
-def test_a_late_binding_view_is_pruned_too(lake: Lake, events: str, schema: str) -> None:
+def test_partitions_are_pruned_through_a_late_binding_view(
+    lake: Lake, events: str, schema: str
+) -> None:
     lake.sql(
         f"create view {schema}.v as with e as (select id, json_extract_path_text(id, 'x', "
         f"true) as x, "
@@ -82,7 +84,7 @@ def test_a_late_binding_view_is_pruned_too(lake: Lake, events: str, schema: str)
     assert lake.sql.value(f"select count(*) from {schema}.made") == 2
 
 
-def test_the_log_views_tell_of_the_scan(lake: Lake, events: str) -> None:
+def test_the_log_views_list_the_scan(lake: Lake, events: str) -> None:
     lake.sql("set query_group to 'scan log'")
     lake.sql(f"select count(*) from {events} where year = '2026' and month = '10'")
     assert lake.sql(
@@ -94,7 +96,7 @@ def test_the_log_views_tell_of_the_scan(lake: Lake, events: str) -> None:
     lake.sql("reset query_group")
 
 
-def test_files_are_read_as_they_are_now(lake: Lake, events: str) -> None:
+def test_a_query_reads_new_changed_and_deleted_files(lake: Lake, events: str) -> None:
     count = f"select count(*) from {events} where year = '2026' and month = '11' and day = '01'"
     assert lake.sql.value(count) == 2
     put_day(lake, "2026-11-01", "new", file="b")
@@ -103,14 +105,14 @@ def test_files_are_read_as_they_are_now(lake: Lake, events: str) -> None:
     assert lake.sql.value(count) == 4
     lake.delete("events/year=2026/month=11/day=01/a.parquet")
     assert lake.sql.value(count) == 1
-    # A folder that nobody registered does not exist.
+    # A query does not read the files of a partition that is not registered.
     put_day(lake, "2026-11-09", "unregistered")
     assert lake.sql.value(f"select count(*) from {events} where day = '09'") == 0
     lake.add_days("events", "2026-11-09")
     assert lake.sql.value(f"select count(*) from {events} where day = '09'") == 1
 
 
-def test_files_that_are_seen_in_a_transaction(lake: Lake, events: str) -> None:
+def test_a_transaction_reads_new_files(lake: Lake, events: str) -> None:
     lake.sql("begin")
     lake.sql(f"select count(*) from {events} where year = '2026'")
     put_day(lake, "2026-11-01", "new", file="b")
@@ -118,13 +120,14 @@ def test_files_that_are_seen_in_a_transaction(lake: Lake, events: str) -> None:
     lake.sql("commit")
 
 
-def test_what_is_no_data(lake: Lake, events: str) -> None:
+def test_hidden_files_empty_files_and_other_folders_are_not_read(lake: Lake, events: str) -> None:
     prefix = "events/year=2026/month=11/day=01"
     for name in ("_SUCCESS", ".hidden", "#x", "x~", "_temporary/part.parquet"):
-        lake.put(f"{prefix}/{name}", b"no parquet")
+        lake.put(f"{prefix}/{name}", b"not a Parquet file")
     lake.put(f"{prefix}/empty.parquet", b"")
     assert lake.sql.value(f"select count(*) from {events} where day = '01'") == 2
-    # Folders below are read, a doubled slash leads elsewhere, a missing folder is empty.
+    # Subfolders are read. A location with a doubled slash is another folder. A partition whose
+    # folder does not exist is empty.
     put_day(lake, "2026-11-01", "below", file="sub/b")
     assert lake.sql.value(f"select count(*) from {events} where day = '01'") == 3
     lake.sql(
@@ -140,13 +143,13 @@ def test_what_is_no_data(lake: Lake, events: str) -> None:
     assert lake.sql(f"select distinct month from {events} where month = '12'") == [["12"]]
 
 
-def test_pseudo_columns(lake: Lake, events: str) -> None:
+def test_pseudo_columns_give_path_and_size(lake: Lake, events: str) -> None:
     rows = lake.sql(f'select distinct "$path", "$size" > 0 from {events} where day = \'31\'')
     assert rows == [[f"s3://{lake.bucket}/events/year=2026/month=10/day=31/a.parquet", True]]
     assert len(lake.sql(f"select * from {events} limit 1")[0]) == 5
 
 
-def test_partitions_come_and_go(lake: Lake, events: str) -> None:
+def test_partitions_are_added_and_dropped(lake: Lake, events: str) -> None:
     one = "partition (year='2026', month='11', day='01')"
     location = f"location 's3://{lake.bucket}/events/year=2026/month=11/day=01/'"
     assert (
@@ -169,7 +172,7 @@ def test_partitions_come_and_go(lake: Lake, events: str) -> None:
     ) == [['["2026","10","31"]'], ['["2026","11","02"]']]
 
 
-def test_external_ddl_needs_no_transaction(lake: Lake, events: str) -> None:
+def test_external_ddl_is_refused_in_a_transaction(lake: Lake, events: str) -> None:
     for statement, what in (
         (
             (f"create external table {lake.schema}.t (a int) stored as parquet location 's3://x/'"),
@@ -187,7 +190,7 @@ def test_external_ddl_needs_no_transaction(lake: Lake, events: str) -> None:
         lake.sql("rollback")
 
 
-def test_columns_come_and_go(lake: Lake, events: str) -> None:
+def test_columns_are_added_and_dropped(lake: Lake, events: str) -> None:
     assert lake.sql.value(f"select count(*) from {events} where day = '01'") == 2
     lake.sql(f"alter table {events} add column extra varchar(10)")
     lake.put_parquet("events/year=2026/month=11/day=01/b.parquet", ID=["z"], extra=["more"])
@@ -214,7 +217,7 @@ def test_columns_come_and_go(lake: Lake, events: str) -> None:
         ("date", pa.array(["2026-01-01"]), "optional byte_array x [i:0 d:1 r:0]"),
     ],
 )
-def test_a_type_that_does_not_fit(
+def test_a_wrong_parquet_type_is_refused(
     lake: Lake, declared: str, written: pa.Array[Any], schema_of_file: str
 ) -> None:
     name = lake.create("t", f"x {declared}")
@@ -227,7 +230,7 @@ def test_a_type_that_does_not_fit(
     ) in error
 
 
-def test_types_that_fit(lake: Lake) -> None:
+def test_parquet_types_that_fit_are_read(lake: Lake) -> None:
     name = lake.create(
         "t",
         "s smallint, i int, b bigint, d decimal(18,4), f double precision, r real, o boolean, "
@@ -270,7 +273,7 @@ def test_types_that_fit(lake: Lake) -> None:
         ),
     ],
 )
-def test_a_text_with_too_many_bytes(
+def test_a_too_long_text_is_handled(
     lake: Lake, handling: str, rows: list[list[object]] | None
 ) -> None:
     properties = f"|table properties ({handling})" if handling else ""
@@ -286,7 +289,7 @@ def test_a_text_with_too_many_bytes(
         assert lake.sql(f"select v, n from {name} order by n nulls last") == rows
 
 
-def test_csv(lake: Lake) -> None:
+def test_csv_is_read_by_position(lake: Lake) -> None:
     name = lake.create(
         "t",
         "a varchar(20), b varchar(20), c varchar(20)",
@@ -302,7 +305,7 @@ def test_csv(lake: Lake) -> None:
     ]
 
 
-def test_json_lines(lake: Lake) -> None:
+def test_json_lines_are_read_by_name(lake: Lake) -> None:
     name = lake.create("t", "a varchar(20), b varchar(50), n bigint", stored=JSON)
     lines = [{"B": {"k": [1, "x"]}, "a": "1"}, {"a": None, "n": 5, "other": 1}, {"a": 1.10}]
     lake.put("t/f.jsonl.gz", gzip.compress("\n".join(map(json.dumps, lines)).encode()))
@@ -315,14 +318,14 @@ def test_json_lines(lake: Lake) -> None:
     assert "Row is not a valid JSON Object" in lake.sql.error(f"select a from {name}")
 
 
-def test_a_file_that_vanishes(lake: Lake, events: str) -> None:
+def test_a_file_that_vanishes_after_the_listing_is_an_error(lake: Lake, events: str) -> None:
     query = f"select count(*) from {events} where day = '01'"
     lake.cluster.inject(Fault("count", "file_vanishes"))
     assert "NoSuchKey" in lake.sql.error(query)
     assert lake.sql.value(query) == 2
 
 
-def test_a_bucket_that_is_not_there(lake: Lake) -> None:
+def test_a_missing_bucket_is_an_error(lake: Lake) -> None:
     lake.sql(
         f"create external table {lake.schema}.t (a int) stored as parquet location "
         f"'s3://not-there/t/'"
@@ -330,7 +333,9 @@ def test_a_bucket_that_is_not_there(lake: Lake) -> None:
     assert "NoSuchBucket" in lake.sql.error(f"select * from {lake.schema}.t")
 
 
-def test_privileges_are_the_schemas(lake: Lake, events: str, connect: Connect) -> None:
+def test_usage_on_the_schema_grants_reading_its_tables(
+    lake: Lake, events: str, connect: Connect
+) -> None:
     lake.sql("create user scanner password 'Passw0rd'")
     try:
         scanner = connect("scanner", "Passw0rd")
@@ -353,7 +358,9 @@ def test_privileges_are_the_schemas(lake: Lake, events: str, connect: Connect) -
         lake.sql("drop user scanner")
 
 
-def test_what_external_tables_do_not_take(lake: Lake, events: str, schema: str) -> None:
+def test_changes_and_bound_views_of_external_tables_are_refused(
+    lake: Lake, events: str, schema: str
+) -> None:
     assert lake.sql.error(f"insert into {events} values ('a', 1, 'b', 'c', 'd')").startswith(
         "0A000"
     )
@@ -362,14 +369,14 @@ def test_what_external_tables_do_not_take(lake: Lake, events: str, schema: str) 
     assert lake.sql.error(
         f"create external table {schema}.t (a int) stored as parquet location 's3://x/'"
     ).startswith("3F000")
-    # The catalogue of PostgreSQL shows none of it.
+    # information_schema does not list external tables.
     assert (
         lake.sql(f"select * from information_schema.tables where table_schema = '{lake.schema}'")
         == []
     )
 
 
-def test_ten_years_of_days_are_planned_at_once(lake: Lake) -> None:
+def test_a_query_on_ten_years_of_days_is_planned_quickly(lake: Lake) -> None:
     name = lake.create("events", "id varchar(64), at bigint", DAYS)
     days = [(date(2017, 1, 1) + timedelta(n)).isoformat() for n in range(3650)]
     started = time.monotonic()
@@ -409,11 +416,13 @@ def test_a_hundred_thousand_rows_load_quickly(lake: Lake) -> None:
         )
         == 7
     )
-    print(f"loaded {loaded - started:.2f} s, again {time.monotonic() - loaded:.2f} s")
+    print(f"first query {loaded - started:.2f} s, second {time.monotonic() - loaded:.2f} s")
     assert loaded - started < 15
 
 
-def test_a_materialized_view_reads_at_once(lake: Lake, events: str, schema: str) -> None:
+def test_a_materialized_view_reads_external_files_when_it_is_created(
+    lake: Lake, events: str, schema: str
+) -> None:
     lake.sql(f"create materialized view {schema}.m as select id from {events} where day = '31'")
     assert lake.sql.value(f"select count(*) from {schema}.m") == 2
     assert "Seq Scan" in str(lake.sql(f"explain select id from {events} where day = '31'"))

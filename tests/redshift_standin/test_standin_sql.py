@@ -1,4 +1,4 @@
-"""What Redshift's SQL means, and what is refused."""
+"""SQL gives the results of Redshift on the stand-in, or is refused as Redshift refuses it."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ VALUES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("expression", "value"), VALUES)
-def test_values(sql: Sql, expression: str, value: object) -> None:
+def test_expression_has_redshifts_value(sql: Sql, expression: str, value: object) -> None:
     assert sql.value(f"select {expression}") == value
 
 
-def test_aggregates(sql: Sql, schema: str) -> None:
+def test_aggregates_have_redshifts_results(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t (a int, b bigint, d decimal(18,2), v varchar(10), g int)")
     sql(
         f"insert into {schema}.t values (1, 1, 1.00, 'x', 1), (2, 2, 2.00, 'y', 1), (2, 2, "
@@ -76,7 +76,7 @@ def test_aggregates(sql: Sql, schema: str) -> None:
     ) == [[1, 1, pytest.approx(1 / 3), 1], [1, 1, pytest.approx(2 / 3), 3], [2, 2, 1.0, 2]]
 
 
-def test_numbers_keep_redshifts_types(sql: Sql, schema: str) -> None:
+def test_create_table_as_has_redshifts_number_types(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t (a decimal(18,4), b decimal(18,4), n bigint)")
     sql(f"insert into {schema}.t values (1, 3, 4)")
     sql(
@@ -102,7 +102,7 @@ def test_numbers_keep_redshifts_types(sql: Sql, schema: str) -> None:
     assert sql.value(f"select divided from {schema}.made") == Decimal("0.3333333333333333333")
 
 
-def test_38_digits(sql: Sql) -> None:
+def test_a_decimal_of_more_than_38_digits_overflows(sql: Sql) -> None:
     error = sql.error(
         "select cast('99999999999999999999' as decimal(38,0)) * "
         "cast('99999999999999999999' as decimal(38,0))"
@@ -166,11 +166,11 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("statement", "error"), REFUSED)
-def test_refusals(sql: Sql, statement: str, error: str) -> None:
+def test_statement_is_refused(sql: Sql, statement: str, error: str) -> None:
     assert sql.error(statement).startswith(error)
 
 
-def test_more_refusals_with_tables(sql: Sql, schema: str) -> None:
+def test_statement_on_a_table_is_refused(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t (a int, b int)")
     assert sql.error(f"insert into {schema}.t values (1, 1) returning a").startswith("42601")
     assert sql.error(f"insert into {schema}.t values (1, 1) on conflict do nothing").startswith(
@@ -190,7 +190,7 @@ def test_more_refusals_with_tables(sql: Sql, schema: str) -> None:
     )
 
 
-def test_keys_are_information(sql: Sql, schema: str) -> None:
+def test_keys_are_listed_and_not_enforced(sql: Sql, schema: str) -> None:
     sql(
         f"create table {schema}.t (id bigint identity(1,1), a int primary key encode az64 distkey, "
         "v varchar(20) encode lzo sortkey, unique (v))"
@@ -206,7 +206,7 @@ def test_keys_are_information(sql: Sql, schema: str) -> None:
     )
 
 
-def test_late_binding_views(sql: Sql, schema: str) -> None:
+def test_a_late_binding_view_follows_its_tables(sql: Sql, schema: str) -> None:
     sql(f"create view {schema}.v as select a from {schema}.t with no schema binding")
     assert "does not exist" in sql.error(f"select * from {schema}.v")
     sql(f"create table {schema}.t as select 1 as a")
@@ -231,7 +231,7 @@ def test_late_binding_views(sql: Sql, schema: str) -> None:
     ) == [["renamed", "b"]]
 
 
-def test_a_bound_view_holds_its_table(sql: Sql, schema: str) -> None:
+def test_a_table_with_a_bound_view_is_dropped_only_with_cascade(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t as select 1 as a")
     sql(f"create view {schema}.v as select a from {schema}.t")
     assert sql.error(f"drop table {schema}.t").startswith("2BP01")
@@ -239,7 +239,7 @@ def test_a_bound_view_holds_its_table(sql: Sql, schema: str) -> None:
     assert "does not exist" in sql.error(f"select * from {schema}.v")
 
 
-def test_privileges(sql: Sql, connect: Connect, schema: str) -> None:
+def test_privileges_are_checked(sql: Sql, connect: Connect, schema: str) -> None:
     sql(f"create table {schema}.t as select 1 as a")
     sql(f"create view {schema}.v as select a from {schema}.t with no schema binding")
     sql("create user reader password 'Passw0rd'")
@@ -268,7 +268,7 @@ def test_privileges(sql: Sql, connect: Connect, schema: str) -> None:
         sql(f"create table {schema}.later as select 3 as a")
         assert reader.value(f"select a from {schema}.later") == 3
         assert reader.error("create user other password 'Passw0rd1'").startswith("42501")
-        # Others' statements are not shown.
+        # A user who is not a superuser sees no statement of another user in the log view.
         assert (
             reader.value("select count(*) from sys_query_history where username = 'awsuser'") == 0
         )

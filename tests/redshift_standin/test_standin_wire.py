@@ -1,4 +1,4 @@
-"""The protocol: both drivers, TLS, parameters, transactions, cancellation, faults, logs."""
+"""The proxy works with both drivers: TLS, parameters, transactions, cancellation, faults, logs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from tests.redshift_standin import Cluster, Fault
 from tests.redshift_standin.conftest import Connect, Sql
 
 
-def test_tls_is_verified(cluster: Cluster, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tls_certificate_is_verified(
+    cluster: Cluster, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert sql.connection._usock.version().startswith("TLS")
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(InterfaceError, match="certificate"):
@@ -31,7 +33,7 @@ def test_tls_is_verified(cluster: Cluster, sql: Sql, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("mode", ["disable", "require"])
-def test_psycopg2_connects_too(cluster: Cluster, mode: str) -> None:
+def test_psycopg2_connects_with_and_without_tls(cluster: Cluster, mode: str) -> None:
     connection = psycopg2.connect(
         host=cluster.host, port=cluster.port, dbname=cluster.database, user=cluster.user,
         password=cluster.password, sslmode=mode,
@@ -52,7 +54,7 @@ def test_parameters_keep_their_types(sql: Sql) -> None:
     assert row == [42, "é'\\", Decimal("1.5000")]
 
 
-def test_a_prepared_statement_runs_again(sql: Sql, schema: str) -> None:
+def test_a_prepared_statement_can_run_again(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t (a int)")
     for number in range(3):
         sql(f"insert into {schema}.t values (%s)", number)
@@ -64,7 +66,7 @@ def test_an_error_aborts_the_transaction(sql: Sql, schema: str) -> None:
     sql(f"create table {schema}.t (a int)")
     sql("begin")
     sql(f"insert into {schema}.t values (1)")
-    # A refusal of the proxy's own aborts it as PostgreSQL's errors do.
+    # A refusal by the proxy aborts the transaction, as an error of PostgreSQL does.
     assert sql.error("select string_agg('a', 'b')").startswith("42883")
     assert sql.error("select 1") == (
         "25P02 current transaction is aborted, commands ignored until end of transaction block"
@@ -73,7 +75,7 @@ def test_an_error_aborts_the_transaction(sql: Sql, schema: str) -> None:
     assert sql.value(f"select count(*) from {schema}.t") == 0
 
 
-def test_ddl_rolls_back(sql: Sql, schema: str) -> None:
+def test_ddl_is_rolled_back(sql: Sql, schema: str) -> None:
     sql("begin")
     sql(f"create table {schema}.t (a int)")
     sql(f"create view {schema}.v as select a from {schema}.t with no schema binding")
@@ -82,7 +84,7 @@ def test_ddl_rolls_back(sql: Sql, schema: str) -> None:
     assert "does not exist" in sql.error(f"select * from {schema}.v")
 
 
-def test_statement_timeout(sql: Sql) -> None:
+def test_statement_timeout_cancels_a_statement(sql: Sql) -> None:
     sql("set statement_timeout to 100")
     error = sql.error(LONG)
     assert error.startswith("57014 Query (")
@@ -95,8 +97,9 @@ LONG = "select count(*) from " + ", ".join(
 )
 
 
-def test_cancel_request(cluster: Cluster, sql: Sql) -> None:
-    # By hand: psycopg2's cancel() would hold the interpreter that the proxy runs in.
+def test_a_cancel_request_cancels_a_statement(cluster: Cluster, sql: Sql) -> None:
+    # The request is sent by hand, because psycopg2's cancel() blocks the interpreter in which the
+    # proxy runs.
     def cancel() -> None:
         with socket.create_connection((cluster.host, cluster.port)) as connection:
             key = sql.connection._backend_key_data
@@ -110,14 +113,14 @@ def test_cancel_request(cluster: Cluster, sql: Sql) -> None:
     assert "canceled" in [query.ended for query in cluster.queries(since=before)]
 
 
-def test_cancel_statement(sql: Sql, connect: Connect) -> None:
+def test_the_statement_cancel_cancels_another_session(sql: Sql, connect: Connect) -> None:
     other = connect()
     process = sql.value("select pg_backend_pid()")
     threading.Timer(0.5, other, [f"cancel {process}"]).start()
     assert "cancelled on user's request" in sql.error(LONG)
 
 
-def test_query_group_and_history(cluster: Cluster, sql: Sql) -> None:
+def test_statements_are_logged_with_their_query_group(cluster: Cluster, sql: Sql) -> None:
     before = cluster.last_number()
     assert sql.value("show query_group") == "unset"
     sql("set query_group to 'dag/run/model'")
@@ -149,14 +152,18 @@ def test_query_group_and_history(cluster: Cluster, sql: Sql) -> None:
         ("statement_timeout", "57014 Query ("),
     ],
 )
-def test_faults_of_statements(cluster: Cluster, sql: Sql, fault: str, error: str) -> None:
+def test_a_fault_of_a_statement_raises_redshifts_error(
+    cluster: Cluster, sql: Sql, fault: str, error: str
+) -> None:
     cluster.inject(Fault("strike", fault, times=2))
     for _ in range(2):
         assert sql.error("select 'strike'").startswith(error)
     assert sql.value("select 'strike'") == "strike"
 
 
-def test_faults_of_connections(cluster: Cluster, sql: Sql, connect: Connect) -> None:
+def test_faults_drop_a_connection_and_refuse_a_login(
+    cluster: Cluster, sql: Sql, connect: Connect
+) -> None:
     cluster.inject(
         Fault("in the middle", "drop_connection"), Fault("^awsuser$", "expired_credentials")
     )
@@ -167,7 +174,7 @@ def test_faults_of_connections(cluster: Cluster, sql: Sql, connect: Connect) -> 
     assert connect().value("select 1") == 1
 
 
-def test_the_command_serves_until_its_input_closes(tmp_path: Path) -> None:
+def test_the_command_runs_until_its_standard_input_closes(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.redshift_standin", tmp_path / "cluster"],

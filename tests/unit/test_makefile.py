@@ -60,7 +60,23 @@ def test_only_a_broken_environment_is_installed_again(
     assert {other for other, text in TO_DO.items() if text in output} == {name}
 
 
-def test_the_tests_write_nothing_outside_the_checkout(checkout: Path, tmp_path: Path) -> None:
+def test_both_environments_run_their_tests_even_if_the_first_fails(checkout: Path) -> None:
+    (checkout / ".venv" / "aws").mkdir()
+    (checkout / ".venv" / "aws" / ".installed").touch()
+    for name, code in (("dbt", 1), ("airflow", 0)):
+        python = checkout / ".venv" / name / "bin" / "python"
+        python.write_text(
+            f'#!/bin/sh\ncase "$*" in *pytest*) echo {name} >> ran; exit {code};; esac\n'
+        )
+    ended = subprocess.run(
+        ["make", "test"], cwd=checkout, capture_output=True, text=True, check=False
+    )
+    assert (checkout / "ran").read_text().split() == ["dbt", "airflow"], ended.stderr
+    assert ended.returncode == 2
+    assert "error: tests failed, see above: dbt.failed" in ended.stderr
+
+
+def test_the_tests_leave_nothing_outside_the_checkout(checkout: Path, tmp_path: Path) -> None:
     runs = [line for line in planned(checkout, "test").splitlines() if "-m pytest" in line]
     assert len(runs) == 2
     folder = f'TMPDIR="{checkout}/.pytest_tmp" '

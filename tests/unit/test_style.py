@@ -1,6 +1,6 @@
-"""The linters, each as one test that fails with the linter's own words.
+"""The linters, each as one test that fails with the linter's output, and the tests' own layout.
 
-Each runs in the environment that has it: ruff, mypy, yamllint in Airflow's, sqlfluff in dbt's.
+ruff, mypy and yamllint run in Airflow's environment, sqlfluff in dbt's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ needs_airflow_environment = pytest.mark.skipif(
 
 
 def _run(*command: str | Path) -> None:
-    """Run a tool of this environment on the checkout; its output is the failure."""
+    """Run a tool of this environment on the checkout; the test fails with its output."""
     tool, *arguments = map(str, command)
     ran = subprocess.run(
         [str(Path(sys.executable).parent / tool), *arguments],
@@ -52,6 +52,12 @@ def test_ruff_formats() -> None:
 
 
 @needs_airflow_environment
+def test_each_folder_imports_only_what_its_environment_and_layer_have() -> None:
+    # The contracts are in pyproject.toml, section importlinter.
+    _run("lint-imports", "--no-cache")
+
+
+@needs_airflow_environment
 def test_yaml() -> None:
     _run("yamllint", "--strict", ".")
 
@@ -59,7 +65,7 @@ def test_yaml() -> None:
 @needs_airflow_environment
 @pytest.mark.parametrize("environment", ["airflow", "dbt"])
 def test_types(environment: str) -> None:
-    # A file belongs to every environment that has all that it imports, directly or not.
+    # A file belongs to each environment that has all packages that it imports, directly or not.
     _run("mypy", "--python-executable", _python(environment), *_files_of(environment))
 
 
@@ -68,13 +74,36 @@ def test_every_file_belongs_to_an_environment() -> None:
     assert set(_imports()) == set(_files_of("airflow")) | set(_files_of("dbt"))
 
 
+def test_nothing_imports_from_a_test_module() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in _named(path)
+        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
+    ]
+    assert not found, "what several files use belongs into tests/support"
+
+
+def test_the_unit_tests_mirror_include() -> None:
+    beside = {"dbt", "plugins", "test_style.py", "test_readme.py", "test_makefile.py"}
+    folder, mirrored = ROOT / "tests" / "unit", ROOT / "include"
+    misplaced = []
+    for path in sorted(folder.rglob("test_*.py")):
+        name = path.relative_to(folder)
+        module = mirrored / name.parent / f"{path.stem.removeprefix('test_')}.py"
+        is_mirror = module.parent.is_dir() and module.parent != mirrored
+        if name.parts[0] not in beside and not (is_mirror or module.exists()):
+            misplaced.append(str(name))
+    assert not misplaced, "a unit test lies in the folder of what it tests"
+
+
 def _python(environment: str) -> Path:
     return ROOT / ".venv" / environment / "bin" / "python"
 
 
 @cache
 def _imports() -> Mapping[Path, frozenset[str]]:
-    """The packages of others that a file needs, by file."""
+    """The third-party packages that a file needs, by file."""
     paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
     direct = {path: {_module(path), *_named(path)} for path in paths}
     modules = {_module(path): path for path in paths}
@@ -85,7 +114,7 @@ def _imports() -> Mapping[Path, frozenset[str]]:
         found: set[str] = set()
         for name in direct[path]:
             found.add(name.split(".")[0])
-            # A module's packages are imported before it.
+            # Python imports the packages above a module before the module.
             parts = name.split(".")
             for length in range(1, len(parts) + 1):
                 own = modules.get(".".join(parts[:length]))
@@ -106,7 +135,7 @@ def _named(path: Path) -> Iterator[str]:
 
 def _module(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
-    # Airflow puts the plugins' folder itself on its path.
+    # Airflow puts the folder of the plugins on the path, so their modules have no package.
     parts = parts[1:] if parts[0] == "plugins" else parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -119,7 +148,7 @@ def _files_of(environment: str) -> list[Path]:
         "print(json.dumps([n for n in sys.argv[1:] if u.find_spec(n) is None]))"
     )
     asked = subprocess.run(
-        # Isolated: the project's folder `dbt` would pass for the package.
+        # Isolated mode, because Python would take the project's folder `dbt` for the package.
         [str(_python(environment)), "-I", "-c", program, *needed],
         capture_output=True,
         text=True,

@@ -1,7 +1,10 @@
-"""What the marts must hold, computed from the lake's files in plain Python.
+"""The oracle: the rows that the marts must hold, computed from the lake's files in plain Python.
 
-Written from the contract alone, without a look at the models, so that the two can be compared:
-no SQL, no warehouse. Obvious rather than fast, and it holds everything in memory.
+It follows the definitions of the marts and shares neither SQL nor code with the models, so that the
+two can be compared. It is simple rather than fast, and holds all data in memory.
+
+The oracle has no tests of its own. dbt's unit tests give the models figures that were computed by
+hand, and tests/pipeline/test_oracle_numbers.py compares the oracle with the models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The betting ledger: bets by day, player and game, and the report by day and game."""
+"""The betting marts: bets by day, player and game, and the report by day and game."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tests.pipeline.oracle.events import Table
 from tests.pipeline.oracle.lake import Placed
 from tests.pipeline.oracle.money import ZERO, Rates
-from tests.pipeline.oracle.values import comma_amount, currency, known, money, ratio
+from tests.pipeline.oracle.values import amount, cell, currency, money, ratio
 
 _KINDS = ("cash", "bonus")
 
@@ -33,11 +33,11 @@ class Transaction(NamedTuple):
 def transaction(placed: Placed, reporting: str) -> Transaction | None:
     """A row as a transaction; None if it is not valid."""
     row = placed.row
-    kind = (known(row.get("txtype")) or "").strip(" ").upper()
-    ids = [known(row.get(name)) for name in ("playerid", "gameid", "betid")]
+    kind = (cell(row.get("txtype")) or "").upper()
+    ids = [cell(row.get(name)) for name in ("playerid", "gameid", "betid")]
     player_id, game_id, bet_id = ids
-    amounts = [known(row.get(name)) or "0" for name in ("realamount", "bonusamount")]
-    cash, bonus = map(comma_amount, amounts)
+    amounts = [cell(row.get(name)) or "0" for name in ("realamount", "bonusamount")]
+    cash, bonus = map(amount, amounts)
     if kind not in {"WAGER", "RESULT"} or not player_id or not game_id or not bet_id:
         return None
     if cash is None or bonus is None:
@@ -48,7 +48,7 @@ def transaction(placed: Placed, reporting: str) -> Transaction | None:
 
 
 def fct_bets(transactions: Iterable[Transaction], rates: Rates) -> Table:
-    """One row per day, player and game; a sum with a part that has no rate is None."""
+    """One row per day, player and game. A sum is None if one of its parts has no rate."""
     sums: dict[tuple[date, str, str], dict[tuple[bool, str], Decimal | None]] = {}
     bet_counts: Counter[tuple[date, str, str]] = Counter()
     for entry in transactions:
@@ -56,8 +56,8 @@ def fct_bets(transactions: Iterable[Transaction], rates: Rates) -> Table:
         own = sums.setdefault(key, dict.fromkeys(product((True, False), _KINDS), ZERO))
         bet_counts[key] += entry.is_wager
         rate = rates.rate(entry.bet_date, entry.currency)
-        for kind, amount in zip(_KINDS, (entry.cash, entry.bonus), strict=True):
-            converted = None if rate is None else amount * rate
+        for kind, part in zip(_KINDS, (entry.cash, entry.bonus), strict=True):
+            converted = None if rate is None else part * rate
             own[entry.is_wager, kind] = _plus(own[entry.is_wager, kind], converted)
     rows: Table = []
     for (bet_date, player_id, game_id), own in sums.items():
@@ -96,13 +96,13 @@ def _minus(one: Decimal | None, other: Decimal | None) -> Decimal | None:
 
 
 def _total(rows: Table, column: str) -> Decimal | None:
-    """The sum; None if one of the values is not known."""
+    """The sum of a column; None if one of its values is None."""
     known_values = [value for row in rows if isinstance(value := row[column], Decimal)]
     return sum(known_values, ZERO) if len(known_values) == len(rows) else None
 
 
 def rpt_betting(bets: Table, transactions: list[Transaction]) -> Table:
-    """One row per day and game; a bet's other half may lie on any day of the ledger."""
+    """One row per day and game. A wager and its result may lie on different days."""
     wagers = {entry.bet_id for entry in transactions if entry.is_wager}
     results = {entry.bet_id for entry in transactions if not entry.is_wager}
     counts: dict[tuple[object, object], Counter[str]] = defaultdict(Counter)
@@ -138,7 +138,7 @@ def rpt_betting(bets: Table, transactions: list[Transaction]) -> Table:
 
 
 def ledger_health(landed: Mapping[date, int], transactions: Iterable[Transaction]) -> Table:
-    """How many rows of each day's ledger there are, and how many of them are not valid."""
+    """The number of rows and of invalid rows of each day."""
     valid = Counter(entry.bet_date for entry in transactions)
     return [
         {

@@ -1,4 +1,4 @@
-"""From raw rows to events: valid or not, duplicates, the player, sessions, health."""
+"""Makes events of raw rows: validity, duplicates, players, sessions and the counts of health."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tests.pipeline.oracle.lake import Placed, Row
 from tests.pipeline.oracle.values import (
     amount,
+    cell,
     json_object,
     known,
     number,
@@ -39,16 +40,16 @@ NAMES_OF_DATA = (
     *("session_id", "device_id", "platform", "country_id"),
     *("acquisition_channel", "campaign_id"),
 )
-"""What the marts hold in varchar(1024)."""
+"""The texts that the marts hold in varchar(1024)."""
 NAMES_OF_MONEY = ("transaction_id", "item_id", "currency_type")
-"""The same of purchases, refunds and paid impressions."""
+"""The texts of purchases, refunds and ad impressions that the marts hold in varchar(1024)."""
 
 Table = list[dict[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A valid event; `player_id` is its own until `with_players` has looked at its session."""
+    """A valid event. `with_players` fills `player_id` from the session if the event has none."""
 
     application_id: str
     event_id: str
@@ -63,17 +64,17 @@ class Event:
     payload_hash: str
 
     def value(self, key: str) -> str | None:
-        """A value of `event_data` as text, None if it is missing or blank."""
+        """A value of `event_data` as text; None if it is missing or blank."""
         return known(self.data.get(key))
 
     @property
     def is_activity(self) -> bool:
-        """Whether the event makes its player active that day; unknown types do."""
+        """Whether the event makes its player active on that day. Unknown types do."""
         return self.event_type not in NOT_ACTIVITY
 
     @property
     def order(self) -> tuple[int, str]:
-        """What "earliest" and "first" mean between events."""
+        """The sort key that defines the earliest event."""
         return self.event_timestamp, self.event_id
 
 
@@ -90,7 +91,7 @@ def _arrival(metadata: Mapping[str, object]) -> int | None:
 
 
 def _timestamp_refusal(seconds: object, day: date, metadata: Row) -> str | None:
-    """Why a timestamp is not valid in the partition of that day."""
+    """The reason why a timestamp is not valid in the partition of that day, or None."""
     if not isinstance(seconds, int):
         raw = metadata.get("raw_event_timestamp")
         return "missing_timestamp" if raw in (None, "null") else "timestamp_not_numeric"
@@ -105,16 +106,16 @@ def _timestamp_refusal(seconds: object, day: date, metadata: Row) -> str | None:
 
 
 def _too_long(row: Row, data: Row) -> bool:
-    """Whether a text has more bytes than a column of Redshift, or may have been cut to fit."""
+    """Whether a text has more bytes than a column of Redshift holds, or may have been cut."""
     for column in ("event_data", "metadata"):
         document = text(row.get(column)) or ""
         length = len(document.encode())
         if length > 65535 or (length > 65531 and not json_object(document)):
             return True
-    names = [known(row.get(column)) for column in NAMES_OF_ROW]
+    names = [cell(row.get(column)) for column in NAMES_OF_ROW]
     names.append(known(data.get("user_id")) or known(data.get("player_id")))
     names += [known(data.get(key)) for key in NAMES_OF_DATA]
-    if known(row.get("event_type")) in {"iap_transaction", "iap_refund", "ad_impression"}:
+    if cell(row.get("event_type")) in {"iap_transaction", "iap_refund", "ad_impression"}:
         names += [known(data.get(key)) for key in NAMES_OF_MONEY]
     # A session that is cut at midnight has a colon and a date behind its id.
     names.append((known(data.get("session_id")) or "") + ":2026-09-01")
@@ -122,27 +123,27 @@ def _too_long(row: Row, data: Row) -> bool:
 
 
 def refusal(placed: Placed, metadata: Row, data: Row) -> str | None:
-    """Why a row is not valid, the first reason in the contract's order; None if it is."""
+    """The first reason, in the defined order, why a row is not valid; None if it is valid."""
     row = placed.row
     result = metadata.get("processing_result")
     if isinstance(result, dict) and result.get("status") == "schema_mismatch":
         return "producer_schema_mismatch"
     for column in ("event_id", "event_type", "application_id"):
-        if known(row.get(column)) is None:
+        if cell(row.get(column)) is None:
             return f"missing_{column}"
     reason = _timestamp_refusal(row.get("event_timestamp"), placed.day, metadata)
     if reason is not None:
         return reason
     if _too_long(row, data):
         return "text_too_long"
-    given = known(data.get(_AMOUNTS.get(str(row.get("event_type")), "")))
+    given = known(data.get(_AMOUNTS.get(cell(row.get("event_type")) or "", "")))
     if given is not None and amount(given) is None:
         return "amount_not_valid"
     return None
 
 
 def staged(placed: Placed) -> Event | Refused:
-    """One raw row as an event, or the reason why it is none."""
+    """A raw row as an event, or as a refused row with its reason."""
     row = placed.row
     payload = text(row.get("event_data"))
     metadata, data = json_object(text(row.get("metadata"))), json_object(payload)
@@ -153,23 +154,24 @@ def staged(placed: Placed) -> Event | Refused:
     if not isinstance(seconds, int):
         raise TypeError("a valid row has a timestamp")
     return Event(
-        application_id=str(row["application_id"]),
-        event_id=str(row["event_id"]),
+        application_id=str(cell(row["application_id"])),
+        event_id=str(cell(row["event_id"])),
         event_date=placed.day,
         event_timestamp=seconds,
-        event_type=str(row["event_type"]),
+        event_type=str(cell(row["event_type"])),
         player_id=known(data.get("user_id")) or known(data.get("player_id")),
         session_id=known(data.get("session_id")),
-        app_version=known(row.get("app_version")),
+        app_version=cell(row.get("app_version")),
         data=data,
         arrival=_arrival(metadata),
         payload_hash=md5((payload or "").encode(), usedforsecurity=False).hexdigest(),
     )
 
 
-def _arrival_order(event: Event) -> tuple[bool, int, int, str]:
-    """Earliest arrival, then timestamp, then payload hash; unknown arrivals last."""
-    return event.arrival is None, event.arrival or 0, event.event_timestamp, event.payload_hash
+def _arrival_order(event: Event) -> tuple[bool, int, int, str, str]:
+    """Earliest arrival, timestamp, payload hash, type; unknown arrivals last."""
+    arrival = (event.arrival is None, event.arrival or 0)
+    return *arrival, event.event_timestamp, event.payload_hash, event.event_type
 
 
 def deduplicated(events: Iterable[Event]) -> list[Event]:
@@ -183,7 +185,7 @@ def deduplicated(events: Iterable[Event]) -> list[Event]:
 
 
 def with_players(events: Collection[Event]) -> list[Event]:
-    """Gives an event without a player the earliest one of its session on days -1 to +1."""
+    """Give each event without a player the earliest player of its session on days -1 to +1."""
     named: dict[tuple[str, str, date], Event] = {}
     for event in events:
         if event.player_id and event.session_id:
@@ -244,7 +246,7 @@ def _start_day(day: date, days: Collection[date]) -> date:
 
 
 def _by_start_day(timestamps: Iterable[int]) -> dict[date, list[int]]:
-    """The timestamps of one id or one chain, in order, under the day their session starts on."""
+    """The sorted timestamps of one id or one chain, by the day on which their session starts."""
     by_day: dict[date, list[int]] = defaultdict(list)
     for seconds in sorted(timestamps):
         day = utc_day(seconds)
@@ -258,7 +260,7 @@ def _by_start_day(timestamps: Iterable[int]) -> dict[date, list[int]]:
 
 
 def _chains(timestamps: Iterable[int]) -> list[list[int]]:
-    """Cuts a player's timestamps where more than the gap lies between two of them."""
+    """Cut a player's timestamps where two of them are more than the gap apart."""
     chains: list[list[int]] = []
     for seconds in sorted(timestamps):
         if chains and seconds - chains[-1][-1] <= GAP_SECONDS:

@@ -1,4 +1,4 @@
-"""Reads the lake's files as they lie, without any judgement of their content."""
+"""Reads the rows of the lake's files, without checking their content."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Row = Mapping[str, object]
 
 
 class Placed(NamedTuple):
-    """A row and the day of the partition it lies in."""
+    """A row and the day of its partition."""
 
     day: date
     row: Row
 
 
 def files(folder: Path) -> list[Path]:
-    """All files under a folder, but none that are hidden by `_` or `.` at any level."""
+    """All files below a folder, except those with a leading `_` or `.` at any level."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -42,7 +42,7 @@ def _open(path: Path) -> TextIO:
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """The rows of a Parquet, CSV or JSON-lines file; other files have none."""
+    """Yield the rows of a Parquet, CSV or JSON-lines file; other files have no rows."""
     name = path.name.lower()
     if name.endswith(".parquet"):
         for batch in pq.ParquetFile(path).iter_batches():
@@ -58,7 +58,7 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def table(lake: Path, source: str) -> Iterator[Row]:
-    """All rows of a source without partitions."""
+    """Yield all rows of a source without partitions."""
     for path in files(lake / source):
         yield from rows(path)
 
@@ -76,7 +76,7 @@ def _partition(folder: Path, path: Path) -> date | None:
 
 
 def partitions(lake: Path, source: str) -> Iterator[Placed]:
-    """All rows of a source with partitions; files outside of any are not part of it."""
+    """Yield all rows of a source with partitions; files outside partitions are left out."""
     folder = lake / source
     for path in files(folder):
         day = _partition(folder, path)

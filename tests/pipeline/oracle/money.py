@@ -1,4 +1,4 @@
-"""Rates, purchases, refunds, advertisements and marketing spend, in the reporting currency."""
+"""Exchange rates, purchases, refunds, ads and marketing spend in the reporting currency."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from tests.pipeline.oracle.events import DAY, Event, Table
 from tests.pipeline.oracle.lake import Row
 from tests.pipeline.oracle.values import (
     amount,
-    comma_amount,
+    cell,
     currency,
     iso_day,
-    known,
     money,
     quotient,
     utc_time,
@@ -26,21 +25,21 @@ UNKNOWN = "Unknown"
 
 
 class Rates:
-    """What one unit of a currency is worth in the reporting currency on a UTC day."""
+    """The value of one unit of a currency in the reporting currency on a UTC day."""
 
     def __init__(self, rows: Iterable[Row], reporting: str) -> None:
-        """Takes rows of `currency_exchange`; of two rates for a day the larger one."""
+        """Read the rows of `currency_exchange`. Of two rates for a day the larger one counts."""
         self.reporting = reporting
         self._euros: dict[tuple[date, str], Decimal] = {}
         self._cross: dict[tuple[date, str], Decimal | None] = {}
         for row in rows:
             day, code = iso_day(row.get("date")), currency(row.get("currency"), None)
-            euros = comma_amount(known(row.get("baserateeuro")))
+            euros = amount(cell(row.get("baserateeuro")))
             if day and code and euros and euros > 0:
                 self._euros[day, code] = max(euros, self._euros.get((day, code), ZERO))
 
     def _euro(self, day: date, code: str) -> Decimal | None:
-        """Euro per unit: of the day itself or the latest of the three days before it."""
+        """Euro per unit on the day, or else on the latest of the three days before it."""
         if code == "EUR":
             return Decimal(1)
         for age in range(4):
@@ -49,7 +48,7 @@ class Rates:
         return None
 
     def rate(self, day: date, code: str) -> Decimal | None:
-        """The cross rate with eight decimals, None if one of its legs is too old or missing."""
+        """The cross rate with eight decimals; None if one of the two rates is missing."""
         if code == self.reporting:
             return Decimal(1)
         if (day, code) not in self._cross:
@@ -65,19 +64,19 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """One transaction; the amounts are None where the source or the rates say nothing."""
+    """One transaction; without an amount it is 0, and `revenue` is None without a rate."""
 
     event: Event
     transaction_id: str
-    original_amount: Decimal | None
+    original_amount: Decimal
     original_currency: str
     revenue: Decimal | None
     refund: Event | None
 
     @property
     def is_paid(self) -> bool:
-        """Whether it makes its player a payer: only an amount above zero does."""
-        return self.original_amount is not None and self.original_amount > 0
+        """Whether the purchase makes its player a payer, which only an amount above zero does."""
+        return self.original_amount > 0
 
     @property
     def player(self) -> tuple[str, str] | None:
@@ -87,7 +86,7 @@ class Purchase:
 
     @property
     def order(self) -> tuple[int, str]:
-        """A player's first purchase is the first by time, then transaction id."""
+        """The sort key that defines a player's first purchase."""
         return self.event.event_timestamp, self.transaction_id
 
 
@@ -106,11 +105,11 @@ def _first_by_transaction(events: Iterable[Event], kind: str) -> dict[tuple[str,
 
 
 def purchases(events: list[Event], rates: Rates) -> list[Purchase]:
-    """The transactions among the events, with their first refund."""
+    """The purchases among the events, each with its first refund."""
     refunds = _first_by_transaction(events, "iap_refund")
     found = []
     for key, event in _first_by_transaction(events, "iap_transaction").items():
-        original = amount(event.value("currency_amount"))
+        original = amount(event.value("currency_amount")) or ZERO
         code = currency(event.value("currency_type"), None) or rates.reporting
         converted = rates.converted(original, code, event.event_date)
         revenue = None if converted is None else money(converted)
@@ -151,7 +150,7 @@ def fct_purchases(found: list[Purchase]) -> Table:
 
 
 def ad_revenue(events: Iterable[Event], rates: Rates) -> dict[tuple[str, str, date], Decimal]:
-    """Advertisement revenue by application, player and day, rounded once per key."""
+    """Ad revenue by application, player and day, rounded once per key."""
     sums: dict[tuple[str, str, date], Decimal] = defaultdict(Decimal)
     for event in events:
         if event.event_type == "ad_impression" and event.player_id:
@@ -163,13 +162,13 @@ def ad_revenue(events: Iterable[Event], rates: Rates) -> dict[tuple[str, str, da
 
 
 def marketing_spend(rows: Iterable[Row], rates: Rates) -> dict[tuple[date, str], Decimal]:
-    """Spend by day and acquisition channel with four decimals, where any of it is known."""
+    """Spend by day and acquisition channel with four decimals; rows without a rate are left out."""
     sums: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     for row in rows:
-        day, original = iso_day(row.get("date")), comma_amount(known(row.get("amount")))
+        day, original = iso_day(row.get("date")), amount(cell(row.get("amount")))
         if day and original is not None:
             code = currency(row.get("currency"), None) or rates.reporting
-            channel = known(row.get("acquisition_channel")) or UNKNOWN
+            channel = cell(row.get("acquisition_channel")) or UNKNOWN
             converted = rates.converted(original, code, day)
             if converted is not None:
                 sums[day, channel] += converted
@@ -179,5 +178,5 @@ def marketing_spend(rows: Iterable[Row], rates: Rates) -> dict[tuple[date, str],
 def share_of_spend(
     spend: Mapping[tuple[date, str], Decimal], key: tuple[date, str], installs: int, of: int
 ) -> Decimal | None:
-    """The part of a day's and channel's spend that falls to `installs` out of `of` installs."""
+    """The share of the spend of a day and channel for `installs` of all `of` installs."""
     return money(spend[key] * installs / of) if key in spend else None

@@ -1,4 +1,4 @@
-"""Players, their days, and what is known of them first."""
+"""The players, their days, and their first known values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEGMENTS = ("platform", "country", "app_version", "acquisition_channel")
 
 @dataclass(slots=True)
 class PlayerDay:
-    """What one player did on one UTC day; `values` are the first known of that day."""
+    """The activity of one player on one UTC day; `values` are the first known ones of the day."""
 
     application_id: str
     player_id: str
@@ -61,7 +61,7 @@ class PlayerTotals:
 
 
 def _segment_values(event: Event) -> dict[str, str]:
-    """The values of the segments that an event names."""
+    """The segment values of an event, by segment."""
     named = {
         "platform": event.value("platform"),
         "country": event.value("country_id"),
@@ -77,7 +77,7 @@ def player_days(
     purchases: list[Purchase],
     ads: Mapping[tuple[str, str, date], Decimal],
 ) -> list[PlayerDay]:
-    """One per application, player and day with an event, a session's start or revenue."""
+    """One object per application, player and day with an event, a session start or revenue."""
     days: dict[tuple[str, str, date], PlayerDay] = {}
 
     def day_of(player: Player, day: date) -> PlayerDay:
@@ -109,7 +109,7 @@ def player_days(
 
 
 def totals(days: Iterable[PlayerDay]) -> dict[Player, PlayerTotals]:
-    """The days of each player put together."""
+    """The totals of each player over all days."""
     by_player: dict[Player, list[PlayerDay]] = defaultdict(list)
     for day in sorted(days, key=lambda day: day.activity_date):
         by_player[day.player].append(day)
@@ -133,7 +133,7 @@ def totals(days: Iterable[PlayerDay]) -> dict[Player, PlayerTotals]:
 def segment_value(day: PlayerDay, segment: str, player: PlayerTotals) -> str:
     """The value under which a player's day counts in a segment.
 
-    The acquisition channel is by its definition the player's first, whatever a later day says.
+    The acquisition channel is by definition the player's first one, also on later days.
     """
     if segment == "acquisition_channel":
         return player.value(segment)

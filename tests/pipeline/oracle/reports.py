@@ -25,7 +25,7 @@ MEASURES = ("classic", "rolling", "return", "full")
 
 
 class Span(NamedTuple):
-    """The days an application reports on."""
+    """The first day and the as-of day of an application."""
 
     first: date
     as_of: date

@@ -1,4 +1,4 @@
-"""The smallest readings: text, JSON, days and exact money."""
+"""Reads single values: texts, JSON, days and exact money."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import NoReturn
 
 EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
-"""Wide enough that no product or sum of the lake's amounts is ever rounded on the way."""
-
-_LENIENT = Context(prec=100, traps=[])
-"""Reads a number with an absurd exponent as infinity instead of failing."""
+"""So many digits that no product or sum of the lake's amounts is rounded before the end."""
 
 LAST_SECOND = 253402300799
 """The last second of the year 9999."""
@@ -22,12 +19,12 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _EIGHT = Decimal("0.00000001")
 _FOUR = Decimal("0.0001")
 _TOO_LARGE = Decimal(10) ** 10
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?")
 _CURRENCIES = {"YEN": "JPY", "RMB": "CNY"}
 
 
 def text(value: object) -> str | None:
-    """Any value of a file as text: numbers plainly, booleans and objects as JSON writes them."""
+    """A value of a file as text: numbers without exponent, booleans and objects as JSON."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool | list | dict):
@@ -35,10 +32,14 @@ def text(value: object) -> str | None:
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
+def cell(value: object) -> str | None:
+    """The text of a column of a file without blanks around it; None if nothing else is in it."""
+    return (text(value) or "").strip(" ") or None
+
+
 def known(value: object) -> str | None:
-    """The text of a value without spaces at its end; None if there is nothing but blanks in it."""
-    found = text(value)
-    return found.rstrip(" ") if found is not None and found.strip(" ") else None
+    """The text of a JSON value without blanks at its end; None if nothing else is in it."""
+    return (text(value) or "").rstrip(" ") or None
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -46,9 +47,9 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def json_object(document: str | None) -> Mapping[str, object]:
-    """The object in a JSON text, with its numbers as the text they were written in.
+    """The object in a JSON text, with its numbers as they are written.
 
-    A JSON string is parsed once more; what is no object after that is an empty one.
+    A JSON string is parsed once more. Anything but an object counts as an empty object.
     """
     value: object = document
     for _ in range(2):
@@ -63,10 +64,9 @@ def json_object(document: str | None) -> Mapping[str, object]:
 
 
 def number(value: str | None) -> Decimal | None:
-    """The number that a text is, with a decimal point; None if it is none."""
-    if value is None or not _NUMBER.fullmatch(value.strip(" ")):
-        return None
-    return _LENIENT.create_decimal(value.strip(" "))
+    """The number in a text with a decimal point or comma; None if the text is no number."""
+    plain = (value or "").strip(" ").replace(",", ".")
+    return Decimal(plain) if _NUMBER.fullmatch(plain) else None
 
 
 def amount(value: str | None) -> Decimal | None:
@@ -78,13 +78,8 @@ def amount(value: str | None) -> Decimal | None:
     return found if found.copy_abs() < _TOO_LARGE else None
 
 
-def comma_amount(value: str | None) -> Decimal | None:
-    """Like `amount`, where the decimal sign may also be a comma."""
-    return None if value is None else amount(value.replace(",", "."))
-
-
 def money(value: Decimal) -> Decimal:
-    """Four decimals, half away from zero."""
+    """Round to four decimals, half away from zero."""
     return value.quantize(_FOUR, context=EXACT)
 
 
@@ -94,35 +89,32 @@ def quotient(numerator: Decimal, denominator: Decimal) -> Decimal:
 
 
 def ratio(numerator: Decimal | int | None, denominator: Decimal | int | None) -> float | None:
-    """A published rate; None over zero, and where a part is unknown."""
+    """A published rate; None if the denominator is zero or a part is None."""
     if numerator is None or not denominator:
         return None
     return float(numerator) / float(denominator)
 
 
 def money_per(total: Decimal, heads: int) -> Decimal | None:
-    """Money by head with four decimals, half away from zero; None over zero."""
+    """Money per player with four decimals, half away from zero; None without players."""
     return money(EXACT.divide(total, heads)) if heads else None
 
 
 def currency(value: object, default: str | None) -> str | None:
-    """An ISO code from what a source calls a currency."""
-    name = known(value)
-    if name is None:
-        return default
-    code = name.strip(" ").upper()
-    return _CURRENCIES.get(code, code)
+    """The ISO code of a currency in a source, or the default if there is none."""
+    code = (cell(value) or "").upper()
+    return _CURRENCIES.get(code, code) or default
 
 
 def utc_day(seconds: int) -> date | None:
-    """The UTC day of an epoch second; None for what names no day."""
+    """The UTC day of an epoch second; None if the second is outside the calendar."""
     if not 0 < seconds <= LAST_SECOND:
         return None
     return date.fromordinal(_EPOCH + seconds // 86400)
 
 
 def utc_time(seconds: int) -> datetime:
-    """The UTC time of an epoch second, without a zone, as a warehouse's timestamp comes."""
+    """The UTC time of an epoch second, without a zone, as warehouses return timestamps."""
     return datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None)
 
 

@@ -1,24 +1,30 @@
-"""What Redshift does with a statement, as data: `statements.yml`, for stand-in and clusters.
+"""The documented results of statements on Redshift, read from `statements.yml`.
+
+The tests run the statements on the stand-in. This command runs them on the Redshift of the
+environment variables:
 
     python -m tests.redshift_standin.conformance
 
-Fields of an entry:
-- `name`: of its own, in lower case; `{name}` in its texts.
-- `files`: written below the lake before anything else; each has a `key` and `parquet` (values by
-  column; a value may be `{repeat: [text, times]}`) or `text`.
-- `setup`: statements that must go well before; one as `{sql:, error: {}}` must fail.
-- `sql`: the statement, in the same session; or `as` another user, in a session of its own.
-- `rows`: all that it returns, in order, with exact types; decimals, dates and times as text. Or
-- `error`: that it fails; where the documentation or what is known in public says so, with
-  `sqlstate` and `message`, a part of the message in any case of letters.
-- `needs`: `spectrum` or `users`, which not every connection can offer.
-- `source`: the page of the documentation that says so, by its title.
-- `stand_in_lacks`: why the stand-in cannot do it. The entry runs on real clusters, and must fail
-  on the stand-in.
+An entry of `statements.yml` has these fields:
+- `name`: a unique name in lower case. `{name}` in a text of the entry is replaced by it.
+- `files`: the files that are written below the lake first. Each has a `key` and either `parquet`
+  (the values by column; a value may be `{repeat: [text, times]}`) or `text`.
+- `setup`: the statements that run before `sql` and must succeed. A statement that is written as
+  `{sql:, error: {}}` must fail.
+- `sql`: the statement. It runs in the session of `setup`.
+- `as`: the user who runs `sql`, in a session of its own.
+- `rows`: all rows that the statement returns, in order and with exact types. Decimals, dates and
+  times are written as text. An entry has either `rows` or `error`.
+- `error`: the statement fails. `sqlstate` and `message` are given if the documentation or other
+  public sources state them. `message` is a part of the message, in any letter case.
+- `needs`: `spectrum` or `users`, which not every connection offers.
+- `source`: the title of the page of the documentation that states the result.
+- `stand_in_lacks`: the reason why the stand-in cannot give the result. The entry runs on a real
+  cluster, and must fail on the stand-in.
 
-`{schema}` is the scratch schema, `{external}` an external one over `{lake}`; `{reader}` and
-`{stranger}` are users, `{member}` is one of group `{group}`, `{role}` is a role; `{eighty}` is a
-name of 80 bytes.
+The texts of an entry can contain these names: `{schema}` is the scratch schema; `{external}` is an
+external schema whose files are below `{lake}`; `{reader}`, `{stranger}` and `{member}` are users;
+`{member}` belongs to the group `{group}`; `{role}` is a role; `{eighty}` is a name of 80 bytes.
 """
 
 from __future__ import annotations
@@ -49,7 +55,7 @@ Rows = list[list[object]]
 
 @dataclass(frozen=True)
 class Error:
-    """A refusal: what was raised, or the part of it that is documented ("" says nothing)."""
+    """An error of Redshift, or its documented part. An empty text means that it is undocumented."""
 
     sqlstate: str = ""
     message: str = ""
@@ -65,7 +71,7 @@ class Error:
 
 @dataclass(frozen=True)
 class Step:
-    """A statement before the one in question, and the refusal that it must meet, if any."""
+    """A statement of `setup`, and the error with which it must fail, if it must fail."""
 
     sql: str
     error: Error | None = None
@@ -73,7 +79,7 @@ class Step:
 
 @dataclass(frozen=True)
 class File:
-    """A file of the lake: columns of a Parquet file, or a text."""
+    """A file below the lake: the columns of a Parquet file, or a text."""
 
     key: str
     parquet: Mapping[str, list[object]] | None = None
@@ -82,7 +88,7 @@ class File:
 
 @dataclass(frozen=True)
 class Entry:
-    """A statement, and what Redshift's documentation says of it."""
+    """A statement, and its documented result."""
 
     name: str
     sql: str
@@ -96,7 +102,7 @@ class Entry:
     stand_in_lacks: str = ""
 
     def difference(self, outcome: Rows | Error) -> str:
-        """Empty if this is the documented outcome."""
+        """Return how the outcome differs from the documented one, or an empty text."""
         if isinstance(outcome, Error):
             same = self.error is not None and self.error.fits(outcome)
         else:
@@ -107,24 +113,23 @@ class Entry:
 
 
 def entries(path: Path = STATEMENTS) -> list[Entry]:
-    """All entries of a file, in its order; raises ValueError for one that makes no sense."""
+    """Return all entries of a file in its order; raises ValueError for an invalid entry."""
     found = [_entry(fields) for fields in yaml.safe_load(path.read_text(encoding="utf-8"))]
     names = [entry.name for entry in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"two entries of one name: {', '.join(twice)}")
+        raise ValueError(f"more than one entry has the name {', '.join(twice)}")
     return found
 
 
 def _typed(rows: Rows) -> list[list[tuple[type, object]]]:
-    # Python takes 1, 1.0 and True for equal.
+    # The types are compared too, because 1, 1.0 and True are equal in Python.
     return [[(type(value), value) for value in row] for row in rows]
 
 
 def _entry(fields: dict[str, object]) -> Entry:
     name = str(fields.get("name", fields))
-
-    if nonsense := _nonsense(fields):
-        raise ValueError(f"{name}: {nonsense}")
+    if problems := _problems(fields):
+        raise ValueError(f"{name}: {problems}")
     try:
         return Entry(
             name=name,
@@ -142,32 +147,32 @@ def _entry(fields: dict[str, object]) -> Entry:
         raise ValueError(f"{name}: {reason}") from reason
 
 
-def _nonsense(fields: dict[str, object]) -> str:
-    """Why the fields make no entry, or nothing."""
+def _problems(fields: dict[str, object]) -> str:
+    """Return what is wrong with the fields of an entry, or an empty text."""
     needs = fields.get("needs", "")
     missing = [name for name in ("name", "sql", "source") if not fields.get(name)]
-    found = [f"no field then: {name}" for name in fields if name not in FIELDS]
-    found += [f"{name} is missing" for name in missing]
+    found = [f"`{name}` is not a field of an entry" for name in fields if name not in FIELDS]
+    found += [f"`{name}` is missing" for name in missing]
     if ("rows" in fields) == ("error" in fields):
-        found.append("either rows or error")
+        found.append("give either `rows` or `error`")
     if needs not in NEEDS:
-        found.append(f"nothing offers {needs}")
+        found.append(f"`needs` is spectrum or users, not {needs}")
     if "as" in fields and needs != "users":
-        found.append("`as` needs users")
+        found.append("an entry with `as` has `needs: users`")
     if "files" in fields and needs != "spectrum":
-        found.append("files need spectrum")
+        found.append("an entry with `files` has `needs: spectrum`")
     return "; ".join(found)
 
 
 def _list(value: object) -> list[object]:
     if not isinstance(value, list):
-        raise ValueError(f"not a list: {value!r}")
+        raise ValueError(f"this must be a list: {value!r}")
     return value
 
 
 def _mapping(value: object, *keys: str) -> dict[str, object]:
     if not isinstance(value, dict) or not set(value) <= set(keys):
-        raise ValueError(f"not a mapping of {', '.join(keys)}: {value!r}")
+        raise ValueError(f"this must be a mapping of {', '.join(keys)}: {value!r}")
     return value
 
 
@@ -175,9 +180,9 @@ def _rows(value: object) -> Rows:
     rows = [_list(row) for row in _list(value)]
     for row in rows:
         for cell in row:
-            # YAML reads an unquoted date as one, and none comes out of a session like that.
+            # YAML reads an unquoted date as a date, but a session returns dates as texts.
             if cell is not None and not isinstance(cell, (str, int, float)):
-                raise ValueError(f"to be written as text: {cell!r}")
+                raise ValueError(f"this must be written as text: {cell!r}")
     return rows
 
 
@@ -185,7 +190,7 @@ def _error(value: object) -> Error:
     given = _mapping(value, "sqlstate", "message")
     for part in given.values():
         if not isinstance(part, str):
-            raise ValueError(f"to be written as text: {part!r}")
+            raise ValueError(f"this must be written as text: {part!r}")
     return Error(str(given.get("sqlstate", "")), str(given.get("message", "")))
 
 
@@ -194,20 +199,20 @@ def _step(value: object) -> Step:
         return Step(value)
     given = _mapping(value, "sql", "error")
     if set(given) != {"sql", "error"}:
-        raise ValueError(f"a step is a statement, or one with its error: {value!r}")
+        raise ValueError(f"a step is a statement, or has `sql` and `error`: {value!r}")
     return Step(str(given["sql"]), _error(given["error"]))
 
 
 def _file(value: object) -> File:
     given = _mapping(value, "key", "parquet", "text")
     if "key" not in given or ("parquet" in given) == ("text" in given):
-        raise ValueError(f"a file has a key, and parquet or text: {value!r}")
+        raise ValueError(f"a file has a `key`, and either `parquet` or `text`: {value!r}")
     key = str(given["key"])
     if "text" in given:
         return File(key, text=str(given["text"]))
     columns = given["parquet"]
     if not isinstance(columns, dict):
-        raise ValueError(f"not columns: {columns!r}")
+        raise ValueError(f"`parquet` must be a mapping of columns: {columns!r}")
     return File(
         key,
         {str(name): [_value(cell) for cell in _list(cells)] for name, cells in columns.items()},

@@ -1,9 +1,12 @@
-"""`python -m tests.redshift_standin.conformance [NAME ...]`: is a cluster as it is documented?
+"""Compare the results of a real cluster with the documented ones.
 
-It connects by the REDSHIFT_* of dbt/profiles.yml. External tables are tried only if
-CONFORMANCE_S3, a prefix to write below, and GAME_ANALYTICS_SPECTRUM_ROLE are set.
-Every difference is a line; exits with 0 if there is none, with 1 if there are some, with 2 if
-nothing could be run.
+The command is `python -m tests.redshift_standin.conformance [NAME ...]`. Without names it runs all
+entries. It connects with the variables REDSHIFT_* of dbt/profiles.yml. Entries that need external
+tables run only if CONFORMANCE_S3, a prefix below which files are written, and
+GAME_ANALYTICS_SPECTRUM_ROLE are set.
+
+Every difference is printed as one line. The exit code is 0 if there is no difference, 1 if there
+are differences, and 2 if nothing could be run.
 """
 
 from __future__ import annotations
@@ -29,14 +32,17 @@ def lake_of(environ: Mapping[str, str]) -> Lake | None:
     if not uri or not role:
         return None
     if not uri.startswith("s3://"):
-        raise ValueError(f"CONFORMANCE_S3 is no s3:// prefix: {uri}")
+        raise ValueError(f"CONFORMANCE_S3 must be an s3:// prefix, not {uri}")
     import boto3
 
     return Lake(uri, role, boto3.client("s3"))
 
 
 def chosen(names: list[str]) -> list[Entry]:
-    """The entries of these names, or all; raises ValueError for a name of none."""
+    """Return the entries with these names, or all without names.
+
+    Raises ValueError for a name that no entry has.
+    """
     known = entries()
     if unknown := sorted(set(names) - {entry.name for entry in known}):
         raise ValueError(f"no entry has the name {', '.join(unknown)}")
@@ -47,10 +53,10 @@ def main(names: list[str], environ: Mapping[str, str]) -> int:
     try:
         wanted, lake, connect = chosen(names), lake_of(environ), connector(arguments(environ))
     except KeyError as missing:
-        print(f"{missing.args[0]} is not set", file=sys.stderr)
+        print(f"The environment variable {missing.args[0]} is not set.", file=sys.stderr)
         return 2
-    except ValueError as nonsense:
-        print(nonsense, file=sys.stderr)
+    except ValueError as error:
+        print(error, file=sys.stderr)
         return 2
     differ = 0
     not_run: Counter[str] = Counter()
@@ -67,9 +73,9 @@ def main(names: list[str], environ: Mapping[str, str]) -> int:
         print(f"Nothing was run: {reason}", file=sys.stderr)
         return 2
     run = len(wanted) - not_run.total()
-    print(f"{run - differ} as documented, {differ} not, {not_run.total()} not run")
+    print(f"{run - differ} as documented, {differ} different, {not_run.total()} not run")
     for need, count in not_run.items():
-        print(f"    {count} need {need}")
+        print(f"    {count} not run because they need {need}")
     return 1 if differ else 0
 
 

@@ -1,4 +1,7 @@
-"""Where the statements run: a schema and, if they can be had, users and a lake; all is dropped."""
+"""The scratch schema in which the statements run, with users and a lake if they can be created.
+
+Everything that is created is dropped at the end.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,21 @@ from redshift_connector.error import Error as DriverError
 from tests.redshift_standin.conformance import Entry, Error, File, Rows
 
 Connect = Callable[[dict[str, str]], Any]
-"""A new connection of redshift_connector's; `user` and `password` if it is not the usual one."""
+"""Opens a connection of redshift_connector. `user` and `password` are given for another user."""
 
 SCALARS = (bool, int, float, str)
 
 
-class LostSession(Exception):  # noqa: N818 - what happened, which tells nothing of the statement
-    """The connection broke, or the driver gave up."""
+class LostSession(Exception):  # noqa: N818 - it is not an error of the statement
+    """The connection was closed, or the driver failed."""
 
 
 @dataclass(frozen=True)
 class Lake:
-    """A prefix of S3 to write below, the role that Redshift reads it with, and a client of S3's."""
+    """An S3 prefix below which files are written.
+
+    `role` is the role with which Redshift reads the files, and `client` is an S3 client.
+    """
 
     uri: str
     role: str
@@ -52,7 +58,7 @@ class Lake:
 
 
 def arguments(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The arguments of redshift_connector's that the REDSHIFT_* of dbt/profiles.yml stand for.
+    """Return redshift_connector's arguments for the variables REDSHIFT_* of dbt/profiles.yml.
 
     Raises KeyError for a variable that is missing.
     """
@@ -61,7 +67,7 @@ def arguments(environ: Mapping[str, str]) -> dict[str, Any]:
         "database": environ["REDSHIFT_DBNAME"],
         "port": int(environ.get("REDSHIFT_PORT", "5439")),
     }
-    # As dbt-redshift does: whatever is no "disable" verifies the certificate.
+    # dbt-redshift verifies the certificate with every sslmode except "disable".
     given |= (
         {"ssl": False}
         if sslmode == "disable"
@@ -79,19 +85,19 @@ def arguments(environ: Mapping[str, str]) -> dict[str, Any]:
         "cluster_identifier": "REDSHIFT_CLUSTER_ID",
         "region": "REDSHIFT_REGION",
     }
-    # An iam_role has no user of the database's: it is derived from who asks.
+    # With the method iam_role, Redshift derives the database user from the caller's identity.
     if environ["REDSHIFT_METHOD"] == "iam":
         optional["db_user"] = "REDSHIFT_USERNAME"
     return given | {key: environ[name] for key, name in optional.items() if environ.get(name)}
 
 
 def connector(given: Mapping[str, Any]) -> Connect:
-    """Connects with `arguments`."""
+    """Return a function that connects with these arguments."""
 
     def connect(login: dict[str, str]) -> Any:
         used = dict(given)
         if login:
-            # They have a password, whatever the usual user has.
+            # The users of the entries log in with a password, even if the usual user does not.
             for key in ("iam", "db_user", "cluster_identifier", "region"):
                 used.pop(key, None)
         connection = redshift_connector.connect(**{**used, **login})
@@ -102,12 +108,12 @@ def connector(given: Mapping[str, Any]) -> Connect:
 
 
 class Session:
-    """A connection of one user's; what it raises is either an answer or a LostSession."""
+    """A connection of one user. An error of Redshift is returned, and LostSession is raised."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
-        # In the usual style a modulo would have to be doubled.
+        # With the default paramstyle, the operator % would have to be doubled.
         self._cursor.paramstyle = "qmark"
 
     def run(self, sql: str) -> Rows | Error:
@@ -118,10 +124,10 @@ class Session:
             fields = error.args[0] if error.args else None
             if not isinstance(fields, dict) or str(fields.get("C", "")).startswith(("08", "57P")):
                 raise LostSession(str(error)) from error
-            told = " ".join(str(fields[key]) for key in "MD" if key in fields)
-            return Error(str(fields.get("C", "")), told)
+            message = " ".join(str(fields[key]) for key in "MD" if key in fields)
+            return Error(str(fields.get("C", "")), message)
         except (OSError, EOFError, AttributeError, TypeError) as error:
-            # The driver's own, once its socket is gone or an answer is not as it should be.
+            # The driver raises these when its socket is closed or an answer is malformed.
             raise LostSession(repr(error)) from error
         return [[_plain(value) for value in row] for row in rows]
 
@@ -129,7 +135,7 @@ class Session:
         try:
             self._connection.close()
         except (DriverError, OSError):
-            # It is gone already.
+            # The connection is closed already.
             return
 
 
@@ -139,7 +145,10 @@ def _plain(value: object) -> object:
 
 @dataclass
 class Scratch:
-    """A schema of its own in which entries run. `lacks` says why a need is not offered."""
+    """A new schema in which entries run.
+
+    `offers` holds the needs of entries that can run, and `lacks` the reason for every other need.
+    """
 
     connect: Connect
     schema: str
@@ -149,7 +158,7 @@ class Scratch:
     lacks: dict[str, str] = field(default_factory=dict)
 
     def run(self, entry: Entry) -> str:
-        """Empty, or how the outcome differs from the documented one."""
+        """Run an entry. Returns how the outcome differs from the documented one, or nothing."""
         if entry.needs not in self.offers:
             raise ValueError(f"{entry.name} needs {entry.needs}")
         try:
@@ -167,9 +176,7 @@ class Scratch:
                 if refused != (step.error is not None) or (
                     isinstance(outcome, Error) and step.error and not step.error.fits(outcome)
                 ):
-                    return (
-                        f"expected {step.error or 'that it goes well'} of {step.sql}, got {outcome}"
-                    )
+                    return f"expected {step.error or 'success'} of {step.sql}, got {outcome}"
             if not entry.as_user:
                 return entry.difference(session.run(self.text(entry.sql, entry)))
         user = self.text(entry.as_user, entry)
@@ -178,7 +185,7 @@ class Scratch:
 
     @contextmanager
     def session(self, login: dict[str, str] | None = None) -> Iterator[Session]:
-        """One for each entry: no setting, temporary table or transaction of another is seen."""
+        """Open a session. Each entry has its own, so no entry sees the settings of another."""
         try:
             session = Session(self.connect(login or {}))
         except (DriverError, OSError) as error:
@@ -198,7 +205,7 @@ class Scratch:
         }
 
     def text(self, text: str, entry: Entry) -> str:
-        """With the names in place; other braces are JSON's and regular expressions'."""
+        """Replace the names in a text. Other braces belong to JSON and regular expressions."""
         names = self.names() | {"name": entry.name, "eighty": f"{entry.name}_{'x' * 80}"[:80]}
         return re.sub(rf"\{{({'|'.join(names)})\}}", lambda found: names[found[1]], text)
 
@@ -208,7 +215,7 @@ class Scratch:
         if file.parquet is None:
             self.lake.put(key, file.text.encode())
             return
-        # Only the lake's entries need it.
+        # Only entries with files need pyarrow, so it is imported here.
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -219,10 +226,10 @@ class Scratch:
 
 @contextmanager
 def scratch(connect: Connect, lake: Lake | None = None, prefix: str = "") -> Iterator[Scratch]:
-    """A scratch schema, and with the rights to it users and an external schema.
+    """Create a scratch schema, and users and an external schema if the user has the rights.
 
-    What is made is dropped at the end; what cannot be dropped is named on stderr.
-    Raises LostSession without a connection, PermissionError if not even a schema can be made.
+    All of it is dropped at the end, and stderr lists what cannot be dropped. Raises LostSession if
+    there is no connection, and PermissionError if no schema can be created.
     """
     made = Scratch(connect, f"{prefix}conformance_{secrets.token_hex(4)}", lake)
     drops: list[str] = []
@@ -246,13 +253,13 @@ def _make(made: Scratch, session: Session, drops: list[str]) -> None:
     names = made.names()
     schema, external = names["schema"], names["external"]
     if refused := make(f"create schema {schema}", f"drop schema {schema} cascade"):
-        raise PermissionError(f"no schema can be made: {refused}")
+        raise PermissionError(f"the user cannot create a schema: {refused}")
     made.lacks["users"] = _make_users(made, session, make) or _try_login(made)
     if not made.lacks["users"]:
         made.offers.add("users")
         del made.lacks["users"]
     if not made.lake:
-        made.lacks["spectrum"] = "no prefix of S3 and no role for it are given"
+        made.lacks["spectrum"] = "no S3 prefix and no role for it are given"
         return
     role = made.lake.role
     refused = make(
@@ -268,7 +275,7 @@ def _make(made: Scratch, session: Session, drops: list[str]) -> None:
 
 
 def _make_users(made: Scratch, session: Session, make: Callable[[str, str], Error | None]) -> str:
-    """Why they cannot be made, or nothing."""
+    """Create the users, the group and the role. Returns why they cannot be created, or nothing."""
     names = made.names()
     for kind in ("reader", "stranger", "member"):
         user, password = names[kind], f"Aa1{secrets.token_hex(12)}"
@@ -280,7 +287,7 @@ def _make_users(made: Scratch, session: Session, make: Callable[[str, str], Erro
         f"create group {group} with user {names['member']}", f"drop group {group}"
     ) or make(f"create role {role}", f"drop role {role} force"):
         return str(refused)
-    # {stranger} stays one: he may not even look into the schema.
+    # {stranger} gets no right, not even USAGE on the schema.
     for grantee in (names["reader"], f"group {group}"):
         outcome = session.run(f"grant usage on schema {schema} to {grantee}")
         if isinstance(outcome, Error):
@@ -294,13 +301,13 @@ def _try_login(made: Scratch) -> str:
         with made.session({"user": user, "password": made.passwords[user]}):
             return ""
     except LostSession as reason:
-        return f"they cannot log in: {reason}"
+        return f"the created users cannot log in: {reason}"
 
 
 def _drop(made: Scratch, drops: list[str]) -> None:
     left: list[str] = []
     drops = [*drops, *_made_by_entries(made, left)]
-    # Schemas first: nobody is dropped who owns something or has a right to it.
+    # Schemas come first, because a user who owns a relation or has a right to it cannot be dropped.
     for drop in sorted(drops, key=lambda drop: not drop.startswith("drop schema")):
         try:
             with made.session() as session:
@@ -312,14 +319,17 @@ def _drop(made: Scratch, drops: list[str]) -> None:
     if made.lake and "spectrum" in made.offers:
         try:
             made.lake.delete(made.schema)
-        except Exception as error:  # noqa: BLE001 - of whatever client; the rest is dropped by now
+        except Exception as error:  # noqa: BLE001 - it is reported with what else is left
             left.append(f"{made.names()['lake']}: {error}")
     for what in left:
-        print(f"Left behind, please drop it: {what}", file=sys.stderr)
+        print(f"This could not be dropped. Please drop it: {what}", file=sys.stderr)
 
 
 def _made_by_entries(made: Scratch, left: list[str]) -> list[str]:
-    """How to drop what entries made, some of which should have been refused."""
+    """Return the statements that drop schemas and users which entries created.
+
+    Some of them exist only because Redshift did not refuse a statement that it should refuse.
+    """
     known = set(made.names().values())
     drops: list[str] = []
     for drop, column, table in (
@@ -334,7 +344,7 @@ def _made_by_entries(made: Scratch, left: list[str]) -> list[str]:
         except LostSession as reason:
             outcome = Error(message=str(reason))
         if isinstance(outcome, Error):
-            left.append(f"what entries made, as told by {table}: {outcome}")
+            left.append(f"what entries created, because {table} cannot be read: {outcome}")
             continue
         drops += [drop.format(name) for (name,) in outcome if name not in known]
     return drops

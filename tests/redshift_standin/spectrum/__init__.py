@@ -1,17 +1,18 @@
 """Redshift Spectrum: external schemas, tables and partitions, and scans of their files on S3.
 
-An external table is a PostgreSQL table in `standin_external`, partitioned by list, one level for
-each partition column, with a leaf for every registered partition; in the external schema it is a
-view. Registering loads nothing. Before a statement that reads the table, the leaves that
-PostgreSQL's planner did not prune away are brought up to date with S3: listed, compared with what
-was loaded, and the difference loaded.
+An external table is stored as a PostgreSQL table in the schema `standin_external`. That table is
+partitioned by list, with one level for each partition column and one leaf for each registered
+partition. The external schema holds a view of it. Registering a partition loads no rows.
+Before a statement reads an external table, the planner of PostgreSQL prunes its leaves. The files
+of the remaining leaves are listed on S3 and compared with the files that were loaded before, and
+only the difference is loaded.
 
-| file | does |
+| file | what it does |
 |---|---|
-| `clauses.py`, `definitions.py` | external DDL: read, and done |
-| `tables.py`, `catalog.py` | what an external table is, and where that is kept |
-| `scans.py` | brings what a query reads up to date |
-| `listing.py`, `files.py` | objects on S3, and the rows in one |
+| `clauses.py`, `definitions.py` | parse external DDL, and run it |
+| `tables.py`, `catalog.py` | define an external table, and read definitions from the catalogue |
+| `scans.py` | loads the files that a query reads |
+| `listing.py`, `files.py` | list the objects on S3, and read the rows of one object |
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ __all__ = ["ScanOfTable", "Spectrum", "relations_in_plan"]
 
 
 class Spectrum:
-    """`connect` opens a connection of the superuser, which the client's session never sees."""
+    """Runs external DDL, and loads the files that a query reads.
+
+    `connect` opens a connection of PostgreSQL's superuser, apart from the client's session.
+    """
 
     def __init__(
         self, connect: Callable[[], psycopg2.extensions.connection], s3_endpoint: str | None
@@ -65,15 +69,16 @@ class Spectrum:
                 "s3",
                 endpoint_url=self._s3_endpoint,
                 region_name="us-east-1",
-                # The cluster's role, not the client's: nothing is taken from the environment.
+                # These keys stand for the cluster's role. The keys in the environment belong to
+                # the client and are not used.
                 aws_access_key_id="stand-in",
-                aws_secret_access_key="stand-in",  # noqa: S106 - an emulator's
+                aws_secret_access_key="stand-in",  # noqa: S106 - the emulator accepts any key
                 config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
             )
         return self._s3
 
     def run(self, command: ExternalCommand, user: str) -> None:
-        """External DDL; raises Refused."""
+        """Run external DDL for a user; raises Refused."""
         try:
             with self._ddl, self._transaction() as cursor:
                 ACTIONS[command.action](cursor, command.match, user)
@@ -83,14 +88,14 @@ class Spectrum:
             ) from None
 
     def is_external(self, target: str) -> bool:
-        """Whether a folded name (or `schema:` and a schema's) is an external one."""
+        """Return whether a folded table name, or `schema:` and a schema's name, is external."""
         with self._transaction() as cursor:
             return is_external(cursor, target)
 
     def scan(self, table_ids: set[int], scanned: set[str], vanishes: bool) -> list[ScanOfTable]:
-        """Brings the scanned relations of these tables up to date with S3; raises Refused.
+        """Load the new files of the scanned relations of these tables; raises Refused.
 
-        If the first file `vanishes`, it is as if it had been deleted after the listing.
+        With `vanishes`, the scan fails as if the first file had been deleted after the listing.
         """
         scans = []
         for table_id in sorted(table_ids):

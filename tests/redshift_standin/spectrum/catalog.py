@@ -1,4 +1,7 @@
-"""The catalogue of external schemas and tables: who may alter what, and how a table is defined."""
+"""Reads the definitions of external tables from the catalogue, and checks the right to alter them.
+
+The functions raise Refused if a schema or table does not exist or the user may not alter it.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,7 @@ def table_by_id(cursor: Any, table_id: int) -> ExternalTable:
 
 
 def is_external(cursor: Any, target: str) -> bool:
-    """Whether a folded name (or `schema:` and a schema's) is an external one."""
+    """Return whether a folded table name, or `schema:` and a schema's name, is external."""
     if target.startswith("schema:"):
         cursor.execute("select 1 from standin.external_schemas where name = %s", (target[7:],))
     else:

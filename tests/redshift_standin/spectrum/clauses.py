@@ -1,4 +1,4 @@
-"""The clauses of external DDL, parsed: columns, formats, properties, partitions."""
+"""Parses the clauses of external DDL: columns, formats, properties, partitions."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def parse_definition(text: str) -> Definition:
 
 
 def pairs_of(text: str) -> dict[str, str]:
-    """`('name'='value', ...)`, from the first parenthesis on."""
+    """Return the pairs in the first parentheses of the text, written `('name'='value', ...)`."""
     opening = text.index("(")
     inner = text[opening + 1 : closing_parenthesis(text, opening)]
     found = {}

@@ -1,6 +1,7 @@
-"""External DDL: schemas, tables and partitions made, altered and dropped.
+"""Runs external DDL: creates, alters and drops external schemas, tables and partitions.
 
-Each action gets a cursor of the superuser's, what the statement gave, and who gave it.
+The arguments of each action are a cursor of the superuser, the parts of the statement, and the
+user who sent it.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def drop_schema(cursor: Any, given: dict[str, Any], user: str) -> None:
         cursor.execute(
             "select table_name from standin.external_tables where schema_name = %s", (name,)
         )
-        # The tables live in the Glue catalog: the schema goes whether it has some or not.
+        # The Glue catalog holds the tables, so Redshift drops the schema even if it has tables.
         for (table,) in cursor.fetchall():
             _remove(cursor, table_by_name(cursor, name, table))
         cursor.execute("delete from standin.external_schemas where name = %s", (name,))
@@ -116,7 +117,7 @@ def _create_views(cursor: Any, table: ExternalTable) -> None:
     with_path = f'{columns}, "$path", "$size"'
     for view, listed in zip(table.views, (columns, with_path), strict=True):
         cursor.execute(f"create view {view} as select {listed} from standin_external.{table.root}")
-        # USAGE on the schema is what Redshift asks for.
+        # Redshift checks only USAGE on the schema.
         cursor.execute(f"grant select on {view} to public")
 
 
@@ -132,7 +133,7 @@ def drop_table(cursor: Any, given: dict[str, Any], user: str) -> None:
 def _remove(cursor: Any, table: ExternalTable) -> None:
     _drop_views(cursor, table)
     cursor.execute(f"drop table if exists standin_external.{table.root} cascade")
-    _forget_files(cursor, table)
+    _delete_loaded_files(cursor, table)
     cursor.execute("delete from standin.external_tables where id = %s", (table.id,))
 
 
@@ -161,9 +162,10 @@ def add_partitions(cursor: Any, given: dict[str, Any], user: str) -> None:
 
 
 def _attach(cursor: Any, table: ExternalTable, locations: Mapping[tuple[str, ...], str]) -> None:
-    """A leaf for each, and the levels above it that are missing.
+    """Create a leaf for each partition, and the missing levels above it.
 
-    With ATTACH, for CREATE TABLE ... PARTITION OF would wait for every reader of the table.
+    The leaves are attached, because CREATE TABLE ... PARTITION OF waits for every reader of the
+    table.
     """
     cursor.execute(
         "select relname from pg_class where relnamespace = 'standin_external'::regnamespace "
@@ -241,7 +243,7 @@ def alter_table(cursor: Any, given: dict[str, Any], user: str) -> None:
             "update standin.external_tables set properties = %s where id = %s",
             (json.dumps(new), table.id),
         )
-        _forget(cursor, table)
+        _unload(cursor, table)
     else:
         raise unsupported_here("ALTER TABLE ... SET FILE FORMAT")
 
@@ -272,16 +274,16 @@ def alter_columns(cursor: Any, given: dict[str, Any], user: str) -> None:
         (json.dumps([c.as_json() for c in columns]), table.id),
     )
     _create_views(cursor, table_by_name(cursor, table.schema, table.name))
-    _forget(cursor, table)
+    _unload(cursor, table)
 
 
-def _forget(cursor: Any, table: ExternalTable) -> None:
-    """What was loaded was read under another definition."""
+def _unload(cursor: Any, table: ExternalTable) -> None:
+    """Delete the loaded rows, because they were read under another definition of the table."""
     cursor.execute(f"delete from standin_external.{table.root}")
-    _forget_files(cursor, table)
+    _delete_loaded_files(cursor, table)
 
 
-def _forget_files(cursor: Any, table: ExternalTable) -> None:
+def _delete_loaded_files(cursor: Any, table: ExternalTable) -> None:
     cursor.execute(
         "delete from standin.external_files where relation = %s or relation in "
         "(select relation from standin.external_partitions where table_id = %s)",

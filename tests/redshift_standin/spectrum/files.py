@@ -1,6 +1,4 @@
-"""Files of external tables: what Spectrum reads out of Parquet, CSV and JSON lines, and what it
-refuses.
-"""
+"""Reads the rows of Parquet, CSV and JSON-lines files, and refuses what Spectrum refuses."""
 
 from __future__ import annotations
 
@@ -31,8 +29,10 @@ def read_file(
     serde_properties: Properties,
     properties: Properties,
 ) -> tuple[bytes, int]:
-    """A file's rows as CSV for PostgreSQL's COPY and their number: `columns`, then the `fixed`
-    ones.
+    """Return the rows of a file as CSV for PostgreSQL's COPY, and their number.
+
+    The CSV has the `columns`, then the `fixed` columns, which have one value for the whole file.
+    Raises Refused.
     """
     match format:
         case FileFormat.PARQUET:
@@ -45,7 +45,7 @@ def read_file(
     for name, value in fixed.items():
         table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
     text = io.BytesIO()
-    # Texts are quoted and nulls are not, as COPY reads them.
+    # Texts are quoted and nulls are not. COPY distinguishes an empty text from a null by that.
     pyarrow.csv.write_csv(
         pa.table(
             [as_text(table.column(i)) for i in range(table.num_columns)], names=table.column_names
@@ -57,6 +57,10 @@ def read_file(
 
 
 def as_text(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+    """Convert a column of bytes to the hexadecimal text that PostgreSQL reads.
+
+    A column with a dictionary becomes a plain one, and any other column stays as it is.
+    """
     kind = column.type
     if (
         pa.types.is_binary(kind)
@@ -104,7 +108,8 @@ def _has(physical: str) -> Callable[[Any], bool]:
     return lambda field: bool(field.physical_type == physical)
 
 
-# The documented mapping is by physical type: no integer is widened or narrowed.
+# The physical types that the documentation allows for each column type. An integer type is never
+# widened or narrowed.
 FITS: dict[str, Callable[[Any], bool]] = {
     "varchar": _is_text,
     "char": _is_text,
@@ -125,7 +130,10 @@ FITS: dict[str, Callable[[Any], bool]] = {
 
 
 def read_parquet(data: bytes, path: str, columns: list[Column]) -> pa.Table:
-    """Columns are found by name, whatever their case; a missing one is null."""
+    """Read the columns of a Parquet file by name, in any letter case.
+
+    A column that the file does not have is null. Raises Refused for a type that does not fit.
+    """
     try:
         file = pq.ParquetFile(io.BytesIO(data))
     except (pa.ArrowInvalid, OSError) as error:
@@ -188,8 +196,8 @@ def incompatible(path: str, column: Column, place: int, leaf: Any) -> Refused:
     )
 
 
-# Text ---------------------------------------------------------------------------------------------
-# ------
+# CSV and JSON
+# ------------------------------------------------------------------------------------------------
 
 
 def decoded(data: bytes, path: str) -> str:
@@ -211,7 +219,10 @@ def read_csv(
     serde_properties: Properties,
     properties: Properties,
 ) -> pa.Table:
-    """OpenCSVSerde: by position, everything text, an empty text is no null."""
+    """Read a CSV file as Hive's OpenCSVSerde does.
+
+    Columns are found by position and are all texts. An empty field is an empty text, not a null.
+    """
     lines = csv.reader(
         io.StringIO(decoded(data, path), newline=""),
         delimiter=serde_properties.get("separatorchar", ","),
@@ -231,14 +242,14 @@ def read_csv(
 def read_json(
     data: bytes, path: str, columns: list[Column], serde_properties: Properties
 ) -> pa.Table:
-    """JsonSerDe of openx: by name, whatever its case."""
+    """Read JSON lines as the JsonSerDe of openx does: by name, in any letter case."""
     ignores = serde_properties.get("ignore.malformed.json", "false").lower() == "true"
     rows: list[list[str | None]] = []
     for line in decoded(data, path).split("\n"):
         if not line.strip():
             continue
         try:
-            # A number's text is kept as it is written.
+            # A number keeps the text with which it is written.
             value = json.loads(line, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
             if not isinstance(value, dict):
                 raise TypeError
@@ -254,7 +265,7 @@ def read_json(
 
 
 class _Number(str):
-    """A number's text."""
+    """The text of a JSON number."""
 
 
 def _json_text(value: object) -> str | None:
@@ -287,12 +298,15 @@ def _dumped(value: object) -> str:
             return json.dumps(value, ensure_ascii=False)
 
 
-# Too long
+# Values that are too long
 # -----------------------------------------------------------------------------------------------
 
 
 def handle_surplus(table: pa.Table, columns: list[Column], properties: Properties) -> pa.Table:
-    """What `surplus_char_handling` and `surplus_bytes_handling` say of values that are too long."""
+    """Apply the properties `surplus_char_handling` and `surplus_bytes_handling` to long values.
+
+    Raises Refused for a value that is too long if data cleansing is off or the property is FAIL.
+    """
     is_on = properties.get("data_cleansing_enabled", "false").lower() == "true"
     arrays = [table.column(i) for i in range(table.num_columns)]
     dropped = None
@@ -325,7 +339,7 @@ def handle_surplus(table: pa.Table, columns: list[Column], properties: Propertie
                     f"Table: {limit}, Data: {pc.max(lengths).as_py()}",
                 )
     if dropped is not None:
-        # Documented so: each value of the row becomes null.
+        # The documentation of DROP_ROW: each value of the row becomes null.
         arrays = [pc.if_else(dropped, pa.scalar(None, array.type), array) for array in arrays]
     return pa.table(arrays, names=table.column_names)
 

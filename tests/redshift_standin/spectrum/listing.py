@@ -1,4 +1,4 @@
-"""What lies on S3 under the locations of tables and partitions, as Spectrum lists it."""
+"""Lists the objects on S3 under the locations of tables and partitions, as Spectrum does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class Object:
 
 
 def list_objects(s3: Any, locations: set[str]) -> dict[str, list[Object]]:
-    """The objects under each location; one listing for many locations below a common prefix."""
+    """Return the objects under each location.
+
+    If more than 8 locations are in one bucket, the folder that they share is listed once.
+    """
     found: dict[str, list[Object]] = {location: [] for location in locations}
     by_bucket: defaultdict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for location in locations:
@@ -45,7 +48,7 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[Object]:
     try:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for item in page.get("Contents", []):
-                # A folder's marker and an empty file hold no row.
+                # The marker of a folder and an empty file hold no rows.
                 if item["Size"] and not item["Key"].endswith("/"):
                     yield Object(item["Key"], item["ETag"], item["Size"])
     except ClientError as error:
@@ -53,7 +56,7 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[Object]:
 
 
 def service_error(error: ClientError) -> Refused:
-    """What a query says of an answer of S3's that is an error."""
+    """Return the error of a query to which S3 answers with an error."""
     code, message = error.response["Error"].get("Code"), error.response["Error"].get("Message")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return scan_error(15001, f"S3ServiceException:{message},Status {status},Error {code}")
@@ -68,7 +71,10 @@ def _folders_of(key: str) -> list[str]:
 
 
 def prefix_of(location: str) -> tuple[str, str]:
-    """Bucket and prefix; a folder may lack its slash. Nothing else is tidied: `a//b` stays."""
+    """Return bucket and prefix of a location. The last slash is added if it is missing.
+
+    Other slashes stay as they are, so `a//b` is another folder than `a/b`.
+    """
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
     return bucket, prefix if not prefix or prefix.endswith("/") else prefix + "/"
 

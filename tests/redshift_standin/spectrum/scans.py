@@ -1,4 +1,4 @@
-"""Scans: the relations that a query reads, brought up to date with their files on S3."""
+"""Loads the files on S3 of the relations that a query reads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.redshift_standin.sql_text import quoted
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition and the leaf that it is loaded into."""
+    """A partition, and the leaf (`relation`) into which its files are loaded."""
 
     relation: str
     values: list[str]
@@ -36,7 +36,7 @@ class Partition:
 
 @dataclass
 class ScanOfTable:
-    """What one statement read of an external table."""
+    """The partitions, files and rows that one statement read of an external table."""
 
     table: str
     format: str
@@ -48,7 +48,7 @@ class ScanOfTable:
 
 
 def relations_in_plan(plan: Any) -> set[str]:
-    """The names of the tables that EXPLAIN (FORMAT JSON) scans."""
+    """Return the names of the tables that the plan of EXPLAIN (FORMAT JSON) scans."""
     found: set[str] = set()
     if isinstance(plan, dict):
         name = plan.get("Relation Name")
@@ -65,7 +65,10 @@ def relations_in_plan(plan: Any) -> set[str]:
 def scan_table(
     cursor: Any, s3: Any, table: ExternalTable, scanned: set[str], vanishes: bool
 ) -> ScanOfTable:
-    """Brings those relations of the table that are `scanned` up to date; raises Refused."""
+    """Load the new files of the table's relations that are in `scanned`, and unload deleted files.
+
+    Raises Refused.
+    """
     registered = _partitions_of(cursor, table)
     qualified = [partition for partition in registered if partition.relation in scanned]
     names = [column.name for column in table.partition_columns]
@@ -104,7 +107,7 @@ def scan_table(
 
 
 def _partitions_of(cursor: Any, table: ExternalTable) -> list[Partition]:
-    """All that are registered; a table without partition columns is one itself."""
+    """Return the registered partitions. A table without partition columns is its own partition."""
     if not table.partition_columns:
         return [Partition(table.root, [], table.location)]
     cursor.execute(
@@ -118,7 +121,7 @@ def _partitions_of(cursor: Any, table: ExternalTable) -> list[Partition]:
 def _loaded(
     cursor: Any, partitions: list[Partition]
 ) -> Mapping[str, dict[str, tuple[Object, int]]]:
-    """What was loaded before, by relation and key: the object as it was, and its rows."""
+    """Return the loaded objects by relation and key, each with its number of rows."""
     cursor.execute(
         "select relation, key, etag, size, rows from standin.external_files "
         "where relation = any(%s)",
@@ -144,7 +147,7 @@ def _unload(cursor: Any, partition: Partition, keys: set[str]) -> None:
 
 
 def _load(cursor: Any, s3: Any, table: ExternalTable, partition: Partition, item: Object) -> int:
-    """Loads one object; returns its rows."""
+    """Load one object and return the number of its rows; raises Refused."""
     bucket, _ = prefix_of(partition.location)
     path = uri_of(partition.location, item.key)
     try:

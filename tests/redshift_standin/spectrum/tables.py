@@ -1,4 +1,4 @@
-"""What an external table is: its columns, its format, and where its files lie."""
+"""The definition of an external table: its columns, its format, and the location of its files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.redshift_standin.sql_text import quoted
 
 
 class FileFormat(Enum):
-    """A format that Spectrum reads here, with the names of Hive's classes for it."""
+    """A file format of external tables, with the names of Hive's classes for it."""
 
     PARQUET = (
         "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
@@ -31,7 +31,7 @@ class FileFormat(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column, with its type as it was written."""
+    """A column, with its type as the DDL has it."""
 
     name: str
     type: str
@@ -45,7 +45,7 @@ class Column:
 
     @property
     def kind(self) -> str:
-        """The type without its length, under its first name."""
+        """The type without its length. Synonyms give the same kind."""
         base = re.sub(r"\s*\(.*", "", self.postgres_type.lower())
         return {
             "int2": "smallint",
@@ -65,7 +65,7 @@ class Column:
 
     @property
     def byte_count(self) -> int | None:
-        """How many bytes a value may have; None if the type has no length."""
+        """The largest number of bytes of a value, or None if the type has no length."""
         if self.kind not in ("varchar", "char", "varbyte"):
             return None
         length = re.search(r"\(\s*(\d+|max)\s*\)", self.type)
@@ -76,7 +76,7 @@ class Column:
 
 @dataclass(frozen=True)
 class ExternalTable:
-    """An external table as its definition has it. `root` is PostgreSQL's table below it."""
+    """The definition of an external table. `root` is the PostgreSQL table that holds its rows."""
 
     id: int
     schema: str
@@ -98,6 +98,6 @@ class ExternalTable:
 
     @property
     def views(self) -> tuple[str, str]:
-        """The quoted names of the view that is the table, and of the one with pseudo-columns."""
+        """The quoted names of two views: the table itself, and the table with pseudo-columns."""
         schema = quoted(self.schema)
         return f"{schema}.{quoted(self.name)}", f"{schema}.{quoted(self.name + '$')}"

@@ -1,14 +1,16 @@
-"""What a statement is and what PostgreSQL is told instead. What no rule fits is a syntax error.
+"""Finds the rule for a statement. The rule turns it into a statement for PostgreSQL.
+
+A statement that no rule matches is refused with a syntax error.
 
 | file | statements |
 |---|---|
 | `queries.py` | SELECT, INSERT, UPDATE, DELETE, MERGE, cursors |
 | `tables.py`, `table_definitions.py` | CREATE, ALTER, DROP, TRUNCATE, VACUUM, ANALYZE |
 | `views.py` | views: bound, late-binding, materialized |
-| `external_tables.py` | what is handed to the package `spectrum` |
+| `external_tables.py` | external DDL, which the package `spectrum` runs |
 | `users.py` | schemas, users, groups, privileges |
 | `sessions.py` | transactions, settings, SHOW |
-| `rules.py` | none: it says how the rule for one is written |
+| `rules.py` | none; it holds the classes and functions with which the rules are written |
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import re
 
 from tests.redshift_standin.refusals import syntax_error
-from tests.redshift_standin.sql_text import FLAGS, OUTSIDE_QUOTES, without_remarks
+from tests.redshift_standin.sql_text import FLAGS, OUTSIDE_QUOTES, without_comments
 from tests.redshift_standin.statements import (
     external_tables,
     queries,
@@ -32,7 +34,8 @@ __all__ = ["NOTHING", "ExternalCommand", "Statement", "classify"]
 rules = Rules(
     [
         *queries.rules,
-        # Before tables: ADD IF NOT EXISTS PARTITION looks like a new column.
+        # They come before those of tables, because ADD IF NOT EXISTS PARTITION also matches the
+        # rule for a new column.
         *external_tables.rules,
         *tables.rules,
         *views.rules,
@@ -47,9 +50,9 @@ HASHED_NAME = re.compile(
 
 
 def classify(sql: str) -> Statement:
-    """The rule for one statement; raises Refused."""
-    text = without_remarks(sql).rstrip(";").strip()
-    # Temporary tables may bear a hash, which PostgreSQL takes in quotes alone.
+    """Apply the first rule that matches the statement; raises Refused."""
+    text = without_comments(sql).rstrip(";").strip()
+    # The name of a temporary table may start with #, which PostgreSQL accepts only in quotes.
     text = HASHED_NAME.sub(lambda m: f'{m[1]}"#{m[2]}"' if m[2] else m[0], text)
     for pattern, rule in rules:
         match = pattern.match(text)

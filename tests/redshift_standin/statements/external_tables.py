@@ -1,4 +1,7 @@
-"""External schemas, tables and partitions, for the package `spectrum`; COPY and UNLOAD, refused."""
+"""Rules for external schemas, tables and partitions, and for COPY and UNLOAD, which are refused.
+
+The package `spectrum` runs the external DDL.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def _altering(action: str, match: re.Match[str]) -> Statement:
 
 @rules.add(r"copy\s+NAME\s*(?:\([^)]*\))?\s*from\s+'[^']*'.*")
 def copy(_: re.Match[str]) -> Statement:
-    raise unsupported_here("COPY: this project reads S3 through external tables")
+    raise unsupported_here("COPY. This project reads S3 through external tables")
 
 
 @rules.add(r"unload\s*\(.*")

@@ -1,4 +1,4 @@
-"""Queries, cursors, changes of rows: what the package `translation` translates as a tree."""
+"""Rules for queries, cursors and changes of rows, which the package `translation` translates."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ CATALOG_READ = re.compile(
     re.IGNORECASE,
 )
 ALL_COLUMNS = re.compile(rf"{OUTSIDE_QUOTES}|\b(insert)\s+values\b", FLAGS)
-SHADOWS = ("columns", "tables", "views", "schemata")
+# The views of information_schema that the stand-in replaces, see catalog.sql.
+REPLACED_VIEWS = ("columns", "tables", "views", "schemata")
 
 
 @rules.add(r"(?:(?:select|with|values)\b|\().*", r"table\s+NAME")
 def select(match: re.Match[str]) -> Statement:
     text = match[0]
     if CATALOG_READ.search(text):
-        return as_is("SELECT", over_shadows(text))
+        return as_is("SELECT", with_replaced_catalog(text))
     if text.lower().startswith(("values", "table")):
         raise syntax_error(text.split()[0])
     if re.match(r"select\b", text, re.IGNORECASE) and re.search(r"\binto\s", text, re.IGNORECASE):
@@ -36,10 +37,13 @@ def select(match: re.Match[str]) -> Statement:
     return query("SELECT", text)
 
 
-def over_shadows(text: str) -> str:
-    """PostgreSQL's catalogue without the stand-in's own relations, with Redshift's columns."""
+def with_replaced_catalog(text: str) -> str:
+    """Let the query read the stand-in's views instead of PostgreSQL's catalogue.
+
+    These views hide the relations of the stand-in and have the columns of Redshift.
+    """
     text = re.sub(
-        rf'"?information_schema"?\s*\.\s*"?({"|".join(SHADOWS)})\b"?',
+        rf'"?information_schema"?\s*\.\s*"?({"|".join(REPLACED_VIEWS)})\b"?',
         lambda m: f"standin_catalog.is_{m[1].lower()}",
         text,
         flags=re.IGNORECASE,
@@ -60,7 +64,7 @@ def change(match: re.Match[str]) -> Statement:
     kind = match["kind"].upper()
     if kind != "MERGE":
         return query(kind, match[0])
-    # Into all columns: the parser wants to see some.
+    # An INSERT of MERGE may omit the column list, but sqlglot needs one. It gets a placeholder.
     text = ALL_COLUMNS.sub(
         lambda m: "insert (standin_all_columns) values" if m[1] else m[0], match[0]
     )

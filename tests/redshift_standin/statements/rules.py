@@ -1,4 +1,4 @@
-"""What a statement becomes, and how the rule for a kind of statement is written."""
+"""The classes and functions with which the rules for statements are written."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.redshift_standin.sql_text import FLAGS, NAME, PART, escapes_spelled_out, names_kept
+from tests.redshift_standin.sql_text import (
+    FLAGS,
+    NAME,
+    PART,
+    with_escape_literals,
+    with_short_names,
+)
 from tests.redshift_standin.translation import Parsed
 
 NOTHING = "do $standin$ begin end $standin$"
-"""What PostgreSQL is told in the place of a statement that is not for it."""
+"""PostgreSQL runs this instead of a statement that must have no effect in it."""
 
 
 @dataclass(frozen=True)
 class ExternalCommand:
-    """External DDL: run outside the client's session, by the package `spectrum`."""
+    """External DDL, which the package `spectrum` runs outside the client's session.
+
+    `refused_in_transaction` is the message of the refusal inside a transaction, if there is one.
+    """
 
     action: str
     match: dict[str, Any]
@@ -25,8 +34,10 @@ class ExternalCommand:
 
 @dataclass(frozen=True)
 class Statement:
-    """`wrap` makes PostgreSQL's statement from the translated `body` (an empty text if there is
-    none).
+    """A statement that a rule matched.
+
+    `wrap` makes PostgreSQL's statement of the translated `body`. Without a body, its argument is an
+    empty text.
     """
 
     kind: str
@@ -35,12 +46,12 @@ class Statement:
     tag: str | None = None
     external: ExternalCommand | None = None
     sets_query_group: str | None = None
-    # A relation that a DROP or ALTER names: it may be an external table, which only the catalogue
-    # knows.
+    # The relation that a DROP or ALTER names. If the catalogue lists it as an external table,
+    # `external_target` is run instead of the statement.
     target: str | None = None
     external_target: ExternalCommand | None = None
     refused_in_transaction: str | None = None
-    # It ends the transaction that it is in, as a COMMIT does.
+    # Whether the statement commits the transaction in which it runs.
     commits: bool = False
 
 
@@ -48,12 +59,12 @@ Rule = Callable[[re.Match[str]], Statement]
 
 
 class Rules(list[tuple[re.Pattern[str], Rule]]):
-    """The rules for some kinds of statement; the first that fits is the statement's."""
+    """The rules for some kinds of statement. The first rule that matches a statement applies."""
 
     def add(self, *patterns: str) -> Callable[[Rule], Rule]:
-        """A rule for what one of the patterns fits from end to end.
+        """Register a rule for the statements that one of the patterns matches as a whole.
 
-        In a pattern, NAME stands for a name, and PART for a part of one.
+        In a pattern, NAME stands for a name, and PART for one part of a name.
         """
 
         def register(function: Rule) -> Rule:
@@ -66,7 +77,7 @@ class Rules(list[tuple[re.Pattern[str], Rule]]):
 
 
 def nothing(kind: str, tag: str, **more: Any) -> Statement:
-    """A statement that succeeds without doing anything in PostgreSQL."""
+    """Return a statement that succeeds and has no effect in PostgreSQL."""
     return Statement(kind, lambda _: NOTHING, tag=tag, **more)
 
 
@@ -75,5 +86,5 @@ def not_in_transaction(what: str) -> str:
 
 
 def as_is(kind: str, sql: str, tag: str | None = None, **more: Any) -> Statement:
-    """A statement that PostgreSQL takes as it is written."""
-    return Statement(kind, lambda _: names_kept(escapes_spelled_out(sql)), tag=tag, **more)
+    """Return a statement that PostgreSQL accepts as it is written."""
+    return Statement(kind, lambda _: with_short_names(with_escape_literals(sql)), tag=tag, **more)

@@ -1,4 +1,4 @@
-"""Transactions, settings of a session, and SHOW."""
+"""Rules for transactions, settings of a session, and SHOW."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ rules = Rules()
     r"read\s+committed|read\s+uncommitted))?(?P<access>\s*,?\s*read\s+(?:write|only))?"
 )
 def begin(match: re.Match[str]) -> Statement:
-    # Every isolation level is read committed here: what the loader of external tables commits must
-    # be seen.
+    # Every isolation level is replaced by read committed, because a statement must see the rows
+    # that the loader of external tables commits.
     return Statement("UTILITY", lambda _: "begin" + (match["access"] or "").replace(",", " "))
 
 
@@ -60,7 +60,7 @@ def reset_query_group(match: re.Match[str]) -> Statement:
     r"standard_conforming_strings)",
 )
 def known_setting(match: re.Match[str]) -> Statement:
-    """One that PostgreSQL has as well."""
+    """Pass on a setting that PostgreSQL has too."""
     return as_is("UTILITY", match[0])
 
 
@@ -76,6 +76,10 @@ def known_setting(match: re.Match[str]) -> Statement:
     r"(?P<verb>use)\s+(?P<name>\S+)",
 )
 def other_setting(match: re.Match[str]) -> Statement:
+    """Accept a setting that PostgreSQL does not have. Only enable_numeric_rounding has an effect.
+
+    Raises Refused if the setting would make names case-sensitive.
+    """
     on = re.search(r"(?:to|=)\s*'?(on|true|1)\b", match[0], re.IGNORECASE)
     if on and "case_sensitive" in match[0].lower():
         raise unsupported_here("enable_case_sensitive_identifier")

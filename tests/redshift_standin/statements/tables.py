@@ -1,4 +1,4 @@
-"""Tables: made, altered, dropped, and looked after."""
+"""Rules for tables: CREATE, ALTER, DROP, TRUNCATE, VACUUM, ANALYZE, COMMENT and LOCK."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.redshift_standin.statements.rules import (
     nothing,
 )
 from tests.redshift_standin.statements.table_definitions import (
-    attributes_remark,
+    attributes_comment,
     column_definition,
     table_attributes,
 )
@@ -63,11 +63,11 @@ def create_table(match: re.Match[str]) -> Statement:
         start += f" ({names})" if columns is not None else ""
         body = parse(unwrapped(with_query[2]))
         return Statement(
-            "CTAS", lambda sql: f"{attributes_remark(attributes)}{start} as {sql}", body
+            "CTAS", lambda sql: f"{attributes_comment(attributes)}{start} as {sql}", body
         )
     definitions = [column_definition(item, attributes) for item in items]
     listed = ", ".join(definition for definition in definitions if definition)
-    return Statement("DDL", lambda _: f"{attributes_remark(attributes)}{start} ({listed})")
+    return Statement("DDL", lambda _: f"{attributes_comment(attributes)}{start} ({listed})")
 
 
 @rules.add(
@@ -107,7 +107,8 @@ def truncate(match: re.Match[str]) -> Statement:
     r"compound\s+sortkey|encode)\b.*"
 )
 def alter_keys(match: re.Match[str]) -> Statement:
-    # How rows are distributed and sorted changes no result; ownership is PostgreSQL's to check.
+    # Distribution and sort keys do not change a result. A statement without effect is sent all the
+    # same, so that PostgreSQL checks that the table exists and that the user owns it.
     name = folded(match["name"])
     return Statement(
         "DDL", lambda _: f"alter table {name} set (fillfactor = 100)", tag="ALTER TABLE"

@@ -1,4 +1,4 @@
-"""Schemas, users, groups, roles, and what they may do."""
+"""Rules for schemas, users, groups, roles and privileges."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.redshift_standin.sql_text import (
     NAME,
     PART,
     dollar_quoted,
-    escapes_spelled_out,
     folded,
     parts_of,
     quoted,
     split_list,
+    with_escape_literals,
 )
 from tests.redshift_standin.statements.rules import (
     ExternalCommand,
@@ -27,7 +27,8 @@ from tests.redshift_standin.statements.rules import (
 rules = Rules()
 
 PASSWORD = re.compile(r"\bpassword\s+(disable|'(?:[^']|'')*')", re.IGNORECASE)
-# None: PostgreSQL knows the option as it is written.
+# Redshift's options of a user, each with PostgreSQL's. None means that PostgreSQL has the same
+# option, and an empty text means that it has no such option.
 OPTIONS = (
     (r"\bnocreateuser\b", "nosuperuser"),
     (r"\bcreateuser\b", "superuser"),
@@ -85,7 +86,7 @@ def user(match: re.Match[str]) -> Statement:
             flags=FLAGS,
         )
         return Statement(
-            "DDL", lambda _: f"alter role {name} {escapes_spelled_out(rest)}", tag="ALTER USER"
+            "DDL", lambda _: f"alter role {name} {with_escape_literals(rest)}", tag="ALTER USER"
         )
     password = PASSWORD.search(rest)
     creates = match["verb"].lower() == "create"
@@ -97,7 +98,7 @@ def user(match: re.Match[str]) -> Statement:
 
 
 def _options(rest: str, password: re.Match[str] | None) -> list[str]:
-    """PostgreSQL's options of a role; raises Refused for what no option is."""
+    """Return PostgreSQL's options of a role; raises Refused for an unknown option."""
     options = []
     if password and password[1].lower() == "disable":
         options.append("password null")
@@ -122,7 +123,7 @@ def _options(rest: str, password: re.Match[str] | None) -> list[str]:
 
 def _check_password(password: str) -> None:
     if re.match(r"(md5[0-9a-f]{32}|sha256\|)", password):
-        raise unsupported_here("a password that is hashed already")
+        raise unsupported_here("a hashed password")
     if not (
         8 <= len(password) <= 64
         and re.search("[a-z]", password)
@@ -196,6 +197,6 @@ def privileges(match: re.Match[str]) -> Statement:
         raise unsupported_here("this privilege")
     table = re.search(rf"\bon\s+(?:table\s+)?({NAME})\s+(?:to|from)\b", sql, FLAGS)
     command = ExternalCommand("grant", {"name": table[1]}) if table else None
-    # PostgreSQL has roles alone: GROUP is noise to it, ROLE is not.
+    # PostgreSQL has only roles. It ignores the word GROUP before a name but not the word ROLE.
     sql = re.sub(rf"\brole\s+(?={PART})", "", sql, flags=re.IGNORECASE)
     return as_is("DDL", sql, target=folded(table[1]) if table else None, external_target=command)

@@ -1,4 +1,4 @@
-"""Views: bound, late-binding and materialized."""
+"""Rules for bound, late-binding and materialized views."""
 
 from __future__ import annotations
 

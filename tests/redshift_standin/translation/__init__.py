@@ -1,17 +1,19 @@
-"""SELECT and DML: Redshift's SQL as a tree, the views in it put in place, PostgreSQL's SQL out of
-it.
+"""Translates SELECT and DML: Redshift's SQL is parsed to a tree and written as PostgreSQL's SQL.
 
-sqlglot would translate Redshift's functions into what it thinks PostgreSQL's are. Here it only
-parses: nearly every function goes through as it is written, and functions.sql gives it Redshift's
-meaning. In the order in which a statement goes through them:
+sqlglot can translate Redshift's functions to similar functions of PostgreSQL, which do not always
+give the same results. Therefore sqlglot only parses here. Nearly every function call stays as it is
+written, and functions.sql defines the function with Redshift's result.
 
-| file | is about |
+A statement passes these modules in this order:
+
+| file | what it does |
 |---|---|
-| `parsing.py` | text to tree; which relations the tree names |
-| `refused_syntax.py`, `refused_correlations.py`, `refused_functions.py` | what Redshift refuses |
-| `views.py` | late-binding views in the place of their names |
-| `lateral_aliases.py`, `numeric_types.py`, `rewriting.py` | what PostgreSQL has not, spelt out |
-| `postgres.py` | tree to text |
+| `parsing.py` | parses the text to a tree, and lists the relations that the tree names |
+| `refused_syntax.py`, `refused_correlations.py` | refuse syntax and subqueries |
+| `refused_functions.py` | refuses functions that Redshift does not have |
+| `views.py` | replaces the name of a late-binding view by its query |
+| `lateral_aliases.py`, `numeric_types.py`, `rewriting.py` | rewrite what PostgreSQL does not have |
+| `postgres.py` | writes the tree as text |
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ __all__ = [
 
 @dataclass
 class Translated:
-    """PostgreSQL's statement, the external tables in it, and the query that EXPLAIN is given."""
+    """PostgreSQL's statement, the ids of the external tables in it, and the query for EXPLAIN."""
 
     sql: str
     external_tables: set[int] = field(default_factory=set)
@@ -67,7 +69,7 @@ def reads_user_tables(tree: exp.Expr) -> bool:
 
 
 def translate(parsed: Parsed, names: Names) -> Translated:
-    """PostgreSQL's text of a statement whose names are resolved; raises Refused."""
+    """Return PostgreSQL's text of a statement whose names are resolved; raises Refused."""
     refuse_functions(parsed.tokens, reads_user_tables(parsed.tree))
     external: set[int] = set()
     tree = in_place(parsed.tree.copy(), names.relations, external)
@@ -77,5 +79,5 @@ def translate(parsed: Parsed, names: Names) -> Translated:
     try:
         sql = tree.sql(dialect=Target, unsupported_level=ErrorLevel.RAISE, comments=False)
     except SqlglotError as error:
-        raise unsupported_here(f"no translation: {error}") from None
+        raise unsupported_here(f"this statement: {error}") from None
     return Translated(PLACEHOLDER.sub(r"$\1", sql), external)

@@ -1,7 +1,7 @@
-"""Aliases that are used beside themselves, as in `select price as a, a * 2 as b`: PostgreSQL has
-none.
+"""Replaces lateral aliases, as in `select price as a, a * 2 as b`, which PostgreSQL does not have.
 
-A name is a column if the query's relations have one of that name, else the alias to its left.
+A name stands for a column if a relation of the query has a column of that name. Otherwise it stands
+for the alias to its left.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from tests.redshift_standin.translation.parsing import name_of
 
 
 def apply(tree: exp.Expr, columns: Mapping[str, Collection[str]]) -> None:
-    """Aliases replaced by what they stand for, in place. `columns` are those of each relation by
-    its folded name.
+    """Replace lateral aliases in the tree by the expressions for which they stand.
+
+    `columns` holds the columns of each relation by its folded name.
     """
     query = tree if isinstance(tree, exp.Query) else tree.args.get("expression")
     if not isinstance(query, exp.Query):
@@ -47,7 +48,7 @@ def _replace(select: exp.Select, scope: Scope, columns: Mapping[str, Collection[
 
 
 def _may_have(scope: Scope, name: str, columns: Mapping[str, Collection[str]]) -> bool:
-    """Whether a relation of the query has such a column, or may have."""
+    """Return whether a relation of the query has this column, or whether that is not known."""
     for node, source in scope.selected_sources.values():
         names = node.alias_column_names or _names_of(source, columns)
         if names is None or name in [column.lower() for column in names]:
@@ -58,14 +59,14 @@ def _may_have(scope: Scope, name: str, columns: Mapping[str, Collection[str]]) -
 def _names_of(
     source: exp.Table | Scope, columns: Mapping[str, Collection[str]]
 ) -> Collection[str] | None:
-    """The columns of a relation, or None if they are not known."""
+    """Return the columns of a relation, or None if they are not known."""
     if isinstance(source, exp.Table):
         return columns.get(name_of(source))
     query = source.expression
     if isinstance(query.parent, exp.CTE) and query.parent.alias_column_names:
         return [str(name) for name in query.parent.alias_column_names]
     if not isinstance(query, exp.Select):
-        # The first side gives a set operation its names.
+        # The columns of a set operation have the names of its first side.
         sides = source.set_operation_scopes if isinstance(query, exp.SetOperation) else []
         return _names_of(sides[0], columns) if sides else None
     found: list[str] = []

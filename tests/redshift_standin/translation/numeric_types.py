@@ -1,8 +1,9 @@
-"""Precision and scale of decimals, by Redshift's rules: what PostgreSQL's own numeric forgets.
+"""Gives expressions the precision and scale that Redshift's rules give them.
 
-A query's columns are followed from the tables' declared types through every subquery. Division gets
-the scale that Redshift gives it, and a projection whose type is known is cast to it, so that a
-table made from it has it. What cannot be followed keeps PostgreSQL's numeric.
+PostgreSQL's numeric loses precision and scale in an expression. This module derives the types of a
+query's columns from the declared types of the tables, through every subquery. A division gets
+Redshift's scale. A projection of known type is cast to it, so that CREATE TABLE AS makes a column
+of that type. An expression of unknown type keeps PostgreSQL's numeric.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MAXIMUM = 38
 
 @dataclass(frozen=True)
 class Number:
-    """A decimal, or an integer type with the decimal digits that it may have."""
+    """A decimal type, or an integer type with the largest number of its decimal digits."""
 
     precision: int
     scale: int = 0
@@ -42,7 +43,7 @@ Columns = Mapping[str, Number]
 
 
 def of_postgres(name: str) -> Number | None:
-    """The number that a type of PostgreSQL's, as format_type() writes it, is."""
+    """Return the type for a name that PostgreSQL's format_type() writes; None for other types."""
     decimal = re.fullmatch(r"numeric\((\d+),(\d+)\)", name)
     if decimal:
         return Number(int(decimal[1]), int(decimal[2]))
@@ -57,8 +58,9 @@ def of_data_type(node: exp.DataType) -> Number | None:
 
 
 class Types:
-    """The numbers in one statement, by node. `tables` has the columns of each relation by its
-    folded name.
+    """The number types in one statement, by node.
+
+    `tables` holds the number columns of each relation by its folded name.
     """
 
     def __init__(self, tree: exp.Expr, tables: Mapping[str, Columns]) -> None:
@@ -80,9 +82,10 @@ class Types:
             sides = [self._outputs.get(id(s), {}) for s in scope.set_operation_scopes]
             places = [_names_of(side.expression) for side in scope.set_operation_scopes]
             if any("*" in names for names in places):
-                # Where columns stand is not known; most often the sides' have the same names.
+                # With a star, the positions of the columns are not known. The columns are matched
+                # by name instead, because most often the sides have the same names.
                 places = [list(sides[0]) if sides else []] * len(sides)
-            # By position; the first side's names hold.
+            # Columns are matched by position and have the names of the first side.
             return {
                 names[0]: combined
                 for names in zip(*places, strict=False)
@@ -107,7 +110,7 @@ class Types:
         return found
 
     def sides(self, scope: Scope) -> Iterator[tuple[exp.Expr, Number]]:
-        """The projections below a set operation whose type is not the one of all sides yet."""
+        """Yield the projections that need a cast to the type of their set operation."""
         united, names = self._outputs[id(scope)], _names_of(scope.expression)
         for side in _selects_below(scope):
             for name, projection in zip(names, side.selects, strict=False):
@@ -126,7 +129,7 @@ class Types:
         return {}
 
     def of(self, node: exp.Expr | None) -> Number | None:
-        """A node's type if it is a number that is known."""
+        """Return the type of a node, or None if it is not known to be a number."""
         if node is None:
             return None
         if id(node) not in self._known:
@@ -175,7 +178,7 @@ class Types:
             case exp.Coalesce():
                 return self._together([node.this, *node.expressions])
             case exp.DecodeCase():
-                # Value, then pairs of a search and its result, then perhaps the default.
+                # The arguments are a value, pairs of a search and a result, and perhaps a default.
                 _, *others = node.expressions
                 results = others[1::2] + (others[-1:] if len(others) % 2 else [])
                 return self._together(results)
@@ -208,7 +211,7 @@ def _names_of(query: exp.Expr) -> list[str]:
 
 
 def _selects_below(scope: Scope) -> Iterator[exp.Select]:
-    """The sides of a set operation, and those of the set operations among them."""
+    """Yield the SELECTs of a set operation, and those of the set operations inside it."""
     for side in scope.set_operation_scopes:
         if isinstance(side.expression, exp.Select):
             yield side.expression
@@ -217,8 +220,10 @@ def _selects_below(scope: Scope) -> Iterator[exp.Select]:
 
 
 def _united(numbers: list[Number | None], is_union: bool = False) -> Number | None:
-    """The type of CASE, COALESCE and UNION: one that holds them all, as far as digits go: UNION
-    leaves what has 64 bits at 64 bits.
+    """Return the type of CASE, COALESCE or UNION, which holds the values of all `numbers`.
+
+    The precision has at most 38 digits. The precision of a UNION of types with up to 19 digits,
+    which Redshift stores in 64 bits, has at most 19 digits.
     """
     if not numbers or any(number is None for number in numbers):
         return None
@@ -242,7 +247,10 @@ def _of_literal(text: str) -> Number:
 
 
 def _summed(number: Number | None) -> Number | None:
-    """SUM of smallint and integer is a bigint, of bigint a decimal without scale."""
+    """Return the type of SUM: bigint for smallint and integer, a decimal without scale for bigint.
+
+    The sum of a decimal keeps its scale and has 38 digits.
+    """
     if number is None:
         return None
     if number.is_integer and number.precision < 19:
@@ -251,7 +259,10 @@ def _summed(number: Number | None) -> Number | None:
 
 
 def result(node: exp.Expr, left: Number | None, right: Number | None) -> Number | None:
-    """The documented rules of "Computations with numeric values"."""
+    """Return the type of an arithmetic expression.
+
+    The rules are those of the page "Computations with numeric values" in Redshift's documentation.
+    """
     if left is None or right is None:
         return None
     if left.is_integer and right.is_integer:
@@ -275,7 +286,7 @@ def result(node: exp.Expr, left: Number | None, right: Number | None) -> Number 
 
 
 def apply(tree: exp.Expr, tables: Mapping[str, Columns]) -> None:
-    """Divisions with their scale, projections with their type, in place."""
+    """Give the divisions in the tree their scale, and cast the projections to their type."""
     types = Types(tree, tables)
     projections = [
         (projection, number)
@@ -293,7 +304,7 @@ def apply(tree: exp.Expr, tables: Mapping[str, Columns]) -> None:
         and not isinstance(scope.expression.parent, exp.SetOperation)
         for projection, number in types.sides(scope)
     ]
-    # Inner ones first. Nodes move, none is copied: types are known by node.
+    # Inner divisions come first. Nodes are moved and not copied, because types are kept by node.
     for node in reversed(list(tree.find_all(exp.Div))):
         number = types.of(node)
         if number and not number.is_integer:
@@ -313,7 +324,7 @@ def apply(tree: exp.Expr, tables: Mapping[str, Columns]) -> None:
 
 
 def cast_projection(projection: exp.Expr, number: Number) -> None:
-    """A side of a UNION brought to the type of all sides, which PostgreSQL would forget."""
+    """Cast a projection of a UNION to the type of all sides, because PostgreSQL loses that type."""
     kind = exp.DataType.build(f"decimal({number.precision}, {number.scale})")
     if isinstance(projection, exp.Alias):
         projection.set("this", exp.Cast(this=projection.this.copy(), to=kind))

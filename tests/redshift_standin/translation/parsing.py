@@ -1,4 +1,7 @@
-"""Redshift's SQL to a tree, its functions unread; which relations the tree names."""
+"""Parses Redshift's SQL to a tree, and lists the relations that the tree names.
+
+Most function calls become anonymous nodes, so that sqlglot does not translate them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from tests.redshift_standin.sql_text import OUTSIDE_QUOTES, quoted
 from tests.redshift_standin.translation.refused_correlations import refuse_correlations
 from tests.redshift_standin.translation.refused_syntax import refuse_syntax
 
-# Functions that a rule needs to see by kind; the others stay what they are called.
+# The functions for which the rules need sqlglot's own node types. Every other call is an anonymous
+# node with the name as it is written.
 TYPED_FUNCTIONS = """
     AVG COUNT MAX MIN SUM STDDEV STDDEV_POP STDDEV_SAMP VARIANCE VAR_POP VAR_SAMP
     VARIANCE_POP BOOL_AND BOOL_OR LOGICAL_AND LOGICAL_OR FIRST_VALUE LAST_VALUE NTH_VALUE
@@ -31,7 +35,7 @@ PARSED_FUNCTIONS = "CAST CONVERT DECODE EXTRACT POSITION SUBSTRING TRIM TRY_CAST
 
 
 class Source(Redshift):
-    """Redshift's syntax, its functions unread."""
+    """The dialect of Redshift, with most function calls as anonymous nodes."""
 
     class Parser(RedshiftParser):
         FUNCTIONS: ClassVar[dict[str, Any]] = {
@@ -42,14 +46,14 @@ class Source(Redshift):
         }
 
 
-# sqlglot would read $1 ... $2 as one quoted text.
+# sqlglot reads `$1 ... $2` as one dollar-quoted text, so parameters are replaced before parsing.
 PARAMETER = re.compile(rf"{OUTSIDE_QUOTES}|\$(\d+)", re.DOTALL)
 PLACEHOLDER = re.compile(r"\bstandin_parameter_(\d+)\b")
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A statement, and the tokens that it was made of."""
+    """The tree of a statement, and its tokens."""
 
     tree: exp.Expr
     tokens: list[Token] = field(compare=False)
@@ -82,12 +86,12 @@ def _parse(sql: str) -> Parsed:
 
 
 def parse(sql: str) -> Parsed:
-    """The tree of one statement, to be copied before it is changed; raises Refused."""
+    """Parse one statement; raises Refused. The tree is cached, so a caller changes only a copy."""
     return _parse(sql.strip().rstrip(";"))
 
 
 def tables_in(tree: exp.Expr) -> Iterator[exp.Table]:
-    """References to relations, those to common table expressions left out."""
+    """Yield the references to relations, without those to common table expressions."""
     names = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
         if isinstance(table.this, exp.Identifier) and (table.db or table.name.lower() not in names):
@@ -95,5 +99,5 @@ def tables_in(tree: exp.Expr) -> Iterator[exp.Table]:
 
 
 def name_of(table: exp.Table) -> str:
-    """`"schema"."table"` in lower case, as PostgreSQL quotes it."""
+    """Return the folded name of a table: `"schema"."table"` in lower case and quoted."""
     return ".".join(quoted(part.name.lower()) for part in table.parts)

@@ -1,4 +1,4 @@
-"""A tree to PostgreSQL's SQL."""
+"""Writes a tree as PostgreSQL's SQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.redshift_standin.refusals import unsupported_here
 
 
 def part_of_time(generator: Any, node: exp.Extract) -> str:
-    """EXTRACT and DATE_PART: integers."""
+    """Write EXTRACT or DATE_PART as a call of a function that returns integers as Redshift does."""
     unit, value = node.name.lower(), generator.sql(node, "expression")
     if unit == "epoch":
         return f"standin.epoch_of({value})"
@@ -20,7 +20,10 @@ def part_of_time(generator: Any, node: exp.Extract) -> str:
 
 
 def list_aggregate(generator: Any, node: exp.GroupConcat, order: exp.Order | None = None) -> str:
-    """LISTAGG. sqlglot keeps the separator inside DISTINCT."""
+    """Write LISTAGG as STRING_AGG.
+
+    With DISTINCT, sqlglot keeps the separator inside the argument.
+    """
     value, separator, distinct = node.this, node.args.get("separator"), ""
     if isinstance(value, exp.Distinct):
         distinct = "DISTINCT "
@@ -29,12 +32,12 @@ def list_aggregate(generator: Any, node: exp.GroupConcat, order: exp.Order | Non
         value = value.expressions[0]
         if isinstance(value, exp.Concat):
             separator, value = separator or value.expressions[1], value.expressions[0]
-    # Empty texts count for nothing, as nulls do.
+    # LISTAGG ignores empty texts as well as nulls.
     text = exp.Nullif(this=exp.cast(value.copy(), "varchar"), expression=exp.Literal.string(""))
     if order is not None:
         order = order.copy()
         for ordered in order.expressions:
-            # With DISTINCT PostgreSQL wants to see the argument itself.
+            # With DISTINCT, PostgreSQL requires that ORDER BY has the argument itself.
             if distinct and ordered.this == value:
                 ordered.set("this", text.copy())
     joined = generator.sql(separator) if separator else "''"
@@ -43,7 +46,7 @@ def list_aggregate(generator: Any, node: exp.GroupConcat, order: exp.Order | Non
 
 
 class Target(Postgres):
-    """PostgreSQL's syntax, with calls into functions.sql where it has no equivalent."""
+    """PostgreSQL's dialect, with calls of functions.sql where PostgreSQL has no equivalent."""
 
     class Generator(PostgresGenerator):
         TRANSFORMS: ClassVar[dict[Any, Any]] = {
@@ -66,4 +69,4 @@ class Target(Postgres):
             return str(super().withingroup_sql(node))
 
         def ignorenulls_sql(self, _: exp.IgnoreNulls) -> str:
-            raise unsupported_here("PostgreSQL has no IGNORE NULLS")
+            raise unsupported_here("IGNORE NULLS, because PostgreSQL has none")

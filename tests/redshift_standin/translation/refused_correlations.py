@@ -1,4 +1,4 @@
-"""Correlated subqueries that Redshift cannot turn into joins."""
+"""Refuses the correlated subqueries that Redshift cannot turn into joins."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ CORRELATED = "This type of correlated subquery pattern is not supported due to i
 
 
 def refuse_correlations(tree: exp.Expr) -> None:
-    """The documented patterns that Redshift cannot turn into joins, as far as qualified columns
-    show them.
+    """Raise Refused for the patterns that the documentation lists as unsupported.
+
+    A correlation is only recognized by a column with the name of its table.
     """
     refuse_groups_by_correlation(tree)
     if not isinstance(tree, exp.Query) or not any(
@@ -43,7 +44,7 @@ def refuse_correlations(tree: exp.Expr) -> None:
 
 
 def refuse_groups_by_correlation(tree: exp.Expr) -> None:
-    """GROUP BY the result of a correlated subquery, by its alias or place."""
+    """Raise Refused for a GROUP BY with the alias or position of a correlated subquery."""
     for select in tree.find_all(exp.Select):
         group = select.args.get("group")
         if not group:

@@ -1,4 +1,4 @@
-"""Functions that Redshift does not have, or has on its leader node alone."""
+"""Refuses functions that Redshift does not have, or has only on its leader node."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from tests.redshift_standin.refusals import Refused
 
-# Redshift's documented functions, in the developer guide's order. What is in neither list is
-# refused: a list of PostgreSQL's other functions would have a gap for every one that it forgets.
+# The documented functions of Redshift, in the order of the developer guide. A function that is in
+# neither list is refused, because a list of the functions to refuse would never be complete.
 ALLOWED_FUNCTIONS = frozenset(
     """
     any_value avg count listagg max median min percentile_cont percentile_disc stddev_samp
@@ -42,7 +42,8 @@ ALLOWED_FUNCTIONS = frozenset(
     grouping_id exists date time timestamp timestamptz interval char varchar decimal numeric
     """.split()  # noqa: SIM905
 )
-# They exist on the leader node alone: no statement that reads a user's table may call them.
+# These functions exist only on the leader node. A statement that reads a user's table cannot call
+# them.
 LEADER_FUNCTIONS = frozenset(
     """
     generate_series array_agg array_append array_length array_prepend array_to_string
@@ -56,7 +57,8 @@ LEADER_FUNCTIONS = frozenset(
     currval
     """.split()  # noqa: SIM905
 )
-# A name before "(" is no call after one of these: a column list, an alias with columns, a type.
+# After one of these tokens, a name before "(" is not a call but the name of a column list, an alias
+# with columns, or a type.
 NO_CALL_AFTER = {
     TokenType.VAR,
     TokenType.IDENTIFIER,
@@ -90,7 +92,7 @@ def called_functions(tokens: list[Token]) -> Iterable[str]:
 
 
 def _names_a_cte(tokens: list[Token], opening: int) -> bool:
-    """`, name (column, ...) as (` goes on a WITH clause."""
+    """Return whether `, name (column, ...) as (` continues a WITH clause at `opening`."""
     depth = 0
     for place in range(opening, len(tokens)):
         if tokens[place].token_type is TokenType.L_PAREN:

@@ -1,4 +1,4 @@
-"""Syntax that Redshift refuses although PostgreSQL would take it."""
+"""Refuses syntax that PostgreSQL accepts and Redshift refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sqlglot import exp
 from tests.redshift_standin.column_types import refuse_size
 from tests.redshift_standin.refusals import Refused, syntax_error
 
-# Reserved in Redshift, not in PostgreSQL: as a column's name they need quotes.
+# Words that are reserved in Redshift and not in PostgreSQL. As the name of a column they need
+# quotes.
 RESERVED_WORDS = frozenset(
     """
     aes128 aes256 allowoverwrite az64 backup blanksasnull bytedict bzip2 credentials deflate
@@ -34,7 +35,7 @@ TYPES_UNKNOWN = {
     exp.DType.ARRAY: "array",
 }
 SIZED = {exp.DType.DECIMAL: "decimal", exp.DType.VARCHAR: "varchar", exp.DType.CHAR: "bpchar"}
-# What the documentation of window functions asks a frame for.
+# The window functions that need a frame clause if they have an ORDER BY, as documented.
 FRAMED = (
     exp.Avg,
     exp.Count,
@@ -81,7 +82,7 @@ LOOKAROUND = re.compile(r"\(\?(=|!|<=|<!|:)")
 
 
 def refuse_pattern(pattern: exp.Expr) -> None:
-    """A POSIX pattern knows no look-around, no lazy quantifier and no non-capturing group."""
+    """Raise Refused for look-around and non-capturing groups, which POSIX patterns do not have."""
     if isinstance(pattern, exp.Literal) and LOOKAROUND.search(pattern.name):
         raise Refused(
             "XX000",
@@ -91,12 +92,15 @@ def refuse_pattern(pattern: exp.Expr) -> None:
 
 
 def refuse_pattern_of_call(call: exp.Anonymous) -> None:
-    """REGEXP_SUBSTR and its like, unless their last argument asks for Perl's patterns."""
+    """Check the pattern of REGEXP_SUBSTR and similar calls.
+
+    The parameter `p` as the last argument selects Perl's patterns, which are not checked.
+    """
     if not call.name.lower().startswith("regexp_") or len(call.expressions) < 2:
         return
     _, pattern, *others = call.expressions
-    asks_perl = others and isinstance(others[-1], exp.Literal) and "p" in others[-1].name
-    if not asks_perl:
+    is_perl = others and isinstance(others[-1], exp.Literal) and "p" in others[-1].name
+    if not is_perl:
         refuse_pattern(pattern)
 
 
@@ -146,7 +150,7 @@ def refuse_select(select: exp.Select) -> None:
             raise Refused(
                 "0A000", "within group ORDER BY clauses for aggregate functions must be the same"
             )
-    # QUALIFY may follow FROM at once only if what is read has an alias.
+    # QUALIFY may directly follow FROM only if the last relation has an alias.
     clauses = ("where", "group", "having")
     if select.args.get("qualify") and not any(select.args.get(clause) for clause in clauses):
         joins = select.args.get("joins")
@@ -184,7 +188,10 @@ def refuse_array(node: exp.Array) -> None:
 
 
 def refuse_arrow(node: exp.JSONExtract) -> None:
-    """json_extract_path_text() is a function; -> and ->> are PostgreSQL's."""
+    """Raise Refused for -> and ->>, which only PostgreSQL has.
+
+    Redshift has the function json_extract_path_text() instead.
+    """
     if node.args.get("only_json_types"):
         raise syntax_error("->")
 
@@ -228,7 +235,7 @@ CHECKS: dict[type[exp.Expr], Callable[[Any], None]] = {
 
 
 def refuse_syntax(tree: exp.Expr) -> None:
-    """Raise Refused for the first node that Redshift does not take."""
+    """Raise Refused for the first node that Redshift does not accept."""
     for node in tree.walk():
         if type(node) in UNKNOWN_SYNTAX:
             raise syntax_error(UNKNOWN_SYNTAX[type(node)])

@@ -1,4 +1,4 @@
-"""What differs between the two dialects, rewritten in a tree."""
+"""Rewrites the nodes of a tree that Redshift and PostgreSQL read differently."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 from sqlglot import exp
 
 from tests.redshift_standin.refusals import Refused
-from tests.redshift_standin.sql_text import kept_name
+from tests.redshift_standin.sql_text import short_name
 from tests.redshift_standin.translation import numeric_types
 from tests.redshift_standin.translation.parsing import PLACEHOLDER
 from tests.redshift_standin.translation.postgres import Target
 
 
 def fold_name(node: exp.Identifier) -> None:
-    """Redshift folds quoted names too, unless enable_case_sensitive_identifier is on."""
-    node.set("this", kept_name(node.name.lower()))
+    """Write a name in lower case.
+
+    Redshift also folds quoted names unless enable_case_sensitive_identifier is on.
+    """
+    node.set("this", short_name(node.name.lower()))
 
 
 def rewrite_type(node: exp.DataType) -> None:
@@ -27,7 +30,7 @@ def rewrite_type(node: exp.DataType) -> None:
 
 
 def rewrite_try_cast(node: exp.TryCast) -> None:
-    """TRY_CAST, by a function that catches what a cast raises."""
+    """Replace TRY_CAST by a call of a function that catches the error of a cast."""
     name = exp.Literal.string(node.to.sql(dialect=Target))
     sample = exp.cast(exp.Null(), node.to.copy())
     text = exp.cast(node.this.copy(), "varchar")
@@ -36,7 +39,10 @@ def rewrite_try_cast(node: exp.TryCast) -> None:
 
 
 def rewrite_cast_to_number(node: exp.Cast) -> None:
-    """A decimal that is written is rounded, one that is read is cut."""
+    """Round a number that consists of literals and parameters before it is cast.
+
+    A cast of any other decimal cuts digits off, see functions.sql.
+    """
     number = numeric_types.of_data_type(node.to)
     if number is None:
         return
@@ -53,15 +59,16 @@ def rewrite_cast_to_number(node: exp.Cast) -> None:
 
 
 def rewrite_case(node: exp.Case) -> None:
-    """Without an ELSE, PostgreSQL would forget the type."""
+    """Add a typed null as the ELSE of a CASE without one.
+
+    Without an ELSE, PostgreSQL loses length, precision and scale of the result.
+    """
     if not node.args.get("default"):
         node.set("default", typed_null(node.args["ifs"][0].args["true"]))
 
 
 def typed_null(node: exp.Expr) -> exp.Expr | None:
-    """Null of the same declared type: without an ELSE, PostgreSQL forgets length, precision and
-    scale.
-    """
+    """Return a null of the declared type of the node, or None if that type is not known."""
     match node:
         case exp.Paren():
             return typed_null(node.this)
@@ -71,7 +78,7 @@ def typed_null(node: exp.Expr) -> exp.Expr | None:
             return exp.Nullif(this=node.copy(), expression=node.copy())
         case exp.Case():
             default = node.args.get("default")
-            # Only one that typed_null() made is null for certain.
+            # A default that typed_null() made is certainly null. Other defaults may have a value.
             if isinstance(default, exp.Nullif) or (
                 isinstance(default, exp.Cast) and isinstance(default.this, exp.Null)
             ):
@@ -80,7 +87,7 @@ def typed_null(node: exp.Expr) -> exp.Expr | None:
 
 
 def rewrite_average(node: exp.Avg) -> None:
-    """AVG keeps its argument's type: sum and count, divided by a function that does."""
+    """Replace AVG by a function of sum, count and maximum that keeps the type of the argument."""
     window = node.parent if isinstance(node.parent, exp.Window) else None
     whole = window or node
 
@@ -97,7 +104,7 @@ def rewrite_average(node: exp.Avg) -> None:
 
 
 def rewrite_ratio(node: exp.Window) -> None:
-    """RATIO_TO_REPORT(x) OVER (...) is x over its sum in the window, as a double."""
+    """Replace RATIO_TO_REPORT(x) OVER (...) by x divided by its sum in the window, as a double."""
     if node.this.name.lower() != "ratio_to_report":
         return
     value = exp.cast(node.this.expressions[0].copy(), "double precision")
@@ -123,7 +130,7 @@ def _renamed(name: str) -> Callable[[exp.Anonymous], exp.Expr]:
 
 
 def _concatenated(node: exp.Anonymous) -> exp.Expr:
-    """CONCAT takes two texts, and null is contagious."""
+    """Replace CONCAT by `||`. It takes two texts, and the result is null if one of them is null."""
     if len(node.expressions) != 2:
         raise Refused("42883", "function concat() takes two arguments")
     first, second = (exp.cast(e.copy(), "varchar") for e in node.expressions)
@@ -173,9 +180,9 @@ REWRITTEN_NODES: dict[type[exp.Expr], Callable[[Any], None]] = {
 
 
 def rewrite(tree: exp.Expr) -> None:
-    """What differs between the two dialects, in place."""
+    """Rewrite a tree in place; raises Refused."""
     name_subqueries(tree)
-    # Inner nodes first: an outer one is rebuilt from copies of them.
+    # Inner nodes come first, because an outer node is rebuilt from copies of them.
     for node in reversed(list(tree.walk())):
         change = REWRITTEN_NODES.get(type(node))
         if change:
@@ -185,7 +192,7 @@ def rewrite(tree: exp.Expr) -> None:
 
 
 def name_subqueries(tree: exp.Expr) -> None:
-    """PostgreSQL 15 wants an alias, Redshift does not."""
+    """Give subqueries an alias, which PostgreSQL 15 requires and Redshift does not."""
     nameless = (
         subquery
         for subquery in reversed(list(tree.find_all(exp.Subquery)))

@@ -1,4 +1,4 @@
-"""Late-binding views in the place of their names, and who may read what is behind them."""
+"""Replaces late-binding views by their queries, and checks the right to read them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ from tests.redshift_standin.translation.postgres import Target
 
 @dataclass(frozen=True)
 class Relation:
-    """What a name stands for: a late-binding `view` with its body and owner, an `external` table
-    with its id, a `bound` view, or a relation that is `lent` by a view's owner, with its columns.
+    """The relation for which a name stands.
+
+    `kind` decides what `body` holds:
+    - `view`, a late-binding view: its query. `owner` is its owner.
+    - `external`, an external table: its id.
+    - `bound`, a view that PostgreSQL reads itself: its columns.
+    - `owner_only`, a relation that the owner of a view may read and the user may not: its columns.
     """
 
     kind: str
@@ -28,8 +33,11 @@ class Relation:
 
 @dataclass
 class Names:
-    """What the names of a statement stand for, by who reads (a view's owner, or nobody) and folded
-    name; and the columns by folded name, those of numbers with their types.
+    """The relations for which the names of a statement stand, and their columns.
+
+    The key of `relations` is the reader and the folded name. The reader is the owner of the view in
+    which the name stands; in the statement itself it is an empty text. `columns` and `numbers` have
+    the columns by folded name, and `numbers` has the types of the number columns.
     """
 
     relations: dict[tuple[str, str], Relation] = field(default_factory=dict)
@@ -47,12 +55,13 @@ def in_place(
     inside: tuple[str, ...] = (),
     reader: str = "",
 ) -> exp.Expr:
-    """Late-binding views replaced by their bodies; external tables noted, and with pseudo-columns
-    if asked.
+    """Replace late-binding views by their queries, and return the tree; raises Refused.
 
-    `inside` are the views whose body this is, `reader` is the owner of the last of them.
+    The ids of external tables are added to `external`. If the tree has a pseudo-column, external
+    tables are replaced by views that have these columns. `inside` holds the names of the views
+    around this tree, and `reader` is the owner of the innermost one.
     """
-    asks_path = any(c.name.lower() in PSEUDO_COLUMNS for c in tree.find_all(exp.Column))
+    has_pseudo_columns = any(c.name.lower() in PSEUDO_COLUMNS for c in tree.find_all(exp.Column))
     changed = _changed_table(tree)
     for table in list(tables_in(tree)):
         name = name_of(table)
@@ -64,12 +73,12 @@ def in_place(
                 "0A000", f'cannot change "{relation.name}": it is a view or an external table'
             )
         match relation.kind:
-            case "lent":
-                table.replace(_lent(table, relation, reader))
+            case "owner_only":
+                table.replace(_read_as_owner(table, relation, reader))
             case "external":
                 _check_allowed(relation)
                 external.add(int(relation.body))
-                if asks_path:
+                if has_pseudo_columns:
                     _with_pseudo_columns(table)
             case "view":
                 _check_allowed(relation)
@@ -93,7 +102,7 @@ def _changed_table(tree: exp.Expr) -> exp.Expr | None:
 
 def _check_allowed(relation: Relation) -> None:
     if not relation.is_allowed:
-        # Whoever may use an external schema may read all its tables.
+        # A user with USAGE on an external schema may read all its tables.
         what = f"relation {relation.name}"
         if relation.kind == "external":
             what = f"schema {relation.name.split('.')[0]}"
@@ -101,7 +110,7 @@ def _check_allowed(relation: Relation) -> None:
 
 
 def _with_pseudo_columns(table: exp.Table) -> None:
-    """An external table replaced by the view of it that has `$path` and `$size`."""
+    """Replace an external table by its view with the columns `$path` and `$size`."""
     if not table.alias:
         table.set("alias", _alias(table))
     table.this.set("this", table.name.lower() + "$")
@@ -113,7 +122,7 @@ def _alias(table: exp.Table) -> exp.TableAlias:
 
 
 def _instead_of(table: exp.Table, query: exp.Expr) -> exp.Subquery:
-    """A query in the place of a table, under its name."""
+    """Return a query as a subquery that takes the place and the name of a table."""
     alias = table.args.get("alias") or _alias(table)
     subquery = exp.Subquery(this=query, alias=alias.copy())
     if table.args.get("joins"):
@@ -121,8 +130,8 @@ def _instead_of(table: exp.Table, query: exp.Expr) -> exp.Subquery:
     return subquery
 
 
-def _lent(table: exp.Table, relation: Relation, owner: str) -> exp.Expr:
-    """What a view's owner may read, read for him who may read the view."""
+def _read_as_owner(table: exp.Table, relation: Relation, owner: str) -> exp.Expr:
+    """Return a query that reads a relation with the rights of a view's owner."""
     texts = (exp.Literal.string(text).sql(dialect=Target) for text in (owner, name_of(table)))
-    sql = f"select * from standin.read_as({', '.join(texts)}) as rows_lent ({relation.body})"
+    sql = f"select * from standin.read_as({', '.join(texts)}) as owner_rows ({relation.body})"
     return _instead_of(table, exp.maybe_parse(sql, dialect=Target))

@@ -1,4 +1,4 @@
-"""The two sides of a session: the client, and PostgreSQL, which the session may ask for itself."""
+"""The connections of a session: one to the client and one to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from tests.redshift_standin.refusals import Refused
 from tests.redshift_standin.wire.messages import as_refused, message, read_row
 
 
-class ConnectionLost(Exception):  # noqa: N818 - ends a session, no error of it
-    """The client or PostgreSQL has gone."""
+class ConnectionLost(Exception):  # noqa: N818 - it ends a session and is not a failure of it
+    """The client or PostgreSQL has closed the connection."""
 
 
 class Channel:
-    """Messages to and from one side; raises ConnectionLost when it has gone."""
+    """Reads and writes the messages of one connection; raises ConnectionLost when it is closed."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
     async def read(self) -> tuple[bytes, bytes]:
-        """The kind of a message, and its data."""
+        """Return the kind of the next message, and its data."""
         try:
             head = await self.reader.readexactly(5)
             return head[:1], await self.reader.readexactly(struct.unpack("!i", head[1:])[0] - 4)
@@ -30,7 +30,7 @@ class Channel:
             raise ConnectionLost from error
 
     async def read_start(self) -> tuple[int, bytes]:
-        """A start-up packet, which has a code in the place of a kind."""
+        """Return the code and the data of a start-up packet, which has no kind."""
         try:
             (length,) = struct.unpack("!i", await self.reader.readexactly(4))
             data = await self.reader.readexactly(length - 4)
@@ -52,7 +52,10 @@ class Channel:
 
 
 class Postgres(Channel):
-    """PostgreSQL. `status` is what it said last: idle (I), in a transaction (T) or failed (E)."""
+    """The connection to PostgreSQL.
+
+    `status` is its last transaction status: idle (I), in a transaction (T) or failed (E).
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         super().__init__(reader, writer)
@@ -62,8 +65,11 @@ class Postgres(Channel):
     async def connect(cls, port: int) -> Postgres:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
-    async def ask(self, sql: str) -> list[list[str | None]]:
-        """A query of the session's, in the client's transaction; its error is the statement's."""
+    async def query(self, sql: str) -> list[list[str | None]]:
+        """Run a query of the session itself, in the client's transaction, and return its rows.
+
+        Raises Refused, and the client gets that error for its statement.
+        """
         self.write(message(b"Q", sql.encode() + b"\0"))
         await self.drain()
         rows: list[list[str | None]] = []

@@ -1,4 +1,4 @@
-"""The statements under way, and the log of those that have ended: in files and in log views."""
+"""The running statements, and the log of ended statements in files and in log views."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.redshift_standin.refusals import Refused
 
 
 def now() -> datetime:
-    """UTC without its name, as the log views have it."""
+    """Return the UTC time without a time zone, as the log views show it."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 @dataclass
 class Running:
-    """A statement under way."""
+    """A statement that is running."""
 
     number: int
     source: str
@@ -37,7 +37,10 @@ class Running:
 
 @dataclass(frozen=True)
 class Ended:
-    """A statement that has ended, as `control.Query` says; `process` is its session's."""
+    """A statement that has ended.
+
+    `how` is the `ended` of `control.Query`, and `process` is the process of the session.
+    """
 
     running: Running
     how: str
@@ -49,7 +52,7 @@ class Ended:
 
 
 class History:
-    """The log of all sessions. `connect` opens a connection of the superuser to `database`."""
+    """The log of all sessions. `connect` connects PostgreSQL's superuser to `database`."""
 
     def __init__(self, control: Control, database: str, connect: Callable[[], Any]) -> None:
         self._control = control
@@ -81,7 +84,10 @@ class History:
         )
 
     def flush(self) -> None:
-        """The log views read tables; these are filled when somebody looks."""
+        """Write the ended statements to the tables of the log views.
+
+        A session calls this before a statement that reads a log view.
+        """
         unwritten, self._unwritten = self._unwritten, []
         if not unwritten:
             return

@@ -1,4 +1,4 @@
-"""How a session begins: TLS, cancel requests, and logins, which PostgreSQL itself judges."""
+"""The start of a session: TLS, cancel requests, and logins, which PostgreSQL checks itself."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tests.redshift_standin.wire.messages import error_message, message
 
 SSL_REQUEST, CANCEL_REQUEST, GSS_REQUEST = 80877103, 80877102, 80877104
 PROTOCOL = 196608
-# What PostgreSQL takes of redshift_connector's start-up parameters.
+# The start-up parameters of redshift_connector that PostgreSQL accepts.
 KNOWN_PARAMETERS = {b"user", b"database", b"application_name", b"client_encoding"}
 
 
 @dataclass(frozen=True)
 class Login:
-    """Who has logged in, and the number of PostgreSQL's process for it."""
+    """The user who has logged in, and the number of PostgreSQL's process for the session."""
 
     user: str
     process: int
 
 
 async def read_start(client: Channel, tls: ssl.SSLContext | None) -> tuple[int, bytes]:
-    """What the client asks for once it is settled whether it speaks TLS: a code and its data."""
+    """Start TLS if the client requests it, and return the code and data of its start-up packet."""
     while True:
         code, data = await client.read_start()
         if code == GSS_REQUEST:
@@ -50,7 +50,10 @@ async def pass_on_cancel(postgres: Postgres, data: bytes) -> None:
 async def log_in(
     client: Channel, postgres: Postgres, control: Control, data: bytes
 ) -> Login | None:
-    """None if the client was refused, and told so."""
+    """Log the client in to PostgreSQL.
+
+    Returns None if the login failed. The client has been sent the error.
+    """
     words = data.rstrip(b"\0").split(b"\0")
     parameters = dict(zip(words[::2], words[1::2], strict=False))
     user = parameters.get(b"user", b"").decode()
@@ -67,7 +70,10 @@ async def log_in(
 
 
 async def _authenticate(client: Channel, postgres: Postgres) -> int | None:
-    """What client and PostgreSQL have to say to each other; the process, None if it refuses."""
+    """Pass the login's messages between client and PostgreSQL, and return PostgreSQL's process.
+
+    Returns None if PostgreSQL refuses the login.
+    """
     process = 0
     while True:
         await postgres.drain()

@@ -1,4 +1,4 @@
-"""The messages of PostgreSQL's protocol: made, taken apart, with Redshift's types in them."""
+"""Encodes and decodes the messages of PostgreSQL's protocol, and puts Redshift's types in them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import struct
 from tests.redshift_standin.refusals import Refused
 from tests.redshift_standin.sql_text import literal
 
-# text -> varchar, unknown -> varchar, jsonb -> SUPER, bytea -> VARBYTE: types that Redshift shows.
+# The types that Redshift sends instead of PostgreSQL's: text -> varchar, unknown -> varchar,
+# jsonb -> SUPER, bytea -> VARBYTE.
 TYPE_OIDS = {25: 1043, 705: 1043, 3802: 4000, 17: 6551}
 
 
@@ -23,27 +24,30 @@ def error_message(refused: Refused, severity: str = "ERROR") -> bytes:
 
 
 def fields_of(error: bytes) -> dict[str, str]:
-    """The fields of an error or a notice, by their letter."""
+    """Return the fields of an error or a notice, by their letter."""
     return {
         part[:1].decode(): part[1:].decode(errors="replace") for part in error.split(b"\0") if part
     }
 
 
 def as_refused(data: bytes) -> Refused:
-    """PostgreSQL's error, to be told to the client."""
+    """Return an error of PostgreSQL as the error for the client."""
     found = fields_of(data)
     return Refused(found.get("C", "XX000"), found.get("M", ""), found.get("D"))
 
 
 def read_parse(data: bytes) -> tuple[bytes, str, bytes]:
-    """A statement's name, its text, and the types of its parameters."""
+    """Return the name of a Parse message's statement, its text, and the types of its parameters."""
     name, _, rest = data.partition(b"\0")
     text, _, types = rest.partition(b"\0")
     return name, text.decode(), types
 
 
 def read_bind(data: bytes) -> tuple[bytes, list[str | None]]:
-    """The statement and the parameters as SQL for EXPLAIN, None where that cannot be."""
+    """Return the statement's name and the parameters of a Bind message.
+
+    A parameter is written as SQL for EXPLAIN. It is None if it has a binary format.
+    """
     _, _, rest = data.partition(b"\0")
     name, _, rest = rest.partition(b"\0")
     (count,) = struct.unpack("!h", rest[:2])
@@ -65,7 +69,7 @@ def read_bind(data: bytes) -> tuple[bytes, list[str | None]]:
 
 
 def read_row(data: bytes) -> list[str | None]:
-    """A row's values as text."""
+    """Return the values of a row as text."""
     (count,), place = struct.unpack("!h", data[:2]), 2
     row: list[str | None] = []
     for _ in range(count):
@@ -77,7 +81,7 @@ def read_row(data: bytes) -> list[str | None]:
 
 
 def redshift_types(description: bytes) -> bytes:
-    """A RowDescription whose types are Redshift's."""
+    """Return a RowDescription with the types that Redshift sends."""
     (count,) = struct.unpack("!h", description[:2])
     place, out = 2, bytearray(description)
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Clients accepted, each with a session of its own."""
+"""Accepts clients and starts a session for each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """Sessions between clients and PostgreSQL's port."""
+    """Runs the sessions between clients and PostgreSQL's port."""
 
     def __init__(self, postgres_port: int, shared: Shared, tls: ssl.SSLContext | None) -> None:
         self._postgres_port = postgres_port
@@ -24,7 +24,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client, until it or PostgreSQL goes."""
+        """Serve one client until it or PostgreSQL closes the connection."""
         task = asyncio.current_task()
         if task:
             self._tasks.add(task)

@@ -1,4 +1,4 @@
-"""A session: what a client sends, translated and passed on, and what PostgreSQL answers to it."""
+"""A session: it translates a client's messages for PostgreSQL and passes the answers back."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ STATEMENT_FAULTS = {
 
 @dataclass(frozen=True)
 class Shared:
-    """What all sessions share."""
+    """The objects that all sessions share."""
 
     control: Control
     spectrum: Spectrum
@@ -57,7 +57,10 @@ class Shared:
 
 @dataclass
 class Prepared:
-    """A statement of the extended protocol, and the text that PostgreSQL knows it by."""
+    """A prepared statement of the extended protocol.
+
+    `sent` is the translated text with which PostgreSQL parsed the statement last.
+    """
 
     source: str
     statement: Statement
@@ -66,15 +69,17 @@ class Prepared:
 
 
 @contextlib.contextmanager
-def own_failures_refused(what: object) -> Iterator[None]:
-    """Where the stand-in itself fails, the client gets an error that says so."""
+def internal_errors_refused(what: object) -> Iterator[None]:
+    """Turn an unexpected error of the stand-in into a Refused that names the stand-in."""
     try:
         yield
     except (Refused, ConnectionLost):
         raise
     except Exception as error:
-        log.exception("no translation of %s", what)
-        raise Refused("XX000", f"redshift stand-in: {type(error).__name__}: {error}") from error
+        log.exception("the translation failed: %s", what)
+        raise Refused(
+            "XX000", f"The Redshift stand-in failed: {type(error).__name__}: {error}"
+        ) from error
 
 
 class Session:
@@ -89,7 +94,7 @@ class Session:
         self._prepared: dict[bytes, Prepared] = {}
 
     async def run(self) -> None:
-        """Until the client says that it has done, or goes."""
+        """Handle messages until the client sends Terminate or closes the connection."""
         while True:
             batch, (kind, data) = await self._next_batch()
             if kind == b"X":
@@ -109,7 +114,8 @@ class Session:
             item = await self._client.read()
             if item[0] in b"SQX":
                 return batch, item
-            # A Flush only asks for what comes with the Sync anyway: no client of ours waits for it.
+            # A Flush is ignored. The Sync after it requests the same answers, and neither driver
+            # waits for the answer to a Flush.
             if item[0] != b"H":
                 batch.append(item)
 
@@ -120,7 +126,7 @@ class Session:
         for source in sources:
             running = self._shared.history.begin(source)
             try:
-                sql = await self._ready(running, self._classify(running))
+                sql = await self._text_to_run(running, self._classify(running))
             except Refused as refused:
                 await self._refuse(running, refused)
                 break
@@ -129,10 +135,10 @@ class Session:
                 break
 
     async def _extended_query(self, batch: list[tuple[bytes, bytes]]) -> None:
-        """Parse, Bind, Describe, Execute, Close up to a Sync."""
+        """Handle the messages Parse, Bind, Describe, Execute and Close up to a Sync."""
         begin = self._shared.history.begin
         out: list[bytes] = []
-        swallowed: list[bytes] = []
+        skipped: list[bytes] = []
         running: Running | None = None
         executes = any(kind == b"E" for kind, _ in batch)
         try:
@@ -147,9 +153,9 @@ class Session:
                     name, values = read_bind(data)
                     if prepared := self._prepared.get(name):
                         running = begin(prepared.source)
-                        if anew := await self._parse_anew(running, name, prepared, values):
-                            out += anew
-                            swallowed += [b"3", b"1"]
+                        if parse := await self._parse_again(running, name, prepared, values):
+                            out += parse
+                            skipped += [b"3", b"1"]
                 elif kind == b"C" and data[:1] == b"S":
                     self._prepared.pop(data[1:-1], None)
                 out.append(message(kind, data))
@@ -157,7 +163,7 @@ class Session:
             await self._refuse(running or begin(""), refused)
             return
         self._postgres.write(b"".join(out) + message(b"S"))
-        await self._relay(running or begin(""), swallowed)
+        await self._relay(running or begin(""), skipped)
 
     async def _parse(self, running: Running, name: bytes, types: bytes) -> bytes:
         sql = ""
@@ -167,12 +173,15 @@ class Session:
             self._prepared[name] = Prepared(running.source, statement, sql, types)
         return message(b"P", name + b"\0" + sql.encode() + b"\0" + types)
 
-    async def _parse_anew(
+    async def _parse_again(
         self, running: Running, name: bytes, prepared: Prepared, values: list[str | None]
     ) -> list[bytes]:
-        """Close and Parse, if a view or table below has changed since the statement was parsed."""
+        """Return Close and Parse if the translation has changed since the statement was parsed.
+
+        It changes when a view or table that the statement reads changes.
+        """
         self._describe(running, prepared.statement)
-        sql = await self._ready(running, prepared.statement, values)
+        sql = await self._text_to_run(running, prepared.statement, values)
         if sql == prepared.sent:
             return []
         prepared.sent = sql
@@ -180,7 +189,7 @@ class Session:
         return [message(b"C", b"S" + name + b"\0"), message(b"P", parse)]
 
     def _classify(self, running: Running) -> Statement:
-        with own_failures_refused(running.source):
+        with internal_errors_refused(running.source):
             statement = classify(running.source)
         self._describe(running, statement)
         return statement
@@ -191,18 +200,23 @@ class Session:
         running.sets_query_group = statement.sets_query_group
         running.commits = statement.commits
 
-    async def _ready(
+    async def _text_to_run(
         self, running: Running, statement: Statement, values: Sequence[str | None] = ()
     ) -> str:
-        """All that has to happen before the statement runs; the text to run."""
+        """Prepare all that the statement needs, and return the text that PostgreSQL runs.
+
+        This applies faults, refuses what Redshift refuses in a transaction, runs external DDL, and
+        loads the files of external tables. Raises Refused or ConnectionLost.
+        """
         shared, status = self._shared, self._postgres.status
         fault = shared.control.take(STATEMENT_FAULTS, running.source, self._query_group)
         if fault:
-            self._strike(fault, running)
+            self._apply_fault(fault, running)
         if LOGS.search(running.source):
             await self._in_thread(shared.history.flush)
         if status == b"E":
-            # PostgreSQL says what it says to every statement now.
+            # In a failed transaction, PostgreSQL answers every statement with the same error. A
+            # statement with a body cannot be translated now, so `select 1` takes its place.
             return (await self._translated(statement)).sql if statement.body is None else "select 1"
         if statement.refused_in_transaction and status != b"I":
             raise Refused("25001", statement.refused_in_transaction)
@@ -220,13 +234,13 @@ class Session:
                 raise Refused("25001", external.refused_in_transaction)
             await self._in_thread(shared.spectrum.run, external, self._login.user)
         found = await self._translated(statement)
-        # A view only says what is to be read, and so does EXPLAIN.
+        # CREATE VIEW and EXPLAIN read no rows, so no files are loaded for them.
         reads = statement.tag != "CREATE VIEW" and not found.sql.startswith("explain ")
         if found.external_tables and reads:
             await self._scan(running, found, values)
         return found.sql
 
-    def _strike(self, fault: Fault, running: Running) -> None:
+    def _apply_fault(self, fault: Fault, running: Running) -> None:
         if fault.fault == "drop_connection":
             self._finish(running, "dropped", Refused("08006", "connection dropped"))
             self._client.writer.transport.abort()
@@ -237,15 +251,15 @@ class Session:
         return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
     async def _translated(self, statement: Statement) -> Translated:
-        with own_failures_refused(statement):
-            return await translated(statement, self._postgres.ask)
+        with internal_errors_refused(statement):
+            return await translated(statement, self._postgres.query)
 
     async def _scan(
         self, running: Running, found: Translated, values: Sequence[str | None]
     ) -> None:
-        """Asks the planner which partitions are left, and has those brought up to date."""
+        """Load the new files of the partitions that remain in PostgreSQL's plan of the query."""
         sql = with_parameters(found.query, values)
-        rows = await self._postgres.ask(f"explain (format json) {sql}")
+        rows = await self._postgres.query(f"explain (format json) {sql}")
         scanned = relations_in_plan(json.loads("\n".join(str(row[0]) for row in rows)))
         fault = self._shared.control.take({"file_vanishes"}, running.source, self._query_group)
         scans = await self._in_thread(
@@ -255,9 +269,9 @@ class Session:
 
     async def _refuse(self, running: Running, refused: Refused) -> None:
         if self._postgres.status == b"T":
-            # The client's transaction has failed, as PostgreSQL must know.
+            # An error of PostgreSQL itself makes it mark the client's transaction as failed.
             with contextlib.suppress(Refused):
-                await self._postgres.ask(
+                await self._postgres.query(
                     "do $standin$ begin raise exception 'refused'; end $standin$"
                 )
         refused = self._reworded(refused, running)
@@ -266,7 +280,7 @@ class Session:
 
     @staticmethod
     def _reworded(refused: Refused, running: Running) -> Refused:
-        """PostgreSQL's messages where Redshift has others."""
+        """Replace PostgreSQL's messages by Redshift's where the two differ."""
         text = refused.message
         if refused.sqlstate == "57014":
             text = f"Query ({running.number}) cancelled on user's request"
@@ -281,13 +295,14 @@ class Session:
             refused.detail,
         )
 
-    async def _relay(self, running: Running, swallowed: Sequence[bytes] = ()) -> bool:
-        """PostgreSQL's answer up to ReadyForQuery, which is kept back; whether it went well.
+    async def _relay(self, running: Running, skipped: Sequence[bytes] = ()) -> bool:
+        """Pass PostgreSQL's answer to the client; return whether the answer has no error.
 
-        The first messages of the kinds in `swallowed` answer what the client has not said.
+        The final ReadyForQuery is not passed on, because run() sends it. The first messages of the
+        kinds in `skipped` are not passed on either: they answer messages that the session added.
         """
         await self._postgres.drain()
-        left = list(swallowed)
+        left = list(skipped)
         error: Refused | None = None
         while True:
             kind, data = await self._postgres.read()
@@ -299,12 +314,12 @@ class Session:
                 error = self._reworded(as_refused(data), running)
                 self._client.write(error_message(error))
             elif kind != b"N" or fields_of(data).get("S") not in ("NOTICE", "WARNING", "INFO"):
-                self._client.write(message(kind, self._as_redshift_has_it(running, kind, data)))
+                self._client.write(message(kind, self._redshift_data(running, kind, data)))
                 if running.rows % 256 == 255:
                     await self._client.drain()
         self._postgres.status = data
         if running.commits and not error and data == b"T":
-            await self._postgres.ask("commit")
+            await self._postgres.query("commit")
         if not error and running.is_logged and running.sets_query_group is not None:
             self._query_group = running.sets_query_group or None
         if (running.is_logged and running.source) or error:
@@ -312,8 +327,8 @@ class Session:
         return error is None
 
     @staticmethod
-    def _as_redshift_has_it(running: Running, kind: bytes, data: bytes) -> bytes:
-        """The data of a message: a tag, a description of rows, or a row, which is counted."""
+    def _redshift_data(running: Running, kind: bytes, data: bytes) -> bytes:
+        """Return the data of a message with Redshift's types and command tag, and count rows."""
         if kind == b"T":
             return redshift_types(data)
         if kind == b"D":

@@ -1,4 +1,4 @@
-"""A statement's text for PostgreSQL, which says first what the names in it stand for."""
+"""Writes a statement's text for PostgreSQL, after PostgreSQL has resolved the names in it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tests.redshift_standin.translation import (
 )
 from tests.redshift_standin.translation.numeric_types import of_postgres
 
-Ask = Callable[[str], Awaitable[list[list[str | None]]]]
-"""Asks PostgreSQL in the client's own transaction."""
+RunQuery = Callable[[str], Awaitable[list[list[str | None]]]]
+"""Runs a query in the client's own transaction and returns its rows."""
 
 
-async def translated(statement: Statement, ask: Ask) -> Translated:
-    """PostgreSQL's text; raises Refused."""
+async def translated(statement: Statement, run_query: RunQuery) -> Translated:
+    """Return a statement's text for PostgreSQL; raises Refused."""
     if statement.body is None:
         return Translated(statement.wrap(""))
-    names = await _resolve(statement.body, ask)
+    names = await _resolve(statement.body, run_query)
     found = translate(statement.body, names)
     if found.external_tables and found.sql and statement.tag == "CREATE VIEW":
         is_late = "create_late_binding_view" in statement.wrap("")
@@ -38,18 +38,19 @@ async def translated(statement: Statement, ask: Ask) -> Translated:
     return Translated(statement.wrap(found.sql), found.external_tables, found.sql)
 
 
-async def _resolve(parsed: Parsed, ask: Ask) -> Names:
-    """What is behind the names of a statement, and behind those of the views in it."""
+async def _resolve(parsed: Parsed, run_query: RunQuery) -> Names:
+    """Resolve the names in a statement, and those in the late-binding views that it reads."""
     found = Names()
-    asked: set[tuple[str, str]] = set()
-    # With whose rights a relation is read: a view's owner's, or (an empty name) one's own.
+    resolved: set[tuple[str, str]] = set()
+    # Each name has a reader, with whose rights the relation is read. In a view this is the view's
+    # owner. In the statement itself it is the session's user, written as an empty text.
     names = {("", name_of(table)) for table in tables_in(parsed.tree)}
-    while left := names - asked:
+    while left := names - resolved:
         reader = min(left)[0]
         listed = sorted(name for by, name in left if by == reader)
-        asked |= {(reader, name) for name in listed}
+        resolved |= {(reader, name) for name in listed}
         texts = ",".join(map(literal, listed))
-        rows = await ask(
+        rows = await run_query(
             "select name, kind, body, is_allowed, relation, owner from "
             f"standin.resolve(array[{texts}], {literal(reader)})"
         )
@@ -71,13 +72,13 @@ async def _resolve(parsed: Parsed, ask: Ask) -> Names:
 
 
 def with_parameters(sql: str, values: Sequence[str | None]) -> str:
-    """A query with its parameters' values in it, for EXPLAIN."""
+    """Return a query with the values in the place of its parameters, for EXPLAIN."""
 
     def given(match: re.Match[str]) -> str:
         if not match[1]:
             return match[0]
         value = values[int(match[1]) - 1] if int(match[1]) <= len(values) else None
-        # What is not known prunes nothing.
+        # With a subquery in the place of an unknown value, the planner prunes no partition.
         return value if value is not None else "(select null)"
 
     return re.sub(rf"{OUTSIDE_QUOTES}|\$(\d+)", given, sql, flags=re.DOTALL)

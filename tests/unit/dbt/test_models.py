@@ -11,7 +11,7 @@ pytest.importorskip("dbt.adapters.duckdb", reason="runs in the dbt environment")
 
 
 from include.settings import ROOT
-from tests.pipeline.warehouse import WITHOUT_TESTS, Warehouse
+from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 MODELS = ROOT / "dbt" / "models"
 

@@ -21,7 +21,7 @@ from include.lake.run_days.expiry import is_incremental, reads_lake
 from include.lake.sources import sources
 from include.manifest import Manifest
 from include.settings import ROOT, Settings
-from tests.pipeline.warehouse import environment
+from tests.support.warehouse import environment
 
 PROJECT = ROOT / "dbt"
 MODELS = PROJECT / "models"

@@ -12,7 +12,7 @@ from dbt import flags
 from include.manifest import PROJECT
 from include.settings import UserError
 from include.warehouse import redshift
-from tests.containers.engine import free_port
+from tests.support.engine import free_port
 
 
 def test_a_connection_leaves_the_flags_of_dbt_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 {#
-    What a fault test does to a node while it runs: it waits as long as `<lake>/gates/<node>` exists, and breaks
-    if `<lake>/broken/<node>` does.
+    The faults that a test can make a node have: the node waits as long as the file `<lake>/gates/<node>` exists,
+    and fails if `<lake>/broken/<node>` exists. `modules.time` comes from `plugins/pauses.py`.
 #}
 {% macro passes(name) %}
     {%- if execute -%}
@@ -9,8 +9,7 @@
     {%- for _ in range(3000) if state.waits -%}
         {%- set found = "select count(*) from glob('" ~ lake ~ "/gates/" ~ name ~ "')" -%}
         {%- set state.waits = run_query(found).columns[0].values()[0] > 0 -%}
-        {#- DuckDB cannot sleep; this takes about as long as looking again should wait. -#}
-        {%- if state.waits -%}{%- do run_query("select sum(range) from range(20000000)") -%}{%- endif -%}
+        {%- if state.waits -%}{%- do modules.time.sleep(0.1) -%}{%- endif -%}
     {%- endfor -%}
     {%- if run_query("select count(*) from glob('" ~ lake ~ "/broken/" ~ name ~ "')").columns[0].values()[0] > 0 -%}
         {{ exceptions.raise_compiler_error(name ~ " is broken on purpose") }}

@@ -43,7 +43,7 @@ from include.orchestration.ecs import tasks
 from include.orchestration.ecs.nodes import ContainerNodeOperator, FargateNodeOperator
 from include.orchestration.operators import artifacts
 from include.settings import Settings
-from tests.unit.orchestration.ecs.test_fargate_build import Ecs
+from tests.unit.orchestration.ecs.scripted_ecs import Ecs
 
 NODE = "model.game_analytics.rpt_ltv"
 TEST = "test.game_analytics.unique_rpt_ltv.1"

@@ -1,4 +1,4 @@
-"""A warehouse on the stand-in for Redshift, built and read as the one on DuckDB is."""
+"""A warehouse on the stand-in for Redshift, with the methods of the warehouse on DuckDB."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from include.settings import Settings
 from include.warehouse.database import Database
-from tests.pipeline.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 KINDS = {
     "character varying": "text",
@@ -18,7 +18,7 @@ KINDS = {
     "timestamp without time zone": "timestamp",
     "double precision": "double",
 }
-"""One name per type, where the two engines have two."""
+"""One common name for each type that has different names on the two engines."""
 SCHEMAS = ("reference", "snapshots", "intermediate", "marts")
 """The schemas whose tables are compared."""
 
@@ -34,11 +34,11 @@ class Bucket:
 
     @property
     def uri(self) -> str:
-        """What the setting LAKE says."""
+        """The value of the setting LAKE."""
         return f"s3://{self.bucket}/{self.prefix}"
 
     def mirror(self, lake: Path) -> None:
-        """Upload what is new or changed, remove what is gone."""
+        """Upload new and changed files, and remove those that the lake no longer has."""
         there = {}
         for path in sorted(lake.rglob("*")):
             name = path.relative_to(lake).as_posix()

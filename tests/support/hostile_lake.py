@@ -1,4 +1,4 @@
-"""Rows on which two engines could differ: text, numbers, days and nulls at their edges."""
+"""Rows on which two engines could differ: extreme texts, numbers, days and nulls."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from datetime import date
 from pathlib import Path
 
-from tests.pipeline.hand_lake import HandLake
+from tests.support.hand_lake import HandLake, epoch
 
 FULL_BYTES = 65_535
-"""What a varchar of Redshift holds."""
+"""The largest number of bytes in a varchar of Redshift."""
 
 NAMES = (
     "ann",
@@ -59,7 +59,7 @@ DATES = (
 
 
 def write_hostile(root: Path) -> None:
-    """Add a week of such rows around a year's end to a lake; applications `h` and `H`."""
+    """Add rows of a week around the end of a year to a lake; the applications are `h` and `H`."""
     lake = HandLake(root)
     for number, name in enumerate(NAMES):
         for second, application in ((10, "h"), (20, "H")):
@@ -93,6 +93,7 @@ def write_hostile(root: Path) -> None:
     for at in ("2025-12-31T23:59:59", "2026-01-01T00:00:00", "2026-01-01T00:00:01"):
         lake.event(at, application_id="h", user_id="midnight", session_id="s")
     _write_long_names(lake)
+    _write_limits(lake)
     for document in (
         "{}", "[]", '"{}"', '"[1]"', "null", "true", "1", '""', '"', "", " ", "{", '{"user_id":}',
         '{"user_id": null}', '{"user_id": ""}', '{"user_id": " "}', '{"user_id": 7}',
@@ -156,15 +157,35 @@ def write_hostile(root: Path) -> None:
         [
             {"date": day, "currency": currency, "baserateeuro": rate}
             for day in ("2025-12-30", "2026-01-01")
-            for currency, rate in (("USD", "0.91"), ("gbp", "1,17000001"), ("JPY", "0.00614"))
+            for currency, rate in (
+                *(("USD", "0.91"), ("USD", "0.9"), ("gbp", "1,17000001"), ("JPY", "0.00614")),
+                *(("JPY", "-0.7"), ("GBP", "1.18")),
+            )
         ],
     )
 
 
+def _write_limits(lake: HandLake) -> None:
+    """Add the first and the last valid time, sums of ads that must be rounded once, and a player
+    whose channel changes; the applications have other days than `h`.
+    """
+    for at in ("2010-01-01T00:00:00", "2009-12-31T23:59:59"):
+        lake.event(at, application_id="first day", user_id="p")
+    noon = epoch("2026-01-03T12:00:00")
+    for early in (86_400, 86_401):
+        lake.event(noon, application_id="early clock", user_id="p", arrival=noon - early)
+    for day, channel in (("2026-01-01", None), ("2026-01-02", "ads"), ("2026-01-03", "friends")):
+        for second in range(3):
+            lake.event(
+                f"{day}T10:00:0{second}", "ad_impression", application_id="ads", user_id="p",
+                currency_type="USD", currency_amount="0.00004", acquisition_channel=channel,
+            )  # fmt: skip
+
+
 def _write_long_names(lake: HandLake) -> None:
-    """Texts about as long as what the marts hold of them: 1,024 bytes."""
+    """Add texts about as long as the columns of the marts, which hold 1,024 bytes."""
     for day in ("2025-12-30", "2025-12-31", "2026-01-01"):
-        # Cut at midnight, when a date goes behind the id.
+        # A session that is cut at midnight gets a date behind its id.
         for length in (1009, 1010, 1020):
             lake.event(f"{day}T01:00:00", application_id="h", user_id="s", session_id="s" * length)
     for key in ("transaction_id", "item_id", "currency_type"):

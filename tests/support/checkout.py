@@ -1,4 +1,4 @@
-"""A copy of the package in which the commands of a laptop run, apart from everything else."""
+"""A copy of the package, in which the commands of a laptop run without touching the checkout."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ import pytest
 
 from include.settings import ROOT
 
+STEPS = {
+    *("preflight", "partitions", "freshness", "dbt_build", "cross_model_tests"),
+    *("record_partitions", "kpi_summary", "done"),
+}
+"""The tasks of a run of the DAG `game_analytics` that are not nodes."""
+
 
 @dataclass(frozen=True)
 class Checkout:
@@ -22,11 +28,11 @@ class Checkout:
     root: Path
     execution: str = "watcher"
     seconds: float = 600
-    """How long a command may take."""
+    """The seconds after which a command is killed."""
 
     @classmethod
     def make(cls, root: Path, execution: str = "watcher") -> Checkout:
-        """Copy the package; the environments are the checkout's own."""
+        """Copy the package. The copy uses the Python environments of the checkout."""
         if not (ROOT / ".venv/dbt/.installed").exists():
             pytest.skip("dbt's environment is not installed")
         for folder in ("dags", "include", "plugins"):
@@ -71,7 +77,7 @@ class Checkout:
         return self.run(*arguments, python=python, **environment)
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start `python -m …`; its output is to be read line by line."""
+        """Start `python -m …`; the caller reads its output line by line."""
         return subprocess.Popen(
             [sys.executable, "-m", *arguments],
             cwd=self.root,
@@ -82,7 +88,7 @@ class Checkout:
         )
 
     def left_running(self) -> list[str]:
-        """Every process that works in this checkout."""
+        """The commands of all processes that run in this checkout."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -100,7 +106,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
         seen += line
         if text in line:
             return seen
-    pytest.fail(f"{text!r} never came: {seen}")
+    pytest.fail(f"the process ended without printing {text!r}: {seen}")
 
 
 def kill_scheduler(process: subprocess.Popen[str]) -> None:
@@ -115,7 +121,7 @@ def kill_scheduler(process: subprocess.Popen[str]) -> None:
 
 
 def states(output: str, tasks: set[str]) -> dict[str, list[str]]:
-    """The states of tasks that a run printed, by task, in order."""
+    """The states that a run printed for tasks, in order, by task."""
     found: dict[str, list[str]] = {}
     for line in output.splitlines():
         words = line.split()

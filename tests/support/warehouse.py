@@ -1,7 +1,7 @@
-"""Builds a warehouse from a lake in this process, where `make build` starts three, and reads it.
+"""Builds a warehouse from a lake in this process, and reads it.
 
-A dbt process costs 6 to 8 seconds, of which the build of a small lake is one: here dbt parses once
-per process, and every build gets the parsed project.
+`make build` starts three processes, and each dbt process takes 6 to 8 seconds, of which the build
+of a small lake is one second. Here dbt parses the project once, and every build reuses the result.
 """
 
 from __future__ import annotations
@@ -34,21 +34,24 @@ SCHEMAS = ("intermediate", "marts")
 """The schemas whose tables a build makes."""
 
 FILE = "warehouse.duckdb"
-"""DuckDB names a database after its file, and the parsed project names the database."""
+"""The name of every warehouse file, because the parsed project holds the database's name."""
 
 PREFIXES = ("GAME_ANALYTICS_", "DBT_", "REDSHIFT_")
-"""Of the variables that a build reads: none of the user's own gets in."""
+"""The prefixes of variables that a build reads. The user's own variables are removed."""
 
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "unit_test")
-"""For a build that only makes the tables, in a sixth of the time."""
+"""The arguments of a build that only makes the tables, which takes a sixth of the time."""
+
+WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
+"""The arguments of a build with data tests; tests/unit/dbt/test_models.py runs the unit tests."""
 
 
 @contextmanager
 def environment(settings: Mapping[str, str], project: Path = PROJECT) -> Iterator[None]:
-    """The environment of a dbt process within this one: the settings, and files apart per process.
+    """Set the environment of a dbt process in this process, with a target folder of its own.
 
-    dbt writes compiled SQL and a parse cache to its target folder, so two processes that share one
-    would read each other's halves.
+    dbt writes compiled SQL and a parse cache to its target folder, so two processes that share a
+    folder would read each other's incomplete files.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(PREFIXES)]:
@@ -58,7 +61,7 @@ def environment(settings: Mapping[str, str], project: Path = PROJECT) -> Iterato
         patch.setenv("DBT_PROFILES_DIR", str(project))
         patch.setenv("DBT_TARGET_PATH", str(folder / "target"))
         patch.setenv("DBT_LOG_PATH", str(folder / "logs"))
-        # A log file and the artifacts that nobody reads here are half of a small build's time.
+        # The log file and the artifacts take half of the time of a small build. No test reads them.
         patch.setenv("DBT_LOG_LEVEL_FILE", "none")
         patch.setenv("DBT_WRITE_JSON", "false")
         patch.setenv("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
@@ -73,13 +76,13 @@ def _scratch_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _scratch() -> Path:
-    """A folder for this process's own files, which goes when the process ends."""
+    """The folder for the files of this process, which is removed when the process ends."""
     return Path(_scratch_folder().name)
 
 
 @cache
 def _parsed(settings: tuple[tuple[str, str], ...], project: Path) -> tuple[DbtManifest, Manifest]:
-    """The project as dbt and as the lake's commands want it, parsed once per combination."""
+    """The parsed project, for dbt and for the lake's commands, once per settings and project."""
     with environment(dict(settings), project):
         result = dbtRunner().invoke(["--quiet", "--write-json", "parse", "--no-partial-parse"])
         if not isinstance(result.result, DbtManifest):
@@ -88,9 +91,9 @@ def _parsed(settings: tuple[tuple[str, str], ...], project: Path) -> tuple[DbtMa
 
 
 class Warehouse:
-    """A DuckDB file over a lake; `settings` are further settings by their names, in lower case.
+    """A DuckDB file that is built from a lake. `settings` are further settings in lower case.
 
-    `compiled` is the SQL of each model of the last build, in the order in which they were built.
+    `compiled` holds the SQL of each model of the last build, in the order of the build.
     """
 
     project = PROJECT
@@ -105,12 +108,12 @@ class Warehouse:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What a process that builds it has in its environment."""
+        """The settings as variables of the environment."""
         return self.settings.as_environment()
 
     @property
     def variables_of_parse(self) -> dict[str, str]:
-        """The same for the parse, which serves all warehouses that differ only in their paths."""
+        """The settings with fixed paths, so that one parse serves warehouses of any path."""
         return self.variables | {
             "GAME_ANALYTICS_LAKE": str(_scratch()),
             "GAME_ANALYTICS_DUCKDB": str(_scratch() / FILE),
@@ -118,7 +121,7 @@ class Warehouse:
 
     @contextmanager
     def opened(self) -> Iterator[Database]:
-        """The warehouse as the steps around dbt reach it."""
+        """Open the warehouse in the way of the steps before and after dbt."""
         with (
             environment(self.variables),
             open_database(self.settings, timeout_seconds=0) as database,
@@ -127,25 +130,25 @@ class Warehouse:
 
     @property
     def lake(self) -> Path:
-        """The folder that it is built from."""
+        """The folder of the lake."""
         return Path(self.settings.lake)
 
     @property
     def _parsed(self) -> tuple[DbtManifest, Manifest]:
-        # Paths are read by each build anew; every other setting may be rendered while dbt parses.
+        # Each build reads the paths again. dbt may render every other setting while it parses.
         return _parsed(tuple(sorted(self.variables_of_parse.items())), self.project)
 
     def find(
         self, asked: tuple[date, date] | None = None, *, full_refresh: bool = False
     ) -> Mapping[str, list[str]]:
-        """The first step of a run; returns the days it found touched (or asked for), by source."""
+        """Run the first step of a run; returns the touched or requested days, by source."""
         with self.opened() as database:
             return find_run_days(
                 database, self.settings, self._parsed[1], asked, full_refresh=full_refresh
             ).days
 
     def dbt(self, *arguments: str) -> dict[str, str]:
-        """One `dbt build`; returns what dbt says of each node that failed, by name."""
+        """Run `dbt build`; returns the message of each failed node, by name."""
         entries = self._invoke("build", *arguments)
         self.compiled = {
             f"{entry.node.schema}.{entry.node.name}": entry.node.compiled_code
@@ -155,15 +158,15 @@ class Warehouse:
         return _failed(entries)
 
     def tests(self, select: str) -> dict[str, str]:
-        """One `dbt test` of data tests; returns what dbt says of each that failed, by name."""
+        """Run `dbt test` for data tests; returns the message of each that failed, by name."""
         return _failed(self._invoke("test", "--select", select, "--resource-type", "test"))
 
     def unit_tests(self) -> dict[str, str]:
-        """What dbt says of each unit test, `pass` or why not, by model and name.
+        """Run dbt's unit tests; returns `pass` or the message of each, by model and name.
 
-        The tables must be there: dbt takes the types of a test's rows from them.
+        The tables must exist, because dbt takes the types of a test's rows from them.
         """
-        # `dbt build` runs a unit test only with its model, and skips what is below one that fails.
+        # `dbt build` runs a unit test only with its model, and skips all nodes below a failed one.
         return {
             entry.node.unique_id.split(".", 2)[2]: str(entry.message or entry.status)
             for entry in self._invoke("test", "--select", "resource_type:unit_test")
@@ -182,12 +185,12 @@ class Warehouse:
         return _entries(result.result)
 
     def record(self, *, full_refresh: bool = False) -> None:
-        """The last step of a run that succeeded."""
+        """Run the last step of a run that succeeded."""
         with self.opened() as database:
             record_build(database, self.settings, self._parsed[1], full_refresh=full_refresh)
 
     def build(self, *arguments: str) -> Mapping[str, list[str]]:
-        """A whole run, which must succeed; returns the days that it found touched, by source."""
+        """Do a whole run, which must succeed; returns the touched days, by source."""
         full_refresh = "--full-refresh" in arguments
         days = self.find(full_refresh=full_refresh)
         failed = self.dbt(*arguments)
@@ -201,17 +204,17 @@ class Warehouse:
             return _rows(connection.execute(sql, values or None))
 
     def execute(self, statements: Iterable[str]) -> None:
-        """Runs statements that return nothing."""
+        """Run statements that return nothing."""
         with duckdb.connect(str(self.settings.duckdb_path)) as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def rows(self, table: str) -> list[Row]:
-        """All rows of a table, `marts.fct_sessions` say."""
+        """All rows of a table, for example `marts.fct_sessions`."""
         return self.query(f"select * from {self.settings.schema_prefix}{table}")
 
     def tables(self) -> dict[str, list[Row]]:
-        """All rows of all tables that a build makes, by the tables' names."""
+        """All rows of all tables that a build makes, by table."""
         with duckdb.connect(str(self.settings.duckdb_path)) as connection:
             found = connection.execute(
                 "select table_schema || '.' || table_name from information_schema.tables "

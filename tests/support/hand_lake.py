@@ -1,11 +1,10 @@
-"""Writes small lakes by hand, in the shape that landing gives them, without using landing."""
+"""Writes small lakes row by row, in the form that landing gives them, without using landing."""
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -24,19 +23,11 @@ EVENT_COLUMNS: dict[str, pa.DataType] = {
     "event_data": pa.string(),
     "metadata": pa.string(),
 }
-REJECTED_COLUMNS: dict[str, pa.DataType] = {
-    "line": pa.binary(),
-    "source_file": pa.string(),
-    "line_number": pa.int64(),
-    "reason": pa.string(),
-    "rejected_at": pa.int64(),
-}
-
 Row = dict[str, object]
 
 
 def epoch(at: str) -> int:
-    """The epoch second of an ISO time, which is UTC."""
+    """The epoch second of an ISO time in UTC."""
     return int(datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp())
 
 
@@ -46,23 +37,23 @@ def folder(day: date) -> str:
 
 
 class HandLake:
-    """A lake under construction: add rows, then `write` them; application `a` unless told."""
+    """Collects the rows of a lake until `write`. The application is `a` unless it is given."""
 
     def __init__(self, root: Path) -> None:
         """Everything is written below `root`."""
         self.root = root
-        self._rows: dict[tuple[str, date], list[Row]] = defaultdict(list)
+        self._rows: dict[date, list[Row]] = defaultdict(list)
         self._count = 0
 
     def raw(self, day: date, row: Row) -> None:
-        """Adds a raw event row to the partition of a day, exactly as it is given."""
-        self._rows["raw_events", day].append(row)
+        """Add a raw event row to the partition of a day, exactly as it is given."""
+        self._rows[day].append(row)
 
     def event(self, at: str | int, kind: str = "login", /, **values: object) -> Row:
-        """Adds an event at an ISO time or epoch second; further values go into `event_data`.
+        """Add an event at an ISO time or epoch second; further values go into `event_data`.
 
-        `event_id`, `application_id`, `app_version`, `arrival` (epoch second), `metadata` and
-        `day` (the partition) are taken out of them.
+        The values `event_id`, `application_id`, `app_version`, `arrival` (epoch second), `metadata`
+        and `day` (the partition) do not go there, but into their own columns.
         """
         self._count += 1
         seconds = at if isinstance(at, int) else epoch(at)
@@ -84,14 +75,8 @@ class HandLake:
         self.raw(day, row)
         return row
 
-    def rejected(self, day: date, lines: int) -> None:
-        """Adds rejected lines to the day of their landing."""
-        for number in range(1, lines + 1):
-            row: Row = {"line": b"?", "line_number": number, "reason": "not_json"}
-            self._rows["rejected_events", day].append(row)
-
     def table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """Writes the file of a ledger or cost folder, in the format that its name says."""
+        """Write a file of a ledger or cost folder, in the format of its file extension."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".parquet":
@@ -104,13 +89,13 @@ class HandLake:
             path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     def write(self) -> Path:
-        """Writes the event partitions and returns the root."""
-        for (source, day), rows in self._rows.items():
-            target = self.root / source / folder(day)
+        """Write the event partitions and return the root."""
+        for day, rows in self._rows.items():
+            target = self.root / "raw_events" / folder(day)
             target.mkdir(parents=True, exist_ok=True)
-            columns = EVENT_COLUMNS if source == "raw_events" else REJECTED_COLUMNS
             pq.write_table(
-                pa.Table.from_pylist(rows, schema=pa.schema(columns)), target / "part-0.parquet"
+                pa.Table.from_pylist(rows, schema=pa.schema(EVENT_COLUMNS)),
+                target / "part-0.parquet",
             )
         self._rows.clear()
         return self.root
@@ -119,17 +104,3 @@ class HandLake:
 def _mapping(value: object) -> Mapping[str, object]:
     assert isinstance(value, dict)
     return value
-
-
-def envelopes(path: Path) -> Iterator[Row]:
-    """The good lines of an envelope file as raw rows that arrived a minute after they happened."""
-    with gzip.open(path, "rt", encoding="utf-8") as stream:
-        for line in stream:
-            envelope = json.loads(line)
-            event = envelope["event"]
-            columns = {name: event.get(name) for name in EVENT_COLUMNS}
-            yield columns | {
-                "application_id": envelope["application_id"],
-                "event_data": json.dumps(event.get("event_data")),
-                "metadata": json.dumps({"processing_timestamp": event["event_timestamp"] + 60}),
-            }

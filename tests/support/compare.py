@@ -1,4 +1,4 @@
-"""Says in readable lines how two tables differ."""
+"""Lists the differences between two tables, one readable line each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Row = Mapping[str, object]
 
 
 def _named(key: Sequence[str], values: tuple[object, ...]) -> str:
-    """A row by its key, as a person writes it."""
+    """The key of a row as text."""
     return ", ".join(f"{name}={value}" for name, value in zip(key, values, strict=True))
 
 
 def _by_key(
     side: str, rows: Iterable[Row], key: Sequence[str]
 ) -> tuple[dict[tuple[object, ...], Row], list[str]]:
-    """The rows by their key, and a line for each row whose key was there before."""
+    """The rows by their key, and a line for each row that repeats a key."""
     found: dict[tuple[object, ...], Row] = {}
     repeated = []
     for row in rows:
@@ -29,7 +29,7 @@ def _by_key(
 
 
 def _same(actual: object, expected: object, tolerance: float) -> bool:
-    """Equal in value, and not money in a float nor a flag in a number."""
+    """Whether two values are equal. A float is never equal to money, nor a number to a boolean."""
     if isinstance(actual, bool) != isinstance(expected, bool):
         return False
     if isinstance(expected, Decimal) and isinstance(actual, float):
@@ -47,10 +47,9 @@ def difference(
 ) -> list[str]:
     """One line per missing, surplus or repeated row and per differing column; empty if equal.
 
-    Rows are matched by `key`, in any order. The columns compared are those of the expected row,
-    so that a mart may carry more than is checked here. Everything is compared exactly, except
-    that an expected float may be off by the absolute `tolerance`. Raises KeyError for a row
-    without one of the key columns.
+    Rows are matched by `key`, in any order. Only the columns of the expected row are compared; the
+    actual row may have more. Values must be equal, but an expected float may differ by the absolute
+    `tolerance`. Raises KeyError for a row without one of the key columns.
     """
     actual_rows, lines = _by_key("actual", actual, key)
     expected_rows, repeated = _by_key("expected", expected, key)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from include.settings import ROOT
-from tests.aws.ministack import MiniStack
+from tests.support.ministack import MiniStack
 
 FOLDER = ROOT / "include" / "aws"
 PROGRAMS = ROOT / ".venv" / "aws" / "bin"

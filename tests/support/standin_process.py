@@ -1,4 +1,4 @@
-"""The stand-in as a process of dbt's environment, for tests that run in Airflow's."""
+"""Starts the stand-in as a process of dbt's environment, for tests of Airflow's environment."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ PYTHON = ROOT / ".venv" / "dbt" / "bin" / "python"
 
 
 class ClusterProcess:
-    """A running stand-in; its control folder is read and written by file."""
+    """A running stand-in, which is controlled by the files of its control folder."""
 
-    def __init__(self, told: Mapping[str, Any]) -> None:
-        """`told` is what the process prints when it is ready."""
-        self.host: str = told["host"]
-        self.port: int = told["port"]
-        self.dbname: str = told["dbname"]
-        self.administrator = (told["user"], told["password"])
-        self.control = Path(told["control"])
-        self.certificate: str = told["ca"]
+    def __init__(self, connection: Mapping[str, Any]) -> None:
+        """Take the connection that the process prints when it is ready."""
+        self.host: str = connection["host"]
+        self.port: int = connection["port"]
+        self.dbname: str = connection["dbname"]
+        self.administrator = (connection["user"], connection["password"])
+        self.control = Path(connection["control"])
+        self.certificate: str = connection["ca"]
 
     @classmethod
     @contextmanager
     def start(cls, folder: Path, environment: Mapping[str, str]) -> Iterator[ClusterProcess]:
-        """Start it, and stop it at the end; skips with the reason where it cannot be installed."""
+        """Start the process, and stop it at the end."""
         with subprocess.Popen(
             [str(PYTHON), "-m", "tests.redshift_standin", str(folder)],
             cwd=ROOT,
@@ -52,7 +52,7 @@ class ClusterProcess:
                 process.wait(30)
 
     def login(self, user: str, password: str) -> dict[str, str]:
-        """The variables of `dbt/profiles.yml` for a user, who trusts the stand-in's certificate."""
+        """The variables of `dbt/profiles.yml` for a user, and of the stand-in's certificate."""
         return {
             "REDSHIFT_HOST": self.host,
             "REDSHIFT_PORT": str(self.port),
@@ -63,38 +63,38 @@ class ClusterProcess:
         }
 
     def trust(self) -> dict[str, str]:
-        """What lets a client verify the stand-in's certificate as it verifies Amazon's."""
+        """The variable with which a client trusts the certificate authority of the stand-in."""
         return {"SSL_CERT_FILE": self.certificate}
 
     def bootstrap(self, **values: str) -> None:
-        """Run `include/aws/bootstrap.sql` as the administrator; see `tests.redshift.bootstrap`."""
+        """Run `include/aws/bootstrap.sql` as the administrator, by `redshift_bootstrap`."""
         user, password = self.administrator
         subprocess.run(
-            [str(PYTHON), "-m", "tests.redshift.bootstrap", json.dumps(values)],
+            [str(PYTHON), "-m", "tests.support.redshift_bootstrap", json.dumps(values)],
             cwd=ROOT,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **self.login(user, password)},
             check=True,
         )
 
     def inject(self, match: str, fault: str, times: int = 1) -> None:
-        """Let a fault strike the next statements whose SQL or query group matches.
+        """Make the next statements fail whose SQL or query group matches.
 
-        Beside those that wait already; nothing may run meanwhile.
+        Faults that have not struck yet stay. No statement may run during the call.
         """
         faults = [*self.faults(), {"match": match, "fault": fault, "times": times}]
         (self.control / "faults.json").write_text(json.dumps(faults))
 
     def faults(self) -> list[dict[str, Any]]:
-        """The faults that have yet to strike."""
+        """The faults that have not struck yet."""
         path = self.control / "faults.json"
         faults: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
         return faults
 
     @contextmanager
     def session(self) -> Iterator[Any]:
-        """A cursor of the administrator's, whose transaction ends with the block."""
+        """Open a cursor of the administrator, whose transaction is rolled back with the block."""
         user, password = self.administrator
-        # The loopback interface needs no TLS, and the driver trusts no certificate but Amazon's.
+        # The loopback interface needs no TLS, and the driver trusts only Amazon's certificates.
         with redshift_connector.connect(
             host=self.host,
             port=self.port,
@@ -107,23 +107,23 @@ class ClusterProcess:
             connection.rollback()
 
     def rows(self, table: str) -> list[str]:
-        """The rows of a table as anyone reads them now, in any order but sorted."""
+        """The rows of a table that a new transaction reads, sorted."""
         with self.session() as session:
             session.execute(f"select * from {table}")
             return sorted(map(repr, session.fetchall()))
 
     def set_password(self, user: str, password: str) -> None:
-        """Give a user another password, which no command line shows."""
+        """Change the password of a user; it appears in no command line."""
         with self.session() as session:
             session.execute(f"alter user {user} password '{password}'")
             session.execute("commit")
 
     def queries(self) -> list[dict[str, Any]]:
-        """Every statement so far."""
+        """All statements so far."""
         return self._lines("queries.jsonl")
 
     def scans(self) -> list[dict[str, Any]]:
-        """Every external table that a statement has read so far."""
+        """All scans of external tables so far."""
         return self._lines("scans.jsonl")
 
     def _lines(self, name: str) -> list[dict[str, Any]]:

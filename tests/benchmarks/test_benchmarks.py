@@ -1,4 +1,4 @@
-"""What the benchmarks calculate; what they measure is no test's business."""
+"""The calculations of the benchmarks. No test checks what they measure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.benchmarks.run_times import RunTimes, Task, layers, parents_by_name
 def test_the_generated_project_has_200_models_in_eight_layers(tmp_path: Path) -> None:
     parents: dict[str, frozenset[str]] = {}
     for model in models():
-        # Each after what it reads.
+        # Each model comes after the models that it reads.
         assert set(model.parents) <= set(parents)
         assert len(set(model.parents)) == len(model.parents)
         parents[model.name] = frozenset(model.parents)
@@ -59,18 +59,18 @@ def test_where_the_seconds_of_a_run_go() -> None:
         "preflight": Task("success", 0, 4),
         "freshness": Task("success", 5, 9),
         "dbt_build": Task("success", 11, 21),
-        # Waits for its news.
-        "a": Task("success", 10, 18, news=16, seen=16.5),
-        # Its news is there.
-        "b": Task("success", 18.5, 21.5, news=17, seen=20),
-        "tests": Task("success", 22, 25, news=21, seen=24),
+        # This node task waits for its node result.
+        "a": Task("success", 10, 18, reported=16, seen=16.5),
+        # The node result was published before this node task was deferred.
+        "b": Task("success", 18.5, 21.5, reported=17, seen=20),
+        "tests": Task("success", 22, 25, reported=21, seen=24),
         "done": Task("success", 26, 28),
     }
     times = RunTimes(tasks, workers=4)
     assert (times.whole, times.graph, times.before, times.after) == (28, 15, 10, 3)
     parents = {"a": frozenset(), "b": frozenset({"a"}), "tests": frozenset({"a", "b"})}
     assert list(times.where_it_goes(parents).values()) == pytest.approx(
-        # Before, start, producer, tail, after; scheduler, pick-up, news, delivery; share.
+        # Before, start, producer, tail, after; scheduler, pick-up, waiting, delivery; share.
         [10, 1, 10, 4, 3, 0.5, 1.75, 0.5, (1.5 + 1.5 + 1) / 3, 2 / 3]
     )
 
@@ -101,7 +101,7 @@ def test_the_last_run_is_read_from_the_database(tmp_path: Path) -> None:
     assert set(times.tasks) == {"a"}
     assert times.whole == 1.5
     task = times.tasks["a"]
-    assert task.news == task.ended - 1
+    assert task.reported == task.ended - 1
     assert task.seen is None
 
 

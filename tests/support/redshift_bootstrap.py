@@ -1,7 +1,7 @@
-"""`python -m tests.redshift.bootstrap JSON`: what an administrator does before the first run.
+"""`python -m tests.support.redshift_bootstrap JSON` runs `include/aws/bootstrap.sql`.
 
-The script `include/aws/bootstrap.sql` as it is shipped, for the prefix `{"prefix": …}`, and the
-password `{"password": …}` of the user that it makes.
+An administrator runs that script once. The JSON gives a prefix of the schemas, `{"prefix": …}`, and
+the password of the user that the script makes, `{"password": …}`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCHEMAS = "staging|intermediate|marts|snapshots|reference|operations|spectrum"
 
 
 def statements(prefix: str = "") -> list[str]:
-    """The script's statements, with the prefix where its remarks say that it belongs."""
+    """The statements of the script, with the prefix where its comments require it."""
     script = Path(SCRIPT).read_text()
     if prefix:
         script = re.sub(rf"\b({SCHEMAS})\b", rf"{prefix}\1", script)
@@ -31,7 +31,7 @@ def statements(prefix: str = "") -> list[str]:
 
 
 def main(password: str, prefix: str = "") -> None:
-    """Run it as the user of the variables REDSHIFT_*; users and roles may be there already."""
+    """Run the script as the user of the variables REDSHIFT_*. Users and roles may exist already."""
     with redshift.connected() as database:
         known = {name for (name,) in database.rows("select usename from pg_user")}
         for statement in statements(prefix):

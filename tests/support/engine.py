@@ -83,7 +83,9 @@ exec "$@" -k /tmp -c listen_addresses='*'
 """
 
 
-ENVIRONMENT = dict(os.environ)
+PATH = ":".join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+"""netavark needs iptables, which Debian installs where a short PATH of root does not look."""
+ENVIRONMENT = {**os.environ, "PATH": PATH}
 """As it is before any test: those of the stand-in trust its certificate authority alone."""
 
 
@@ -357,13 +359,13 @@ def _install() -> None:
     missing = [
         package
         for known, package in PACKAGES.items()
-        if not (Path(known).exists() if known.startswith("/") else shutil.which(known))
+        if not (Path(known).exists() if known.startswith("/") else shutil.which(known, path=PATH))
     ]
     if not missing:
         return
-    if not shutil.which("apt-get"):
+    if not shutil.which("apt-get", path=PATH):
         raise Unavailable(f"the tests' containers need {', '.join(missing)}")
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    environ = {**ENVIRONMENT, "DEBIAN_FRONTEND": "noninteractive"}
     try:
         with Path("/var/lock/game-analytics-apt").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

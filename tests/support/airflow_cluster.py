@@ -1,4 +1,4 @@
-"""Airflow's real processes in a checkout, each of which a test can kill and start again."""
+"""The processes of a real Airflow in a checkout, each of which a test can kill and restart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import psutil
 
 from include.laptop.airflow import COMPONENTS, Client
 from include.settings import ROOT
-from tests.pipeline.checkout import Checkout
+from tests.support.checkout import Checkout
 
 PREPARE = """
 import json, os
@@ -29,8 +29,6 @@ print(json.dumps({"url": airflow.url, "environment": airflow.environment()}))
 """
 QUICK = {
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "2",
-    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
     "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
@@ -38,8 +36,13 @@ QUICK = {
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "8",
     "GAME_ANALYTICS_SCHEDULE": "none",
 }
-"""Intervals that a test can wait for."""
-PATIENCE = 300
+"""Intervals that are short enough for a test. The DAG files are parsed as rarely as Airflow does by
+default, because each parse takes about a second of a core; `reparse` asks for one.
+"""
+TIMEOUT_SECONDS = 300
+"""How long a test waits for something to happen."""
+PAUSE_SECONDS = 0.3
+"""How long it waits between two looks, because each request takes processor time from Airflow."""
 
 
 @dataclass
@@ -56,7 +59,7 @@ class Cluster:
     @classmethod
     @contextmanager
     def up(cls, checkout: Checkout, **settings: str) -> Iterator[Cluster]:
-        """Start everything, and stop it in the end."""
+        """Start all processes, and stop them at the end."""
         prepared = subprocess.run(
             [sys.executable, "-c", PREPARE],
             cwd=checkout.root,
@@ -93,13 +96,13 @@ class Cluster:
             )
 
     def kill(self, component: str) -> None:
-        """`kill -9` one of the processes, with what belongs to it."""
+        """`kill -9` one of the processes and its process group."""
         process = self.processes.pop(component)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def is_ready(self) -> bool:
-        """Whether the API answers and the DAG is there."""
+        """Whether the API answers and the DAG is parsed. The DAG is unpaused then."""
         if not self.client.answers():
             return False
         dags = self.client.get("/dags", dag_id_pattern="game_analytics")["dags"]
@@ -108,17 +111,26 @@ class Cluster:
         return bool(dags)
 
     def until(self, what: str, happens: Callable[[], Any]) -> Any:
-        """Wait until it happens; AssertionError with its name if it does not."""
-        end = time.monotonic() + PATIENCE
+        """Wait until `happens` returns something true, and return that.
+
+        Raises AssertionError with `what` if it does not within `TIMEOUT_SECONDS`.
+        """
+        end = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < end:
             try:
                 if result := happens():
                     return result
             except Exception:  # noqa: BLE001, S110
-                # Whatever does not answer yet.
+                # An error means that a process does not answer yet.
                 pass
-            time.sleep(0.1)
-        raise AssertionError(f"{what}: not within {PATIENCE} s")
+            time.sleep(PAUSE_SECONDS)
+        raise AssertionError(f"did not happen: {what}, within {TIMEOUT_SECONDS} s")
+
+    def reparse(self) -> None:
+        """Ask Airflow to parse the DAG's file at once."""
+        token = self.client.get("/dags/game_analytics")["file_token"]
+        answer = self.client.http.request("PUT", f"/api/v2/parseDagFile/{token}")
+        answer.raise_for_status()
 
     def trigger(self, **form: Any) -> str:
         """Start a run."""
@@ -132,7 +144,7 @@ class Cluster:
         return {task["task_id"]: task["state"] for task in self.client.tasks(run_id)}
 
     def tries(self, run_id: str) -> dict[str, int]:
-        """How often each task of a run has been tried."""
+        """The number of tries of each task of a run."""
         return {task["task_id"]: task["try_number"] for task in self.client.tasks(run_id)}
 
     def wait_for(self, run_id: str, task_id: str, *states: str) -> None:
@@ -143,17 +155,17 @@ class Cluster:
         )
 
     def end(self, run_id: str) -> tuple[str, Mapping[str, str | None]]:
-        """Wait for the end of a run; its state and those of its tasks."""
+        """Wait for the end of a run; returns its state and the states of its tasks."""
         self.until(f"{run_id} ends", lambda: self.client.run_state(run_id) in {"success", "failed"})
         return self.client.run_state(run_id), self.states(run_id)
 
     def asset_events(self, run_id: str) -> list[str]:
-        """The names of the assets of which a run has told, as often as it has."""
+        """The names of the assets in a run's asset events, once per event."""
         found = self.client.get("/assets/events", source_run_id=run_id, limit=100)
         return sorted(event["name"] for event in found["asset_events"])
 
     def log(self, run_id: str, task_id: str, attempt: int = 1) -> str:
-        """All that a task's log says of a try."""
+        """The whole log of one try of a task."""
         path = f"/dags/game_analytics/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
         return json.dumps(self.client.get(path, full_content=True)["content"])
 
@@ -171,11 +183,11 @@ class Cluster:
         return found
 
     def gate(self, node: str) -> Gate:
-        """Hold a node while it runs, see the small project's macro `passes`."""
+        """Hold a node while it runs, by the macro `passes` of the small project."""
         return Gate(self, node)
 
     def marts(self) -> dict[str, Any]:
-        """Every table of the warehouse by content, without the times of the snapshot."""
+        """The rows of every mart and snapshot, without the columns of the snapshot's times."""
         python = ROOT / ".venv" / "dbt" / "bin" / "python"
         read = subprocess.run(
             [str(python), "-c", READ, str(self.checkout.root / "data" / "warehouse.duckdb")],
@@ -205,7 +217,7 @@ print(json.dumps({
 
 @dataclass
 class Gate:
-    """A node that waits as long as the gate is shut."""
+    """A context manager that makes a node wait until the gate is opened or the block ends."""
 
     cluster: Cluster
     node: str
@@ -217,7 +229,7 @@ class Gate:
         return self
 
     def open(self) -> None:
-        """Let it go on."""
+        """Let the node go on."""
         (self.cluster.checkout.lake / "gates" / self.node).unlink(missing_ok=True)
 
     def __exit__(self, *_: object) -> None:
