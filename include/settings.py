@@ -90,9 +90,13 @@ def _ids(kind: str) -> Callable[[str, str], str]:
 def _grantees(name: str, value: str) -> str:
     names = [grantee.strip() for grantee in value.split(",") if grantee.strip()]
     for grantee in names:
-        if not re.fullmatch(r"(?:user|group|role):[a-z_][a-z0-9_$]{0,126}", grantee):
+        # Names of an identity provider and of IAM have colons, hyphens, dots and capital letters.
+        if not re.fullmatch(r"(?:user|group|role):[A-Za-z_][A-Za-z0-9_$:.@/+=-]{0,126}", grantee):
             raise SettingError(
-                name, value, "set it to names such as role:analysts, group:bi, user:report."
+                name,
+                value,
+                "set it to names such as role:analysts, group:bi, user:IAMR:report, without "
+                "quotes or spaces in them.",
             )
     return ",".join(names)
 

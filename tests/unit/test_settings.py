@@ -45,6 +45,12 @@ def test_another_process_reads_the_same_settings_from_the_variables() -> None:
         ("SPECTRUM_ROLE", "spectrum"),
         ("READERS", "analysts"),
         ("READERS", "role:analysts; drop"),
+        ("READERS", 'role:"analysts"'),
+        ("READERS", 'role:an"alysts'),
+        ("READERS", "role:an'alysts"),
+        ("READERS", "role:"),
+        ("READERS", "role:-x"),
+        ("READERS", "role:" + 128 * "a"),
         ("DUCKDB", ""),
         ("TARGET", "snowflake"),
         ("EXECUTION", "kubernetes"),
@@ -141,3 +147,8 @@ def test_redshift_and_s3_go_together() -> None:
 def test_readers_are_a_list_without_spaces() -> None:
     settings = Settings.from_env({"GAME_ANALYTICS_READERS": " role:analysts, group:bi ,"})
     assert settings.readers == "role:analysts,group:bi"
+
+
+def test_a_reader_may_have_the_name_of_an_iam_role_or_of_an_identity_provider() -> None:
+    readers = "user:IAMR:bi-role,role:AWSIDC:data.team,group:bi-eu,user:IAM:rita@example.com"
+    assert Settings.from_env({"GAME_ANALYTICS_READERS": readers}).readers == readers
