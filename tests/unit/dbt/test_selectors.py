@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
 from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest as DbtManifest
 
 from include.manifest import Manifest
 from tests.support.odd_project import TASK_IDS, write_project
@@ -32,11 +33,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def selected(project: Path) -> Callable[[str], list[str]]:
+def parsed(project: Path) -> DbtManifest:
+    result = dbtRunner().invoke(["--quiet", "parse", "--project-dir", str(project)])
+    assert isinstance(result.result, DbtManifest), result.exception
+    return result.result
+
+
+@pytest.fixture(scope="module")
+def selected(parsed: DbtManifest) -> Callable[[str], list[str]]:
     """A function that returns the ids of the nodes and tests that a selector selects."""
-    parsed = dbtRunner().invoke(["--quiet", "parse", "--project-dir", str(project)])
-    assert parsed.success, parsed.exception
-    runner = dbtRunner(manifest=parsed.result)  # type: ignore[arg-type]
+    runner = dbtRunner(manifest=parsed)
 
     def resolve(selector: str) -> list[str]:
         options = ["--output", "json", "--output-keys", "unique_id", "--indirect-selection"]
@@ -49,8 +55,8 @@ def selected(project: Path) -> Callable[[str], list[str]]:
 
 
 @pytest.fixture(scope="module")
-def manifest(project: Path, selected: Callable[[str], list[str]]) -> Manifest:
-    assert selected
+def manifest(project: Path, parsed: DbtManifest) -> Manifest:
+    assert parsed.nodes
     return Manifest.read(project / "target" / "manifest.json")
 
 

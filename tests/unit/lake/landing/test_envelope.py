@@ -196,8 +196,8 @@ def days_of(*times: int | None, arrived_at: int = ARRIVED, first: int = FIRST_DA
     # The slow path, which keeps the order with all timestamps.
     rows = [parse_line(text, arrived_at) for text in lines]
     events = pa.Table.from_pylist(rows, schema=SCHEMA)
-    found = partition_days(events, arrived_at, first).to_pylist()
-    return [day - arrived_at // DAY for day in found]
+    found = partition_days(events, arrived_at, first)
+    return [day.as_py() - arrived_at // DAY for day in found]
 
 
 def test_a_row_belongs_to_its_own_day_from_the_first_day_until_the_day_after_arrival() -> None:
