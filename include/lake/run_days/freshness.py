@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def stale_sources(
     asked = [
         source.unique_id
         for source in sources(manifest)
-        if source.name in present and manifest.content["sources"][source.unique_id]["freshness"]
+        if source.name in present
+        and _has_rule(manifest.content["sources"][source.unique_id]["freshness"])
     ]
     if not asked:
         return []
@@ -60,6 +62,15 @@ def stale_sources(
             "run again."
         )
     return sorted(unique_id for unique_id, status in statuses.items() if status == "error")
+
+
+def _has_rule(freshness: Mapping[str, Any] | None) -> bool:
+    """Whether dbt determines the freshness of a source with this entry in the manifest.
+
+    For a source without a rule, the entry is null or holds thresholds without a count.
+    """
+    limits = ((freshness or {}).get(name) or {} for name in ("warn_after", "error_after"))
+    return any(limit.get("count") is not None and limit.get("period") for limit in limits)
 
 
 def _dbt_freshness(settings: Settings, selectors: list[str], target: Path) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ COLUMNS = "source, day, changed_at"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A warehouse whose listing has files of both sources that have a freshness rule."""
+    """A warehouse that lists files of the two sources with a freshness rule, and of one without."""
     lake = tmp_path / "lake"
     lake.mkdir()
     dbt = Path(sys.executable).with_name("dbt")
@@ -32,7 +32,7 @@ def settings(tmp_path: Path) -> Settings:
     )
     with open_database(settings) as database:
         create_tables(database, settings)
-        for name in ("raw_events", "game_transactions"):
+        for name in ("raw_events", "game_transactions", "games"):
             database.execute(
                 f"insert into operations.listed_partitions ({COLUMNS}) "
                 f"values ('{name}', '2026-11-20', current_timestamp)"
