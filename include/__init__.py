@@ -1,1 +1,18 @@
-"""The Python code of the package; include/README.md lists which environment runs which folder."""
+"""Both environments: the modules of this folder. Each folder's docstring names its environment.
+
+| file | does |
+|---|---|
+| `settings.py` | reads and checks the settings |
+| `manifest.py` | makes and reads dbt's manifest |
+| `messages.py` | defines what the processes of the package send to each other |
+| `run_form.py` | defines and checks the form of a manual run |
+| `remedies.py` | finds the remedy for a warehouse's error |
+| `object_store.py` | makes AWS clients, explains AWS's errors, reads and writes the files of DOCS |
+| `command.py` | makes a function a command that prints a user error as one sentence |
+| `orchestration/` | Airflow's environment: what the DAGs consist of |
+| `build/` | dbt's environment: the programs that run dbt and publish its results |
+| `lake/` | dbt's environment: the files of the lake, and the days that a run builds |
+| `warehouse/` | dbt's environment: connections to the warehouse, build lock, grants |
+| `laptop/` | a checkout only: `make run` and the other commands of a laptop |
+| `deployment/` | a checkout only: the images, the package for MWAA, the check of the account |
+"""

@@ -337,7 +337,7 @@ def install_dbt(executable: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path relative to the checkout, if it lies there."""
+    """A path relative to the checkout, if it is there."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 

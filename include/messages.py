@@ -1,6 +1,6 @@
 """The messages that the package's processes exchange, and the names by which each finds them.
 
-| message | written by | read by | where it lies |
+| message | written by | read by | where it is |
 |---|---|---|---|
 | `BuildRequest` | producer | dbt process, container | standard input, or `request.json` |
 | `NodeResult` | dbt process, container | producer | a line of its output, or below `events/` |
@@ -15,24 +15,25 @@
 | `StaleSources` | `freshness` | all later tasks | result of the task `freshness` |
 
 This module imports neither Airflow nor dbt, and both environments have msgspec. The trigger cannot
-import it: `plugins/game_analytics_triggers.py` has its own copy of the names and shapes that it
-reads, and `tests/unit/plugins/test_triggers.py` compares the two.
+import it: `plugins/game_analytics_triggers.py` has its own copy of what it needs, and
+`tests/unit/plugins/test_triggers.py` compares the two.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 RESULT_LINE = "node-result "
-"""How a line of the dbt process begins that holds a `NodeResult`. All other lines are dbt's log."""
+"""The start of each line of the dbt process that is a `NodeResult`. Other lines are dbt's log."""
 CROSS_MODEL_TESTS = "cross_model_tests"
 """The task of all cross-model tests, and the `unique_id` of their common `NodeResult`."""
 NOT_BUILT = "not built: "
-"""How the status of a node begins that this run does not build; the reason follows."""
+"""The start of the status of a node that this run does not build; the reason follows."""
 
 XCOM_PROGRESS = "nodes"
 """The producer's XCom with its `Progress`, and the key of the latest one in its task state."""
@@ -44,7 +45,7 @@ STATE_CONTAINER = "started"
 REQUEST_FILE = "request.json"
 """The `BuildRequest` of a container, in the folder of its report."""
 RESULT_FILE = "result.json"
-"""The `RunResult` of a container. It is written last: where it lies, the report is complete."""
+"""The `RunResult` of a container. It is written last: when it exists, the report is complete."""
 EVENTS_FOLDER = "events/"
 """The folder of files `<number>.jsonl`. Each line is a `NodeResult`; a node that ended first comes
 first."""
@@ -216,7 +217,7 @@ class FailedTest:
 
 @dataclass(frozen=True)
 class FailingRowsRequest:
-    """The failed tests whose rows a node's task wants to show."""
+    """The failed tests whose rows a node's task will show."""
 
     tests: tuple[FailedTest, ...]
 
@@ -248,6 +249,11 @@ class StaleSources:
 Message = TypeVar("Message")
 
 
+def file_name(text: str) -> str:
+    """Return a run's or a task's id as the name of a file or folder."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text).strip(".") or "_"
+
+
 def to_json(message: object, indent: int | None = None) -> str:
     """Return a message as JSON text in ASCII, in one line unless `indent` is given.
 
@@ -257,7 +263,7 @@ def to_json(message: object, indent: int | None = None) -> str:
 
 
 def from_json(text: str | bytes, kind: type[Message]) -> Message:
-    """Read a message of this kind from JSON text; raises ValueError if the text holds none."""
+    """Read a message of this kind from JSON text; raises ValueError if it is not one."""
     return from_plain(json.loads(text), kind)
 
 

@@ -50,7 +50,7 @@ ERROR_KINDS = {
     ),
 }
 """The kinds of errors: a pattern of AWS's code or of botocore's class, and the general remedy."""
-OTHER_REMEDY = "mend what AWS names, and run again"
+OTHER_REMEDY = "repair what AWS names, and run again"
 NOT_SENT = {"unconfigured", "unreachable"}
 """The kinds of errors without an answer from AWS."""
 ABOUT_THE_THING = {"denied", "missing", "other"}

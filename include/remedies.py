@@ -33,7 +33,7 @@ REMEDIES = (
     ),
     (
         r"permission denied",
-        "grant it to the user of the build (include/aws/bootstrap.sql says what it needs), "
+        "grant it to the user of the build (include/aws/bootstrap.sql grants what it needs), "
         "then clear the task",
     ),
     (
@@ -83,7 +83,7 @@ def is_transient(message: str) -> bool:
 
 
 def is_refused_login(message: str) -> bool:
-    """Whether the error message says that the warehouse refused user or password."""
+    """Whether the error message is that of a warehouse that refused user or password."""
     return _found(LOGIN, message)
 
 

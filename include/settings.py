@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `include/` and `dbt/`: the checkout, or `dags/` on MWAA."""
 PACKAGED = (ROOT / "game_analytics.py").is_file()
-"""Whether this is the package that `make package` makes: there the DAG file lies in `ROOT`."""
+"""Whether this is the package that `make package` makes. Its DAG file is in `ROOT`."""
 
 PREFIX = "GAME_ANALYTICS_"
 AIRFLOW_PREFIX = "AIRFLOW__GAME_ANALYTICS__"

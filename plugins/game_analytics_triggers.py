@@ -1,8 +1,8 @@
 """The trigger in which a node's task waits for the result of its node.
 
 Airflow executes this file in every component. The triggerer's import path has only `plugins/`, so
-this file imports nothing else of the package: it has its own copy of the names and shapes of
-`include/messages.py` that it needs, and `tests/unit/plugins/test_triggers.py` compares the two.
+this file imports nothing else of the package: it has its own copy of the names, shapes and
+`file_name` of `include/messages.py`, and `tests/unit/plugins/test_triggers.py` compares the two.
 `include/orchestration/watcher/__init__.py` describes the whole mechanism.
 """
 
@@ -37,7 +37,7 @@ XCOM_PROGRESS = "nodes"
 XCOM_NODE_RESULT = "dbt"
 """The XCom of a node's task with its `NodeResult`: `lines`, `seconds` and `rows` are read here."""
 NOT_BUILT = "not built: "
-"""How the status of a node begins that this run does not build; the reason follows."""
+"""The start of the status of a node that this run does not build; the reason follows."""
 GOOD = frozenset({"success", "warn"})
 """The statuses of a node that is built and whose tests passed or only warned."""
 LINK = "_link_NodeLink"
@@ -154,7 +154,7 @@ class NodeTrigger(BaseTrigger):
     """Ends the task of a node, or hands it to a worker with a `NodeEvent`.
 
     The status of a node counts if it is younger than this try of its task, because a retry or a
-    clear asks for a new build. Without such a status the trigger waits for the end of the producer.
+    clear needs a new build. Without such a status the trigger waits for the end of the producer.
 
     The task ends here if its node is good or is not part of the run. It gets a worker at once if
     its node failed. It gets a worker when dbt has ended, so that never two processes build at the
@@ -210,7 +210,7 @@ class NodeTrigger(BaseTrigger):
                 ended, self.saw_producer_active = None, True
                 continue
             ended = ended or time.monotonic()
-            # A producer that was killed or marked by hand may have left a dbt that still stops.
+            # If a producer was killed, or a person marked it, its dbt may still be stopping.
             never_ran = producer.state in {"upstream_failed", "removed"}
             is_over = producer.progress.get("done") or never_ran
             if is_over or time.monotonic() > ended + STOP_SECONDS:

@@ -112,7 +112,7 @@ def node_page(dag_id: str, run_id: str, task_id: str) -> str:
 
 def _manifest() -> Mapping[str, Any]:
     dags = Path(conf.get("core", "dags_folder"))
-    # On MWAA `dbt/` lies in the DAG folder, in a checkout beside it.
+    # On MWAA `dbt/` is in the DAG folder, in a checkout beside it.
     for folder in (dags, dags.parent):
         path = folder / "dbt" / "target" / "manifest.json"
         if path.is_file():

@@ -20,9 +20,9 @@ from include.remedies import remedy
 from include.settings import UserError
 
 LINES = 200
-"""The last lines of dbt's log about a node that its result holds."""
+"""The number of lines in a node's result: the last lines of dbt's log about the node."""
 SQL_LENGTH = 100_000
-"""The characters of a failed node's SQL that its result holds."""
+"""The number of characters of a failed node's SQL in its result."""
 SEVERITY: tuple[Status, ...] = ("success", "warn", "skipped", "fail", "error")
 """The statuses in rising severity. A result has the worst status of its node and tests."""
 STATUSES: Mapping[str, Status] = {
@@ -135,7 +135,7 @@ class NodeResultCollector:
         """Wait until the results of all events so far are published."""
         is_drained = threading.Event()
         self.events.put(is_drained)
-        # The thread dies if nobody reads the standard output any more.
+        # The thread ends with an error if the standard output is closed.
         while self.thread.is_alive() and not is_drained.wait(0.1):
             pass
 
@@ -221,7 +221,7 @@ class NodeResultCollector:
         """The compiled SQL in dbt's artifacts; empty if dbt compiled none."""
         node = self.manifest.nodes[outcome.unique_id]
         file = Path(node["original_file_path"])
-        # A generic test lies below the file that declares it.
+        # The SQL of a generic test is below the file that declares the test.
         name = file if file.name == Path(outcome.path).name else file / outcome.path
         path = self.artifacts / "compiled" / node["package_name"] / name
         return path.read_text() if path.is_file() else ""

@@ -244,8 +244,8 @@ def arguments() -> argparse.Namespace:
 @command
 def main() -> int:
     """Run the checks in order until one fails; then resolve the selectors, or do a dry run."""
-    asked = arguments()
-    form = RunForm.from_params({name: getattr(asked, name) for name in FIELDS})
+    options = arguments()
+    form = RunForm.from_params({name: getattr(options, name) for name in FIELDS})
     settings = Settings.from_env(os.environ)
     print(f"target {settings.target}")
     print(check_dbt(settings))
@@ -255,9 +255,9 @@ def main() -> int:
     if settings.runs_on_ecs:
         print(check_containers(settings))
     nodes = selected_nodes(settings, form)
-    if asked.dry_run:
-        print("\n".join(dry_run(settings, form, nodes, asked.dry_run)))
-    if asked.json:
+    if options.dry_run:
+        print("\n".join(dry_run(settings, form, nodes, options.dry_run)))
+    if options.json:
         print(to_json(SelectedNodes(nodes if nodes is None else tuple(sorted(nodes)))))
     return 0
 

@@ -1,1 +1,1 @@
-"""A checkout only: builds the images and the MWAA package and brings them to AWS."""
+"""A checkout only: builds the images and the package for MWAA, and brings them to AWS."""

@@ -180,7 +180,7 @@ def compact(settings: Settings, source: str, first: datetime | None, last: datet
 
 
 def _folder(settings: Settings) -> Path:
-    """The folder of the lake. Raises UserError if the lake lies in S3."""
+    """The folder of the lake. Raises UserError if the lake is in S3."""
     if settings.is_s3:
         raise UserError(
             f"landing writes into a folder, and the lake is {settings.lake}: set "

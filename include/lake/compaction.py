@@ -79,7 +79,7 @@ def _journal(lake: Lake, source: Source) -> str:
 
 
 def _pending_moves(lake: Lake, source: Source) -> dict[str, str]:
-    """The files that the journal says to move: the new path of each, by its old path.
+    """The files that must be moved by the journal: the new path of each, by its old path.
 
     There are none if the merged file was not written, because then no row is in the lake twice.
     """

@@ -59,7 +59,7 @@ def partition_day(source: Source, file: DataFile) -> str:
     form = {"date": "date=YYYY-MM-DD", "year": "year=YYYY", "month": "month=MM", "day": "day=DD"}
     wanted = "/".join(form[column] for column in source.partition_columns)
     raise UserError(
-        f"{'/'.join([source.name, *file.folders, file.name])} lies in no folder {wanted} "
+        f"{'/'.join([source.name, *file.folders, file.name])} is in no folder {wanted} "
         "of a real day: move or remove it."
     )
 
@@ -67,7 +67,7 @@ def partition_day(source: Source, file: DataFile) -> str:
 def list_lake(lake: Lake, declared: Sequence[Source], since: date | None) -> Listing:
     """List the partitions of the declared sources, without those of days before `since`.
 
-    Raises UserError for a lake that cannot be listed, and for a file that lies in no partition.
+    Raises UserError for a lake that cannot be listed, and for a file that is in no partition.
     """
     partitions: list[Partition] = []
     files: dict[tuple[str, str], list[DataFile]] = {}

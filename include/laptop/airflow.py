@@ -132,7 +132,7 @@ class Airflow:
             **os.environ,
             **self.settings.as_environment(),
             "AIRFLOW_HOME": str(HOME),
-            # The DAG imports `include`. On MWAA that lies in the DAG folder.
+            # The DAG imports `include`. On MWAA it is in the DAG folder.
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(_created(HOME / "tmp")),
             "DO_NOT_TRACK": "1",
@@ -299,7 +299,7 @@ class Client:
         return sorted(task["task_id"] for task in cleared["task_instances"])
 
     def mark(self, run_id: str, task_id: str, state: str) -> None:
-        """Set a task of a run to the state `success` or `failed` by hand."""
+        """Mark a task of a run as `success` or `failed`, as a person does in the UI."""
         path = f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}"
         self._request("PATCH", path, json={"new_state": state})
 
@@ -317,9 +317,9 @@ class Client:
             if len(found) >= page["total_entries"] or not page["task_instances"]:
                 return found
 
-    def error(self, run_id: str, task_id: str, attempt: int) -> str:
+    def error(self, run_id: str, task_id: str, try_number: int) -> str:
         """The exception that ended a try of a task, from its log; empty if there is none."""
-        path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
+        path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         message = ""
         for entry in self.get(path, full_content=True)["content"]:
             for detail in entry.get("error_detail") or []:

@@ -41,7 +41,7 @@ class ReportedElsewhereError(AirflowFailException):
 class ExplainedProblem:
     """A problem as a log and an alert show it.
 
-    `what` says what failed, with dbt's message. `file` is the file of the project to mend, `sql`
+    `what` names what failed, with dbt's message. `file` is the project's file to repair, `sql`
     the file with the compiled SQL. Each is empty if there is none.
     """
 
@@ -68,7 +68,7 @@ class ExplainedProblem:
         try:
             return (ROOT / self.sql).read_text(errors="replace") if self.sql else ""
         except OSError:
-            # The alert is sent without the SQL: the file may lie on another worker, or be deleted.
+            # The alert is sent without the SQL: the file may be on another worker, or deleted.
             return ""
 
 

@@ -17,8 +17,8 @@ from airflow.sdk.exceptions import (
     TaskDeferralError,
     TaskDeferralTimeout,
 )
-from game_analytics_triggers import file_name
 
+from include.messages import file_name
 from include.orchestration.alerts import ReportedElsewhereError
 from include.settings import Settings
 

@@ -22,7 +22,7 @@ from cosmos.dbt.graph import DbtNode
 
 from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest
 from include.messages import CROSS_MODEL_TESTS
-from include.orchestration import connection as warehouse
+from include.orchestration import connection
 from include.orchestration.operators.nodes import CrossModelTestsOperator, DbtNodeOperator
 from include.orchestration.watcher.nodes import PRODUCER, WatchedNodeOperator, WatchedTestsOperator
 from include.orchestration.watcher.producer import DbtBuildOperator
@@ -68,7 +68,7 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         dbt_project_path=PROJECT,
         manifest_path=MANIFEST,
         project_name="game_analytics",
-        env_vars=warehouse.environment(settings),
+        env_vars=connection.environment(settings),
         install_dbt_deps=False,
     )
 
@@ -100,7 +100,7 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         group_id="dbt",
         prefix_group_id=False,
         project_config=project,
-        profile_config=warehouse.profile(settings),
+        profile_config=connection.profile(settings),
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.AWS_ECS if settings.runs_on_ecs else ExecutionMode.LOCAL,
             invocation_mode=None if settings.runs_on_ecs else InvocationMode.SUBPROCESS,
@@ -128,7 +128,7 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
             "invocation_mode": InvocationMode.SUBPROCESS,
             "install_deps": False,
             "emit_datasets": False,
-            "env": warehouse.environment(settings),
+            "env": connection.environment(settings),
         }
     )
     return operators(settings).tests(
@@ -136,7 +136,7 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
         # If some nodes are skipped, the tests of the other nodes still run.
         trigger_rule="none_failed",
         project_dir=str(PROJECT),
-        profile_config=warehouse.profile(settings),
+        profile_config=connection.profile(settings),
         **own,
         sources={manifest.selector(test): manifest.sources(test) for test in tests},
         nodes={manifest.selector(test): manifest.parents(test) & manifest.built for test in tests},

@@ -1,1 +1,10 @@
-"""dbt's environment: connections to DuckDB and Redshift, the build lock and the grants."""
+"""dbt's environment: connections to DuckDB and Redshift, the build lock and the grants.
+
+| file | does |
+|---|---|
+| `database.py` | opens the warehouse of the settings, with one interface for both engines |
+| `duckdb_file.py` | opens the DuckDB file |
+| `redshift.py` | connects to Redshift with dbt's profile |
+| `build_lock.py` | lets one run build in a warehouse at a time |
+| `grants.py` | grants the setting READERS the schema of the marts |
+"""

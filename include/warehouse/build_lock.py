@@ -14,8 +14,8 @@ The lock is a lease: it expires unless it is renewed.
   (`keep`).
 - The run's last step frees it (`give_back`).
 
-If a run dies, its lock expires and the next run takes it over. If a run that still builds loses its
-lock, its next renewal raises LockLostError, which ends the build.
+If a run is killed, its lock expires and the next run takes it over. If a run that still builds
+loses its lock, its next renewal raises LockLostError, which ends the build.
 
 A run is identified by its run id alone. Two Airflows that build in one warehouse need a schema
 prefix each, because their scheduled runs have equal ids.

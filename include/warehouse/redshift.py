@@ -122,4 +122,4 @@ def _explained(what: str, error: Exception) -> str:
         # The driver has the fields of the server's error by their letters: message and detail.
         reason = f"{reason.get('M', '')} {reason.get('D', '').replace('---', '')}"
     message = " ".join(str(reason or error).split()).strip(".- ")
-    return f"{what} ({message}): {remedy(message) or 'mend what it names, and run again'}."
+    return f"{what} ({message}): {remedy(message) or 'repair what it names, and run again'}."

@@ -127,7 +127,7 @@ def test_a_lake_may_lie_at_the_root_of_a_bucket(client: Any) -> None:
 )
 def test_an_object_in_no_partition_is_named(client: Any, key: str) -> None:
     client.put_object(Bucket=BUCKET, Key=f"lake/{key}", Body=b"x")
-    with pytest.raises(UserError, match=f"{key} lies in no folder"):
+    with pytest.raises(UserError, match=f"{key} is in no folder"):
         list_lake(S3Lake(f"s3://{BUCKET}/lake"), SOURCES, None)
 
 

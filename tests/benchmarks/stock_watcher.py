@@ -10,7 +10,7 @@ from cosmos import DbtTaskGroup, ExecutionConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode
 
 from include.manifest import MANIFEST, PROJECT
-from include.orchestration import connection as warehouse
+from include.orchestration import connection
 from include.settings import Settings
 
 settings = Settings.from_env(os.environ)
@@ -28,10 +28,10 @@ with DAG(
             dbt_project_path=PROJECT,
             manifest_path=MANIFEST,
             project_name="game_analytics",
-            env_vars=warehouse.environment(settings),
+            env_vars=connection.environment(settings),
             install_dbt_deps=False,
         ),
-        profile_config=warehouse.profile(settings),
+        profile_config=connection.profile(settings),
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
             invocation_mode=InvocationMode.SUBPROCESS,

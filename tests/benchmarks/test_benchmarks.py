@@ -1,4 +1,4 @@
-"""The calculations of the benchmarks. No test checks what they measure."""
+"""The calculations of the benchmarks. No test depends on what the benchmarks measure."""
 
 from __future__ import annotations
 

@@ -345,7 +345,7 @@ def test_a_deploy_that_cannot_work_is_refused_and_changes_nothing(
         stage.run(updates=False)
     assert stage.object_keys() == set()
     stage.dist = tmp_path / "none"
-    with pytest.raises(UserError, match="holds no package: run `make package`"):
+    with pytest.raises(UserError, match="has no package: run `make package`"):
         stage.run(updates=False)
 
 

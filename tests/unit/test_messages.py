@@ -23,6 +23,7 @@ from include.messages import (
     SelectedNodes,
     StaleSources,
     StartedContainer,
+    file_name,
     from_json,
     from_plain,
     to_json,
@@ -99,3 +100,15 @@ def test_a_status_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="Invalid enum value 'broken'"):
         from_plain({**to_plain(MESSAGES[3]), "status": "broken"}, NodeResult)
     assert set(get_args(messages.Status)) > messages.GOOD | messages.FAILED
+
+
+@pytest.mark.parametrize(
+    ("run_id", "folder"),
+    [
+        ("scheduled__2026-09-30T04:30:00+00:00", "scheduled__2026-09-30T04_30_00_00_00"),
+        ("../../etc", "_.._etc"),
+        ("..", "_"),
+    ],
+)
+def test_a_run_id_is_one_folder(run_id: str, folder: str) -> None:
+    assert file_name(run_id) == folder

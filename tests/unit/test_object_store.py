@@ -35,7 +35,7 @@ def answer(code: str) -> ClientError:
         (ProfileNotFound(profile="p"), "unconfigured", r"reached \(.*\(p\).*\): .*AWS_PROFILE"),
         (EndpointConnectionError(endpoint_url="u"), "unreachable", r"reached \(.*\): .*a network"),
         (ReadTimeoutError(endpoint_url="u"), "unreachable", r"reached \(.*\): .*a network route"),
-        (ParamValidationError(report="r"), "other", r"used \(Param.*\): mend what AWS names"),
+        (ParamValidationError(report="r"), "other", r"used \(Param.*\): repair what AWS names"),
         (answer("AccessDenied"), "denied", r"used \(.*AccessDenied.*: Not so\): give this role"),
         (answer("UnauthorizedOperation"), "denied", r"used \(.*\): give this role the right"),
         (answer("403"), "denied", r"used \(.*\): give this role the right"),
@@ -45,7 +45,7 @@ def answer(code: str) -> ClientError:
         (answer("ExpiredTokenException"), "expired", r"used \(.*\): the credentials have expired"),
         (answer("SlowDown"), "throttled", r"used \(.*\): AWS refuses this rate of requests"),
         (answer("ThrottlingException"), "throttled", r"used \(.*\): AWS refuses this rate"),
-        (answer("InternalError"), "other", r"used \(.*\): mend what AWS names"),
+        (answer("InternalError"), "other", r"used \(.*\): repair what AWS names"),
     ],
 )
 def test_every_kind_of_error_has_a_remedy(

@@ -1,4 +1,4 @@
-"""Each README tells the truth: every setting, command, path and link in it exists."""
+"""Every setting, command, path and link in a README exists."""
 
 from __future__ import annotations
 

@@ -85,7 +85,8 @@ def test_nothing_imports_from_a_test_module() -> None:
 
 
 def test_the_unit_tests_mirror_include() -> None:
-    beside = {"dbt", "plugins", "test_style.py", "test_readme.py", "test_makefile.py"}
+    beside = {"dbt", "plugins", "test_style.py", "test_readme.py"}
+    beside |= {"test_makefile.py", "test_folders.py"}
     folder, mirrored = ROOT / "tests" / "unit", ROOT / "include"
     misplaced = []
     for path in sorted(folder.rglob("test_*.py")):
@@ -147,14 +148,14 @@ def _files_of(environment: str) -> list[Path]:
         "import importlib.util as u, json, sys;"
         "print(json.dumps([n for n in sys.argv[1:] if u.find_spec(n) is None]))"
     )
-    asked = subprocess.run(
+    found = subprocess.run(
         # Isolated mode, because Python would take the project's folder `dbt` for the package.
         [str(_python(environment)), "-I", "-c", program, *needed],
         capture_output=True,
         text=True,
         check=True,
     )
-    missing = set(json.loads(asked.stdout))
+    missing = set(json.loads(found.stdout))
     return [path for path, packages in _imports().items() if not packages & missing]
 
 

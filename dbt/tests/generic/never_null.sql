@@ -1,10 +1,11 @@
 {#
     A data test: a column that the YAML of a model declares is never null, unless
-    `nullable` lists it. The result holds the rows with a null. One query reads the table
+    `nullable` lists it. The result has the rows with a null. One query reads the table
     once for all columns, whereas dbt's not_null reads it once per column.
 
-    The argument `model` is the relation and hides the variable `model`, which is the node
-    of this test: the node is found through `context`. While dbt parses, `graph` is empty.
+    The argument `model` is the relation and hides the variable `model`, which is the
+    node of this test. The node is therefore found through `context`. While dbt parses,
+    `graph` is empty.
 #}
 {% test never_null(model, nullable=[]) %}
     {%- set checked = [] -%}

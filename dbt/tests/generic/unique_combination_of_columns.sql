@@ -1,7 +1,7 @@
 {#
-    A data test: no two rows have the same values in all of these columns. Two nulls count
-    as the same value. Each row of the result is one repeated combination, with the number
-    of rows that have it.
+    A data test: no two rows have equal values in all of these columns. Two nulls are
+    equal. Each row of the result is one repeated combination, with the number of rows
+    that have it.
 #}
 {% test unique_combination_of_columns(model, combination_of_columns) %}
     select

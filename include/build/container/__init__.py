@@ -1,4 +1,4 @@
-"""The entry point of the dbt image: one command that runs dbt and reports below the setting DOCS.
+"""dbt's environment: the entry point of the dbt image, which runs one command and reports.
 
 | file | does |
 |---|---|
@@ -6,11 +6,12 @@
 | `commands.py` | `build` (a whole run, for Step Functions), `follow` (Airflow), `dbt …` (Cosmos) |
 | `reports.py` | uploads the node results while dbt runs, then the artifacts and `result.json` |
 
-The folder `<DOCS>/runs/<run>/<command>/` gets these files:
+The report is written below the setting DOCS. Its folder `<DOCS>/runs/<run>/<command>/` gets these
+files:
 
 - `events/<number>.jsonl`: a line for each node that ended, a `NodeResult` of `include.messages`;
 - dbt's `manifest.json`, `run_results.json`, `sources.json`, `catalog.json`, `compiled/`, `dbt.log`;
-- `result.json`, a `RunResult`, as the last file: where it lies, the report is complete. Only a
+- `result.json`, a `RunResult`, as the last file: when it exists, the report is complete. Only a
   `build` that is tried again writes there once more, because all its tries share the folder.
 
 A `follow` finds its `request.json`, a `BuildRequest`, in the folder of its report.

@@ -1,6 +1,6 @@
 """`python -m include.build.container COMMAND`: the entry point of the dbt image.
 
-build [--run-id ID]   does all steps of a DAG run, for Step Functions or by hand;
+build [--run-id ID]   does all steps of a DAG run, for Step Functions or a person;
                       --full-refresh builds incremental models again from the whole lake
 follow --request URI  builds what Airflow requests in the file at this URI
 dbt …                 runs a command line of dbt, which Cosmos sends
@@ -39,6 +39,7 @@ from include.messages import (
     REQUEST_FILE,
     RUN_ID_VARIABLE,
     RunResult,
+    file_name,
 )
 from include.object_store import open_documents
 from include.settings import Settings, UserError
@@ -52,7 +53,7 @@ REPORT_SECONDS = 10.0
 
 
 class Stop:
-    """Handles SIGTERM and SIGINT: dbt is interrupted, and the report is written all the same."""
+    """Handles SIGTERM and SIGINT: dbt is interrupted, and the report is still written."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -92,14 +93,14 @@ class Stop:
 
 def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
     """Run a command and write its report; returns the exit code."""
-    asked = arguments(words)
-    root = asked.root or f"{settings.docs}/runs/{file_name(asked.run_id)}/{asked.command}"
-    stop.run_id = asked.run_id
+    options = arguments(words)
+    root = options.root or f"{settings.docs}/runs/{file_name(options.run_id)}/{options.command}"
+    stop.run_id = options.run_id
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as target:
         report = stop.report = Report(open_documents(root), Path(target))
         try:
             check_project()
-            result = _run_command(asked, settings, report)
+            result = _run_command(options, settings, report)
         except KeyboardInterrupt:
             result = stop.result()
         except UserError as error:
@@ -109,11 +110,11 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
                 result = stop.result()
             else:
                 again = isinstance(error, LockedError)
-                result = failure(asked.run_id, str(error), again=again)
+                result = failure(options.run_id, str(error), again=again)
         except Exception as error:  # noqa: BLE001
             # A bug must be in the report as well, where the on-call engineer looks.
             traceback.print_exc()
-            result = failure(asked.run_id, f"{type(error).__name__}: {error}", again=False)
+            result = failure(options.run_id, f"{type(error).__name__}: {error}", again=False)
         stop.is_ending = True
         report.close(result)
     if report.upload_error and not result.exit_code:
@@ -123,20 +124,22 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
     return result.exit_code
 
 
-def _run_command(asked: argparse.Namespace, settings: Settings, report: Report) -> RunResult:
-    if asked.command == "build":
-        return commands.build_all(settings, asked.run_id, report, full_refresh=asked.full_refresh)
-    if asked.command == "follow":
+def _run_command(options: argparse.Namespace, settings: Settings, report: Report) -> RunResult:
+    if options.command == "build":
+        return commands.build_all(
+            settings, options.run_id, report, full_refresh=options.full_refresh
+        )
+    if options.command == "follow":
         return commands.follow(settings, report)
-    return commands.dbt(settings, asked.words, report, os.environ.get(RUN_ID_VARIABLE, ""))
+    return commands.dbt(settings, options.words, report, os.environ.get(RUN_ID_VARIABLE, ""))
 
 
 def check_project() -> None:
-    """Raise UserError if the image holds another dbt project than the DAG that started it."""
+    """Raise UserError if the image has another dbt project than the DAG that started it."""
     own = manifest.FINGERPRINT.read_text().strip() if manifest.FINGERPRINT.is_file() else ""
     if os.environ.get(FINGERPRINT_VARIABLE, own) != own:
         raise UserError(
-            "the image holds another dbt project than the DAG: `make push`, then deploy "
+            "the image has another dbt project than the DAG: `make push`, then deploy "
             "include/aws/build.yaml with the ImageUri that it prints."
         )
 
@@ -172,11 +175,6 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     follow.add_argument("--request", type=folder_of_request, required=True, dest="root")
     follow.set_defaults(run_id=own)
     return parser.parse_args(words)
-
-
-def file_name(text: str) -> str:
-    """Return a run's id as the name of a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", text).strip(".") or "_"
 
 
 def name(text: str) -> str:

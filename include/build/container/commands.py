@@ -69,7 +69,7 @@ def build_all(
 def exit_code(messages: Iterable[str]) -> int:
     """Return the exit code of a build that failed with all these messages.
 
-    It is 1 as soon as one of them says that another try would fail in the same way.
+    It is 1 if one of them is neither a transient error nor a refused login.
     """
     codes = {
         EXIT_TRY_LATER

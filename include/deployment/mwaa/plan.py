@@ -86,7 +86,7 @@ def check_package(dist: Path, bucket: str) -> None:
     """
     again = "run `make package`"
     if not (dist / FINGERPRINT).is_file():
-        raise UserError(f"{dist} holds no package: {again}.")
+        raise UserError(f"{dist} has no package: {again}.")
     if differing := outdated(dist):
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise UserError(

@@ -85,11 +85,11 @@ class Target:
             "RestrictPublicBuckets",
         )
         if open_ := [name for name in names if not shut.get(name)]:
-            asked = ",".join(f"{name}=true" for name in names)
+            options = ",".join(f"{name}=true" for name in names)
             raise UserError(
                 f"{where} does not block public access ({', '.join(open_)}): "
                 f"`aws s3api put-public-access-block --bucket {self.bucket} "
-                f"--public-access-block-configuration {asked}`."
+                f"--public-access-block-configuration {options}`."
             )
 
     def objects(self, prefix: str) -> dict[str, dict[str, Any]]:
@@ -108,11 +108,11 @@ class Target:
 
     def head(self, key: str, version: str | None = None) -> Mapping[str, Any] | None:
         """The metadata of an object, or of one version of it; None if that does not exist."""
-        asked = {"VersionId": version} if version else {}
+        one = {"VersionId": version} if version else {}
         gone = {"404": "…", "NoSuchKey": "…", "NoSuchVersion": "…", "400": "…"}
         try:
             with explained(f"s3://{self.bucket}/{key}", **gone):
-                found: Mapping[str, Any] = self.s3.head_object(Bucket=self.bucket, Key=key, **asked)
+                found: Mapping[str, Any] = self.s3.head_object(Bucket=self.bucket, Key=key, **one)
         except AwsError as refusal:
             if refusal.code not in gone:
                 raise

@@ -101,7 +101,7 @@ def wanted(
     }
     if len(formats) > 1:
         raise UserError(
-            f"{settings.lake}/{source.name}/ holds {' and '.join(sorted(formats))} files: "
+            f"{settings.lake}/{source.name}/ has {' and '.join(sorted(formats))} files: "
             f"Spectrum reads one format per folder, and `make compact SOURCE={source.name}` "
             "makes all of them Parquet."
         )
@@ -204,7 +204,7 @@ def drift(table: ExternalTable, existing: ExternalTable) -> list[str]:
     """How an existing table differs from the wanted one, apart from format and missing columns."""
     faults = []
     if existing.location.rstrip("/") != table.location.rstrip("/"):
-        faults.append(f"it lies at {existing.location}, not at {table.location}")
+        faults.append(f"it is at {existing.location}, not at {table.location}")
     if existing.partition_columns != table.partition_columns:
         faults.append(
             f"it is partitioned by ({', '.join(existing.partition_columns)}), "

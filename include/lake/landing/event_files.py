@@ -25,7 +25,7 @@ PROGRESS_FROM_BYTES = 8 << 20
 
 
 def event_files(source: str) -> list[str]:
-    """The names of the event files that `source` stands for: a file, a folder, or standard input.
+    """The names of the event files of `source`, which is a file, a folder, or standard input.
 
     Raises UserError if there is none.
     """

@@ -159,7 +159,7 @@ class LandingZone:
         if not os.path.lexists(path):
             return None
         receipt = msgspec.json.decode(path.read_bytes(), type=_Receipt)
-        # If all its files were removed from the partitions by hand, the content is landed again.
+        # If somebody removed all its files from the partitions, the content is landed again.
         if not any((self.lake / _landed_name(name, sha256)).exists() for name in receipt.files):
             return None
         return Landing(

@@ -1,4 +1,4 @@
-"""Expired days: the warehouse holds their rows, and the lake no longer holds their files.
+"""Expired days: their rows are in the warehouse, and their files are no longer in the lake.
 
 A lifecycle rule of the bucket deletes raw files after a time, and the marts keep the rows that were
 built from them. Building such a day again would replace its rows by those of the files that are

@@ -84,7 +84,7 @@ def find_run_days(
         changed = _changed_nodes(database, settings, manifest)
         affected = sources_of_changed_seeds(manifest, changed)
         bound = _late_bound(database, settings)
-        # Requested dates and the days of a changed seed may lie before the bound.
+        # Requested dates and the days of a changed seed may be before the bound.
         since = None if dates or affected or full_refresh else bound
         partitions = _Partitions(
             lake,

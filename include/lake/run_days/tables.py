@@ -40,8 +40,8 @@ def operations_schema(settings: Settings) -> str:
 def create_tables(database: Database, settings: Settings) -> None:
     """Create the schema and those of its tables that do not exist."""
     schema = operations_schema(settings)
-    # Redshift asks for the right to create schemas even with "if not exists", and the user of the
-    # build need not have it.
+    # Redshift requires the right to create schemas even with "if not exists", and the user of
+    # the build may not have it.
     if not database.rows("select 1 from pg_catalog.pg_namespace where nspname = ?", [schema]):
         database.execute(f"create schema {schema}")
     for table, columns in TABLES.items():

@@ -1,4 +1,4 @@
-"""dbt's environment, and Airflow's for `make run`: the files of a lake in a folder or in S3."""
+"""dbt's environment, and Airflow's for `make run`: the files of a lake, in a folder or in S3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the package can do with a lake, wherever the lake lies."""
+"""What the package can do with a lake, in a folder and in S3 alike."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DataFile:
 
 
 class Lake(Protocol):
-    """A lake. Its methods take and return paths, which are URIs if the lake lies in S3.
+    """A lake. Its methods take and return paths, which are URIs if the lake is in S3.
 
     They raise UserError if S3 refuses or cannot be reached, and OSError for a file of a folder.
     """

@@ -41,7 +41,7 @@ class S3Lake:
     def files(self, source: Source, since: date | None = None) -> Iterator[DataFile]:
         """The data files of a source, without partitions of months before `since`.
 
-        One request lists 1,000 objects, so the months are listed in parallel. Objects that lie in
+        One request lists 1,000 objects, so the months are listed in parallel. Objects that are in
         no month are returned too, so that the caller can report them.
         """
         base = f"{self.prefix}{source.name}/"
@@ -62,7 +62,7 @@ class S3Lake:
                         yield file
 
     def _list(self, prefix: str, delimiters: str, depth: int) -> _Level:
-        """List what lies below a prefix at a depth: 0 is the source's folder, 1 is a year."""
+        """List what is below a prefix at a depth: 0 is the source's folder, 1 is a year."""
         place = {"Bucket": self.bucket, "Prefix": prefix}
         if depth < len(delimiters):
             place["Delimiter"] = delimiters[depth]
@@ -73,7 +73,7 @@ class S3Lake:
         return level
 
     def _data_file(self, source: Source, base: str, entry: dict[str, Any]) -> DataFile | None:
-        """The data file that an entry of a listing stands for; None for any other object."""
+        """The data file of an entry of a listing; None for an object that is no data file."""
         *folders, name = entry["Key"].removeprefix(base).split("/")
         is_hidden = any(part.startswith(("_", ".")) for part in [*folders, name])
         if is_hidden or not data_ending(name, source.formats):
@@ -170,7 +170,7 @@ class S3Lake:
 
 
 def _is_before(relative: str, since: date | None) -> bool:
-    """Whether a prefix below the source's prefix lies in a month before `since`.
+    """Whether a prefix below the source's prefix is in a month before `since`.
 
     Such prefixes are `year=2026/`, `year=2026/month=09/`, `date=2026-` and `date=2026-09-`.
     """

@@ -1,4 +1,4 @@
-"""dbt in Fargate tasks: one for the whole build (`EXECUTION=fargate`), or one per node (`ecs`).
+"""Airflow's environment: dbt in Fargate tasks, one per run (mode `fargate`) or per node (`ecs`).
 
 | file | does |
 |---|---|
@@ -7,6 +7,6 @@
 | `nodes.py` | the task of a node: runs a container for this node alone |
 
 A container writes its report to S3 (see `include.build.container`), because a log stream cuts long
-lines, is delayed and can miss the last lines. The command of a container says what it must build.
+lines, is delayed and can miss the last lines. The command of a container defines what it builds.
 Its credentials come from the task definition and are never passed from here.
 """

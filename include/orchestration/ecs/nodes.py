@@ -47,12 +47,12 @@ class ContainerOperator(ExplainedDbtOperator):
         """Run dbt in a container and wait for its end; raises the errors of dbt and of ECS.
 
         If a container of an earlier try still runs, because its worker was lost, the task waits for
-        that one and starts none.
+        that container and starts no other.
         """
         ti = context["ti"]
         ecs, settings = tasks.client(), self.settings
         producer = tasks.started_by(ti, PRODUCER)
-        # A container of the producer is followed by nobody once the producer has failed for good.
+        # Once the producer has failed for good, no task reads the results of its container.
         for left in tasks.find(ecs, settings, producer):
             tasks.stop(ecs, settings, left["taskArn"], f"{ti.task_id} builds itself")
         for mark in (producer, tasks.started_by(ti)):
@@ -79,7 +79,7 @@ class ContainerOperator(ExplainedDbtOperator):
             self.root = next(item["value"] for item in overrides if item["name"] == REPORT_VARIABLE)
 
     def _check_success_task(self) -> None:
-        """Check nothing: the report of the container says more than its exit code."""
+        """Check nothing: the container's report has more details than its exit code."""
 
     def _raise_report(self, context: Any) -> None:
         """Log dbt's lines of the container's report, and raise its problems or its error."""
@@ -183,7 +183,7 @@ class ContainerTestsOperator(ContainerOperator, DbtTestAwsEcsOperator):  # type:
 
 
 class FollowingOperator(WatchedOperator):
-    """Waits for the one container of the run, and starts none of its own if that failed for good.
+    """Waits for the container of the producer; starts none of its own if the producer failed.
 
     Otherwise a missing image would cause an error of every node, once for each try. To build a node
     alone, clear its task after `dbt_build` has ended.
@@ -193,7 +193,7 @@ class FollowingOperator(WatchedOperator):
         """Raise what the producer has found, or run a container for this node alone."""
         if from_plain(event, NodeEvent).producer_failed:
             raise ReportedElsewhereError(
-                f"{PRODUCER} has failed: its error says what to do. Then clear both tasks, "
+                f"{PRODUCER} has failed: its error names the remedy. Then clear both tasks, "
                 f"{PRODUCER} and this one."
             )
         super().resume(context, event)

@@ -30,7 +30,7 @@ from include.settings import UserError
 POLL_SECONDS = 1.0
 """The interval at which the events in S3 are listed."""
 DESCRIBE_SECONDS = 5.0
-"""The interval at which ECS is asked whether the task still runs."""
+"""The interval at which the state of the task is read from ECS."""
 LATE_SECONDS = 20.0
 """How long after the end of its task the events of a container may still appear."""
 
@@ -38,8 +38,8 @@ LATE_SECONDS = 20.0
 class FargateBuildOperator(DbtBuildOperator):
     """Runs `include.build.container follow` in a Fargate task for all nodes that are not built yet.
 
-    If the worker of an earlier try was lost, this try follows the container of that one from its
-    first event on and starts none, provided that the container still runs or ended with success.
+    If the worker of an earlier try was lost, and its container still runs or ended with success,
+    this try follows that container from its first event on, and starts no other.
     """
 
     publishes = True
@@ -161,6 +161,5 @@ def _root_of(task: dict[str, Any]) -> str:
             if word.endswith(f"/{REQUEST_FILE}"):
                 return str(word.removesuffix(f"/{REQUEST_FILE}"))
     raise AirflowException(
-        f"ECS task {task['taskArn']} bears the mark of this task but has no request: stop it in "
-        "ECS."
+        f"ECS task {task['taskArn']} has the mark of this task but no request: stop it in ECS."
     )

@@ -9,10 +9,9 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.ecs import EcsHook
 from airflow.providers.amazon.aws.utils.identifiers import generate_uuid
 from airflow.sdk.exceptions import AirflowException
-from game_analytics_triggers import file_name
 
 from include import manifest
-from include.messages import FINGERPRINT_VARIABLE
+from include.messages import FINGERPRINT_VARIABLE, file_name
 from include.settings import PREFIX, Settings
 
 CONTAINER = "dbt"
@@ -28,7 +27,7 @@ START_REMEDIES = {
     "definition names its digest, and that the execution role and the subnets reach ECR",
     "ResourceInitializationError": "see that the secret exists with all its keys, and that the "
     "execution role and the subnets reach Secrets Manager, ECR and CloudWatch",
-    "CannotStartContainerError": "mend the task definition as ECS says",
+    "CannotStartContainerError": "repair in the task definition what ECS names",
     "Capacity is unavailable": "Fargate has no room: wait, or add subnets of other zones",
 }
 """The remedies for a task that does not start, by words of its reason. The ECS documentation lists
@@ -194,4 +193,4 @@ def _to_do(reason: str) -> str:
     for words, remedy in START_REMEDIES.items():
         if words in reason:
             return f"To do: {remedy}; then clear this task."
-    return "To do: mend what ECS says, then clear this task."
+    return "To do: repair what ECS names, then clear this task."

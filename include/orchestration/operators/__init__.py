@@ -1,4 +1,4 @@
-"""The operators of the DAG's tasks.
+"""Airflow's environment: the operators of the DAG's tasks.
 
 | file | does |
 |---|---|

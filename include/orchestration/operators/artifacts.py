@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow.configuration import AIRFLOW_HOME
-from game_analytics_triggers import file_name
 
 from include.manifest import described
+from include.messages import file_name
 
 ARTIFACTS = Path(AIRFLOW_HOME) / "artifacts"
 """`<run>/<task>/` has dbt's run_results.json and the compiled SQL of the task's last try."""

@@ -13,7 +13,7 @@ from include.messages import GOOD, XCOM_PROGRESS, Progress, from_plain
 from include.orchestration.operators.selection import is_dry_run, selected_nodes, stale_sources
 
 MARTS = AssetAlias("game_analytics_marts")
-"""The alias under which a task emits the asset events of marts that other tasks stand for."""
+"""The alias under which a task emits the asset events of marts whose own tasks emit none."""
 
 
 class DoneOperator(BaseOperator):
@@ -22,8 +22,8 @@ class DoneOperator(BaseOperator):
     A skipped node does not fail a run, and a run whose last task is skipped counts as a success, so
     this task fails instead: after a stale source, and if the task `record` was skipped although the
     form left out no node. After a failed node it does not run, because of its trigger rule. It
-    succeeds if the `producer` failed, since the nodes were then built by their own tasks; the
-    task's result says so.
+    succeeds if the `producer` failed, since the nodes were then built by their own tasks, and
+    returns a sentence about that.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from include.messages import (
     from_json,
     to_json,
 )
-from include.orchestration import connection as warehouse
+from include.orchestration import connection
 from include.orchestration.alerts import ExplainedProblem
 from include.orchestration.operators.artifacts import ARTIFACTS, artifacts_of, sql_file
 from include.orchestration.operators.selection import skip_dry_run, skip_reasons
@@ -108,7 +108,7 @@ class ExplainedDbtOperator:
         raise AirflowFailException(f"{message}\nThe tested table is built and stays, unaudited.")
 
     def _explained(self, problem: Problem) -> ExplainedProblem:
-        """Add the file to mend, the file of the SQL, and the remedy if one is known."""
+        """Add the file to repair, the file of the SQL, and the remedy if one is known."""
         kind, name = described(problem.unique_id)
         failed = problem.status == "fail"
         message = (problem.message or "no message").strip()
@@ -164,7 +164,7 @@ class ExplainedDbtOperator:
                 [str(python), "-m", "include.build.failing_rows"],
                 input=to_json(FailingRowsRequest(tests)),
                 cwd=ROOT,
-                env={**os.environ, **given, **warehouse.login(Settings.from_env(given))},
+                env={**os.environ, **given, **connection.login(Settings.from_env(given))},
                 capture_output=True,
                 text=True,
                 timeout=ROWS_SECONDS,

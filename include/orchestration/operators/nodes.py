@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowException
 from cosmos.operators.local import DbtBuildLocalOperator, DbtTestLocalOperator
 from game_analytics_triggers import page
 
-from include.orchestration import connection as warehouse
+from include.orchestration import connection
 from include.orchestration.operators.artifacts import artifacts_of, keep_artifacts
 from include.orchestration.operators.explained import ExplainedDbtOperator
 from include.orchestration.operators.selection import form_of
@@ -97,7 +97,7 @@ def keep_lock(settings: Settings, run_id: str) -> None:
     kept = subprocess.run(
         [str(python), "-m", "include.warehouse.build_lock", "keep", "--run-id", run_id],
         cwd=ROOT,
-        env={**os.environ, **warehouse.environment(settings), **warehouse.login(settings)},
+        env={**os.environ, **connection.environment(settings), **connection.login(settings)},
         capture_output=True,
         text=True,
         check=False,

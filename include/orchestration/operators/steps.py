@@ -15,7 +15,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from include.manifest import install_dbt
-from include.orchestration import connection as warehouse
+from include.orchestration import connection
 from include.orchestration.operators.artifacts import artifacts_of
 from include.orchestration.operators.selection import form_of, is_dry_run, skip_dry_run
 from include.run_form import RunForm
@@ -112,8 +112,8 @@ class DbtEnvironmentOperator(BaseOperator):
             cwd=ROOT,
             env={
                 **os.environ,
-                **warehouse.environment(self.settings),
-                **warehouse.login(self.settings),
+                **connection.environment(self.settings),
+                **connection.login(self.settings),
                 "PYTHONUNBUFFERED": "1",
             },
             stdin=subprocess.PIPE if takes_request else subprocess.DEVNULL,

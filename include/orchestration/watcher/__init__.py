@@ -1,4 +1,4 @@
-"""Execution mode `watcher`: one dbt process builds all nodes, and each node task follows it.
+"""Airflow's environment: execution mode `watcher`, in which node tasks follow one dbt process.
 
 | file | runs in | does |
 |---|---|---|

@@ -83,7 +83,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             for result in self._follow(to_json(request), channel) if wanted else ():
                 channel.publish(self._task_id(result.unique_id), result)
         finally:
-            # A task that is marked by hand ends before its dbt does. Then no other may build yet.
+            # If a person marks this task, it ends before its dbt does. Then no other may build yet.
             channel.done = self.has_ended()
             channel.flush()
         for task_id in channel.ended_in_triggerer():
@@ -177,8 +177,8 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             except BaseException as error:  # noqa: BLE001
                 output.put(error)
 
-        # A thread of its own, because publishing is slower than dbt's output, and dbt must not
-        # wait until somebody reads its lines.
+        # A thread of its own, because publishing is slower than dbt's output, and a full pipe
+        # would stop dbt.
         Thread(target=read, daemon=True).start()
         supervisor = os.getppid()
         while True:

@@ -220,7 +220,7 @@ def test_a_project_that_does_not_parse_is_an_error(build: Build) -> None:
 def test_a_lost_login_is_an_error_of_one_line_with_its_remedy(tmp_path: Path) -> None:
     collector = NodeResultCollector(Manifest({"nodes": {}}), tmp_path, "redshift", print)
     lost = DbtDatabaseError("{'S': 'FATAL',\n'M': 'password authentication failed for user'}")
-    message = r"^dbt could not finish \(.*authentication failed.*\): the credentials .* anew\.$"
+    message = r"^dbt could not finish \(.*authentication failed.*\): the credentials .* again\.$"
     with pytest.raises(BuildError, match=message):
         collector.finish(dbtRunnerResult(success=False, exception=lost))
 

@@ -20,8 +20,7 @@ from airflow.sdk.exceptions import AirflowException
 from cosmos.constants import InvocationMode
 
 from include.manifest import PROJECT, Manifest
-from include.orchestration import connection as warehouse
-from include.orchestration import transform
+from include.orchestration import connection, transform
 from include.orchestration.operators import artifacts, nodes
 from include.orchestration.operators.nodes import DbtNodeOperator
 from include.settings import ROOT, Settings
@@ -54,7 +53,7 @@ print(json.dumps({**profile.credentials.to_dict(), "threads": profile.threads}))
 
 
 @pytest.fixture
-def connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def redshift_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT_DEFAULT", json.dumps(CONNECTION))
 
 
@@ -70,8 +69,8 @@ def node_task(settings: Settings, **arguments: Any) -> DbtNodeOperator:
     return DbtNodeOperator(
         task_id="a",
         project_dir=str(PROJECT),
-        profile_config=warehouse.profile(settings),
-        env=warehouse.environment(settings),
+        profile_config=connection.profile(settings),
+        env=connection.environment(settings),
         sources={MODEL: frozenset()},
         files={},
         model_file="",
@@ -79,16 +78,16 @@ def node_task(settings: Settings, **arguments: Any) -> DbtNodeOperator:
     )
 
 
-@pytest.mark.usefixtures("connection")
+@pytest.mark.usefixtures("redshift_connection")
 def test_dbt_reads_the_connection_s_login_and_everything_else_from_profiles_yml() -> None:
-    with warehouse.profile(SETTINGS).ensure_profile() as (profiles, variables):
-        assert profiles == warehouse.PROFILES
+    with connection.profile(SETTINGS).ensure_profile() as (profiles, variables):
+        assert profiles == connection.PROFILES
         read = subprocess.run(
             [
                 str(ROOT / ".venv/dbt/bin/python"),
                 *("-c", READ_PROFILE, str(PROJECT), str(profiles.parent)),
             ],
-            env={**os.environ, **warehouse.environment(SETTINGS), **variables},
+            env={**os.environ, **connection.environment(SETTINGS), **variables},
             capture_output=True,
             text=True,
             check=False,
@@ -107,7 +106,7 @@ def test_dbt_reads_the_connection_s_login_and_everything_else_from_profiles_yml(
     assert expected.keys() >= {"threads", "tcp_keepalive_idle", "tcp_keepalive_count"}
 
 
-@pytest.mark.usefixtures("connection")
+@pytest.mark.usefixtures("redshift_connection")
 def test_a_node_s_own_dbt_has_the_login_and_the_task_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -152,7 +151,7 @@ def test_no_connection_is_read_before_a_task_starts_dbt() -> None:
     manifest = Manifest({"nodes": {}})
     transform.cross_model_tests(SETTINGS, manifest)
     node_task(SETTINGS)
-    with warehouse.profile(SETTINGS).ensure_profile(use_mock_values=True) as (_, variables):
+    with connection.profile(SETTINGS).ensure_profile(use_mock_values=True) as (_, variables):
         assert variables == {}
 
 
@@ -161,20 +160,20 @@ def test_no_connection_is_read_before_a_task_starts_dbt() -> None:
 def test_without_a_connection_the_profile_reads_the_worker_s_own_variables(
     settings: Settings,
 ) -> None:
-    assert warehouse.login(settings) == {}
-    with warehouse.profile(settings).ensure_profile() as (profiles, variables):
-        assert (profiles, variables) == (warehouse.PROFILES, {})
-    outputs = yaml.safe_load(warehouse.PROFILES.read_text())["game_analytics"]["outputs"]
+    assert connection.login(settings) == {}
+    with connection.profile(settings).ensure_profile() as (profiles, variables):
+        assert (profiles, variables) == (connection.PROFILES, {})
+    outputs = yaml.safe_load(connection.PROFILES.read_text())["game_analytics"]["outputs"]
     assert "REDSHIFT_METHOD" in outputs["redshift"]["method"]
 
 
 def test_the_environment_of_every_dbt_process_has_no_password() -> None:
-    assert "password" not in json.dumps(warehouse.environment(SETTINGS)).lower()
+    assert "password" not in json.dumps(connection.environment(SETTINGS)).lower()
 
 
 def test_the_error_for_a_missing_connection_has_the_remedy() -> None:
     with pytest.raises(AirflowException, match=r"There is no connection redshift_default: create"):
-        warehouse.login(SETTINGS)
+        connection.login(SETTINGS)
 
 
 def test_the_error_for_a_secret_without_a_database_has_the_remedy(
@@ -183,4 +182,4 @@ def test_the_error_for_a_secret_without_a_database_has_the_remedy(
     without = {name: value for name, value in CONNECTION.items() if name != "schema"}
     monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT_DEFAULT", json.dumps(without))
     with pytest.raises(AirflowException, match=r"has no REDSHIFT_DBNAME.*extra_conn_words"):
-        warehouse.login(SETTINGS)
+        connection.login(SETTINGS)

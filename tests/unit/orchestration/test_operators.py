@@ -1,4 +1,4 @@
-"""The operators: which errors are final, what an error says, and what is skipped and why."""
+"""The operators: which errors are final, which text an error has, and what is skipped and why."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from cosmos.operators.local import DbtBuildLocalOperator
 
 from include.manifest import PROJECT, Manifest, shown
 from include.messages import SelectedNodes, StaleSources, to_plain
-from include.orchestration import connection as warehouse
-from include.orchestration import transform
+from include.orchestration import connection, transform
 from include.orchestration.alerts import ExplainedProblem
 from include.orchestration.operators import artifacts
 from include.orchestration.operators.done import DoneOperator
@@ -118,7 +117,7 @@ def test_an_error_beside_a_failed_test_is_final_and_names_both(tmp_path: Path) -
         made.handle_exception_subprocess(ended(1))
 
 
-def test_dbt_that_died_without_results_is_retried_with_its_last_lines(tmp_path: Path) -> None:
+def test_dbt_that_ended_without_results_is_retried_with_its_last_lines(tmp_path: Path) -> None:
     with pytest.raises(AirflowException, match=r"exit code 2\.\nfirst\nlast") as error:
         operator(tmp_path, None).handle_exception_subprocess(ended(2))
     assert not isinstance(error.value, AirflowFailException)
@@ -207,7 +206,7 @@ def node_task(settings: Settings) -> DbtNodeOperator:
     return DbtNodeOperator(
         task_id="a",
         project_dir=str(PROJECT),
-        profile_config=warehouse.profile(settings),
+        profile_config=connection.profile(settings),
         sources={MODEL: frozenset({"source.x"})},
         files={},
         model_file="",

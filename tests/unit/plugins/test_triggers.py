@@ -50,8 +50,8 @@ class Instance:
         self.try_number = attempt
         self.states = states
 
-    def get_task_states(self, **asked: Any) -> dict[str, dict[str, str | None]]:
-        assert asked["task_ids"] == ["dbt_build"]
+    def get_task_states(self, **options: Any) -> dict[str, dict[str, str | None]]:
+        assert options["task_ids"] == ["dbt_build"]
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         return {"r": {"dbt_build": state}} if state != "gone" else {"r": {}}
 
@@ -109,6 +109,11 @@ def worker_event(event: TriggerEvent) -> NodeEvent:
 @pytest.mark.parametrize("name", ["XCOM_PROGRESS", "XCOM_NODE_RESULT", "NOT_BUILT", "GOOD"])
 def test_the_trigger_has_the_names_of_the_messages(name: str) -> None:
     assert getattr(triggers, name) == getattr(messages, name)
+
+
+@pytest.mark.parametrize("text", ["scheduled__2026-09-30T04:30:00+00:00", "../../etc", "..", ""])
+def test_the_plugins_and_the_messages_name_a_file_alike(text: str) -> None:
+    assert triggers.file_name(text) == messages.file_name(text)
 
 
 def test_the_trigger_has_the_link_of_the_node_tasks() -> None:

@@ -19,7 +19,7 @@ pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 from include.build import preflight
 from include.build.container import __main__ as module
 from include.build.container import commands
-from include.build.container.__main__ import Stop, file_name, run
+from include.build.container.__main__ import Stop, run
 from include.build.container.reports import FAILURES, MESSAGE_LENGTH, Report
 from include.manifest import Manifest
 from include.messages import (
@@ -158,20 +158,20 @@ def test_a_full_refresh_reaches_every_step(
     words: list[str],
 ) -> None:
     on_redshift([])
-    asked: list[bool] = []
+    given: list[bool] = []
     for step in ("find_run_days", "record_build"):
         monkeypatch.setattr(
-            commands, step, lambda *_, full_refresh, **__: asked.append(full_refresh)
+            commands, step, lambda *_, full_refresh, **__: given.append(full_refresh)
         )
 
     def run_dbt(request: BuildRequest, _: object, publish: Callable[[NodeResult], None]) -> None:
-        asked.append(request.full_refresh)
+        given.append(request.full_refresh)
         for result in complete():
             publish(result)
 
     monkeypatch.setattr(commands, "run_dbt", run_dbt)
     assert run(["build", "--run-id", "r", *words], settings, Stop()) == 0
-    assert asked == [bool(words)] * 3
+    assert given == [bool(words)] * 3
 
 
 @pytest.mark.parametrize("left_out", ["model.game_analytics.fct_bets", CROSS_MODEL_TESTS])
@@ -211,7 +211,7 @@ def test_a_lost_lock_is_reported_as_an_error_and_not_as_a_stop(
 
     def behave(*_: object, **__: object) -> RunResult:
         stop.signal = signal.SIGINT
-        raise LockLostError("the days of this run were replaced by those of other: start anew.")
+        raise LockLostError("the days of this run were replaced by those of b: start a new run.")
 
     monkeypatch.setattr(commands, "build_all", behave)
     assert run(["build", "--run-id", "r"], settings, stop) == 1
@@ -275,7 +275,10 @@ def test_the_line_of_a_result_is_one_and_short(
         (UserError("the warehouse cannot be reached (connection refused): see its cluster."), 75),
         (UserError("dbt failed: serializable isolation violation on table 7"), 75),
         (UserError("the lake s3://a/b cannot be read (AccessDenied): give this role access."), 1),
-        (LockLostError("the days of this run were replaced by those of other: start anew."), 1),
+        (
+            LockLostError("the days of this run were replaced by those of b: start a new run."),
+            1,
+        ),
         # An unexpected error: the state machine reads the code, a person the result.
         (RuntimeError("server closed the connection unexpectedly"), 75),
         (UserError("dbt failed: password authentication failed for user dbt"), 77),
@@ -400,18 +403,6 @@ def test_a_build_with_an_incomplete_report_is_no_success(
     good = RunResult("r", "success", "1 nodes built", 0)
     assert built(monkeypatch, settings, lambda _: good) == 1
     assert "built, but the report is incomplete: result.json" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("run_id", "folder"),
-    [
-        ("scheduled__2026-09-30T04:30:00+00:00", "scheduled__2026-09-30T04_30_00_00_00"),
-        ("../../etc", "_.._etc"),
-        ("..", "_"),
-    ],
-)
-def test_a_run_id_is_one_folder(run_id: str, folder: str) -> None:
-    assert file_name(run_id) == folder
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_a_new_column_of_the_source_is_added(lake: Path) -> None:
     [
         (exists(EVENTS, event_timestamp="int"), "column event_timestamp is int, not bigint"),
         (exists(EVENTS, surplus="string"), "no source column surplus"),
-        (exists(EVENTS, "s3://b/other/"), "it lies at s3://b/other/, not at s3://b/lake/raw_"),
+        (exists(EVENTS, "s3://b/other/"), "it is at s3://b/other/, not at s3://b/lake/raw_"),
         (
             exists(Source("s", "raw_events", ("day", "year", "month"), EVENTS.columns)),
             r"it is partitioned by \(day, year, month\), not by \(year, month, day\)",
@@ -208,7 +208,7 @@ def test_a_table_of_another_format_is_created_again(tmp_path: Path) -> None:
 def test_a_folder_with_two_formats_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "games/a.csv")
     write(tmp_path / "games/b.jsonl")
-    with pytest.raises(UserError, match=r"holds csv and json files: .*`make compact SOURCE=games`"):
+    with pytest.raises(UserError, match=r"has csv and json files: .*`make compact SOURCE=games`"):
         create(Catalog(), tmp_path, GAMES)
 
 

@@ -1,4 +1,4 @@
-"""A client of ECS whose only task does what a test scripts."""
+"""A stand-in for ECS, whose containers are Python functions."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from include.object_store import open_documents
+from include.object_store import Documents, open_documents
 
 
 class Ecs:
-    """ECS, as far as one task goes; `container` is what a started one does, in a thread."""
+    """ECS with one task at a time. `container` runs in a thread when a task is started."""
 
-    def __init__(self, container: Callable[[Ecs, Any], None] | None = None) -> None:
+    def __init__(self, container: Callable[[Ecs, Documents], None] | None = None) -> None:
         self.container = container
         self.tasks: dict[str, dict[str, Any]] = {}
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.refusals: list[dict[str, str]] = []
 
-    def run_task(self, **asked: Any) -> dict[str, Any]:
-        self.asked.append(asked)
+    def run_task(self, **request: Any) -> dict[str, Any]:
+        self.requests.append(request)
         if self.refusals:
             return {"tasks": [], "failures": self.refusals}
-        arn = f"arn:aws:ecs:eu-west-1:123456789012:task/c/{len(self.asked):032x}"
-        self.add(arn, asked["overrides"], asked["startedBy"])
+        arn = f"arn:aws:ecs:eu-west-1:123456789012:task/c/{len(self.requests):032x}"
+        self.add(arn, request["overrides"], request["startedBy"])
         if self.container:
-            folder = asked["overrides"]["containerOverrides"][0]["command"][-1].rpartition("/")[0]
+            folder = request["overrides"]["containerOverrides"][0]["command"][-1].rpartition("/")[0]
             documents = open_documents(folder)
             threading.Thread(target=self.container, args=(self, documents), daemon=True).start()
         return {"tasks": [self.tasks[arn]], "failures": []}
@@ -42,7 +42,7 @@ class Ecs:
         }
 
     def end(self, code: int | None = 0, **more: str) -> None:
-        """The newest task stops."""
+        """Stop the newest task."""
         container = {"name": "dbt", "reason": more.pop("why", "")}
         if code is not None:
             container["exitCode"] = code  # type: ignore[assignment]

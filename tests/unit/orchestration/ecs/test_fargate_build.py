@@ -1,4 +1,4 @@
-"""`dbt_build` on Fargate: a container that reports, one that dies, one that is found again.
+"""`dbt_build` on Fargate: a container that reports, one that is killed, one that is found again.
 
 ECS is a script here, and S3 is a folder. `tests/containers` runs real containers.
 """
@@ -9,7 +9,6 @@ import json
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +16,8 @@ import pytest
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from airflow.sdk.exceptions import AirflowException
-from airflow.sdk.execution_time.xcom import XCom
 
 from include import manifest
-from include.manifest import Manifest
 from include.messages import (
     EVENTS_FOLDER,
     FINGERPRINT_VARIABLE,
@@ -28,23 +25,18 @@ from include.messages import (
     RESULT_FILE,
     BuildRequest,
     NodeResult,
-    Progress,
     RunResult,
-    SelectedNodes,
-    StaleSources,
     Status,
     from_json,
-    from_plain,
     to_json,
-    to_plain,
 )
 from include.object_store import Documents, open_documents
 from include.orchestration.ecs import producer as module
 from include.orchestration.ecs import tasks
 from include.orchestration.ecs.producer import FargateBuildOperator
-from include.orchestration.operators.done import MARTS
 from include.settings import Settings
 from tests.unit.orchestration.ecs.scripted_ecs import Ecs
+from tests.unit.orchestration.runs import ProducerRun
 
 NAMES = ("a", "b")
 GOOD = RunResult("r", "success", "2 nodes built", 0)
@@ -55,10 +47,11 @@ def write_event(documents: Documents, number: int, name: str, status: Status = "
     documents.write(f"{EVENTS_FOLDER}{number:06}.jsonl", f"{to_json(result)}\n".encode())
 
 
-class Run:
-    """The parts of a DAG run that the task uses."""
+class Run(ProducerRun):
+    """A run whose producer starts containers on `Ecs`."""
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        super().__init__(patch, NAMES)
         self.settings = Settings(
             target="redshift",
             lake="s3://lake/events",
@@ -67,47 +60,12 @@ class Run:
             ecs_subnets="subnet-11111111,subnet-22222222",
             ecs_security_groups="sg-11111111",
         )
-        self.xcoms: dict[tuple[str, str], Any] = {}
-        self.store: dict[str, Any] = {}
-        self.states: dict[str, str] = {}
-        patch.setattr(XCom, "set", self.set_xcom)
         for name, seconds in (("POLL", 0.02), ("DESCRIBE", 0.02), ("LATE", 0.5)):
             patch.setattr(module, f"{name}_SECONDS", seconds)
         patch.setattr(tasks, "POLL_SECONDS", 0.02)
         (folder / "fingerprint").write_text("abc\n")
         patch.setattr(manifest, "FINGERPRINT", folder / "fingerprint")
         self.patch = patch
-        content = {
-            "nodes": {
-                f"model.p.{name}": {
-                    "resource_type": "model",
-                    "name": name,
-                    "fqn": ["p", name],
-                    "depends_on": {"nodes": []},
-                }
-                for name in NAMES
-            }
-        }
-        self.manifest = Manifest(content)
-
-    def set_xcom(self, key: str, value: Any, *, task_id: str, **_: Any) -> None:
-        self.xcoms[key, task_id] = value
-
-    def instance(self, attempt: int = 1) -> Any:
-        results = {
-            "preflight": to_plain(SelectedNodes(None)),
-            "freshness": to_plain(StaleSources(())),
-        }
-        return SimpleNamespace(
-            dag_id="game_analytics",
-            run_id="scheduled__2026-11-28T04:30:00+00:00",
-            task_id="dbt_build",
-            try_number=attempt,
-            id=f"id-{attempt}",
-            xcom_pull=lambda task_ids: results[task_ids],
-            xcom_push=lambda key, value: self.xcoms.update({(key, "dbt_build"): value}),
-            get_task_states=lambda **asked: {asked["run_ids"][0]: self.states},
-        )
 
     def build(self, ecs: Ecs, attempt: int = 1, clears: int = 0) -> FargateBuildOperator:
         """Run one try, after so many clears of tasks."""
@@ -117,26 +75,8 @@ class Run:
         )
         ti = self.instance(attempt)
         self.task = task
-        task.execute(
-            {
-                "ti": ti,
-                "run_id": ti.run_id,
-                "params": {},
-                "dag_run": SimpleNamespace(clear_number=clears),
-                "task_state_store": SimpleNamespace(
-                    get=self.store.get, set=lambda key, value: self.store.update({key: value})
-                ),
-                "outlet_events": {MARTS: SimpleNamespace(add=lambda _: None)},
-            }
-        )
+        task.execute(self.context(ti, clears, lambda _: None))
         return task
-
-    @property
-    def progress(self) -> Progress:
-        return from_plain(self.xcoms["nodes", "dbt_build"], Progress)
-
-    def statuses(self) -> dict[str, str]:
-        return {name: node.status for name, node in self.progress.nodes.items()}
 
 
 @pytest.fixture
@@ -159,14 +99,14 @@ def test_a_container_is_started_and_followed(run: Run) -> None:
     assert run.statuses() == {"a": "success", "b": "warn"}
     assert run.progress.done is True
     assert run.xcoms["dbt", "a"]["lines"] == ["built a"]
-    (asked,) = ecs.asked
-    assert asked["launchType"] == "FARGATE"
-    assert asked["networkConfiguration"]["awsvpcConfiguration"] == {
+    (started,) = ecs.requests
+    assert started["launchType"] == "FARGATE"
+    assert started["networkConfiguration"]["awsvpcConfiguration"] == {
         "subnets": ["subnet-11111111", "subnet-22222222"],
         "securityGroups": ["sg-11111111"],
         "assignPublicIp": "DISABLED",
     }
-    (override,) = asked["overrides"]["containerOverrides"]
+    (override,) = started["overrides"]["containerOverrides"]
     assert override["name"] == "dbt"
     follow, option, uri = override["command"]
     assert (follow, option) == ("follow", "--request")
@@ -183,10 +123,10 @@ def test_a_container_is_started_and_followed(run: Run) -> None:
     assert variables["GAME_ANALYTICS_LAKE"] == "s3://lake/events"
     assert "GAME_ANALYTICS_DBT_EXECUTABLE" not in variables
     # ECS accepts 8,192 characters of overrides.
-    assert len(json.dumps(asked["overrides"])) < 8192
+    assert len(json.dumps(started["overrides"])) < 8192
 
 
-def test_a_container_that_fails_says_why(run: Run) -> None:
+def test_the_error_of_a_failed_container_has_the_reason(run: Run) -> None:
     def fails(ecs: Ecs, documents: Documents) -> None:
         write_event(documents, 1, "a")
         result = RunResult("r", "error", "another run builds in this warehouse", 75)
@@ -229,12 +169,12 @@ ENDS = {
 def test_a_container_that_ends_without_a_result_is_explained(run: Run, name: str) -> None:
     ended, message = ENDS[name]
 
-    def dies(ecs: Ecs, documents: Documents) -> None:
+    def is_killed(ecs: Ecs, documents: Documents) -> None:
         write_event(documents, 1, "a")
         ecs.end(**ended)  # type: ignore[arg-type]
 
     with pytest.raises(AirflowException, match=message):
-        run.build(Ecs(dies))
+        run.build(Ecs(is_killed))
     assert run.statuses() == {"a": "success"}
     assert run.progress.done is True
 
@@ -278,7 +218,7 @@ def test_the_next_try_follows_the_container_of_a_lost_worker(run: Run) -> None:
     documents = open_documents(root)
     threading.Thread(target=reports, args=(ecs, documents), daemon=True).start()
     run.build(ecs, attempt=2)
-    assert ecs.asked == []
+    assert ecs.requests == []
     assert run.statuses() == {"a": "success", "b": "warn"}
 
 
@@ -304,7 +244,7 @@ def test_the_nodes_of_a_container_whose_worker_was_lost_count(run: Run) -> None:
     ecs = Ecs(reports)
     lose(run, ecs)
     run.build(ecs, attempt=2)
-    assert len(ecs.asked) == 1
+    assert len(ecs.requests) == 1
     assert run.statuses() == {"a": "success", "b": "warn"}
 
 
@@ -317,7 +257,7 @@ def test_a_lost_container_that_does_not_count_is_replaced(run: Run, why: str) ->
     elif why == "ECS has forgotten it":
         ecs.tasks.clear()
     run.build(ecs, attempt=2, clears=int(why == "tasks were cleared"))
-    assert len(ecs.asked) == 2
+    assert len(ecs.requests) == 2
     assert run.statuses() == {"a": "success", "b": "warn"}
 
 
@@ -330,7 +270,7 @@ def test_a_container_that_is_being_stopped_is_waited_for(run: Run) -> None:
     ended.start()
     run.build(ecs, attempt=2)
     assert time.monotonic() - began > 0.3
-    assert len(ecs.asked) == 1
+    assert len(ecs.requests) == 1
 
 
 def test_a_container_that_does_not_stop_lets_no_second_build_begin(
@@ -341,10 +281,10 @@ def test_a_container_that_does_not_stop_lets_no_second_build_begin(
     ecs.add("arn:1", {}, tasks.started_by(run.instance()), desiredStatus="STOPPED")
     with pytest.raises(AirflowException, match="arn:1 does not stop"):
         run.build(ecs, attempt=2)
-    assert ecs.asked == []
+    assert ecs.requests == []
 
 
-def test_a_task_that_is_ended_by_hand_stops_its_container(run: Run) -> None:
+def test_a_task_that_a_person_ends_stops_its_container(run: Run) -> None:
     def waits(ecs: Ecs, _: Any) -> None:
         while not run.task.task_arn:
             time.sleep(0.01)

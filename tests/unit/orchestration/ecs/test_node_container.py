@@ -58,11 +58,11 @@ class NodeEcs(Ecs):
         self.result = result
         self.problems = problems
 
-    def run_task(self, **asked: Any) -> dict[str, Any]:
-        answer = super().run_task(**asked)
+    def run_task(self, **request: Any) -> dict[str, Any]:
+        answer = super().run_task(**request)
         if self.refusals:
             return answer
-        variables = asked["overrides"]["containerOverrides"][0]["environment"]
+        variables = request["overrides"]["containerOverrides"][0]["environment"]
         root = next(item["value"] for item in variables if item["name"] == REPORT_VARIABLE)
         self.report(root)
         self.end(self.result.exit_code if self.result else 137)
@@ -162,9 +162,9 @@ def test_the_log_of_the_task_has_the_lines_of_dbt(
     with caplog.at_level(logging.INFO):
         task.run(ecs)
     assert "OK created rpt_ltv" in caplog.text
-    (asked,) = ecs.asked
-    assert asked["launchType"] == "FARGATE"
-    override = asked["overrides"]["containerOverrides"][0]
+    (request,) = ecs.requests
+    assert request["launchType"] == "FARGATE"
+    override = request["overrides"]["containerOverrides"][0]
     assert override["command"][:2] == ["dbt", "build"]
     assert "path:models/marts/ltv/rpt_ltv.sql" in override["command"]
     variables = {item["name"]: item["value"] for item in override["environment"]}
@@ -174,7 +174,7 @@ def test_the_log_of_the_task_has_the_lines_of_dbt(
     assert variables["GAME_ANALYTICS_LAKE"] == "s3://lake/events"
     assert "GAME_ANALYTICS_DBT_EXECUTABLE" not in variables
     assert not any("PASSWORD" in name for name in variables)
-    assert len(json.dumps(asked["overrides"])) < 8192
+    assert len(json.dumps(request["overrides"])) < 8192
 
 
 def test_a_failed_test_is_final_and_its_sql_is_kept(task: Task) -> None:
@@ -220,7 +220,7 @@ def test_the_container_of_a_lost_worker_is_waited_for(task: Task) -> None:
     ecs.end(0)
     ecs.tasks["arn:1"]["desiredStatus"] = "RUNNING"
     operator = task.run(ecs)
-    assert ecs.asked == []
+    assert ecs.requests == []
     assert operator.root == root
 
 
@@ -230,13 +230,13 @@ def test_a_container_of_the_producer_is_stopped_first(task: Task) -> None:
     ecs.add("arn:left", {}, mark)
 
     def stop(*, task: str, **_: Any) -> None:
-        assert ecs.asked == []
+        assert ecs.requests == []
         ecs.tasks[task] |= {"desiredStatus": "STOPPED", "lastStatus": "STOPPED"}
 
     task.patch.setattr(ecs, "stop_task", stop)
     task.run(ecs)
     assert ecs.tasks["arn:left"]["lastStatus"] == "STOPPED"
-    assert len(ecs.asked) == 1
+    assert len(ecs.requests) == 1
 
 
 def test_no_node_starts_a_container_after_the_producer_has_failed(
@@ -258,4 +258,4 @@ def test_a_node_that_is_cleared_alone_runs_its_own_container(task: Task) -> None
     task.patch.setattr(tasks, "client", lambda: ecs)
     task.patch.setattr(EcsBaseOperator, "client", ecs)
     task.operator(FargateNodeOperator).resume(task.context, to_plain(NodeEvent(None)))
-    assert len(ecs.asked) == 1
+    assert len(ecs.requests) == 1

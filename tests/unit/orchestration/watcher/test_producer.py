@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,49 +12,34 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from airflow.sdk.execution_time.xcom import XCom
 
-from include.manifest import Manifest
 from include.messages import (
     NOT_BUILT,
     RESULT_LINE,
     BuildRequest,
     NodeResult,
-    Progress,
-    SelectedNodes,
-    StaleSources,
     Status,
     from_json,
-    from_plain,
     to_json,
-    to_plain,
 )
-from include.orchestration.operators.done import MARTS as MARTS_ALIAS
 from include.orchestration.watcher import producer as module
 from include.orchestration.watcher.producer import DbtBuildOperator
 from include.settings import Settings
+from tests.unit.orchestration.runs import ProducerRun
 
 NAMES = ("a", "b", "c")
 MARTS = {name: Asset(name=f"marts.{name}", uri=f"x://marts/{name}") for name in NAMES}
 
 
-class Run:
-    """The parts of a DAG run that the producer uses: task state, XComs, and states of tasks."""
+class Run(ProducerRun):
+    """A run whose dbt is a shell script."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.xcoms: dict[tuple[str, str], Any] = {}
-        self.store: dict[str, Any] = {}
-        self.states: dict[str, str | None] = {}
+        super().__init__(monkeypatch, NAMES)
         self.clears = 0
         self.emitted: list[str] = []
         self.folder = folder
-        monkeypatch.setattr(XCom, "set", self.set_xcom)
         monkeypatch.setattr(module, "artifacts_of", lambda _: folder)
-
-    def set_xcom(self, key: str, value: Any, *, task_id: str, **_: Any) -> None:
-        if task_id == "model.p.gone":
-            raise RuntimeError("404: no such task instance")
-        self.xcoms[key, task_id] = value
 
     def build(
         self,
@@ -75,51 +59,14 @@ class Run:
         python = self.folder / "python"
         python.write_text(f'#!/bin/sh\nread line; echo "$line" > {request}\n{lines}\nexit {code}\n')
         python.chmod(0o755)
-        content = {
-            "nodes": {
-                f"model.p.{name}": {
-                    "resource_type": "model",
-                    "name": name,
-                    "fqn": ["p", name],
-                    "package_name": "p",
-                    "original_file_path": f"models/{name}.sql",
-                    "depends_on": {"nodes": []},
-                }
-                for name in NAMES
-            },
-            "metadata": {"project_name": "p"},
-        }
         task = DbtBuildOperator(
             task_id="dbt_build",
             settings=Settings(dbt_executable=str(self.folder / "dbt")),
-            manifest=Manifest(content),
+            manifest=self.manifest,
             assets=MARTS,
         )
-        earlier = {
-            "preflight": to_plain(SelectedNodes(selected)),
-            "freshness": to_plain(StaleSources(())),
-        }
-        ti = SimpleNamespace(
-            dag_id="d",
-            run_id="r",
-            task_id="dbt_build",
-            try_number=attempt,
-            xcom_pull=lambda task_ids: earlier[task_ids],
-            xcom_push=lambda key, value: self.xcoms.update({(key, "dbt_build"): value}),
-            get_task_states=lambda **_: {"r": {name: self.states.get(name) for name in NAMES}},
-        )
-        collector = SimpleNamespace(add=lambda asset: self.emitted.append(asset.name))
-        context = {
-            "ti": ti,
-            "run_id": "r",
-            "params": {},
-            "dag_run": SimpleNamespace(clear_number=self.clears),
-            "task_state_store": SimpleNamespace(
-                get=self.store.get, set=lambda key, value: self.store.update({key: value})
-            ),
-            "outlet_events": {MARTS_ALIAS: collector},
-        }
-        task.execute(context)
+        ti = self.instance(attempt, selected)
+        task.execute(self.context(ti, self.clears, lambda asset: self.emitted.append(asset.name)))
         return from_json(request.read_text(), BuildRequest) if request.exists() else None
 
     def select(self, *given: Any, **more: Any) -> tuple[str, ...] | None:
@@ -127,13 +74,6 @@ class Run:
         request = self.build(*given, **more)
         assert request
         return request.select
-
-    @property
-    def progress(self) -> Progress:
-        return from_plain(self.xcoms["nodes", "dbt_build"], Progress)
-
-    def statuses(self) -> dict[str, str]:
-        return {name: node.status for name, node in self.progress.nodes.items()}
 
 
 @pytest.fixture
@@ -173,7 +113,7 @@ def test_a_node_task_that_succeeded_or_failed_is_left_alone(run: Run) -> None:
     run.states = {"a": "success", "b": "failed", "c": None}
     assert run.select(2, {"c": "success"}) == ("path:models/c.sql",)
     assert run.statuses() == {"c": "success"}
-    # A third try knows of the nodes that the second did not publish again.
+    # A third try still finds the nodes that the second did not publish again.
     run.states = {"a": "success", "b": "failed", "c": "deferred"}
     assert run.build(3, {}) is None
     assert run.statuses() == {"c": "success"}
