@@ -71,7 +71,7 @@ with (
     record = operators.RecordOperator(
         task_id="record_partitions",
         settings=settings,
-        nodes=map(manifest.name, manifest.built),
+        nodes=map(manifest.task_id, manifest.built),
         command=["include.lake", "record", *run],
         form=RunForm.refresh,
     )

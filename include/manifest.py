@@ -10,8 +10,10 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,13 @@ MANIFEST = PROJECT / "target" / "manifest.json"
 FINGERPRINT = PROJECT / "target" / "manifest.fingerprint"
 LOCK = ROOT / "include" / "requirements" / "dbt.txt"
 BUILT_TYPES = frozenset({"model", "seed", "snapshot"})
+STEPS = frozenset(
+    {
+        *("preflight", "partitions", "freshness", "dbt_build", "cross_model_tests"),
+        *("record_partitions", "kpi_summary", "unlock", "done"),
+    }
+)
+"""The ids of the DAG's tasks that belong to no node."""
 MAKE_MANIFEST = (
     "A deploy is in progress or was interrupted: clear this task in two minutes. If it fails "
     "again, run `make deploy` again."
@@ -113,12 +122,76 @@ class Manifest:
         yield from seen
 
     def name(self, unique_id: str) -> str:
-        """The name of a node, which dbt accepts as a selector."""
+        """The name of a node in dbt. Only the names of tests are unique: versions share theirs."""
         return str(self.nodes[unique_id]["name"])
 
+    def task_id(self, unique_id: str) -> str:
+        """The id of the Airflow task of a node that is built, and the name in messages about it."""
+        return self._task_ids[unique_id]
+
+    @cached_property
+    def _task_ids(self) -> Mapping[str, str]:
+        """The task ids by unique id; raises UserError if two nodes, or a node and a step, share it.
+
+        Ephemeral models are in it: they have a task that does nothing.
+        """
+        found: dict[str, str] = {}
+        owners: dict[str, str] = {}
+        for unique_id in sorted(self.nodes):
+            if self.nodes[unique_id]["resource_type"] not in BUILT_TYPES:
+                continue
+            task_id = task_id_of(unique_id)
+            if task_id in STEPS:
+                raise UserError(
+                    f"{unique_id} has the name of the DAG's task {task_id}: rename the node."
+                )
+            if other := owners.get(task_id):
+                raise UserError(
+                    f"{other} and {unique_id} would share the Airflow task {task_id}: rename one."
+                )
+            owners[task_id] = unique_id
+            found[unique_id] = task_id
+        return found
+
+    def check_names(self) -> None:
+        """Raise UserError if two nodes would share an Airflow task."""
+        _ = self._task_ids
+
     def selector(self, unique_id: str) -> str:
-        """The dbt selector that selects this node and no other."""
-        return f"fqn:{'.'.join(self.nodes[unique_id]['fqn'])}"
+        """The dbt selector that selects this node or test and no other.
+
+        dbt's methods `fqn:` and bare names match by prefix, so they also select the content of a
+        folder with the name of the node. A path is exact. Where a file declares several nodes, as
+        YAML does for tests and snapshots, the qualified name selects among them.
+        """
+        node = self.nodes[unique_id]
+        path = str(node["original_file_path"])
+        qualified = f"fqn:{'.'.join(node['fqn'])}"
+        if node["package_name"] != self.content["metadata"]["project_name"]:
+            # dbt looks for paths in the root project only.
+            place = [f"package:{node['package_name']}", f"file:{Path(path).name}", qualified]
+        elif self._nodes_by_file[path] == 1 and Path(path).suffix not in {".yml", ".yaml"}:
+            place = [f"path:{path}"]
+        else:
+            place = [f"path:{path}", qualified]
+        # dbt splits a selector at spaces and commas, and reads brackets as a pattern.
+        return ",".join(re.sub(r"[\s,\[\]*]", "?", part) for part in place)
+
+    @cached_property
+    def _nodes_by_file(self) -> Counter[str]:
+        """How many nodes and tests of the root project each file declares."""
+        project = self.content["metadata"]["project_name"]
+        return Counter(
+            node["original_file_path"]
+            for node in self.nodes.values()
+            if node["package_name"] == project
+        )
+
+    def tests(self) -> frozenset[str]:
+        """The ids of all data tests."""
+        return frozenset(
+            unique_id for unique_id, node in self.nodes.items() if node["resource_type"] == "test"
+        )
 
     def tests_of(self, unique_id: str) -> list[str]:
         """The ids of the data tests that `dbt build` runs with only this node, sorted."""
@@ -153,6 +226,25 @@ class Manifest:
                 owner = group.get("owner", {})
                 return str(owner.get("name") or owner.get("email") or name)
         return ""
+
+
+def task_id_of(unique_id: str) -> str:
+    """The task id that Cosmos gives a node: `model.p.dim_levels.v1` becomes `dim_levels_v1`.
+
+    Unlike the node's name, it holds the version. Cosmos replaces dots, which dbt allows in names.
+    """
+    return unique_id.split(".", 2)[2].replace(".", "_")
+
+
+def described(unique_id: str) -> tuple[str, str]:
+    """The kind and the name of a node or test for messages: a node's task id, a test's own name.
+
+    The unique id of a generic test ends with a hash, which is left out.
+    """
+    kind, _, name = unique_id.split(".", 2)
+    if kind == "test":
+        return kind, re.sub(r"\.[0-9a-f]{1,10}$", "", name)
+    return kind, task_id_of(unique_id)
 
 
 def fingerprint(project: Path = PROJECT, lock: Path = LOCK) -> str:
@@ -208,7 +300,7 @@ def make(settings: Settings) -> bool:
     if parsed.returncode:
         output = (parsed.stdout + parsed.stderr).strip()
         raise UserError(f"the dbt project does not parse; repair what dbt names.\n{output}")
-    Manifest.read()
+    Manifest.read().check_names()
     FINGERPRINT.write_text(before + "\n")
     return True
 

@@ -90,8 +90,8 @@ class BuildRequest:
 
     `artifacts` is the folder for dbt's artifacts; a container uses a folder of its own. `run_id`
     names the run that holds the build lock. `select` holds dbt selectors, None selects all nodes.
-    `tests` names the cross-model tests that run after the nodes, if all of these succeeded.
-    `catalog` asks for dbt's `catalog.json` after a build in which all nodes succeeded.
+    `tests` holds the ids of the cross-model tests that run after the nodes, if all of these
+    succeeded. `catalog` asks for dbt's `catalog.json` after a build in which all nodes succeeded.
     """
 
     artifacts: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,9 +91,13 @@ def _ids(kind: str) -> Callable[[str, str], str]:
 def _grantees(name: str, value: str) -> str:
     names = [grantee.strip() for grantee in value.split(",") if grantee.strip()]
     for grantee in names:
-        if not re.fullmatch(r"(?:user|group|role):[a-z_][a-z0-9_$]{0,126}", grantee):
+        # Names of an identity provider and of IAM have colons, hyphens, dots and capital letters.
+        if not re.fullmatch(r"(?:user|group|role):[A-Za-z_][A-Za-z0-9_$:.@/+=-]{0,126}", grantee):
             raise SettingError(
-                name, value, "set it to names such as role:analysts, group:bi, user:report."
+                name,
+                value,
+                "set it to names such as role:analysts, group:bi, user:IAMR:report, without "
+                "quotes or spaces in them.",
             )
     return ",".join(names)
 
@@ -101,6 +106,19 @@ def _absolute(name: str, value: str) -> str:
     if not value:
         raise SettingError(name, value, "set it to a path.")
     return str((ROOT / Path(value).expanduser()).resolve())
+
+
+def _past_day(name: str, value: str) -> str:
+    """Accept a day from 1970 on that has begun; an event cannot be older than its epoch."""
+    remedy = "set it to a day such as 2010-01-01, from 1970-01-01 to today."
+    try:
+        day = date.fromisoformat(value)
+    except ValueError:
+        raise SettingError(name, value, remedy) from None
+    # `fromisoformat` also accepts 20100101, which SQL would not.
+    if str(day) != value or not date(1970, 1, 1) <= day <= datetime.now(UTC).date():
+        raise SettingError(name, value, remedy)
+    return value
 
 
 def _days(name: str, value: str) -> str:
@@ -115,8 +133,8 @@ class Settings:
 
     Paths are absolute. `lake` and `docs` are folders, or S3 prefixes without a slash at the end.
     `readers` lists the users, groups and roles that may read the marts, separated by commas.
-    `late_days` is empty (the whole lake) or a number of days as text. `ecs_subnets` and
-    `ecs_security_groups` are ids, separated by commas.
+    `earliest_date` is an ISO date. `late_days` is empty (the whole lake) or a number of days as
+    text. `ecs_subnets` and `ecs_security_groups` are ids, separated by commas.
     """
 
     lake: str = "data/lake"
@@ -126,6 +144,7 @@ class Settings:
     execution: str = "watcher"
     schedule: str = "30 4 * * *"
     reporting_currency: str = "USD"
+    earliest_date: str = "2010-01-01"
     schema_prefix: str = ""
     connection_id: str = "redshift_default"
     glue_database: str = "game_analytics"
@@ -225,6 +244,7 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
     "EXECUTION": _one_of("watcher", "local", "fargate", "ecs"),
     "SCHEDULE": _schedule,
     "REPORTING_CURRENCY": _matching("[A-Z]{3}", "an ISO 4217 code such as USD"),
+    "EARLIEST_DATE": _past_day,
     "SCHEMA_PREFIX": _matching(
         "(?:[a-z][a-z0-9_]{0,30})?", "lower-case letters, digits and underscores"
     ),

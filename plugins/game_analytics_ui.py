@@ -90,7 +90,7 @@ def node_page(dag_id: str, run_id: str, task_id: str) -> str:
     found = [
         node
         for node in nodes.values()
-        if node["name"] == task_id and node["resource_type"] in {"model", "seed", "snapshot"}
+        if _task_id(node) == task_id and node["resource_type"] in {"model", "seed", "snapshot"}
     ]
     if not found:
         raise HTTPException(404, f"The dbt project has no model, seed or snapshot {task_id}.")
@@ -131,6 +131,12 @@ def _parents(node: Mapping[str, Any]) -> list[str]:
     return parents
 
 
+def _task_id(node: Mapping[str, Any]) -> str:
+    """The task id of a node, which holds the version: `model.p.levels.v1` becomes `levels_v1`."""
+    unique_id: str = node["unique_id"]
+    return unique_id.split(".", 2)[2].replace(".", "_")
+
+
 def _owner(manifest: Mapping[str, Any], node: Mapping[str, Any]) -> str:
     for group in manifest.get("groups", {}).values():
         if group["name"] == node.get("config", {}).get("group"):
@@ -144,7 +150,8 @@ def _sql(run_id: str, node: Mapping[str, Any]) -> str:
     artifacts = Path(AIRFLOW_HOME) / "artifacts"
     run = artifacts / file_name(run_id)
     compiled = Path("compiled") / node["package_name"] / node["original_file_path"]
-    own = run / file_name(node["name"]) / f"{file_name(node['name'])}.sql"
+    name = file_name(_task_id(node))
+    own = run / name / f"{name}.sql"
     found = [
         path
         for path in (own, run / PRODUCER / compiled)

@@ -56,14 +56,18 @@ def check_dbt(settings: Settings, lock: Path = manifest.LOCK) -> str:
 
 
 def check_manifest() -> str:
-    """Check that the manifest exists and was made from the project's files as they are now."""
-    nodes = len(manifest.Manifest.read().built)
+    """Check that the manifest was made from the project's files as they are now.
+
+    No two of its nodes may share an Airflow task.
+    """
+    read = manifest.Manifest.read()
     if not manifest.is_current():
         raise UserError(
             "dbt/target/manifest.json was not made from the project's files as they are now. "
             + manifest.MAKE_MANIFEST
         )
-    return f"manifest of {nodes} nodes"
+    read.check_names()
+    return f"manifest of {len(read.built)} nodes"
 
 
 def check_lake(settings: Settings) -> str:
@@ -186,7 +190,7 @@ def dry_run(
     built = sorted(read.built if nodes is None else nodes)
     return [
         *(
-            f"would build {' '.join(unique_id.split('.')[::2])}: "
+            f"would build {' '.join(manifest.described(unique_id))}: "
             f"{manifest.PROJECT.name}/{read.nodes[unique_id]['original_file_path']}"
             for unique_id in built
         ),

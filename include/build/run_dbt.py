@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,17 +87,17 @@ def run_dbt(
     if not built.success:
         return
     if request.tests:
-        tests = [test for test in manifest.tests_across() if manifest.name(test) in request.tests]
-        collector.group(tests, CROSS_MODEL_TESTS)
+        selectors = _selectors(request.tests, manifest)
+        collector.group(request.tests, CROSS_MODEL_TESTS)
         with all_results(artifacts):
-            collector.finish(dbt.invoke(["test", "--select", *request.tests, *common]))
+            collector.finish(dbt.invoke(["test", "--select", *selectors, *common]))
     if request.catalog:
         _make_catalog(dbt, common)
 
 
 def _build_command(request: BuildRequest, manifest: Manifest) -> list[str]:
     selected = [] if request.select is None else ["--select", *request.select]
-    across = [manifest.name(test) for test in manifest.tests_across()]
+    across = _selectors(manifest.tests_across(), manifest)
     return [
         *("build", "--exclude-resource-type", "unit_test"),
         # A test that has another parent too does not run here, but after all nodes.
@@ -106,6 +106,16 @@ def _build_command(request: BuildRequest, manifest: Manifest) -> list[str]:
         *(["--exclude", *across] if across else []),
         *(["--full-refresh"] if request.full_refresh else []),
     ]
+
+
+def _selectors(tests: Iterable[str], manifest: Manifest) -> list[str]:
+    """The selectors of tests; raises BuildError if the project has no such test."""
+    if unknown := sorted(set(tests) - set(manifest.tests_across())):
+        raise BuildError(
+            f"the project has no cross-model test {', '.join(unknown)}: deploy the DAG and the "
+            "image from the same checkout."
+        )
+    return [manifest.selector(test) for test in tests]
 
 
 def _make_catalog(dbt: dbtRunner, common: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
@@ -57,7 +57,8 @@ def land(settings: Settings, files: tuple[str, ...], arrived_at: int | None) -> 
     """
     from include.lake.landing.landing import land_files
 
-    land_files(_folder(settings), files, arrived_at)
+    earliest = date.fromisoformat(settings.earliest_date)
+    land_files(_folder(settings), files, arrived_at, earliest=earliest)
 
 
 @lake.command()

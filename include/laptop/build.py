@@ -17,10 +17,12 @@ from include.laptop.processes import StopError, in_dbt_environment, stop_on_sign
 from include.settings import Settings, UserError
 
 RUN_RESULTS = manifest.PROJECT / "target" / "run_results.json"
+PASSED = frozenset({"pass", "warn"})
+"""dbt's statuses of a data test that has run and does not fail the build."""
 
 
 def build(settings: Settings, arguments: list[str]) -> int:
-    """Find the run's days, run `dbt build`, record the days if all nodes were built.
+    """Find the run's days, run `dbt build`, record the days if all nodes were built and tested.
 
     Returns the exit code.
     """
@@ -54,20 +56,29 @@ def _build(settings: Settings, arguments: list[str], run: list[str]) -> int:
         print("Not recorded as built: dbt has not built any node.")
         return 0
     if missing := not_built(results):
-        print(f"Not recorded as built: {missing} of the nodes were not part of this build.")
+        print(f"Not recorded as built: {missing} were not part of this build.")
     else:
         flags = ["--full-refresh"] if results["args"].get("full_refresh") else []
         in_dbt_environment(settings, "include.lake", "record", *run, *flags)
     return 0
 
 
-def not_built(results: Mapping[str, Any]) -> int:
-    """The number of nodes that a `dbt build` with these run results did not build completely."""
-    nodes = manifest.Manifest.read().built
+def not_built(results: Mapping[str, Any]) -> str:
+    """How many nodes and tests a `dbt build` with these run results left out; empty if none.
+
+    Tests count whichever argument or variable left them out: a day whose tests have not run must
+    be built, and tested, by the next run.
+    """
+    read = manifest.Manifest.read()
+    statuses = {entry["unique_id"]: entry["status"] for entry in results["results"]}
+    nodes = {node for node in read.built if statuses.get(node) != "success"}
     if results["args"].get("empty") or results["args"].get("sample"):
-        return len(nodes)
-    return len(
-        nodes - {entry["unique_id"] for entry in results["results"] if entry["status"] == "success"}
+        nodes = set(read.built)
+    tests = {test for test in read.tests() if statuses.get(test) not in PASSED}
+    return " and ".join(
+        f"{len(left_out)} {kind}{'s' if len(left_out) != 1 else ''}"
+        for kind, left_out in (("node", nodes), ("test", tests))
+        if left_out
     )
 
 

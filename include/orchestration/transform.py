@@ -60,7 +60,10 @@ def operators(settings: Settings) -> Operators:
 
 
 def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
-    """The task group `dbt`: one task per seed, snapshot and model. Task ids are node names."""
+    """The task group `dbt`: one task per seed, snapshot and model.
+
+    Task ids are node names; a version is part of it, and dots are underscores.
+    """
     project = ProjectConfig(
         dbt_project_path=PROJECT,
         manifest_path=MANIFEST,
@@ -73,7 +76,7 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         place = {
             "dag": arguments["dag"],
             "task_group": arguments["task_group"],
-            "task_id": node.name,
+            "task_id": manifest.task_id(node.unique_id),
         }
         if node.has_ephemeral_materialization:
             return EmptyOperator(**place)
@@ -90,7 +93,7 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
             model_file=_files(manifest, [node.unique_id])[node.unique_id],
             **({"settings": settings} if settings.runs_on_ecs else {}),
             owner=manifest.owner(node.unique_id) or "airflow",
-            outlets=[marts(manifest)[node.name]] if node.name in marts(manifest) else [],
+            outlets=[asset] if (asset := marts(manifest).get(place["task_id"])) else [],
         )
 
     return DbtTaskGroup(
@@ -135,8 +138,8 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
         project_dir=str(PROJECT),
         profile_config=connection.profile(settings),
         **own,
-        sources={manifest.name(test): manifest.sources(test) for test in tests},
-        nodes={manifest.name(test): manifest.parents(test) & manifest.built for test in tests},
+        sources={manifest.selector(test): manifest.sources(test) for test in tests},
+        nodes={manifest.selector(test): manifest.parents(test) & manifest.built for test in tests},
         files=_files(manifest, tests),
     )
 
@@ -161,13 +164,14 @@ def params() -> dict[str, Param]:
 
 @lru_cache(maxsize=1)
 def marts(manifest: Manifest) -> dict[str, Asset]:
-    """The Airflow asset of each mart, by name, on which DAGs of other teams can be scheduled."""
-    return {
-        manifest.name(node): Asset(
-            name=f"marts.{manifest.name(node)}", uri=f"game-analytics://marts/{manifest.name(node)}"
-        )
+    """The Airflow asset of each mart, by task id, on which DAGs of other teams can be scheduled."""
+    names = (
+        manifest.task_id(node)
         for node in sorted(manifest.built)
         if "marts" in Path(manifest.nodes[node]["original_file_path"]).parts
+    )
+    return {
+        name: Asset(name=f"marts.{name}", uri=f"game-analytics://marts/{name}") for name in names
     }
 
 

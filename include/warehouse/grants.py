@@ -26,5 +26,6 @@ def grant_usage_to_readers(database: Database, settings: Settings) -> None:
         return
     for reader in settings.readers.split(","):
         kind, _, name = reader.partition(":")
-        grantee = name if kind == "user" else f"{kind} {name}"
-        database.execute(f"grant usage on schema {schema} to {grantee}")
+        keyword = "" if kind == "user" else f"{kind} "
+        # The check of the setting refuses a name with a quote in it.
+        database.execute(f'grant usage on schema {schema} to {keyword}"{name}"')

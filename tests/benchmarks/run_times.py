@@ -157,7 +157,7 @@ class RunTimes:
 def parents_by_name(manifest: Manifest, tests: str) -> dict[str, frozenset[str]]:
     """The nodes that each node task waits for, by name. The last task, `tests`, waits for all."""
     found = {
-        manifest.name(node): frozenset(map(manifest.name, _built_parents(manifest, node)))
+        manifest.task_id(node): frozenset(map(manifest.task_id, _built_parents(manifest, node)))
         for node in manifest.built
     }
     return {**found, tests: frozenset(found)}

@@ -150,10 +150,10 @@ class FaultedRun:
         """The tasks of the nodes that have no fault, neither themselves nor in a node above."""
         struck = {HELD, *(case.task for case in CASES)}
         return {
-            self.manifest.name(node)
+            self.manifest.task_id(node)
             for node in self.manifest.built
             if struck.isdisjoint(self._names([node, *self.manifest.ancestors(node)]))
         }
 
     def _names(self, unique_ids: Iterable[str]) -> set[str]:
-        return {self.manifest.name(node) for node in unique_ids if node in self.manifest.nodes}
+        return {self.manifest.task_id(node) for node in unique_ids if node in self.manifest.nodes}

@@ -213,7 +213,7 @@ def log(checkout: Checkout, task: str, attempt: int) -> str:
 def test_tasks_with_a_fault_succeed_on_their_second_try_and_all_others_on_their_first(
     run: FaultedRun,
 ) -> None:
-    nodes = {run.manifest.name(node) for node in run.manifest.built}
+    nodes = {run.manifest.task_id(node) for node in run.manifest.built}
     tasks = nodes | STEPS | {"unlock"}
     found = states(run.output, tasks)
     # dbt itself also opens a connection with the old password.

@@ -44,6 +44,59 @@ def test_built_nodes_and_the_tests_that_no_node_s_build_runs() -> None:
     assert GRAPH.tests_across() == across
 
 
+def test_a_task_id_holds_the_version_and_no_dot() -> None:
+    nodes = {
+        "model.p.levels.v1": node("model"),
+        "model.p.levels.v2": node("model", materialized="ephemeral"),
+        "seed.p.rpt.weekly": node("seed"),
+    }
+    names = {name: Manifest({"nodes": nodes}).task_id(name) for name in nodes}
+    assert list(names.values()) == ["levels_v1", "levels_v2", "rpt_weekly"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("model.p.levels.v1", "model.p.levels_v1"),
+        ("model.p.rpt.weekly", "seed.p.rpt_weekly"),
+        ("model.p.a", "model.q.a"),
+        ("snapshot.p.a", "seed.q.a"),
+    ],
+)
+def test_two_nodes_with_one_task_id_are_an_error_that_names_both(first: str, second: str) -> None:
+    nodes = {name: node(name.split(".")[0]) for name in (first, second, "test.p.a")}
+    one, other = sorted((first, second))
+    with pytest.raises(UserError, match=f"^{one} and {other} would share the Airflow task"):
+        Manifest({"nodes": nodes}).check_names()
+
+
+def test_a_node_with_the_name_of_a_step_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"model\.p\.done has the name of the DAG's task done"):
+        Manifest({"nodes": {"model.p.done": node("model")}}).task_id("model.p.done")
+
+
+def test_a_node_of_another_package_is_selected_by_package_and_file() -> None:
+    made = node("model") | {
+        "package_name": "q",
+        "original_file_path": "models/x/my file.sql",
+        "fqn": ["q", "x", "my file"],
+    }
+    other = Manifest({"nodes": {"model.q.a": made}, "metadata": {"project_name": "p"}})
+    assert other.selector("model.q.a") == "package:q,file:my?file.sql,fqn:q.x.my?file"
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "expected"),
+    [
+        ("model.p.levels.v1", ("model", "levels_v1")),
+        ("test.p.unique_rpt.weekly_week.ff8a882133", ("test", "unique_rpt.weekly_week")),
+        ("test.p.assert_something", ("test", "assert_something")),
+    ],
+)
+def test_kind_and_name_in_messages(unique_id: str, expected: tuple[str, str]) -> None:
+    assert manifest.described(unique_id) == expected
+
+
 def test_the_owner_of_a_node_is_its_group_s_owner() -> None:
     assert GRAPH.owner("model.p.a") == "t@x.org"
     assert GRAPH.owner("model.p.b") == ""

@@ -34,7 +34,9 @@ from include.settings import ROOT
 HOSTILE = "two\nlines, \u2028 ends one, \udc80 is no character, \x00 neither, Zoë 🎲"
 ROW = {"id": None, "note": HOSTILE}
 MESSAGES = [
-    BuildRequest("folder", "r", ("fqn:p.a",), ("assert_a",), full_refresh=True, catalog=True),
+    BuildRequest(
+        "folder", "r", ("path:models/a.sql",), ("test.p.assert_a",), full_refresh=True, catalog=True
+    ),
     BuildRequest("folder"),
     NodeResult(
         "model.p.a", "fail", 1.5, None, (HOSTILE,), (Problem("t", "fail", HOSTILE, "sql", (ROW,)),)

@@ -45,6 +45,12 @@ def test_another_process_reads_the_same_settings_from_the_variables() -> None:
         ("SPECTRUM_ROLE", "spectrum"),
         ("READERS", "analysts"),
         ("READERS", "role:analysts; drop"),
+        ("READERS", 'role:"analysts"'),
+        ("READERS", 'role:an"alysts'),
+        ("READERS", "role:an'alysts"),
+        ("READERS", "role:"),
+        ("READERS", "role:-x"),
+        ("READERS", "role:" + 128 * "a"),
         ("DUCKDB", ""),
         ("TARGET", "snowflake"),
         ("EXECUTION", "kubernetes"),
@@ -63,6 +69,13 @@ def test_another_process_reads_the_same_settings_from_the_variables() -> None:
         ("REPORTING_CURRENCY", "usd"),
         ("REPORTING_CURRENCY", "US'; drop"),
         ("SCHEMA_PREFIX", "Ann-"),
+        ("EARLIEST_DATE", ""),
+        ("EARLIEST_DATE", "2010"),
+        ("EARLIEST_DATE", "20100101"),
+        ("EARLIEST_DATE", "2010-02-30"),
+        ("EARLIEST_DATE", "1969-12-31"),
+        ("EARLIEST_DATE", "9999-01-01"),
+        ("EARLIEST_DATE", "2010-01-01' or '1"),
         ("LATE_DAYS", "-1"),
         ("LATE_DAYS", "0"),
         ("LATE_DAYS", "many"),
@@ -141,3 +154,8 @@ def test_redshift_and_s3_go_together() -> None:
 def test_readers_are_a_list_without_spaces() -> None:
     settings = Settings.from_env({"GAME_ANALYTICS_READERS": " role:analysts, group:bi ,"})
     assert settings.readers == "role:analysts,group:bi"
+
+
+def test_a_reader_may_have_the_name_of_an_iam_role_or_of_an_identity_provider() -> None:
+    readers = "user:IAMR:bi-role,role:AWSIDC:data.team,group:bi-eu,user:IAM:rita@example.com"
+    assert Settings.from_env({"GAME_ANALYTICS_READERS": readers}).readers == readers

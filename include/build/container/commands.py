@@ -99,6 +99,11 @@ def _build_days(
     if stale:
         message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
         return RunResult(run_id, "failed", message, 1)
+    ended = {result.unique_id for result in report.results}
+    wanted = {*manifest.built, *([CROSS_MODEL_TESTS] if request.tests else [])}
+    if missing := sorted(wanted - ended):
+        message = f"dbt has not built and tested {', '.join(missing[:5])}: see its log, run again."
+        return RunResult(run_id, "failed", message, 1)
     with open_database(settings) as database:
         record_build(database, settings, manifest, full_refresh=full_refresh, run_id=run_id)
     return RunResult(run_id, "success", report.summary(), 0)
@@ -118,7 +123,7 @@ def _request(
         if not skip_reason({node}, manifest.sources(node), selected=None, stale=stale)
     }
     tests = [
-        manifest.name(test)
+        test
         for test in manifest.tests_across()
         if not skip_reason(
             manifest.parents(test) & manifest.built,
@@ -168,7 +173,7 @@ def dbt(settings: Settings, words: Sequence[str], report: Report, run_id: str) -
     """
     manifest = Manifest.read()
     collector = NodeResultCollector(manifest, report.target, settings.adapter, report.add)
-    across = {manifest.name(test): test for test in manifest.tests_across()}
+    across = {manifest.selector(test): test for test in manifest.tests_across()}
     if tests := [across[word] for word in " ".join(words).split() if word in across]:
         collector.group(tests, CROSS_MODEL_TESTS)
     runner = dbtRunner(callbacks=[collector.on_event])

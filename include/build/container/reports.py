@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from include.manifest import MANIFEST
+from include.manifest import MANIFEST, described
 from include.messages import (
     CROSS_MODEL_TESTS,
     EVENTS_FOLDER,
@@ -103,7 +103,8 @@ class Report:
             if result.status in FAILED:
                 messages = [problem.message for problem in result.problems if problem.message]
                 message = "; ".join(messages)[:MESSAGE_LENGTH]
-                node = result.unique_id.split(".")[-1]
+                is_node = result.unique_id != CROSS_MODEL_TESTS
+                node = described(result.unique_id)[1] if is_node else CROSS_MODEL_TESTS
                 found.append(FailedNode(node, result.status, message))
         return tuple(found[:FAILURES])
 

@@ -159,14 +159,19 @@ def parse_line(line: bytes, arrived_at: int) -> dict[str, str | int | None]:
     }
 
 
-def partition_days(events: pa.Table, arrived_at: int) -> pa.Array[Any]:
+def partition_days(events: pa.Table, arrived_at: int, first_day: int) -> pa.Array[Any]:
     """The day of each row's partition, in whole days since 1970 (int64).
 
-    A row whose timestamp gives no day belongs to the day of its arrival.
+    A row whose timestamp gives no day belongs to the day of its arrival. So does a row whose day is
+    before `first_day`, which also counts from 1970, or more than one day after its arrival: staging
+    quarantines all of them, and random timestamps would otherwise make a partition each.
     """
     timestamp = events["event_timestamp"].combine_chunks()
+    first = max(first_day * DAY, 1)
+    last = min((arrived_at // DAY + 2) * DAY - 1, LAST_SECOND)
     names_a_day = pc.and_(
-        pc.greater(timestamp, pa.scalar(0)), pc.less_equal(timestamp, pa.scalar(LAST_SECOND))
+        pc.greater_equal(timestamp, pa.scalar(first, pa.int64())),
+        pc.less_equal(timestamp, pa.scalar(last, pa.int64())),
     )
     days: pa.Array[Any] = pc.if_else(
         pc.coalesce(names_a_day, pa.scalar(False)),

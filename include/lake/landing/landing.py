@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 
 import click
 
 from include.lake.landing.event_files import event_files, open_events
-from include.lake.landing.landing_zone import Landing, LandingZone
+from include.lake.landing.landing_zone import EARLIEST_DATE, Landing, LandingZone
 from include.settings import UserError
 
 
@@ -22,16 +23,18 @@ def land_files(
     sources: Sequence[str],
     arrived_at: int | None = None,
     report: Callable[[str], object] = click.echo,
+    earliest: date = EARLIEST_DATE,
 ) -> list[Landing]:
     """Land files, the event files of folders, or standard input (`-`), each as its own landing.
 
     `arrived_at` is the arrival time in epoch seconds, by default now. `report` gets one line of
-    text per file and one for the total. If a file fails, raises UserError with the names of the
+    text per file and one for the total. Events of days before `earliest` are stored under the day
+    of their arrival. If a file fails, raises UserError with the names of the
     files that were landed before it.
     """
     started = time.monotonic()
     landings: list[Landing] = []
-    with LandingZone(lake) as zone:
+    with LandingZone(lake, earliest) as zone:
         try:
             for source in sources:
                 for name in event_files(source):

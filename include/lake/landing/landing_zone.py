@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO
@@ -26,7 +26,10 @@ from typing import IO
 import msgspec
 
 from include.lake.landing.parquet_files import stage
-from include.settings import UserError
+from include.settings import Settings, UserError
+
+EARLIEST_DATE = date.fromisoformat(Settings.earliest_date)
+"""The default of the setting: the first day that an event may have."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -90,8 +93,10 @@ class LandingZone:
     One process at a time can hold it; another one gets a UserError.
     """
 
-    def __init__(self, lake: Path) -> None:
+    def __init__(self, lake: Path, earliest: date = EARLIEST_DATE) -> None:
+        """Events of days before `earliest` are stored under the day of their arrival."""
         self.lake = lake
+        self._first_day = (earliest - date(1970, 1, 1)).days
         self._zone = lake / "_landing"
         self._held = contextlib.ExitStack()
 
@@ -137,7 +142,7 @@ class LandingZone:
         with lake_errors(self.lake):
             staged = Path(tempfile.mkdtemp(dir=self._zone / "staging"))
             try:
-                found = stage(staged, source, stream, arrived_at, on_block)
+                found = stage(staged, source, stream, arrived_at, on_block, self._first_day)
                 before = self._receipt(found.sha256)
                 if before:
                     return before

@@ -73,9 +73,11 @@ def stage(
     stream: IO[bytes],
     arrived_at: int,
     on_block: Callable[[], object],
+    first_day: int,
 ) -> Staged:
     """Write the rows of a stream to Parquet files below `folder`.
 
+    Events of days before `first_day`, which counts from 1970, are stored under the day of arrival.
     `on_block` is called after each block. Raises UserError if the stream is empty or cannot be
     read.
     """
@@ -90,7 +92,8 @@ def stage(
             for start in range(0, len(lines), LINES_AT_ONCE):
                 some = lines[start : start + LINES_AT_ONCE]
                 batch = parse_lines(some, arrived_at)
-                files.add(RAW_EVENTS, batch.events, partition_days(batch.events, arrived_at))
+                days = partition_days(batch.events, arrived_at, first_day)
+                files.add(RAW_EVENTS, batch.events, days)
                 if batch.rejected:
                     table = _rejected(batch, some, source, counted + start, arrived_at)
                     day = pa.repeat(arrived_at // DAY, table.num_rows)

@@ -28,6 +28,8 @@ def logic_checksums(manifest: Manifest, settings: Settings) -> dict[str, str]:
 def _model_checksum(manifest: Manifest, settings: Settings, unique_id: str) -> str:
     # A row without a currency is stored in the reporting currency at the time of its build.
     digest = hashlib.sha256(settings.reporting_currency.encode())
+    # Rows of events that are older were not built.
+    digest.update(settings.earliest_date.encode())
     views = [
         ancestor
         for ancestor in manifest.ancestors(unique_id)

@@ -20,7 +20,7 @@ from include.lake.run_days.tables import (
 from include.lake.sources import Source, sources
 from include.lake.storage import open_lake
 from include.lake.storage.lake import Lake
-from include.manifest import Manifest
+from include.manifest import Manifest, task_id_of
 from include.settings import Settings
 from include.warehouse import build_lock
 from include.warehouse.database import Database
@@ -260,7 +260,7 @@ def _warnings_of_kept_days(kept: Mapping[str, list[str]]) -> list[str]:
 
 def _warnings_of_changed_models(changed: set[str]) -> list[str]:
     return [
-        f"the SQL of {model.rsplit('.', 1)[-1]} changed since its rows were built; days that are "
+        f"the SQL of {task_id_of(model)} changed since its rows were built; days that are "
         "not touched keep the old result until a full refresh: `full_refresh` in the form of a "
         'manual run, the input {"full_refresh": true} of an execution of the state machine, or '
         '`make build ARGS="--full-refresh"`.'

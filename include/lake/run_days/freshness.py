@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from include.lake.sources import sources
 from include.manifest import Manifest, dbt_arguments
 from include.settings import Settings, UserError
 from include.warehouse.database import open_database
+
+ANSWERS = frozenset({"pass", "warn", "error"})
+"""dbt's statuses of a source whose freshness it could determine; `error` means stale."""
 
 
 def stale_sources(
@@ -35,29 +39,44 @@ def stale_sources(
             f"union select source from {schema}.built_partitions"
         )
     present = {source for (source,) in rows}
-    selectors = [
-        unique_id.replace(f".{manifest.content['metadata']['project_name']}.", ":", 1)
-        for unique_id in (
-            source.unique_id for source in sources(manifest) if source.name in present
-        )
-        if manifest.content["sources"][unique_id]["freshness"]
+    asked = [
+        source.unique_id
+        for source in sources(manifest)
+        if source.name in present
+        and _has_rule(manifest.content["sources"][source.unique_id]["freshness"])
     ]
-    if not selectors:
+    if not asked:
         return []
+    project = manifest.content["metadata"]["project_name"]
+    selectors = [unique_id.replace(f".{project}.", ":", 1) for unique_id in asked]
     # dbt also writes a manifest, which must not replace the one that Airflow reads.
     with tempfile.TemporaryDirectory() as scratch:
         results = _dbt_freshness(settings, selectors, artifacts or Path(scratch))
-    broken = [result["unique_id"] for result in results if result["status"] == "runtime error"]
+    statuses = {result["unique_id"]: result["status"] for result in results}
+    # dbt leaves a source whose query fails out of its results, so its absence is the error.
+    broken = [unique_id for unique_id in asked if statuses.get(unique_id) not in ANSWERS]
     if broken:
         raise UserError(
             f"dbt could not determine the freshness of {', '.join(broken)}: repair what its error "
-            "above names, and run again."
+            "above names (the source's `loaded_at_query` or `freshness`, or the warehouse), and "
+            "run again."
         )
-    return sorted(result["unique_id"] for result in results if result["status"] == "error")
+    return sorted(unique_id for unique_id, status in statuses.items() if status == "error")
+
+
+def _has_rule(freshness: Mapping[str, Any] | None) -> bool:
+    """Whether dbt determines the freshness of a source with this entry in the manifest.
+
+    For a source without a rule, the entry is null or holds thresholds without a count.
+    """
+    limits = ((freshness or {}).get(name) or {} for name in ("warn_after", "error_after"))
+    return any(limit.get("count") is not None and limit.get("period") for limit in limits)
 
 
 def _dbt_freshness(settings: Settings, selectors: list[str], target: Path) -> list[dict[str, Any]]:
     """The results of `dbt source freshness`, which writes its artifacts to the folder `target`."""
+    # A file of an earlier try would hold results that this one did not find.
+    (target / "sources.json").unlink(missing_ok=True)
     # Exit code 1 means an error or a stale source, so the results are read instead.
     subprocess.run(
         [

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.configuration import AIRFLOW_HOME
 
+from include.manifest import described
 from include.messages import file_name
 
 ARTIFACTS = Path(AIRFLOW_HOME) / "artifacts"
@@ -25,7 +26,7 @@ def sql_file(folder: Path, unique_id: str) -> Path:
 
     The name is cut, because a test's name can be longer than the file system allows.
     """
-    return folder / f"{file_name(unique_id.split('.')[2])[:150]}.sql"
+    return folder / f"{file_name(described(unique_id)[1])[:150]}.sql"
 
 
 def keep_artifacts(project_dir: str, context: Any, **_: Any) -> None:

@@ -17,10 +17,11 @@ MARTS = AssetAlias("game_analytics_marts")
 
 
 class DoneOperator(BaseOperator):
-    """The last task: it succeeds only if no node of this run needed a stale source.
+    """The last task: it succeeds only if all that the form selected was built and recorded.
 
     A skipped node does not fail a run, and a run whose last task is skipped counts as a success, so
-    this task fails instead. After a failed node it does not run, because of its trigger rule. It
+    this task fails instead: after a stale source, and if the task `record` was skipped although the
+    form left out no node. After a failed node it does not run, because of its trigger rule. It
     succeeds if the `producer` failed, since the nodes were then built by their own tasks, and
     returns a sentence about that.
     """
@@ -29,17 +30,19 @@ class DoneOperator(BaseOperator):
         self,
         *,
         manifest: Manifest,
+        record: str = "record_partitions",
         producer: str | None = None,
         assets: Mapping[str, Asset],
         **kwargs: Any,
     ) -> None:
         super().__init__(trigger_rule="none_failed", retries=0, outlets=[MARTS], **kwargs)
         self.sources = {node: manifest.sources(node) for node in manifest.built}
+        self.record = record
         self.producer = producer
         self.assets = assets
 
     def execute(self, context: Any) -> str | None:
-        """Raise AirflowFailException with the stale sources, if there are any."""
+        """Raise AirflowFailException if a source is stale or the run's days are not recorded."""
         if is_dry_run(context):
             return "Nothing was built: dry run."
         selected = selected_nodes(context)
@@ -51,16 +54,26 @@ class DoneOperator(BaseOperator):
         if stale := stale_sources(context) & frozenset().union(*wanted):
             message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
             raise AirflowFailException(message)
-        if self.producer is None:
-            return None
-        ti = context["ti"]
-        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=[self.producer])
-        if states[ti.run_id].get(self.producer) != "failed":
+        is_whole = selected is None or selected.issuperset(self.sources)
+        if is_whole and (state := self._state(context, self.record)) != "success":
+            raise AirflowFailException(
+                f"{self.record} is {state or 'without a state'}, so no later run knows that this "
+                "run's days are built: its log names the nodes that are not built. Clear these "
+                "nodes with their downstream."
+            )
+        if self.producer is None or self._state(context, self.producer) != "failed":
             return None
         message = f"{self.producer} failed: nodes have been built by their own tasks."
         self.log.warning("%s", message)
         self._emit_assets(context)
         return message
+
+    def _state(self, context: Any, task_id: str) -> str | None:
+        """Return the state of a task of this run."""
+        ti = context["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=[task_id])
+        state: str | None = states.get(ti.run_id, {}).get(task_id)
+        return state
 
     def _emit_assets(self, context: Any) -> None:
         """Emit the asset events that the failed producer could not emit.

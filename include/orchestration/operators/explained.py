@@ -13,7 +13,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from cosmos.hooks.subprocess import FullOutputSubprocessResult
 
-from include.manifest import MAKE_MANIFEST, shown
+from include.manifest import MAKE_MANIFEST, described, shown
 from include.messages import (
     FAILED,
     FailedTest,
@@ -109,7 +109,7 @@ class ExplainedDbtOperator:
 
     def _explained(self, problem: Problem) -> ExplainedProblem:
         """Add the file to repair, the file of the SQL, and the remedy if one is known."""
-        kind, _, name = problem.unique_id.split(".")[:3]
+        kind, name = described(problem.unique_id)
         failed = problem.status == "fail"
         message = (problem.message or "no message").strip()
         sql = sql_file(self.artifacts, problem.unique_id)

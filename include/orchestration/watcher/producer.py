@@ -111,7 +111,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         )
         for node, reason in reasons.items():
             if reason:
-                channel.add(self.manifest.name(node), NOT_BUILT + reason)
+                channel.add(self.manifest.task_id(node), NOT_BUILT + reason)
         return self._unbuilt(channel, {node for node in built if reasons[node] is None})
 
     def _request(self, context: Any, wanted: frozenset[str]) -> BuildRequest:
@@ -126,18 +126,18 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         )
 
     def _tests(self, context: Any) -> tuple[str, ...]:
-        """Return the names of the cross-model tests all of whose nodes this run builds."""
+        """Return the ids of the cross-model tests all of whose nodes this run builds."""
         tests = self.manifest.tests_across()
         reasons = skip_reasons(
             context,
             {test: self.manifest.sources(test) for test in tests},
             {test: self.manifest.parents(test) & self.manifest.built for test in tests},
         )
-        return tuple(self.manifest.name(test) for test in tests if reasons[test] is None)
+        return tuple(test for test in tests if reasons[test] is None)
 
     def _task_id(self, unique_id: str) -> str:
-        known = unique_id in self.manifest.nodes
-        return self.manifest.name(unique_id) if known else unique_id
+        known = unique_id in self.manifest.built
+        return self.manifest.task_id(unique_id) if known else unique_id
 
     def _unbuilt(self, channel: Channel, nodes: set[str]) -> frozenset[str]:
         """Return the nodes that this try builds: all on a first try, later those not built yet.
@@ -149,7 +149,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         """
         if channel.ti.try_number == 1:
             return frozenset(nodes)
-        states = channel.states(self.manifest.name(node) for node in nodes)
+        states = channel.states(self.manifest.task_id(node) for node in nodes)
         if busy := sorted(name for name, state in states.items() if state in BUSY):
             raise AirflowFailException(
                 f"{', '.join(busy)} run dbt in their own tasks: clear this task when they have "
@@ -157,7 +157,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             )
         unbuilt = set()
         for node in nodes:
-            name = self.manifest.name(node)
+            name = self.manifest.task_id(node)
             if states.get(name) in {"success", "failed", "upstream_failed"}:
                 continue
             if not channel.keep(name):

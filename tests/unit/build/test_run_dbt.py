@@ -21,7 +21,14 @@ from dbt_common.exceptions import DbtDatabaseError
 from include.build.failing_rows import LIMIT, shown_rows
 from include.build.node_results import BuildError, NodeResultCollector
 from include.manifest import Manifest
-from include.messages import RESULT_LINE, BuildRequest, NodeResult, from_json, to_json
+from include.messages import (
+    CROSS_MODEL_TESTS,
+    RESULT_LINE,
+    BuildRequest,
+    NodeResult,
+    from_json,
+    to_json,
+)
 from include.settings import ROOT
 
 SMALL = ROOT / "tests" / "pipeline" / "small_project"
@@ -98,8 +105,11 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
     yield Build(tmp_path_factory.mktemp("build"))
 
 
+ACROSS = "test.game_analytics.assert_no_event_is_lost"
+
+
 def test_every_node_has_one_result_with_its_tests(build: Build) -> None:
-    code, results = build.build(tests=("assert_no_event_is_lost",))
+    code, results = build.build(tests=(ACROSS,))
     assert code == 0
     assert {name: result.status for name, result in results.items()} == {
         **dict.fromkeys(
@@ -123,14 +133,14 @@ def test_every_node_has_one_result_with_its_tests(build: Build) -> None:
 
 
 def test_a_full_refresh_runs_its_tests_too(build: Build) -> None:
-    code, results = build.build(tests=("assert_no_event_is_lost",), full_refresh=True)
+    code, results = build.build(tests=(ACROSS,), full_refresh=True)
     assert code == 0
     assert results["cross_model_tests"].status == results["int_events"].status == "success"
 
 
 def test_a_failed_test_has_its_rows_and_its_downstream_is_skipped(build: Build) -> None:
     build.load("(1, 'login'), (1, 'logout')")
-    code, results = build.build(tests=("assert_no_event_is_lost",))
+    code, results = build.build(tests=(ACROSS,))
     build.load("(1, 'login'), (2, 'logout')")
     # dbt finished: a failed test is no failure of its process.
     assert code == 0
@@ -161,8 +171,18 @@ def test_a_node_below_an_ephemeral_one_is_skipped_not_broken(build: Build) -> No
 
 
 def test_a_selection_builds_no_more_than_that(build: Build) -> None:
-    code, results = build.build(select=("fqn:game_analytics.intermediate.int_events",))
+    code, results = build.build(select=("path:models/intermediate/int_events.sql",))
     assert (code, set(results)) == (0, {"int_events"})
+
+
+def test_a_request_for_an_unknown_test_is_an_error(build: Build) -> None:
+    process = build.start_build(select=("path:seeds/event_types.csv",), tests=("test.p.gone",))
+    assert process.stdout
+    assert process.stderr
+    output, error = process.stdout.read(), process.stderr.read()
+    assert process.wait() == 1
+    assert "error: the project has no cross-model test test.p.gone: deploy the DAG" in error
+    assert CROSS_MODEL_TESTS not in output
 
 
 def test_dbt_ends_with_the_process_that_sent_the_request(build: Build) -> None:

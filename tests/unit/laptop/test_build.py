@@ -1,7 +1,8 @@
-"""`make build` records days only after a build of all nodes."""
+"""`make build` records days only after a build of all nodes with all of their tests."""
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,23 +16,30 @@ from include.laptop import build, lock
 from include.manifest import Manifest
 from include.settings import Settings
 
-NODES = {name: {"resource_type": name.split(".")[0]} for name in ("model.p.a", "seed.p.b")}
+IDS = ("model.p.a", "seed.p.b", "test.p.of_a", "test.p.of_a_and_b")
+NODES = {name: {"resource_type": name.split(".")[0]} for name in IDS}
+BUILT = {"model.p.a": "success", "seed.p.b": "success"}
+TESTED = {"test.p.of_a": "pass", "test.p.of_a_and_b": "warn"}
 
 
 @pytest.mark.parametrize(
     ("statuses", "arguments", "missing"),
     [
-        ({"model.p.a": "success", "seed.p.b": "success", "test.p.c": "pass"}, {}, 0),
-        ({"model.p.a": "success"}, {}, 1),
-        ({"model.p.a": "success", "seed.p.b": "skipped"}, {}, 1),
-        ({"model.p.a": "success", "seed.p.b": "success"}, {"empty": True}, 2),
-        ({"model.p.a": "success", "seed.p.b": "success"}, {"sample": "1 day"}, 2),
+        (BUILT | TESTED, {}, ""),
+        (TESTED | {"model.p.a": "success"}, {}, "1 node"),
+        (BUILT | TESTED | {"seed.p.b": "skipped"}, {}, "1 node"),
+        (BUILT | TESTED, {"empty": True}, "2 nodes"),
+        (BUILT | TESTED, {"sample": "1 day"}, "2 nodes"),
+        (BUILT, {"exclude_resource_types": ["test"]}, "2 tests"),
+        (BUILT | {"test.p.of_a": "pass"}, {"exclude": ["of_a_and_b"]}, "1 test"),
+        (BUILT | TESTED | {"test.p.of_a": "skipped"}, {}, "1 test"),
+        ({"model.p.a": "success"}, {"indirect_selection": "empty"}, "1 node and 2 tests"),
     ],
 )
-def test_the_number_of_nodes_that_were_not_built(
+def test_the_number_of_nodes_and_tests_that_were_left_out(
     statuses: dict[str, str],
     arguments: dict[str, Any],
-    missing: int,
+    missing: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     results = [{"unique_id": name, "status": status} for name, status in statuses.items()]
@@ -80,3 +88,30 @@ def test_a_quote_that_is_not_closed_is_one_sentence(
     )
     assert printed.count("\n") == 1
     assert build.arguments("--select 'a b'") == ["--select", "a b"]
+
+
+@pytest.mark.parametrize("has_tests", [True, False])
+def test_a_build_without_tests_records_nothing(
+    has_tests: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    statuses = BUILT | (TESTED if has_tests else {})
+    entries = [{"unique_id": name, "status": status} for name, status in statuses.items()]
+    commands: list[tuple[str, ...]] = []
+
+    def in_dbt_environment(_: Settings, *command: str) -> None:
+        commands.append(command)
+        if "build" in command:
+            (tmp_path / "results").write_text(json.dumps({"results": entries, "args": {}}))
+
+    monkeypatch.setattr(Manifest, "read", classmethod(lambda cls: cls({"nodes": NODES})))
+    monkeypatch.setattr(build, "RUN_RESULTS", tmp_path / "results")
+    monkeypatch.setattr(lock, "hold", lambda _: nullcontext())
+    monkeypatch.setattr(manifest, "make", lambda _: False)
+    monkeypatch.setattr(build, "in_dbt_environment", in_dbt_environment)
+    assert build.build(Settings(), []) == 0
+    assert any("record" in command for command in commands) == has_tests
+    message = "Not recorded as built: 2 tests were not part of this build.\n"
+    assert capsys.readouterr().out == ("" if has_tests else message)

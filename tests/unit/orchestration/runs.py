@@ -41,10 +41,13 @@ class ProducerRun:
                         "resource_type": "model",
                         "name": name,
                         "fqn": ["p", name],
+                        "package_name": "p",
+                        "original_file_path": f"models/{name}.sql",
                         "depends_on": {"nodes": []},
                     }
                     for name in self.names
-                }
+                },
+                "metadata": {"project_name": "p"},
             }
         )
 

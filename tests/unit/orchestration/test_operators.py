@@ -34,9 +34,15 @@ class Instance:
     """The parts of a task instance that the operators use."""
 
     task_id = "a"
+    dag_id = "d"
+    run_id = "r"
+    states: Mapping[str, str] = {}
 
     def __init__(self, results: dict[str, Any]) -> None:
         self.results = results
+
+    def get_task_states(self, **_: Any) -> dict[str, Mapping[str, str]]:
+        return {self.run_id: self.states}
 
     def xcom_pull(self, task_ids: str) -> Any:
         return self.results[task_ids]
@@ -153,12 +159,30 @@ def test_without_a_result_of_an_earlier_step_nothing_is_built(
         done.execute(lost)
 
 
-def test_done_is_not_green_when_a_needed_source_is_stale() -> None:
+@pytest.mark.parametrize("state", ["skipped", "removed", None])
+def test_done_is_green_only_if_the_days_are_recorded_or_the_form_left_out_a_node(
+    monkeypatch: pytest.MonkeyPatch, state: str | None
+) -> None:
+    nodes = {f"model.p.{name}": {"resource_type": "model"} for name in ("a", "b")}
+    done = DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": nodes}))
+    monkeypatch.setattr(Instance, "states", {"record_partitions": "success"})
+    done.execute(context())
+    monkeypatch.setattr(Instance, "states", {"record_partitions": state} if state else {})
+    for whole in (context(), context(selected=("model.p.a", "model.p.b"))):
+        with pytest.raises(AirflowFailException, match=r"record_partitions is .*not built\. Clear"):
+            done.execute(whole)
+    done.execute(context(selected=("model.p.a",)))
+
+
+def test_done_is_not_green_when_a_needed_source_is_stale(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     nodes = {
         f"model.p.{name}": {"resource_type": "model", "depends_on": {"nodes": [f"source.{source}"]}}
         for name, source in (("a", "x"), ("b", "y"))
     }
     done = DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": nodes}))
+    monkeypatch.setattr(Instance, "states", {"record_partitions": "success"})
     done.execute(context("source.that_nobody_needs"))
     with pytest.raises(AirflowFailException, match=r"stale source source\.x\."):
         done.execute(context("source.x"))
@@ -221,9 +245,7 @@ def test_a_run_that_left_out_a_node_records_no_day(
         nodes=["a", "b"],
     )
     states: dict[str, str] = {"a": "success", "b": "skipped"}
-    monkeypatch.setattr(Instance, "get_task_states", lambda *_, **__: {"r": states}, raising=False)
-    monkeypatch.setattr(Instance, "run_id", "r", raising=False)
-    monkeypatch.setattr(Instance, "dag_id", "d", raising=False)
+    monkeypatch.setattr(Instance, "states", states)
     for state in ("skipped", "removed"):
         states["b"] = state
         with pytest.raises(AirflowSkipException, match=r"1 of 2 nodes are not \(b\)\."):

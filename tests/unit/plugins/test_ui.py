@@ -65,6 +65,21 @@ def test_the_sql_is_the_newest_of_the_run(client: TestClient, tmp_path: Path) ->
     assert "of_its_own_task" in client.get("/game_analytics/r1/fct_bets").text
 
 
+def test_a_version_of_a_model_has_its_own_page(client: TestClient, tmp_path: Path) -> None:
+    path = tmp_path / "dbt" / "target" / "manifest.json"
+    content = json.loads(path.read_text())
+    for number in (1, 2):
+        unique_id = f"model.game_analytics.rpt.levels.v{number}"
+        version = {"name": "rpt.levels", "unique_id": unique_id, "raw_code": f"version {number}"}
+        content["nodes"][unique_id] = NODE | version
+    path.write_text(json.dumps(content))
+    assert "version 1" in client.get("/game_analytics/r1/rpt_levels_v1").text
+    own = tmp_path / "artifacts" / "r1" / "rpt_levels_v2" / "rpt_levels_v2.sql"
+    own.parent.mkdir(parents=True)
+    own.write_text("select of_its_own_task")
+    assert "of_its_own_task" in client.get("/game_analytics/r1/rpt_levels_v2").text
+
+
 def test_only_nodes_of_this_dag_have_pages(client: TestClient, tmp_path: Path) -> None:
     (tmp_path / "secret.sql").write_text("secret")
     assert client.get("/another_dag/r1/fct_bets").status_code == 404

@@ -21,8 +21,10 @@ from include.build.container import __main__ as module
 from include.build.container import commands
 from include.build.container.__main__ import Stop, run
 from include.build.container.reports import FAILURES, MESSAGE_LENGTH, Report
+from include.manifest import Manifest
 from include.messages import (
     CROSS_MODEL_TESTS,
+    BuildRequest,
     NodeResult,
     Problem,
     RunResult,
@@ -59,6 +61,14 @@ class Documents(DocumentsInFolder):
 def node(name: str, status: Status = "success", *messages: str | None) -> NodeResult:
     problems = tuple(Problem(name, status, message) for message in messages)
     return NodeResult(f"model.p.{name}", status, 0.1, None, (), problems)
+
+
+def complete() -> list[NodeResult]:
+    """The results of a build of all nodes and cross-model tests."""
+    return [
+        NodeResult(name, "success", 0.1, None, (), ())
+        for name in (*Manifest.read().built, CROSS_MODEL_TESTS)
+    ]
 
 
 @pytest.fixture
@@ -134,7 +144,7 @@ def test_a_lock_that_cannot_be_given_back_hides_no_outcome(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    on_redshift([node("a")])
+    on_redshift(complete())
     assert run(["build", "--run-id", "r"], settings, Stop()) == 0
     assert result_of(tmp_path)["status"] == "success"
     assert "expires in 15 minutes: the warehouse cannot be reached" in capsys.readouterr().out
@@ -153,9 +163,29 @@ def test_a_full_refresh_reaches_every_step(
         monkeypatch.setattr(
             commands, step, lambda *_, full_refresh, **__: given.append(full_refresh)
         )
-    monkeypatch.setattr(commands, "run_dbt", lambda request, *_: given.append(request.full_refresh))
+
+    def run_dbt(request: BuildRequest, _: object, publish: Callable[[NodeResult], None]) -> None:
+        given.append(request.full_refresh)
+        for result in complete():
+            publish(result)
+
+    monkeypatch.setattr(commands, "run_dbt", run_dbt)
     assert run(["build", "--run-id", "r", *words], settings, Stop()) == 0
     assert given == [bool(words)] * 3
+
+
+@pytest.mark.parametrize("left_out", ["model.game_analytics.fct_bets", CROSS_MODEL_TESTS])
+def test_a_node_without_a_result_is_not_recorded_as_built(
+    on_redshift: Callable[[list[NodeResult]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    tmp_path: Path,
+    left_out: str,
+) -> None:
+    on_redshift([result for result in complete() if result.unique_id != left_out])
+    monkeypatch.setattr(commands, "record_build", lambda *_, **__: pytest.fail("recorded"))
+    assert run(["build", "--run-id", "r"], settings, Stop()) == 1
+    assert f"dbt has not built and tested {left_out}" in result_of(tmp_path)["message"]
 
 
 def test_an_error_that_a_stop_caused_is_reported_as_a_stop(

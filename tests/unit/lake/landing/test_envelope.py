@@ -10,10 +10,12 @@ import pytest
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
 import duckdb
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.lake.landing.envelope import (
+    DAY,
     LAST_SECOND,
     SCHEMA,
     RejectedLineError,
@@ -184,28 +186,43 @@ def test_rejected_lines_of_a_mixed_batch_have_the_right_index() -> None:
     assert batch.events.num_rows == 4
 
 
-def test_a_row_without_a_day_belongs_to_the_day_of_arrival() -> None:
-    times: list[Any] = [1, 86_399, 86_400, LAST_SECOND, LAST_SECOND + 1, 0, -1, None, TIMESTAMP]
-    batch = parse_lines([line(event_timestamp=time) for time in times], ARRIVED)
-    found = dict(
-        zip(
-            batch.events["event_timestamp"].to_pylist(),
-            partition_days(batch.events, ARRIVED).to_pylist(),
-            strict=True,
-        )
-    )
-    today = ARRIVED // 86_400
-    assert found == {
-        1: 0,
-        86_399: 0,
-        86_400: 1,
-        LAST_SECOND: LAST_SECOND // 86_400,
-        LAST_SECOND + 1: today,
-        0: today,
-        -1: today,
-        None: today,
-        TIMESTAMP: TIMESTAMP // 86_400,
-    }
+FIRST_DAY = 14_610
+"""2010-01-01, in days since 1970."""
+
+
+def days_of(*times: int | None, arrived_at: int = ARRIVED, first: int = FIRST_DAY) -> list[int]:
+    """The days of the partitions of events with these timestamps, in days since the arrival."""
+    lines = [line(event_timestamp=time) for time in times]
+    # The slow path, which keeps the order with all timestamps.
+    rows = [parse_line(text, arrived_at) for text in lines]
+    events = pa.Table.from_pylist(rows, schema=SCHEMA)
+    found = partition_days(events, arrived_at, first)
+    return [day.as_py() - arrived_at // DAY for day in found]
+
+
+def test_a_row_belongs_to_its_own_day_from_the_first_day_until_the_day_after_arrival() -> None:
+    today = ARRIVED // DAY
+    own = [FIRST_DAY * DAY, TIMESTAMP, ARRIVED, (today + 2) * DAY - 1]
+    assert days_of(*own) == [time // DAY - today for time in own]
+
+
+def test_any_other_row_belongs_to_the_day_of_arrival() -> None:
+    others = [1, DAY, FIRST_DAY * DAY - 1, (ARRIVED // DAY + 2) * DAY]
+    never = [LAST_SECOND, LAST_SECOND + 1, 2**63 - 1, 0, -1, -(2**63), None]
+    assert set(days_of(*others, *never)) == {0}
+
+
+def test_the_bounds_of_the_calendar_are_no_error() -> None:
+    assert days_of(0, 1, first=0, arrived_at=DAY) == [0, -1]
+    assert days_of(LAST_SECOND, LAST_SECOND + 1, arrived_at=LAST_SECOND) == [0, 0]
+
+
+def test_random_timestamps_make_no_partition_each() -> None:
+    numbers = range(20_000)
+    times = [(number * 2_654_435_761) % LAST_SECOND for number in numbers]
+    own = {day for day in days_of(*times) if day}
+    # About 74 of 10,000 of the random days lie between the two bounds.
+    assert len(own) < 200
 
 
 JSON = st.recursive(

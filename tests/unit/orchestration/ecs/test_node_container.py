@@ -135,7 +135,7 @@ class Task:
             settings=self.settings,
             profile_config=profile(self.settings),
             project_dir=str(PROJECT),
-            select="fqn:game_analytics.marts.ltv.rpt_ltv",
+            select="path:models/marts/ltv/rpt_ltv.sql",
             dbt_cmd_flags=["--exclude-resource-type", "unit_test"],
             sources={NODE: frozenset()},
             files={NODE: "dbt/models/marts/ltv/rpt_ltv.sql", TEST: "dbt/models/marts/ltv/x.yml"},
@@ -166,7 +166,7 @@ def test_the_log_of_the_task_has_the_lines_of_dbt(
     assert request["launchType"] == "FARGATE"
     override = request["overrides"]["containerOverrides"][0]
     assert override["command"][:2] == ["dbt", "build"]
-    assert "fqn:game_analytics.marts.ltv.rpt_ltv" in override["command"]
+    assert "path:models/marts/ltv/rpt_ltv.sql" in override["command"]
     variables = {item["name"]: item["value"] for item in override["environment"]}
     assert variables[REPORT_VARIABLE] == f"{task.settings.docs}/runs/run/rpt_ltv/try_2-id"
     assert variables["AIRFLOW_CTX_DAG_RUN_ID"] == "run"

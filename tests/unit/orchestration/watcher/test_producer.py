@@ -97,7 +97,10 @@ def test_a_second_try_goes_on_where_the_first_has_ended(run: Run) -> None:
     assert run.progress.done is True
     first = run.progress.nodes["a"]
     run.states = {"a": "deferred"}
-    assert run.select(2, {"b": "success", "c": "success"}) == ("fqn:p.b", "fqn:p.c")
+    assert run.select(2, {"b": "success", "c": "success"}) == (
+        "path:models/b.sql",
+        "path:models/c.sql",
+    )
     # The time is still that of the build, although the status is published again.
     assert run.progress.nodes["a"] == first
     # The first try failed, so its asset events were lost.
@@ -108,7 +111,7 @@ def test_a_node_task_that_succeeded_or_failed_is_left_alone(run: Run) -> None:
     with pytest.raises(AirflowException):
         run.build(1, {"a": "success", "b": "fail"}, code=9)
     run.states = {"a": "success", "b": "failed", "c": None}
-    assert run.select(2, {"c": "success"}) == ("fqn:p.c",)
+    assert run.select(2, {"c": "success"}) == ("path:models/c.sql",)
     assert run.statuses() == {"c": "success"}
     # A third try still finds the nodes that the second did not publish again.
     run.states = {"a": "success", "b": "failed", "c": "deferred"}
@@ -121,7 +124,10 @@ def test_after_a_clear_nothing_is_published_again(run: Run) -> None:
     run.emitted.clear()
     run.clears = 1
     run.states = {"a": "success", "b": None, "c": None}
-    assert run.select(2, {"b": "success", "c": "success"}) == ("fqn:p.b", "fqn:p.c")
+    assert run.select(2, {"b": "success", "c": "success"}) == (
+        "path:models/b.sql",
+        "path:models/c.sql",
+    )
     # After a clear the node tasks end on workers, which emit the asset events themselves.
     assert run.emitted == []
 
@@ -141,7 +147,7 @@ def test_it_does_not_build_beside_nodes_that_build_themselves(run: Run) -> None:
 
 
 def test_a_node_that_is_not_selected_is_published_as_not_built(run: Run) -> None:
-    assert run.select(1, {"a": "success"}, selected=("model.p.a",)) == ("fqn:p.a",)
+    assert run.select(1, {"a": "success"}, selected=("model.p.a",)) == ("path:models/a.sql",)
     assert run.statuses() == {
         "a": "success",
         **dict.fromkeys(("b", "c"), f"{NOT_BUILT}not selected"),
