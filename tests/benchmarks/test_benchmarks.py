@@ -42,9 +42,9 @@ def test_a_node_waits_for_what_is_built_above_an_ephemeral_model() -> None:
     manifest = Manifest(
         {
             "nodes": {
-                "m.a": node("a", "source.s"),
-                "m.e": node("e", "m.a", materialized="ephemeral"),
-                "m.b": node("b", "m.e"),
+                "model.p.a": node("a", "source.s"),
+                "model.p.e": node("e", "model.p.a", materialized="ephemeral"),
+                "model.p.b": node("b", "model.p.e"),
             }
         }
     )

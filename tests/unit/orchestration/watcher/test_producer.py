@@ -85,7 +85,8 @@ def test_a_first_try_builds_all_and_publishes_when(run: Run) -> None:
     before = time.time()
     assert run.select(1, {"a": "success", "b": "fail", "c": "warn"}) is None
     assert run.statuses() == {"a": "success", "b": "fail", "c": "warn"}
-    assert all(before - 1 <= node.at <= time.time() for node in run.progress.nodes.values())
+    # The published time is rounded, so it may be a little later than now.
+    assert all(before - 1 <= node.at <= time.time() + 1 for node in run.progress.nodes.values())
     assert run.progress.done is True
     assert run.xcoms["dbt", "b"]["status"] == "fail"
     assert run.emitted == ["marts.a", "marts.c"]
