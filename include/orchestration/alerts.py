@@ -29,8 +29,8 @@ JSON."""
 SNS_SECONDS = 5
 """How long SNS may take to accept the connection, and to answer, in each of two attempts."""
 LATE = """Run {run} of DAG {dag} has not ended {minutes} minutes after its logical date.
-It goes on. See what it waits for: a task that takes long, a task that waits for its retry, or a
-worker or triggerer that is not running."""
+The run continues. Find out what it waits for: a task that takes long, a task that waits for its
+retry, or a worker or triggerer that is not running."""
 
 
 class ReportedElsewhereError(AirflowFailException):

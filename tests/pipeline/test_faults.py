@@ -128,8 +128,8 @@ def test_a_failed_test_is_final_and_a_cleared_run_starts_anew(
     log = cluster.log(run_id, "stg_events")
     assert "test unique_stg_events_event_id failed: Got 1 result" in log
     assert "unique_field=1" in log
-    assert "is built and stays, unaudited" in log
-    # The unaudited table is built. The tables below it still hold the rows of the run before.
+    assert "has the new rows, although a test of it failed" in log
+    # The tested table is built. The tables below it still hold the rows of the run before.
     marts = cluster.marts()
     assert marts["stg_events"] != undisturbed["stg_events"]
     assert marts["int_events"] == undisturbed["int_events"]

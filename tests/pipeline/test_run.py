@@ -73,7 +73,7 @@ def test_a_failed_test_a_broken_model_and_a_stale_source(checkout: Checkout) -> 
     assert "test unique_stg_events_event_id failed: Got 1 result" in ended.stdout
     # An error is tried twice more.
     assert seen["dim_days"] == ["up_for_retry", "up_for_retry", "failed"]
-    assert "model dim_days broke" in ended.stdout
+    assert "model dim_days had an error" in ended.stdout
     assert "file: dbt/models/marts/dim_days.sql" in ended.stdout
     # A stale source skips its nodes, and no fingerprint is recorded.
     assert seen["stg_bets"] == seen["fct_bets"] == ["skipped"]

@@ -230,11 +230,11 @@ def test_the_log_names_the_model_and_the_remedy(
 ) -> None:
     (node,) = [node for node in run.manifest.nodes.values() if node["name"] == case.task]
     logged = log(checkout, case.task, 1)
-    assert f"model {case.task} broke: " in logged
+    assert f"model {case.task} had an error: " in logged
     assert case.message in logged
     assert re.search(rf"do:   [^\\]*{re.escape(case.remedy)}", logged)
     assert f"file: dbt/{node['original_file_path']}" in logged
-    assert " broke: " not in log(checkout, case.task, 2)
+    assert " had an error: " not in log(checkout, case.task, 2)
 
 
 def test_a_rotated_password_is_one_line_of_the_output(run: FaultedRun) -> None:

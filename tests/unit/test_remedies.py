@@ -58,9 +58,11 @@ def test_an_unknown_error_has_no_remedy(message: str) -> None:
 
 
 def test_the_remedy_is_shown_below_the_error() -> None:
-    problem = ExplainedProblem("model m broke: Disk Full", remedy="make room", file="dbt/m.sql")
+    problem = ExplainedProblem(
+        "model m had an error: Disk Full", remedy="make room", file="dbt/m.sql"
+    )
     assert problem.text.splitlines() == [
-        "model m broke: Disk Full",
+        "model m had an error: Disk Full",
         "  do:   make room.",
         "  file: dbt/m.sql",
     ]

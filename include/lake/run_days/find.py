@@ -174,7 +174,8 @@ def _kept_days(
 ) -> Mapping[str, set[str]]:
     """The days of each source whose rows must stay, because building them again would lose rows.
 
-    A listing from `since` on cannot show that older files were deleted, so it expires no day.
+    A listing that starts at `since` cannot show that older files were deleted. No day then counts
+    as expired.
     """
     kept: dict[str, set[str]] = {source.name: set() for source in partitions.declared}
     if partitions.since is None:

@@ -105,7 +105,9 @@ class ExplainedDbtOperator:
         message = "\n".join(problem.text for problem in self.problems)
         if bad[-1].status != "fail":
             raise AirflowException(message)
-        raise AirflowFailException(f"{message}\nThe tested table is built and stays, unaudited.")
+        raise AirflowFailException(
+            f"{message}\nThe table has the new rows, although a test of it failed."
+        )
 
     def _explained(self, problem: Problem) -> ExplainedProblem:
         """Add the file to repair, the file of the SQL, and the remedy if one is known."""
@@ -114,7 +116,9 @@ class ExplainedDbtOperator:
         message = (problem.message or "no message").strip()
         sql = sql_file(self.artifacts, problem.unique_id)
         return ExplainedProblem(
-            what=f"test {name} failed: {message}" if failed else f"{kind} {name} broke: {message}",
+            what=f"test {name} failed: {message}"
+            if failed
+            else f"{kind} {name} had an error: {message}",
             remedy="" if failed else remedy(message) or "",
             file=self.files.get(problem.unique_id, ""),
             sql=shown(sql) if sql.is_file() else "",

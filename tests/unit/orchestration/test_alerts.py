@@ -143,10 +143,10 @@ def test_whatever_is_missing_is_a_dash(sns: Sns, caplog: pytest.LogCaptureFixtur
     assert "runbook:  the page of the DAG, Dag Docs, `-`" in caplog.messages[0]
     assert len(sns.messages) == 1
     caplog.clear()
-    problems = [ExplainedProblem(sql="gone.sql"), ExplainedProblem("model x broke: no")]
+    problems = [ExplainedProblem(sql="gone.sql"), ExplainedProblem("model x had an error: no")]
     alerts.report_failure(TOPIC, {"task": SimpleNamespace(problems=problems), "exception": None})
     assert caplog.messages[0].splitlines()[0].endswith("error=-")
-    assert "model x broke: no" in caplog.messages[0]
+    assert "model x had an error: no" in caplog.messages[0]
     assert len(sns.messages) == 2
 
 

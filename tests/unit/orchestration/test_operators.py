@@ -93,7 +93,7 @@ def test_a_failed_test_is_final_and_names_file_and_sql(tmp_path: Path) -> None:
         "test unique_a_id failed: Got 3 results\n"
         "  file: dbt/models/a.yml\n"
         f"  SQL:  {shown(tmp_path / 'unique_a_id.sql')}\n"
-        "The tested table is built and stays, unaudited."
+        "The table has the new rows, although a test of it failed."
     )
     problem = ExplainedProblem(
         what="test unique_a_id failed: Got 3 results",
@@ -105,7 +105,7 @@ def test_a_failed_test_is_final_and_names_file_and_sql(tmp_path: Path) -> None:
 
 def test_an_error_is_retried(tmp_path: Path) -> None:
     made = operator(tmp_path, [result(MODEL, "error", "no such column"), result(TEST, "skipped")])
-    with pytest.raises(AirflowException, match="model a broke: no such column") as error:
+    with pytest.raises(AirflowException, match="model a had an error: no such column") as error:
         made.handle_exception_subprocess(ended(1))
     assert not isinstance(error.value, AirflowFailException)
 
@@ -113,7 +113,9 @@ def test_an_error_is_retried(tmp_path: Path) -> None:
 def test_an_error_beside_a_failed_test_is_final_and_names_both(tmp_path: Path) -> None:
     other = "test.game_analytics.not_null_a.1"
     made = operator(tmp_path, [result(TEST, "fail", "Got 1"), result(other, "error", "lost")])
-    with pytest.raises(AirflowFailException, match=r"(?s)not_null_a broke: lost.*unique_a_id"):
+    with pytest.raises(
+        AirflowFailException, match=r"(?s)not_null_a had an error: lost.*unique_a_id"
+    ):
         made.handle_exception_subprocess(ended(1))
 
 

@@ -187,7 +187,7 @@ def test_a_failed_test_is_final_and_its_sql_is_kept(task: Task) -> None:
 
 def test_a_broken_model_is_retried(task: Task) -> None:
     problem = Problem(NODE, "error", "Database Error: 1023")
-    with pytest.raises(AirflowException, match="model rpt_ltv broke") as raised:
+    with pytest.raises(AirflowException, match="model rpt_ltv had an error") as raised:
         task.run(NodeEcs(FAILED, problem))
     assert not isinstance(raised.value, AirflowFailException)
 
