@@ -5,11 +5,11 @@ build [--run-id ID]   does all steps of a DAG run, for Step Functions or a perso
 follow --request URI  builds what Airflow requests in the file at this URI
 dbt …                 runs a command line of dbt, which Cosmos sends
 
-Each command first checks that the image has the dbt project of the DAG, and writes its report below
-the setting DOCS; the docstring of this package lists the files. Exit codes: 0, success; 1, a node or
-a test failed, or an error needs a repair; 2, the command line is wrong; 75, a later try may succeed;
-77, the login was refused; 128 + n, signal n stopped it. `follow` also ends with 0 if nodes failed,
-because their own tasks report them.
+Each command first checks that the image has the dbt project of the DAG. It writes its report below
+the setting DOCS; the docstring of this package lists the files. Exit codes: 0, success; 1, a node
+or a test failed, or an error needs a repair; 2, the command line is wrong; 75, a later try may
+succeed; 77, the login was refused; 128 + n, signal n stopped it. `follow` also ends with 0 if nodes
+failed, because their own tasks report them.
 """
 
 from __future__ import annotations
