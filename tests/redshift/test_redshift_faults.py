@@ -91,7 +91,7 @@ def scene(
         ("serializable_conflict", INSERT, "1023", "another transaction wrote the same table"),
         ("disk_full", INSERT, "disk full", "the cluster is full"),
         ("statement_timeout", INSERT, "cancelled on user's request", "raise the timeout"),
-        ("permission_denied", CREATE, "permission denied", "bootstrap.sql says what it needs"),
+        ("permission_denied", CREATE, "permission denied", "bootstrap.sql grants what it needs"),
         ("drop_connection", INSERT, "", "the connection to the warehouse was lost"),
         ("drop_connection", CREATE, "", "the connection to the warehouse was lost"),
         ("file_vanishes", CREATE, "Spectrum Scan Error", "a file of the lake was deleted"),
@@ -122,7 +122,7 @@ def test_a_fault_leaves_the_old_rows_and_a_retry_makes_the_new_ones(
         (
             "permission_denied",
             r"create\s+table\s+\S*{}__dbt_tmp",
-            "bootstrap.sql says what it needs",
+            "bootstrap.sql grants what it needs",
         ),
     ],
 )
