@@ -50,11 +50,15 @@ PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", 
 """Airflow's names for schedules."""
 
 
+DAILY = "30 4 * * *"
+"""The default schedule."""
+
+
 def _schedule(name: str, value: str) -> str:
     """Accept `none`, a preset or five cron fields."""
-    if value == "none" or value in PRESETS:
+    if value in {"none", DAILY} or value in PRESETS:
         return value
-    # Imported here because its import takes 0.1 s and starts the program `file`.
+    # Imported here because its import takes 0.1 s and starts the program `uname`.
     from croniter import croniter
 
     # `strict` refuses dates that never come, such as the 30th of February: Airflow would search
@@ -142,7 +146,7 @@ class Settings:
     duckdb: str = "data/warehouse.duckdb"
     target: str = "local"
     execution: str = "watcher"
-    schedule: str = "30 4 * * *"
+    schedule: str = DAILY
     reporting_currency: str = "USD"
     earliest_date: str = "2010-01-01"
     schema_prefix: str = ""

@@ -10,6 +10,7 @@ import json
 import os
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_every_node_builds_in_a_container_of_its_own(deployment: Deployment) -> 
     ]
     # The container of a node builds only this node. The cross-model tests share one container.
     selected = Counter(
-        command[command.index("--select") + 1].split(".")[-1]
+        Path(command[command.index("--select") + 1].partition(",")[0]).stem
         for command in commands
         if command[:2] == ["dbt", "build"]
     )

@@ -304,7 +304,7 @@ def test_no_run_can_begin_after_an_interrupted_deploy(
         with pytest.raises(UserError, match="the connection is lost"):
             stage.run(updates=False)
         error = preflight(stage, tmp_path / "worker")
-        assert "was not made from the project's files as they are now. A deploy is under" in error
+        assert "was not made from the project's files as they are now. A deploy is in" in error
         assert "run `make deploy` again" in error
     stop_after(100)
     stage.run(updates=False)

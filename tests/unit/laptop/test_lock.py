@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,4 +48,7 @@ def test_the_processes_of_a_killed_holder_are_ended(tmp_path: Path) -> None:
     assert killed.returncode == -9
     assert is_running(child)
     with hold("make run", "other", tmp_path):
+        until = time.monotonic() + 5
+        while is_running(child) and time.monotonic() < until:
+            time.sleep(0.05)
         assert not is_running(child)
