@@ -1082,6 +1082,7 @@ from rounded;
 create or replace table marts.rpt_betting as
 with halves as (
     select
+        game_id,
         bet_id,
         count_if(kind = 'WAGER') as wagers,
         count_if(kind = 'RESULT') as results
@@ -1097,7 +1098,7 @@ open_ends as (
         count_if(kind = 'WAGER' and results = 0) as unsettled_wager_count,
         count_if(kind = 'RESULT' and wagers = 0) as wins_without_wager_count
     from transactions
-    inner join halves using (bet_id)
+    inner join halves using (game_id, bet_id)
     where is_valid
     group by all
 ),

@@ -506,8 +506,8 @@ def test_bets_by_hand(lake: HandLake) -> None:
         (SEP[1], 3, 2, None, None),
         (SEP[2], 0, 0, Decimal(0), Decimal(0)),
     ]
-    # b1 of q is settled by p's result: a bet's id alone says what belongs together. b2 is settled
-    # on the next day.
+    # b1 of q is settled by p's result, because a bet is its game and its id. b2 is settled on the
+    # next day.
     assert pick(found["rpt_betting"], "unsettled_wager_count", "wins_without_wager_count") == [
         (0, 0),
         (0, 3),
@@ -519,6 +519,19 @@ def test_bets_by_hand(lake: HandLake) -> None:
         ("game_transactions", SEP[1], 12, 5),
         ("game_transactions", SEP[2], 1, 0),
     ]
+
+
+def test_the_same_bet_id_in_another_game_is_another_bet(lake: HandLake) -> None:
+    lake.table(
+        "game_transactions/date=2026-09-01/x.jsonl",
+        [
+            bet("WAGER", 5, gameid="ga"),
+            bet("WAGER", 7, gameid="gb", playerid="q"),
+            bet("RESULT", 3, gameid="gb", playerid="q"),
+        ],
+    )
+    report = ("game_id", "unsettled_wager_count", "wins_without_wager_count")
+    assert pick(marts(lake)["rpt_betting"], *report) == [("ga", 1, 0), ("gb", 0, 0)]
 
 
 def test_components_are_rounded_before_they_are_added(lake: HandLake) -> None:

@@ -29,6 +29,11 @@ class Transaction(NamedTuple):
     cash: Decimal
     bonus: Decimal
 
+    @property
+    def bet(self) -> tuple[str, str]:
+        """What identifies the bet: two games may use the same bet id."""
+        return self.game_id, self.bet_id
+
 
 def transaction(placed: Placed, reporting: str) -> Transaction | None:
     """A row as a transaction; None if it is not valid."""
@@ -103,14 +108,14 @@ def _total(rows: Table, column: str) -> Decimal | None:
 
 def rpt_betting(bets: Table, transactions: list[Transaction]) -> Table:
     """One row per day and game; a bet's other half may lie on any day of the ledger."""
-    wagers = {entry.bet_id for entry in transactions if entry.is_wager}
-    results = {entry.bet_id for entry in transactions if not entry.is_wager}
+    wagers = {entry.bet for entry in transactions if entry.is_wager}
+    results = {entry.bet for entry in transactions if not entry.is_wager}
     counts: dict[tuple[object, object], Counter[str]] = defaultdict(Counter)
     for entry in transactions:
         own = counts[entry.bet_date, entry.game_id]
         own["bets"] += entry.is_wager
-        own["unsettled"] += entry.is_wager and entry.bet_id not in results
-        own["without_wager"] += not entry.is_wager and entry.bet_id not in wagers
+        own["unsettled"] += entry.is_wager and entry.bet not in results
+        own["without_wager"] += not entry.is_wager and entry.bet not in wagers
     groups: dict[tuple[object, object], Table] = defaultdict(list)
     for bet in bets:
         groups[bet["bet_date"], bet["game_id"]].append(bet)

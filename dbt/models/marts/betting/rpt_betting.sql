@@ -21,13 +21,15 @@ bet_transactions as (
     from {{ ref('int_bets') }}
 ),
 
+{# Two games may give the same id to their bets. #}
 bet_completeness as (
     select
+        game_id,
         bet_id,
         bool_or(is_wager) as has_wager,
         bool_or(not is_wager) as has_result
     from bet_transactions
-    group by 1
+    group by 1, 2
 ),
 
 unmatched_transactions as (
@@ -50,7 +52,9 @@ unmatched_transactions as (
         ) as wins_without_wager_count
     from bet_transactions
     inner join bet_completeness
-        on bet_transactions.bet_id = bet_completeness.bet_id
+        on
+            bet_transactions.game_id = bet_completeness.game_id
+            and bet_transactions.bet_id = bet_completeness.bet_id
     group by 1, 2
 ),
 
