@@ -158,6 +158,12 @@ class Warehouse:
         """One `dbt test` of data tests; returns what dbt says of each that failed, by name."""
         return _failed(self._invoke("test", "--select", select, "--resource-type", "test"))
 
+    def failing_rows(self, test: str, status: str = "fail") -> list[Row]:
+        """Run one data test, which must end with this status, and return the rows that it finds."""
+        (entry,) = self._invoke("test", "--resource-type", "test", "--select", test)
+        assert str(entry.status) == status, entry.message
+        return self.query(str(getattr(entry.node, "compiled_code", "")))
+
     def unit_tests(self) -> dict[str, str]:
         """What dbt says of each unit test, `pass` or why not, by model and name.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import date
 from pathlib import Path
 
@@ -134,6 +135,7 @@ def write_hostile(root: Path) -> None:
             for number, amount in enumerate(LEDGER_AMOUNTS)
         ],
     )
+    _write_reversals(lake)
     lake.table(
         "players/hostile.parquet",
         [
@@ -159,6 +161,29 @@ def write_hostile(root: Path) -> None:
             for currency, rate in (("USD", "0.91"), ("gbp", "1,17000001"), ("JPY", "0.00614"))
         ],
     )
+
+
+def _write_reversals(lake: HandLake) -> None:
+    """Bets of two games with few amounts, of which many are taken back, days later or in vain."""
+    rng = random.Random(8)  # noqa: S311 - reproducible on purpose, nothing secret
+    kinds = (*["WAGER", "RESULT", "ROLLBACK"] * 4, "CANCEL", "JACKPOT", "FREESPIN_RESULT")
+    for day in ("2025-12-29", "2025-12-30", "2026-01-01"):
+        lake.table(
+            f"game_transactions/date={day}/reversals.jsonl",
+            [
+                {
+                    "realamount": rng.choice(("5", "5,00", "-1")),
+                    "bonusamount": rng.choice(("", "1")),
+                    "channeluid": 'quote"back\\slash\ttab\nline',
+                    "txcurrency": rng.choice(("USD", "GBP")),
+                    "gameid": rng.choice(("r1", "r2")),
+                    "txtype": rng.choice((*kinds, "ADJUSTMENT", 'quote"back\\slash')),
+                    "betid": f"r{rng.randrange(8)}",
+                    "playerid": rng.choice(("r1", "r1", "r2")),
+                }
+                for _ in range(80)
+            ],
+        )
 
 
 def _write_long_names(lake: HandLake) -> None:

@@ -534,6 +534,50 @@ def test_the_same_bet_id_in_another_game_is_another_bet(lake: HandLake) -> None:
     assert pick(marts(lake)["rpt_betting"], *report) == [("ga", 1, 0), ("gb", 0, 0)]
 
 
+def test_a_rollback_takes_back_the_latest_row_with_its_amount_on_its_own_day(
+    lake: HandLake,
+) -> None:
+    rates(lake, ("2026-09-01", "SEK", "0.08"), ("2026-09-01", "USD", "0.8"))
+    rates_later = [("2026-09-03", "SEK", "0.4"), ("2026-09-03", "USD", "0.8")]
+    names = ("date", "currency", "baserateeuro")
+    lake.table(
+        "currency_exchange/b.csv", [dict(zip(names, row, strict=True)) for row in rates_later]
+    )
+    lake.table(
+        "game_transactions/date=2026-09-01/x.jsonl",
+        [
+            bet("ROLLBACK", 20, betid="of later rows"),
+            bet("WAGER", 20, txcurrency="SEK"),
+            bet("WAGER", 5, betid="both"),
+            bet("RESULT", 5, betid="both"),
+            bet("JACKPOT", 500, betid="jackpot"),
+            bet("FREESPIN_RESULT", 1, 2, betid="free"),
+            bet("ADJUSTMENT", -3, betid="adjusted"),
+        ],
+    )
+    lake.table(
+        "game_transactions/date=2026-09-03/x.jsonl",
+        [
+            bet("WAGER", 20, betid="of later rows"),
+            bet("ROLLBACK", 20, txcurrency="SEK"),
+            bet("ROLLBACK", 20, txcurrency="SEK"),
+            bet("ROLLBACK", 5, betid="both"),
+            bet("CANCEL", 0, betid="jackpot"),
+            bet("CANCEL", 0, betid="jackpot"),
+        ],
+    )
+    found = marts(lake)
+    columns = ("bet_date", "bet_count", "cash_turnover", "cash_winnings", "bonus_winnings")
+    assert pick(found["fct_bets"], *columns) == [
+        (SEP[1], 2, Decimal(7), Decimal(502), Decimal(3)),
+        (SEP[3], 1, Decimal(18), Decimal(-505), Decimal(0)),
+    ]
+    report = ("bet_date", "unsettled_wager_count", "wins_without_wager_count")
+    assert pick(found["rpt_betting"], *report) == [(SEP[1], 1, 2), (SEP[3], 1, 0)]
+    health = ("health_date", "landed_count", "schema_mismatch_count")
+    assert pick(found["rpt_data_health"], *health) == [(SEP[1], 7, 1), (SEP[3], 6, 2)]
+
+
 def test_components_are_rounded_before_they_are_added(lake: HandLake) -> None:
     lake.table(
         "game_transactions/date=2026-09-01/x.jsonl",

@@ -8,7 +8,7 @@ with exchange_rates as (
         currency,
         euro_rate
     from {{ ref('stg_ledger__exchange_rates') }}
-    where currency <> 'EUR'
+    where is_valid and currency <> 'EUR'
 ),
 
 daily_rates as (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -181,3 +181,35 @@ def share_of_spend(
 ) -> Decimal | None:
     """The part of a day's and channel's spend that falls to `installs` out of `of` installs."""
     return money(spend[key] * installs / of) if key in spend else None
+
+
+def _rate_fault(row: Row) -> str | None:
+    if iso_day(row.get("date")) is None:
+        return "date_not_readable"
+    if currency(row.get("currency"), None) is None:
+        return "missing_currency"
+    euros = comma_amount(known(row.get("baserateeuro")))
+    if euros is None:
+        return "rate_not_readable"
+    return None if euros > 0 else "rate_not_positive"
+
+
+def _spend_fault(row: Row) -> str | None:
+    if iso_day(row.get("date")) is None:
+        return "date_not_readable"
+    return "amount_not_readable" if comma_amount(known(row.get("amount"))) is None else None
+
+
+def _id_fault(column: str, reason: str) -> Callable[[Row], str | None]:
+    return lambda row: None if known(row.get(column)) else reason
+
+
+FAULTS: Mapping[str, Callable[[Row], str | None]] = {
+    "currency_exchange": _rate_fault,
+    "marketing_spend": _spend_fault,
+    "games": _id_fault("id", "missing_game_id"),
+    "game_providers": _id_fault("id", "missing_game_provider_id"),
+    "game_categories": _id_fault("game_id", "missing_game_id"),
+    "players": _id_fault("playerid", "missing_player_id"),
+}
+"""Why a row of a source without partitions is left out, by source; None if it is not."""

@@ -11,14 +11,45 @@ with bets as (
     from {{ ref('fct_bets') }}
 ),
 
+booked_rows as (
+    select
+        bet_id,
+        bet_date,
+        game_id,
+        side,
+        1 as transaction_count
+    from {{ ref('int_bets') }}
+    where side not in ('rollback', 'cancel')
+),
+
+reversed_rows as (
+    select
+        bet_id,
+        bet_date,
+        game_id,
+        side,
+        -1 as transaction_count
+    from {{ ref('int_bet_reversals') }}
+    where reversed_date is not null
+),
+
+all_rows as (
+    select * from booked_rows
+    union all
+    select * from reversed_rows
+),
+
+{# A wager or result that was taken back leaves no bet open. #}
 bet_transactions as (
     select
         bet_id,
         bet_date,
         game_id,
-        is_wager,
-        transaction_count
-    from {{ ref('int_bets') }}
+        side = 'wager' as is_wager,
+        sum(transaction_count) as transaction_count
+    from all_rows
+    group by 1, 2, 3, 4
+    having sum(transaction_count) > 0
 ),
 
 {# Two games may give the same id to their bets. #}

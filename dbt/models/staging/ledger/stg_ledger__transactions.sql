@@ -19,6 +19,14 @@ currency_aliases as (
     from {{ ref('currency_aliases') }}
 ),
 
+transaction_types as (
+    select
+        transaction_type,
+        side,
+        sign
+    from {{ ref('transaction_types') }}
+),
+
 parsed as (
     select
         game_transactions.partition_day,
@@ -27,7 +35,10 @@ parsed as (
         nullif({{ trimmed('game_transactions.playerid') }}, '') as player_id,
         nullif({{ trimmed('game_transactions.gameid') }}, '') as game_id,
         nullif({{ trimmed('game_transactions.channeluid') }}, '') as channel_id,
-        upper({{ trimmed('game_transactions.txtype') }}) as transaction_type,
+        nullif(upper({{ trimmed('game_transactions.txtype') }}), '')
+            as transaction_type,
+        transaction_types.side,
+        transaction_types.sign,
         {{ to_currency_code(
             'game_transactions.txcurrency', 'currency_aliases.currency'
         ) }} as currency,
@@ -38,10 +49,38 @@ parsed as (
         {{ parsed_amount(
             "coalesce(nullif("
             ~ trimmed('game_transactions.bonusamount') ~ ", ''), '0')"
-        ) }} as bonus_amount
+        ) }} as bonus_amount,
+        {{ json_row(
+            'game_transactions',
+            columns=[
+                'realamount', 'bonusamount', 'channeluid', 'txcurrency', 'gameid',
+                'txtype', 'betid', 'playerid'
+            ],
+            personal=['channeluid', 'playerid']
+        ) }} as payload
     from game_transactions
     left join currency_aliases
         on upper({{ trimmed('game_transactions.txcurrency') }}) = currency_aliases.alias
+    left join transaction_types
+        on
+            upper({{ trimmed('game_transactions.txtype') }})
+            = transaction_types.transaction_type
+),
+
+checked as (
+    select
+        *,
+        case
+            when bet_date is null then 'partition_is_no_day'
+            when bet_id is null then 'missing_bet_id'
+            when player_id is null then 'missing_player_id'
+            when game_id is null then 'missing_game_id'
+            when transaction_type is null then 'missing_transaction_type'
+            when side is null then 'unknown_transaction_type'
+            when cash_amount is null or bonus_amount is null
+                then 'amount_not_readable'
+        end as mismatch_reason
+    from parsed
 ),
 
 final as (
@@ -53,20 +92,15 @@ final as (
         game_id,
         channel_id,
         transaction_type,
+        side,
+        sign,
         currency,
         cash_amount,
         bonus_amount,
-        coalesce(
-            bet_date is not null
-            and bet_id is not null
-            and player_id is not null
-            and game_id is not null
-            and transaction_type in ('WAGER', 'RESULT')
-            and cash_amount is not null
-            and bonus_amount is not null,
-            false
-        ) as is_valid
-    from parsed
+        payload,
+        mismatch_reason,
+        mismatch_reason is null as is_valid
+    from checked
 )
 
 select * from final

@@ -15,7 +15,7 @@ currency_aliases as (
     from {{ ref('currency_aliases') }}
 ),
 
-final as (
+parsed as (
     select
         {{ parsed_date('marketing_spend.date') }} as spend_date,
         coalesce(
@@ -24,10 +24,27 @@ final as (
         nullif({{ trimmed('marketing_spend.campaign_id') }}, '') as campaign_id,
         {{ to_currency_code('marketing_spend.currency', 'currency_aliases.currency') }}
             as currency,
-        {{ parsed_amount('marketing_spend.amount') }} as amount
+        {{ parsed_amount('marketing_spend.amount') }} as amount,
+        {{ json_row(
+            'marketing_spend',
+            columns=[
+                'date', 'acquisition_channel', 'campaign_id', 'currency', 'amount'
+            ],
+            personal=[]
+        ) }} as payload
     from marketing_spend
     left join currency_aliases
         on upper({{ trimmed('marketing_spend.currency') }}) = currency_aliases.alias
+),
+
+final as (
+    select
+        *,
+        case
+            when spend_date is null then 'date_not_readable'
+            when amount is null then 'amount_not_readable'
+        end as mismatch_reason
+    from parsed
 )
 
 select * from final
