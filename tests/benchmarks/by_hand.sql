@@ -46,7 +46,7 @@ create or replace temp macro currency_code(code) as coalesce(
 
 -- Exchange rates -----------------------------------------------------------------------------------
 
--- Euro per unit, for each day the latest that is at most three days old.
+-- Euro per unit, for each day the latest that is at most seven days old.
 create or replace temp table euro_rates as
 with given as (
     select
@@ -61,7 +61,7 @@ with given as (
 ),
 
 ages as (
-    select unnest([0, 1, 2, 3]) as age
+    select unnest(range(8)) as age
 )
 
 select

@@ -132,6 +132,36 @@ def test_what_is_left_out_is_listed_without_personal_data(tmp_path: Path) -> Non
     assert all("fct_quarantined_rows" in str(row["remedy"]) for row in too_many)
 
 
+def test_rates_of_before_easter_serve_until_the_first_day_after_it(tmp_path: Path) -> None:
+    """The ECB sets none from Good Friday to Easter Monday; the days are built one by one."""
+    lake = HandLake(tmp_path / "lake")
+    rates = [
+        {"date": f"2026-04-0{day}", "currency": currency, "baserateeuro": rate}
+        for day, currency, rate in [
+            *(
+                (1, "USD", "0.8670"),
+                (1, "GBP", "1.1480"),
+                (2, "USD", "0.8667"),
+                (2, "GBP", "1.1483"),
+            ),
+            *((7, "USD", "0.8651"), (7, "GBP", "1.1490")),
+        ]
+    ]
+    warehouse = Warehouse(lake.root, tmp_path)
+    for day in (5, 6, 7):
+        known = [row for row in rates if str(row["date"]) <= f"2026-04-0{day}"]
+        lake.table("currency_exchange/ecb.csv", known)
+        write(lake, f"2026-04-0{day}", bet("WAGER", "g", 10, txcurrency="GBP"))
+        warehouse.build(*WITHOUT_TESTS)
+        assert not warehouse.tests("assert_bets_have_rates"), day
+    turnover = warehouse.query("select turnover from marts.rpt_betting order by bet_date")
+    assert [row["turnover"] for row in turnover] == [
+        *[Decimal("13.2491")] * 2,
+        Decimal("13.2817"),
+    ]
+    assert_oracle_agrees(warehouse)
+
+
 def test_a_studio_adds_a_type(tmp_path: Path) -> None:
     """A line in the seed is enough, also for days that were built before."""
     lake = HandLake(tmp_path / "lake")

@@ -247,21 +247,21 @@ def buy(lake: HandLake, time: str, value: object, code: str | None = "USD", **mo
     lake.event(time, "iap_transaction", **data)
 
 
-def test_yen_cross_rate_and_the_three_days_a_rate_is_good_for(lake: HandLake) -> None:
+def test_yen_cross_rate_and_the_seven_days_a_rate_is_good_for(lake: HandLake) -> None:
     rates(lake, ("2026-09-01", "JPY", "0,006"), ("2026-09-01", "USD", "0.9"))
-    for day in (1, 4, 5):
+    for day in (1, 8, 9):
         buy(lake, f"2026-09-{day:02} 10:00", 1000, "yen", transaction_id=f"t{day}")
-    buy(lake, "2026-09-05 11:00", "2.50", None, transaction_id="own currency")
+    buy(lake, "2026-09-09 11:00", "2.50", None, transaction_id="own currency")
     found = marts(lake)
     # 0.006 / 0.9 = 0.00666667; x 1000 = 6.66667, with four decimals 6.6667.
     assert pick(found["fct_purchases"], *PURCHASE) == [
         ("own currency", "USD", Decimal("2.5000"), False),
         ("t1", "JPY", Decimal("6.6667"), True),
-        ("t4", "JPY", Decimal("6.6667"), False),
-        ("t5", "JPY", None, False),
+        ("t8", "JPY", Decimal("6.6667"), False),
+        ("t9", "JPY", None, False),
     ]
     assert pick(found["fct_player_days"], *MONEY)[-1] == (
-        SEP[5],
+        SEP[9],
         Decimal("2.5"),
         0,
         0,

@@ -40,10 +40,10 @@ class Rates:
                 self._euros[day, code] = max(euros, self._euros.get((day, code), ZERO))
 
     def _euro(self, day: date, code: str) -> Decimal | None:
-        """Euro per unit: of the day itself or the latest of the three days before it."""
+        """Euro per unit: of the day itself or the latest of the seven days before it."""
         if code == "EUR":
             return Decimal(1)
-        for age in range(4):
+        for age in range(8):
             if (day - age * DAY, code) in self._euros:
                 return self._euros[day - age * DAY, code]
         return None
