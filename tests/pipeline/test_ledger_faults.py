@@ -162,6 +162,41 @@ def test_rates_of_before_easter_serve_until_the_first_day_after_it(tmp_path: Pat
     assert_oracle_agrees(warehouse)
 
 
+def test_nulls_as_other_programs_write_them(tmp_path: Path) -> None:
+    lake = HandLake(tmp_path / "lake")
+    players = ("playerid", "country", "birthdate", "gender", "playerstate", "vip")
+    lake.table(
+        "players/p.csv",
+        [
+            dict(zip(players, row, strict=True))
+            for row in [
+                ("p1", "\\N", "\\N", "NULL", "active", "1"),
+                ("p2", "MT", "1990-01-31T00:00:00Z", "None", "nan", "true"),
+                ("\\N", "SE", "", "", "", ""),
+            ]
+        ],
+    )
+    write(
+        lake,
+        "2026-03-10",
+        bet("WAGER", "g1", "1,234.56", bonusamount="\\N", txcurrency="NULL"),
+        bet("WAGER", "g2", "1,234"),
+        bet("WAGER", "None", "1"),
+    )
+    warehouse = Warehouse(lake.root, tmp_path)
+    warehouse.build(*WITHOUT_TESTS)
+    columns = "player_id, country, gender, player_state"
+    assert [
+        tuple(row.values())
+        for row in warehouse.query(f"select {columns} from marts.dim_ledger_players order by 1")
+    ] == [("p1", "Unknown", "Unknown", "active"), ("p2", "MT", "Unknown", "Unknown")]
+    report = warehouse.query("select game_id, turnover from marts.rpt_betting")
+    assert report == [{"game_id": "g1", "turnover": Decimal("1234.56")}]
+    reasons = Counter(row["reason"] for row in warehouse.rows("marts.fct_quarantined_rows"))
+    assert reasons == Counter(["ambiguous_amount", "missing_game_id", "missing_player_id"])
+    assert_oracle_agrees(warehouse)
+
+
 def test_a_studio_adds_a_type(tmp_path: Path) -> None:
     """A line in the seed is enough, also for days that were built before."""
     lake = HandLake(tmp_path / "lake")

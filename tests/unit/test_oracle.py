@@ -480,7 +480,7 @@ def test_bets_by_hand(lake: HandLake) -> None:
             bet("RESULT", "20", txcurrency="SEK", betid="win alone"),
             bet("RESULT", "0", betid="lost alone"),
             bet("RESULT", "0", betid="lost alone too"),
-            bet("WAGER", "1.234,56"),
+            bet("WAGER", "1.234.5"),
             bet("WAGER", "ten"),
             bet("WAGER", "10000000000"),
             bet("ROLLBACK", "1"),
@@ -576,6 +576,33 @@ def test_a_rollback_takes_back_the_latest_row_with_its_amount_on_its_own_day(
     assert pick(found["rpt_betting"], *report) == [(SEP[1], 1, 2), (SEP[3], 1, 0)]
     health = ("health_date", "landed_count", "schema_mismatch_count")
     assert pick(found["rpt_data_health"], *health) == [(SEP[1], 7, 1), (SEP[3], 6, 2)]
+
+
+def test_amounts_with_separators_and_words_for_null(lake: HandLake) -> None:
+    amounts = {
+        **{"1,234.56": "1234.56", "-1.234.567,8": "-1234567.8", "1 234,56": "1234.56"},
+        **{"1,234,567": "1234567", "1.234.567": "1234567", "1.234": "1.234", "0,234": "0.234"},
+        **{".50": "0.5", "-,5": "-0.5", "\\N": "0", "NULL": "0", "None": "0", " nan ": "0"},
+    }
+    left_out = {
+        **{"1,234": "ambiguous_amount", "-12,345": "ambiguous_amount"},
+        **dict.fromkeys(("12,34.5", "1234,567.8", "1.234.5", "1 23"), "amount_not_readable"),
+    }
+    texts = [*amounts, *left_out]
+    lake.table(
+        "game_transactions/date=2026-09-01/x.jsonl",
+        [bet("WAGER", text, gameid=f"g{n}") for n, text in enumerate(texts)]
+        + [bet("WAGER", 1, gameid="null"), bet("WAGER", 1, playerid="nan")],
+    )
+    found = marts(lake)
+    turnover = {row["game_id"]: row["turnover"] for row in found["fct_bets"]}
+    assert turnover == {
+        f"g{n}": Decimal(amounts[text]) for n, text in enumerate(texts) if text in amounts
+    }
+    assert {row["reason"]: row["row_count"] for row in found["fct_quarantined_rows"]} == {
+        **{"ambiguous_amount": 2, "amount_not_readable": 4},
+        **{"missing_game_id": 1, "missing_player_id": 1},
+    }
 
 
 def test_components_are_rounded_before_they_are_added(lake: HandLake) -> None:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 from tests.pipeline.oracle.events import Table
 from tests.pipeline.oracle.lake import Placed, Row
 from tests.pipeline.oracle.money import ZERO, Rates
-from tests.pipeline.oracle.values import comma_amount, currency, known, money, ratio
+from tests.pipeline.oracle.values import comma_amount, currency, given, is_ambiguous, money, ratio
 
 _KINDS = ("cash", "bonus")
 _SIDES = (True, False)
+_AMOUNTS = ("realamount", "bonusamount")
 
 _WINNINGS = {"RESULT", "JACKPOT", "FREESPIN_RESULT", "ADJUSTMENT"}
 _TYPES = {"WAGER", "ROLLBACK", "CANCEL"} | _WINNINGS
@@ -78,20 +79,22 @@ def reason(placed: Placed) -> str | None:
     """Why a row is not valid in itself; None if it is valid."""
     row = placed.row
     for name, column in (("bet", "betid"), ("player", "playerid"), ("game", "gameid")):
-        if known(row.get(column)) is None:
+        if given(row.get(column)) is None:
             return f"missing_{name}_id"
-    kind = known(row.get("txtype"))
+    kind = given(row.get("txtype"))
     if kind is None:
         return "missing_transaction_type"
     if kind.strip(" ").upper() not in _TYPES:
         return "unknown_transaction_type"
+    if any(is_ambiguous(given(row.get(name))) for name in _AMOUNTS):
+        return "ambiguous_amount"
     if None in _amounts(row):
         return "amount_not_readable"
     return None
 
 
 def _amounts(row: Row) -> list[Decimal | None]:
-    return [comma_amount(known(row.get(name)) or "0") for name in ("realamount", "bonusamount")]
+    return [comma_amount(given(row.get(name)) or "0") for name in _AMOUNTS]
 
 
 def transaction(placed: Placed, reporting: str) -> Transaction | None:
@@ -100,11 +103,11 @@ def transaction(placed: Placed, reporting: str) -> Transaction | None:
     if reason(placed) is not None:
         return None
     player_id, game_id, bet_id = (
-        known(row.get(name)) or "" for name in ("playerid", "gameid", "betid")
+        given(row.get(name)) or "" for name in ("playerid", "gameid", "betid")
     )
     cash, bonus = (amount or ZERO for amount in _amounts(row))
-    kind = (known(row.get("txtype")) or "").strip(" ").upper()
-    code = currency(row.get("txcurrency"), None) or reporting
+    kind = (given(row.get("txtype")) or "").strip(" ").upper()
+    code = currency(given(row.get("txcurrency")), None) or reporting
     return Transaction(placed.day, player_id, game_id, bet_id, kind, code, cash, bonus)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tests.pipeline.oracle.lake import Placed, Row
 from tests.pipeline.oracle.values import (
-    amount,
+    comma_amount,
     json_object,
     known,
     number,
@@ -136,7 +136,7 @@ def refusal(placed: Placed, metadata: Row, data: Row) -> str | None:
     if _too_long(row, data):
         return "text_too_long"
     given = known(data.get(_AMOUNTS.get(str(row.get("event_type")), "")))
-    if given is not None and amount(given) is None:
+    if given is not None and comma_amount(given) is None:
         return "amount_not_valid"
     return None
 

@@ -11,11 +11,11 @@ from decimal import Decimal
 from tests.pipeline.oracle.events import DAY, Event, Table
 from tests.pipeline.oracle.lake import Row
 from tests.pipeline.oracle.values import (
-    amount,
     comma_amount,
     currency,
+    given,
+    is_ambiguous,
     iso_day,
-    known,
     money,
     quotient,
     utc_time,
@@ -34,8 +34,8 @@ class Rates:
         self._euros: dict[tuple[date, str], Decimal] = {}
         self._cross: dict[tuple[date, str], Decimal | None] = {}
         for row in rows:
-            day, code = iso_day(row.get("date")), currency(row.get("currency"), None)
-            euros = comma_amount(known(row.get("baserateeuro")))
+            day, code = iso_day(row.get("date")), currency(given(row.get("currency")), None)
+            euros = comma_amount(given(row.get("baserateeuro")))
             if day and code and euros and euros > 0:
                 self._euros[day, code] = max(euros, self._euros.get((day, code), ZERO))
 
@@ -110,7 +110,7 @@ def purchases(events: list[Event], rates: Rates) -> list[Purchase]:
     refunds = _first_by_transaction(events, "iap_refund")
     found = []
     for key, event in _first_by_transaction(events, "iap_transaction").items():
-        original = amount(event.value("currency_amount"))
+        original = comma_amount(event.value("currency_amount"))
         code = currency(event.value("currency_type"), None) or rates.reporting
         converted = rates.converted(original, code, event.event_date)
         revenue = None if converted is None else money(converted)
@@ -156,7 +156,7 @@ def ad_revenue(events: Iterable[Event], rates: Rates) -> dict[tuple[str, str, da
     for event in events:
         if event.event_type == "ad_impression" and event.player_id:
             code = currency(event.value("currency_type"), None) or rates.reporting
-            original = amount(event.value("currency_amount"))
+            original = comma_amount(event.value("currency_amount"))
             converted = rates.converted(original, code, event.event_date)
             sums[event.application_id, event.player_id, event.event_date] += converted or ZERO
     return {key: money(value) for key, value in sums.items()}
@@ -166,10 +166,10 @@ def marketing_spend(rows: Iterable[Row], rates: Rates) -> dict[tuple[date, str],
     """Spend by day and acquisition channel with four decimals, where any of it is known."""
     sums: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     for row in rows:
-        day, original = iso_day(row.get("date")), comma_amount(known(row.get("amount")))
+        day, original = iso_day(row.get("date")), comma_amount(given(row.get("amount")))
         if day and original is not None:
-            code = currency(row.get("currency"), None) or rates.reporting
-            channel = known(row.get("acquisition_channel")) or UNKNOWN
+            code = currency(given(row.get("currency")), None) or rates.reporting
+            channel = given(row.get("acquisition_channel")) or UNKNOWN
             converted = rates.converted(original, code, day)
             if converted is not None:
                 sums[day, channel] += converted
@@ -186,9 +186,11 @@ def share_of_spend(
 def _rate_fault(row: Row) -> str | None:
     if iso_day(row.get("date")) is None:
         return "date_not_readable"
-    if currency(row.get("currency"), None) is None:
+    if currency(given(row.get("currency")), None) is None:
         return "missing_currency"
-    euros = comma_amount(known(row.get("baserateeuro")))
+    euros = comma_amount(given(row.get("baserateeuro")))
+    if is_ambiguous(given(row.get("baserateeuro"))):
+        return "ambiguous_amount"
     if euros is None:
         return "rate_not_readable"
     return None if euros > 0 else "rate_not_positive"
@@ -197,11 +199,13 @@ def _rate_fault(row: Row) -> str | None:
 def _spend_fault(row: Row) -> str | None:
     if iso_day(row.get("date")) is None:
         return "date_not_readable"
-    return "amount_not_readable" if comma_amount(known(row.get("amount"))) is None else None
+    if is_ambiguous(given(row.get("amount"))):
+        return "ambiguous_amount"
+    return "amount_not_readable" if comma_amount(given(row.get("amount"))) is None else None
 
 
 def _id_fault(column: str, reason: str) -> Callable[[Row], str | None]:
-    return lambda row: None if known(row.get(column)) else reason
+    return lambda row: None if given(row.get(column)) else reason
 
 
 FAULTS: Mapping[str, Callable[[Row], str | None]] = {

@@ -23,6 +23,12 @@ _EIGHT = Decimal("0.00000001")
 _FOUR = Decimal("0.0001")
 _TOO_LARGE = Decimal(10) ** 10
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_AMBIGUOUS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+_GROUPED = {
+    ",": re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*|(?<=,[0-9]{3},[0-9]{3}))"),
+    ".": re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]*|(?<=\.[0-9]{3}\.[0-9]{3}))"),
+    " ": re.compile(r"[+-]?[0-9]{1,3}( [0-9]{3})+([.,][0-9]*)?"),
+}
 _CURRENCIES = {"YEN": "JPY", "RMB": "CNY"}
 
 
@@ -78,9 +84,26 @@ def amount(value: str | None) -> Decimal | None:
     return found if found.copy_abs() < _TOO_LARGE else None
 
 
+def given(value: object) -> str | None:
+    """The text of a cell of the ledger or of costs; None for what programs write for a null."""
+    found = (text(value) or "").strip(" ")
+    return None if found.lower() in {"", "\\n", "null", "none", "nan"} else found
+
+
+def is_ambiguous(value: str | None) -> bool:
+    """Whether the comma of an amount may be a decimal sign or may separate the thousands."""
+    return value is not None and _AMBIGUOUS.fullmatch(value.strip(" ")) is not None
+
+
 def comma_amount(value: str | None) -> Decimal | None:
-    """Like `amount`, where the decimal sign may also be a comma."""
-    return None if value is None else amount(value.replace(",", "."))
+    """Like `amount`, with a decimal comma or point and with separators of thousands."""
+    if value is None or is_ambiguous(value):
+        return None
+    value = value.strip(" ")
+    for separator, grouped in _GROUPED.items():
+        if grouped.fullmatch(value):
+            value = value.replace(separator, "")
+    return amount(value.replace(",", "."))
 
 
 def money(value: Decimal) -> Decimal:

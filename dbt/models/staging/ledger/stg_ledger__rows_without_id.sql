@@ -4,7 +4,7 @@ with games as (
         game_name,
         gameproviderid
     from {{ source('ledger', 'games') }}
-    where nullif({{ trimmed('id') }}, '') is null
+    where {{ known_text('id') }} is null
 ),
 
 game_providers as (
@@ -12,7 +12,7 @@ game_providers as (
         id,
         game_provider_name
     from {{ source('ledger', 'game_providers') }}
-    where nullif({{ trimmed('id') }}, '') is null
+    where {{ known_text('id') }} is null
 ),
 
 game_categories as (
@@ -20,7 +20,7 @@ game_categories as (
         game_id,
         game_category
     from {{ source('ledger', 'game_categories') }}
-    where nullif({{ trimmed('game_id') }}, '') is null
+    where {{ known_text('game_id') }} is null
 ),
 
 players as (
@@ -35,7 +35,7 @@ players as (
         wantsnewsletter,
         latestupdate
     from {{ source('ledger', 'players') }}
-    where nullif({{ trimmed('playerid') }}, '') is null
+    where {{ known_text('playerid') }} is null
 ),
 
 final as (

@@ -31,25 +31,26 @@ parsed as (
     select
         game_transactions.partition_day,
         {{ parsed_date('game_transactions.partition_day') }} as bet_date,
-        nullif({{ trimmed('game_transactions.betid') }}, '') as bet_id,
-        nullif({{ trimmed('game_transactions.playerid') }}, '') as player_id,
-        nullif({{ trimmed('game_transactions.gameid') }}, '') as game_id,
-        nullif({{ trimmed('game_transactions.channeluid') }}, '') as channel_id,
-        nullif(upper({{ trimmed('game_transactions.txtype') }}), '')
+        {{ known_text('game_transactions.betid') }} as bet_id,
+        {{ known_text('game_transactions.playerid') }} as player_id,
+        {{ known_text('game_transactions.gameid') }} as game_id,
+        {{ known_text('game_transactions.channeluid') }} as channel_id,
+        upper({{ known_text('game_transactions.txtype') }})
             as transaction_type,
         transaction_types.side,
         transaction_types.sign,
         {{ to_currency_code(
-            'game_transactions.txcurrency', 'currency_aliases.currency'
+            known_text('game_transactions.txcurrency'), 'currency_aliases.currency'
         ) }} as currency,
         {{ parsed_amount(
-            "coalesce(nullif("
-            ~ trimmed('game_transactions.realamount') ~ ", ''), '0')"
+            "coalesce(" ~ known_text('game_transactions.realamount') ~ ", '0')"
         ) }} as cash_amount,
         {{ parsed_amount(
-            "coalesce(nullif("
-            ~ trimmed('game_transactions.bonusamount') ~ ", ''), '0')"
+            "coalesce(" ~ known_text('game_transactions.bonusamount') ~ ", '0')"
         ) }} as bonus_amount,
+        {{ is_ambiguous_amount('game_transactions.realamount') }}
+        or {{ is_ambiguous_amount('game_transactions.bonusamount') }}
+            as has_ambiguous_amount,
         {{ json_row(
             'game_transactions',
             columns=[
@@ -77,6 +78,7 @@ checked as (
             when game_id is null then 'missing_game_id'
             when transaction_type is null then 'missing_transaction_type'
             when side is null then 'unknown_transaction_type'
+            when has_ambiguous_amount then 'ambiguous_amount'
             when cash_amount is null or bonus_amount is null
                 then 'amount_not_readable'
         end as mismatch_reason

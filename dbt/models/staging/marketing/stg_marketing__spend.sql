@@ -19,12 +19,14 @@ parsed as (
     select
         {{ parsed_date('marketing_spend.date') }} as spend_date,
         coalesce(
-            nullif({{ trimmed('marketing_spend.acquisition_channel') }}, ''), 'Unknown'
+            {{ known_text('marketing_spend.acquisition_channel') }}, 'Unknown'
         ) as acquisition_channel,
-        nullif({{ trimmed('marketing_spend.campaign_id') }}, '') as campaign_id,
-        {{ to_currency_code('marketing_spend.currency', 'currency_aliases.currency') }}
-            as currency,
+        {{ known_text('marketing_spend.campaign_id') }} as campaign_id,
+        {{ to_currency_code(
+            known_text('marketing_spend.currency'), 'currency_aliases.currency'
+        ) }} as currency,
         {{ parsed_amount('marketing_spend.amount') }} as amount,
+        {{ is_ambiguous_amount('marketing_spend.amount') }} as is_amount_ambiguous,
         {{ json_row(
             'marketing_spend',
             columns=[
@@ -39,9 +41,15 @@ parsed as (
 
 final as (
     select
-        *,
+        spend_date,
+        acquisition_channel,
+        campaign_id,
+        currency,
+        amount,
+        payload,
         case
             when spend_date is null then 'date_not_readable'
+            when is_amount_ambiguous then 'ambiguous_amount'
             when amount is null then 'amount_not_readable'
         end as mismatch_reason
     from parsed
