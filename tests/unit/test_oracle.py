@@ -216,6 +216,22 @@ def test_a_gap_of_1800_seconds_holds_and_one_of_1801_does_not(lake: HandLake) ->
     ]
 
 
+def test_no_explicit_id_is_the_id_of_another_session(lake: HandLake) -> None:
+    start = epoch("2026-09-03 10:00")
+    for day in (1, 2, 3):
+        lake.event(f"2026-09-0{day} 10:00", user_id="p", session_id="s:")
+    for session_id in (None, f"gap:{start}", "s::2026-09-03", "s:::"):
+        lake.event(start, user_id="p", session_id=session_id)
+    assert [row[0] for row in pick(marts(lake)["fct_sessions"], *SESSION)] == [
+        f"gap:{start}",
+        f"gap:{start}:",
+        "s::",
+        "s::2026-09-03",
+        "s::2026-09-03:",
+        "s::::",
+    ]
+
+
 def test_a_chain_without_gap_is_cut_at_its_third_day(lake: HandLake) -> None:
     start = epoch("2026-09-01 23:00")
     third = epoch("2026-09-03 00:00")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -268,6 +269,12 @@ def _chains(timestamps: Iterable[int]) -> list[list[int]]:
     return chains
 
 
+def _unmistakable(session_id: str) -> str:
+    """An explicit id of a whole session, which is not the id of a gap or cut session."""
+    made = session_id.startswith("gap:") or re.search(r":(....-..-..)?\Z", session_id, re.DOTALL)
+    return f"{session_id}:" if made else session_id
+
+
 def sessions(events: Iterable[Event]) -> list[Session]:
     """The sessions of all events that have a player."""
     explicit: dict[tuple[str, str, str], list[int]] = defaultdict(list)
@@ -283,7 +290,7 @@ def sessions(events: Iterable[Event]) -> list[Session]:
         starts = _by_start_day(timestamps)
         days = {utc_day(seconds) for seconds in timestamps}
         for day, members in starts.items():
-            session_id = f"{plain_id}:{day}" if day - DAY in days else plain_id
+            session_id = f"{plain_id}:{day}" if day - DAY in days else _unmistakable(plain_id)
             found.append(Session(application, player, session_id, day, tuple(members), True))
     for (application, player), timestamps in without.items():
         for chain in _chains(timestamps):
