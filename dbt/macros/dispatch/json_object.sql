@@ -13,12 +13,17 @@
     {%- set inner = "json_extract_string(" ~ json ~ ", '$')" -%}
     {%- set inner_first = "left(ltrim(" ~ inner ~ ", e' \\t\\n\\r'), 1)" -%}
     case
-        when not json_valid({{ json }}) then null
-        when {{ first }} = '{' then {{ json }}
+        when {{ first }} = '{'
+            then case when {{ is_json_container(json) }} then {{ json }} end
         when {{ first }} = '"' and strlen({{ json }}) <= 65525
             then case
-                when json_valid({{ inner }}) and {{ inner_first }} = '{'
-                    then {{ inner }}
+                when json_valid({{ json }})
+                    then case
+                        when {{ inner_first }} = '{'
+                            then case
+                                when {{ is_json_container(inner) }} then {{ inner }}
+                            end
+                    end
             end
     end
 {%- endmacro %}

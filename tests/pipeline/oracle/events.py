@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from hashlib import md5
@@ -15,6 +15,8 @@ from tests.pipeline.oracle.values import (
     amount,
     json_object,
     known,
+    known_id,
+    name,
     number,
     text,
     utc_day,
@@ -44,7 +46,21 @@ NAMES_OF_DATA = (
 NAMES_OF_MONEY = ("transaction_id", "item_id", "currency_type")
 """The same of purchases, refunds and paid impressions."""
 
+_READINGS: Mapping[str, Callable[[object], str | None]] = {
+    **dict.fromkeys(
+        ("user_id", "player_id", "session_id", "device_id", "transaction_id"), known_id
+    ),
+    **dict.fromkeys(("platform", "country_id", "acquisition_channel", "campaign_id"), name),
+    **dict.fromkeys(("item_id", "currency_type"), name),
+}
+"""How the keys of `event_data` that name something are read."""
+
 Table = list[dict[str, object]]
+
+
+def read_names(data: Row) -> Row:
+    """The fields of an event, with the names among them as the text that they mean."""
+    return {key: _READINGS[key](x) if key in _READINGS else x for key, x in data.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +162,7 @@ def staged(placed: Placed) -> Event | Refused:
     """One raw row as an event, or the reason why it is none."""
     row = placed.row
     payload = text(row.get("event_data"))
-    metadata, data = json_object(text(row.get("metadata"))), json_object(payload)
+    metadata, data = json_object(text(row.get("metadata"))), read_names(json_object(payload))
     reason = refusal(placed, metadata, data)
     if reason is not None:
         return Refused(placed.day, reason)
