@@ -148,6 +148,7 @@ def ledger_health(landed: Mapping[date, int], transactions: Iterable[Transaction
             "rejected_count": 0,
             "schema_mismatch_count": count - valid[day],
             "duplicate_count": 0,
+            "shared_transaction_count": 0,
         }
         for day, count in landed.items()
     ]

@@ -339,7 +339,7 @@ def event_health(
     rejected: Iterable[date],
     refused: Iterable[Refused],
     valid: Iterable[Event],
-    kept: Iterable[Event],
+    kept: Collection[Event],
 ) -> Table:
     """What happened to the rows of each partition day, and to the lines rejected that day."""
     counts = {
@@ -348,6 +348,16 @@ def event_health(
         "schema_mismatch_count": Counter(row.day for row in refused),
         "duplicate_count": Counter(event.event_date for event in valid),
     }
+    players: dict[tuple[str, str], set[str]] = defaultdict(set)
+    purchases: list[tuple[date, tuple[str, str]]] = []
+    for event in kept:
+        if event.event_type == "iap_transaction" and event.player_id:
+            key = event.application_id, event.value("transaction_id") or event.event_id
+            players[key].add(event.player_id)
+            purchases.append((event.event_date, key))
+    counts["shared_transaction_count"] = Counter(
+        day for day, key in purchases if len(players[key]) > 1
+    )
     counts["duplicate_count"].subtract(event.event_date for event in kept)
     days = sorted({day for counter in counts.values() for day in counter})
     return [
