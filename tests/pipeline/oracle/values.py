@@ -91,7 +91,7 @@ def _is_container(value: object) -> bool:
     """Whether a value is a JSON object or array, or the text of one."""
     if isinstance(value, str):
         try:
-            value = _parsed_json(value)
+            value = _parsed_json(value) if value[:1] in {"{", "["} else value
         except (ValueError, RecursionError):
             return False
     return isinstance(value, dict | list)
