@@ -46,7 +46,7 @@ create or replace temp macro currency_code(code) as coalesce(
 
 -- Exchange rates -----------------------------------------------------------------------------------
 
--- Euro per unit of a currency: for each day the latest rate that is at most three days old.
+-- Euro per unit of a currency: for each day the latest rate that is at most seven days old.
 create or replace temp table euro_rates as
 with given as (
     select
@@ -61,7 +61,7 @@ with given as (
 ),
 
 ages as (
-    select unnest([0, 1, 2, 3]) as age
+    select cast(unnest(range(8)) as integer) as age
 )
 
 select
@@ -1082,6 +1082,7 @@ from rounded;
 create or replace table marts.rpt_betting as
 with halves as (
     select
+        game_id,
         bet_id,
         count_if(kind = 'WAGER') as wagers,
         count_if(kind = 'RESULT') as results
@@ -1097,7 +1098,7 @@ open_ends as (
         count_if(kind = 'WAGER' and results = 0) as unsettled_wager_count,
         count_if(kind = 'RESULT' and wagers = 0) as wins_without_wager_count
     from transactions
-    inner join halves using (bet_id)
+    inner join halves using (game_id, bet_id)
     where is_valid
     group by all
 ),

@@ -26,19 +26,20 @@ from include.settings import ROOT, Settings, UserError
 
 NODES = {
     # Seeds and snapshots
-    *("currency_aliases", "event_types", "snap_ledger_players"),
+    *("currency_aliases", "event_types", "transaction_types", "snap_ledger_players"),
     # Staging
     *("stg_game_events", "stg_game_events__rejected_lines"),
     *("stg_ledger__exchange_rates", "stg_ledger__game_categories", "stg_ledger__game_providers"),
     *("stg_ledger__games", "stg_ledger__players", "stg_ledger__transactions"),
-    "stg_marketing__spend",
+    *("stg_ledger__rows_without_id", "stg_marketing__spend"),
     # Intermediate
     *("int_application_days", "int_bets", "int_event_days", "int_events", "int_exchange_rates"),
     *("int_kpis_by_segment", "int_lake_days", "int_marketing_spend", "int_money_events"),
-    "int_player_days",
+    *("int_player_days", "int_bet_reversals", "int_quarantined_transactions"),
     # Marts
     *("dim_games", "dim_ledger_players", "dim_players", "fct_bets", "fct_player_days"),
-    *("fct_purchases", "fct_quarantined_events", "fct_sessions", "rpt_betting"),
+    *("fct_purchases", "fct_quarantined_events", "fct_quarantined_rows", "fct_sessions"),
+    "rpt_betting",
     *("rpt_daily_kpis", "rpt_daily_kpis_by_segment", "rpt_data_health", "rpt_ltv"),
     *("rpt_ltv_overall", "rpt_retention", "rpt_retention_overall"),
 }

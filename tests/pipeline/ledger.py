@@ -70,7 +70,7 @@ def _broken(rng: random.Random, row: Transaction) -> Transaction:
     place, value = rng.choice(
         (
             (0, "n/a"),
-            (1, "1.234,56"),
+            (1, "1.234.5"),
             (0, "99999999999"),
             (4, ""),
             (5, "ROLLBACK"),

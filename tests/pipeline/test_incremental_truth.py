@@ -30,6 +30,7 @@ from tests.pipeline.truth import differences, shown
 from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 STEPS = 8
+TYPES = (*["WAGER", "RESULT", "ROLLBACK"] * 3, "CANCEL", "JACKPOT", "FREESPIN_RESULT", "VOID")
 INCREMENTAL = ("--select", "config.materialized:incremental")
 
 
@@ -46,6 +47,7 @@ class Lake:
         """Begin with an empty lake and the events that will arrive."""
         self.root = root
         self.rng = random.Random(seed)  # noqa: S311 - reproducible on purpose, nothing secret
+        self.ledger_rng = random.Random(seed)  # noqa: S311 - reproducible on purpose
         self.steps: list[str] = []
         self.landed: list[bytes] = []
         self.to_come = Story(self.rng).lines
@@ -159,6 +161,18 @@ class Lake:
                 "playerid": self.rng.choice(("l1", "l2")),
             }
             for _ in range(6)
+        ]
+        # Few bets, amounts and players, so that many rows can be taken back, also on other days.
+        rows += [
+            {
+                "realamount": self.ledger_rng.choice(("5", "5,00", "7")),
+                "txcurrency": self.ledger_rng.choice(("USD", "USD", "GBP")),
+                "gameid": "g1",
+                "txtype": self.ledger_rng.choice(TYPES),
+                "betid": f"r{self.ledger_rng.randrange(4)}",
+                "playerid": "l1",
+            }
+            for _ in range(8)
         ]
         self._write(f"game_transactions/date={day_of(day)}/{self.rng.randrange(2)}.jsonl", rows)
 

@@ -26,6 +26,7 @@ KEYS = {
     "rpt_betting": ("bet_date", "game_id"),
     "rpt_data_health": ("source_name", "health_date"),
     "fct_quarantined_events": ("partition_date", "reason"),
+    "fct_quarantined_rows": ("source_name", "partition_day", "reason"),
 }
 """The key of each table that the oracle computes."""
 
@@ -55,12 +56,13 @@ def shown(found: Mapping[str, list[str]], most: int = 8) -> str:
 
 
 def _actual(warehouse: Warehouse, table: str) -> list[Row]:
-    if table == "fct_quarantined_events":
+    if table.startswith("fct_quarantined_"):
+        key = KEYS[table]
         counts = Counter(
-            (row["partition_date"], row["reason"]) for row in warehouse.rows(f"marts.{table}")
+            tuple(row[column] for column in key) for row in warehouse.rows(f"marts.{table}")
         )
         return [
-            {"partition_date": day, "reason": reason, "row_count": count}
-            for (day, reason), count in counts.items()
+            dict(zip(key, values, strict=True)) | {"row_count": count}
+            for values, count in counts.items()
         ]
     return warehouse.rows(f"{'intermediate' if table.startswith('int_') else 'marts'}.{table}")

@@ -86,6 +86,7 @@ def test_a_daily_run_reads_the_touched_day_and_what_it_reaches(
             "fct_quarantined_events": (0, 0),
             "int_lake_days": (0, 0),
             "int_bets": (0, 0),
+            "int_quarantined_transactions": (0, 0),
         }.items()
     }
     # The only file of the partition was deleted, so the partition is dropped and nothing is read.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import date
 from pathlib import Path
 
@@ -41,7 +42,11 @@ AMOUNTS = (
     *("NaN", "Infinity", "", " ", " 12.5 ", "1,5", "1.234.5", "0x10", "+3", ".5", "5.", "1e", "½"),
     *("0.125", "0.00005", "2.00005", "1234567.87654321"),
 )
-LEDGER_AMOUNTS = (*AMOUNTS, "007", "0,00000005", "-1,25")
+LEDGER_AMOUNTS = (
+    *(*AMOUNTS, "007", "0,00000005", "-1,25", "1,234", "-12,345", "0,234", "1,2345", "1,234e1"),
+    *("1,234.56", "1.234,56", "1 234,56", "1,234,567", "1.234.567", "-1 234", "12,34.5", "1 23"),
+    *("1,234.", "1.234,", "\\N", "\\n", "NULL", "None", "nan", "-,5", "1,2,3", "1234,567.8"),
+)
 DATES = (
     *(
         "1999-12-31",
@@ -135,6 +140,7 @@ def write_hostile(root: Path) -> None:
             for number, amount in enumerate(LEDGER_AMOUNTS)
         ],
     )
+    _write_reversals(lake)
     lake.table(
         "players/hostile.parquet",
         [
@@ -180,6 +186,29 @@ def _write_limits(lake: HandLake) -> None:
                 f"{day}T10:00:0{second}", "ad_impression", application_id="ads", user_id="p",
                 currency_type="USD", currency_amount="0.00004", acquisition_channel=channel,
             )  # fmt: skip
+
+
+def _write_reversals(lake: HandLake) -> None:
+    """Add bets of two games with few amounts; many are taken back, also days later or in vain."""
+    rng = random.Random(8)  # noqa: S311 - reproducible on purpose, nothing secret
+    kinds = (*["WAGER", "RESULT", "ROLLBACK"] * 4, "CANCEL", "JACKPOT", "FREESPIN_RESULT")
+    for day in ("2025-12-29", "2025-12-30", "2026-01-01"):
+        lake.table(
+            f"game_transactions/date={day}/reversals.jsonl",
+            [
+                {
+                    "realamount": rng.choice(("5", "5,00", "-1")),
+                    "bonusamount": rng.choice(("", "1")),
+                    "channeluid": 'quote"back\\slash\ttab\nline',
+                    "txcurrency": rng.choice(("USD", "GBP")),
+                    "gameid": rng.choice(("r1", "r2")),
+                    "txtype": rng.choice((*kinds, "ADJUSTMENT", 'quote"back\\slash')),
+                    "betid": f"r{rng.randrange(8)}",
+                    "playerid": rng.choice(("r1", "r1", "r2")),
+                }
+                for _ in range(80)
+            ],
+        )
 
 
 def _write_long_names(lake: HandLake) -> None:

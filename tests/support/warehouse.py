@@ -161,6 +161,12 @@ class Warehouse:
         """Run `dbt test` for data tests; returns the message of each that failed, by name."""
         return _failed(self._invoke("test", "--select", select, "--resource-type", "test"))
 
+    def failing_rows(self, test: str, status: str = "fail") -> list[Row]:
+        """Run one data test, which must end with this status, and return the rows that it finds."""
+        (entry,) = self._invoke("test", "--resource-type", "test", "--select", test)
+        assert str(entry.status) == status, entry.message
+        return self.query(str(getattr(entry.node, "compiled_code", "")))
+
     def unit_tests(self) -> dict[str, str]:
         """Run dbt's unit tests; returns `pass` or the message of each, by model and name.
 

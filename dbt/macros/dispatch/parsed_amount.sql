@@ -1,15 +1,45 @@
+{#
+    The patterns are read one after the other, so the common ones come first. A comma
+    before exactly three digits is ambiguous, see is_ambiguous_amount().
+#}
 {% macro parsed_amount(text) -%}
     {{ adapter.dispatch('parsed_amount')(text) }}
 {%- endmacro %}
 
 {% macro duckdb__parsed_amount(text) -%}
-    {%- set number = "replace(" ~ trimmed(text) ~ ", ',', '.')" -%}
-    {%- set digits = "[0-9]{1,200}([.][0-9]{0,200})?" -%}
+    {%- set amount = trimmed(text) -%}
+    {%- set exponent = "([eE][+-]?[0-9]{1,2})?" -%}
+    {%- set three = "[+-]?[0-9]{1,3}" -%}
     case
         when regexp_matches(
-            {{ number }}, '^[+-]?{{ digits }}([eE][+-]?[0-9]{1,2})?$'
+            {{ amount }},
+            '^[+-]?([0-9]{1,200}([.][0-9]{0,200})?|[.][0-9]{1,200}){{ exponent }}$'
         )
-            then try_cast({{ number }} as decimal(18, 8))
+            then try_cast({{ amount }} as decimal(18, 8))
+        when {{ is_ambiguous_amount(text) }} then null
+        when regexp_matches(
+            {{ amount }},
+            '^[+-]?([0-9]{1,200},[0-9]{0,200}|,[0-9]{1,200}){{ exponent }}$'
+        )
+            then try_cast(replace({{ amount }}, ',', '.') as decimal(18, 8))
+        when regexp_matches(
+            {{ amount }},
+            '^{{ three }}((,[0-9]{3})+[.][0-9]{0,200}|(,[0-9]{3}){2,60})$'
+        )
+            then try_cast(replace({{ amount }}, ',', '') as decimal(18, 8))
+        when regexp_matches(
+            {{ amount }},
+            '^{{ three }}(([.][0-9]{3})+,[0-9]{0,200}|([.][0-9]{3}){2,60})$'
+        )
+            then try_cast(
+                replace(replace({{ amount }}, '.', ''), ',', '.') as decimal(18, 8)
+            )
+        when regexp_matches(
+            {{ amount }}, '^{{ three }}( [0-9]{3})+([.,][0-9]{0,200})?$'
+        )
+            then try_cast(
+                replace(replace({{ amount }}, ' ', ''), ',', '.') as decimal(18, 8)
+            )
     end
 {%- endmacro %}
 
@@ -20,7 +50,24 @@
     state whether a cast of text rounds.
 #}
 {% macro redshift__parsed_amount(text) -%}
-    {%- set number = "replace(" ~ trimmed(text) ~ ", ',', '.')" -%}
+    {%- set amount = trimmed(text) -%}
+    {%- set three = "[+-]?[0-9]{1,3}" -%}
+    {%- set number -%}
+        case
+            when {{ is_ambiguous_amount(text) }} then null
+            when
+                {{ amount }}
+                ~ '^{{ three }}((,[0-9]{3})+[.][0-9]*|,[0-9]{3}(,[0-9]{3})+)$'
+                then replace({{ amount }}, ',', '')
+            when
+                {{ amount }}
+                ~ '^{{ three }}(([.][0-9]{3})+,[0-9]*|[.][0-9]{3}([.][0-9]{3})+)$'
+                then replace(replace({{ amount }}, '.', ''), ',', '.')
+            when {{ amount }} ~ '^{{ three }}( [0-9]{3})+([.,][0-9]*)?$'
+                then replace(replace({{ amount }}, ' ', ''), ',', '.')
+            else replace({{ amount }}, ',', '.')
+        end
+    {%- endset -%}
     {%- set exact -%}
         round(
             case
@@ -32,7 +79,9 @@
         )
     {%- endset -%}
     case
-        when {{ number }} ~ '^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]{1,2})?$'
+        when
+            {{ number }}
+            ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,2})?$'
             then case
                 when abs(cast({{ number }} as double precision)) < 10000000001
                     then case

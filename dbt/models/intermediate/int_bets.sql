@@ -1,14 +1,17 @@
+{# Lines that are alike in all columns are numbered, so that each has a key. #}
 with transactions as (
     select
         bet_date,
         bet_id,
         player_id,
         game_id,
-        transaction_type,
         currency,
+        transaction_type,
+        side,
+        sign,
         cash_amount,
         bonus_amount,
-        partition_day
+        case when side in ('rollback', 'cancel') then left(payload, 1000) end as payload
     from {{ ref('stg_ledger__transactions') }}
     where
         is_valid
@@ -17,17 +20,14 @@ with transactions as (
 
 final as (
     select
-        bet_date,
-        bet_id,
-        player_id,
-        game_id,
-        currency,
-        transaction_type = 'WAGER' as is_wager,
-        count(*) as transaction_count,
-        sum(cash_amount) as cash_amount,
-        sum(bonus_amount) as bonus_amount
+        *,
+        row_number() over (
+            partition by
+                bet_date, bet_id, player_id, game_id, currency, transaction_type,
+                cash_amount, bonus_amount
+            order by payload
+        ) as copy_number
     from transactions
-    group by 1, 2, 3, 4, 5, 6
 )
 
 select * from final

@@ -1,6 +1,7 @@
 {#
-    A rate is valid on its own day and on the three days after it. The two rates of a
-    cross rate may have different ages.
+    A rate is used until the next rate of its currency, but for at most seven days after
+    its own day, which covers the closing days at Easter and Christmas. The two rates of
+    a cross rate may have different ages.
 #}
 with exchange_rates as (
     select
@@ -8,7 +9,7 @@ with exchange_rates as (
         currency,
         euro_rate
     from {{ ref('stg_ledger__exchange_rates') }}
-    where currency <> 'EUR'
+    where is_valid and currency <> 'EUR'
 ),
 
 daily_rates as (
@@ -21,7 +22,7 @@ daily_rates as (
 ),
 
 rate_ages as (
-    {{ values_as_rows([0, 1, 2, 3], 'age') }}
+    {{ values_as_rows(range(8), 'age') }}
 ),
 
 candidate_rates as (

@@ -27,11 +27,15 @@ rejected_lines as (
 ),
 
 transactions as (
-    select
-        bet_date,
-        is_valid
+    select bet_date
     from {{ ref('stg_ledger__transactions') }}
     where {{ filter_date_partitions('partition_day', sources) }}
+),
+
+quarantined_transactions as (
+    select bet_date
+    from {{ ref('int_quarantined_transactions') }}
+    where {{ filter_run_days('bet_date', sources) }}
 ),
 
 all_rows as (
@@ -63,9 +67,17 @@ all_rows as (
         'game_transactions' as source_name,
         bet_date as lake_date,
         1 as landed_count,
-        case when is_valid then 0 else 1 end as mismatch_count,
+        0 as mismatch_count,
         0 as rejected_count
     from transactions
+    union all
+    select
+        'game_transactions' as source_name,
+        bet_date as lake_date,
+        0 as landed_count,
+        1 as mismatch_count,
+        0 as rejected_count
+    from quarantined_transactions
 ),
 
 final as (

@@ -43,8 +43,8 @@ SPREADSHEET_EPOCH = date(1899, 12, 30)
 class Ledger:
     """Generates the rows of every ledger and cost folder. All randomness comes from `seed`.
 
-    `missing_rate` leaves out the rates of one currency for the last six days. An older rate is used
-    for three days only, so the money of the days after them has no rate.
+    `missing_rate` leaves out the rates of one currency for the last ten days. An older rate is used
+    for seven days only, so the money of the days after them has no rate.
     """
 
     first: date
@@ -103,7 +103,7 @@ class Ledger:
     def rates(self) -> list[Row]:
         """The euro value of one unit by currency and day, from three days before the first day."""
         current = dict(EURO_PER_UNIT)
-        gap_from = self.first + timedelta(days=self.days - 6)
+        gap_from = self.first + timedelta(days=self.days - 10)
         rows: list[Row] = []
         for day in self._days(before=3):
             for currency, rate in current.items():

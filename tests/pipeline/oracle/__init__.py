@@ -77,14 +77,32 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
 def _ledger(lake: Path, rates: money.Rates) -> dict[str, Table]:
     landed: Counter[date] = Counter()
     transactions = []
+    left_out: list[tuple[date, str]] = []
     for placed in partitions(lake, "game_transactions"):
         landed[placed.day] += 1
         transaction = betting.transaction(placed, rates.reporting)
-        if transaction is not None:
+        if transaction is None:
+            left_out.append((placed.day, betting.reason(placed) or ""))
+        else:
             transactions.append(transaction)
-    bets = betting.fct_bets(transactions, rates)
+    ledger = betting.settled(transactions)
+    left_out += [(entry.bet_date, reason) for reason, entry in ledger.without_effect]
+    bets = betting.fct_bets(ledger, rates)
+    quarantined: Counter[tuple[str, date | None, str]] = Counter(
+        ("game_transactions", day, reason) for day, reason in left_out
+    )
+    quarantined.update(
+        (source, None, reason)
+        for source, reason_of in money.FAULTS.items()
+        for reason in map(reason_of, table(lake, source))
+        if reason
+    )
     return {
+        "fct_quarantined_rows": [
+            {"source_name": source, "partition_day": day, "reason": reason, "row_count": count}
+            for (source, day, reason), count in quarantined.items()
+        ],
         "fct_bets": bets,
-        "rpt_betting": betting.rpt_betting(bets, transactions),
-        "rpt_data_health": betting.ledger_health(landed, transactions),
+        "rpt_betting": betting.rpt_betting(bets, ledger),
+        "rpt_data_health": betting.ledger_health(landed, left_out),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,8 +12,9 @@ from tests.pipeline.oracle.events import DAY, Event, Table
 from tests.pipeline.oracle.lake import Row
 from tests.pipeline.oracle.values import (
     amount,
-    cell,
     currency,
+    given,
+    is_ambiguous,
     iso_day,
     money,
     quotient,
@@ -33,16 +34,16 @@ class Rates:
         self._euros: dict[tuple[date, str], Decimal] = {}
         self._cross: dict[tuple[date, str], Decimal | None] = {}
         for row in rows:
-            day, code = iso_day(row.get("date")), currency(row.get("currency"), None)
-            euros = amount(cell(row.get("baserateeuro")))
+            day, code = iso_day(row.get("date")), currency(given(row.get("currency")), None)
+            euros = amount(given(row.get("baserateeuro")))
             if day and code and euros and euros > 0:
                 self._euros[day, code] = max(euros, self._euros.get((day, code), ZERO))
 
     def _euro(self, day: date, code: str) -> Decimal | None:
-        """Euro per unit on the day, or else on the latest of the three days before it."""
+        """Euro per unit on the day, or else on the latest of the seven days before it."""
         if code == "EUR":
             return Decimal(1)
-        for age in range(4):
+        for age in range(8):
             if (day - age * DAY, code) in self._euros:
                 return self._euros[day - age * DAY, code]
         return None
@@ -165,10 +166,10 @@ def marketing_spend(rows: Iterable[Row], rates: Rates) -> dict[tuple[date, str],
     """Spend by day and acquisition channel with four decimals; rows without a rate are left out."""
     sums: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     for row in rows:
-        day, original = iso_day(row.get("date")), amount(cell(row.get("amount")))
+        day, original = iso_day(row.get("date")), amount(given(row.get("amount")))
         if day and original is not None:
-            code = currency(row.get("currency"), None) or rates.reporting
-            channel = cell(row.get("acquisition_channel")) or UNKNOWN
+            code = currency(given(row.get("currency")), None) or rates.reporting
+            channel = given(row.get("acquisition_channel")) or UNKNOWN
             converted = rates.converted(original, code, day)
             if converted is not None:
                 sums[day, channel] += converted
@@ -180,3 +181,39 @@ def share_of_spend(
 ) -> Decimal | None:
     """The share of the spend of a day and channel for `installs` of all `of` installs."""
     return money(spend[key] * installs / of) if key in spend else None
+
+
+def _rate_fault(row: Row) -> str | None:
+    if iso_day(row.get("date")) is None:
+        return "date_not_readable"
+    if currency(given(row.get("currency")), None) is None:
+        return "missing_currency"
+    euros = amount(given(row.get("baserateeuro")))
+    if is_ambiguous(given(row.get("baserateeuro"))):
+        return "ambiguous_amount"
+    if euros is None:
+        return "rate_not_readable"
+    return None if euros > 0 else "rate_not_positive"
+
+
+def _spend_fault(row: Row) -> str | None:
+    if iso_day(row.get("date")) is None:
+        return "date_not_readable"
+    if is_ambiguous(given(row.get("amount"))):
+        return "ambiguous_amount"
+    return "amount_not_readable" if amount(given(row.get("amount"))) is None else None
+
+
+def _id_fault(column: str, reason: str) -> Callable[[Row], str | None]:
+    return lambda row: None if given(row.get(column)) else reason
+
+
+FAULTS: Mapping[str, Callable[[Row], str | None]] = {
+    "currency_exchange": _rate_fault,
+    "marketing_spend": _spend_fault,
+    "games": _id_fault("id", "missing_game_id"),
+    "game_providers": _id_fault("id", "missing_game_provider_id"),
+    "game_categories": _id_fault("game_id", "missing_game_id"),
+    "players": _id_fault("playerid", "missing_player_id"),
+}
+"""Functions that return why a row is left out, or None, by source without partitions."""

@@ -19,7 +19,14 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _EIGHT = Decimal("0.00000001")
 _FOUR = Decimal("0.0001")
 _TOO_LARGE = Decimal(10) ** 10
-_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
+_AMBIGUOUS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+_GROUPED = {
+    ",": re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*|(?<=,[0-9]{3},[0-9]{3}))"),
+    ".": re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]*|(?<=\.[0-9]{3}\.[0-9]{3}))"),
+    " ": re.compile(r"[+-]?[0-9]{1,3}( [0-9]{3})+([.,][0-9]*)?"),
+}
+_NULLS = {"", "\\n", "null", "none", "nan"}
 _CURRENCIES = {"YEN": "JPY", "RMB": "CNY"}
 
 
@@ -35,6 +42,12 @@ def text(value: object) -> str | None:
 def cell(value: object) -> str | None:
     """The text of a column of a file without blanks around it; None if nothing else is in it."""
     return (text(value) or "").strip(" ") or None
+
+
+def given(value: object) -> str | None:
+    """The text of a column of the ledger or of costs; None also for the words that mean null."""
+    found = cell(value)
+    return None if (found or "").lower() in _NULLS else found
 
 
 def known(value: object) -> str | None:
@@ -63,9 +76,23 @@ def json_object(document: str | None) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def is_ambiguous(value: str | None) -> bool:
+    """Whether the comma of an amount can be a decimal sign or a separator of thousands."""
+    return _AMBIGUOUS.fullmatch((value or "").strip(" ")) is not None
+
+
 def number(value: str | None) -> Decimal | None:
-    """The number in a text with a decimal point or comma; None if the text is no number."""
-    plain = (value or "").strip(" ").replace(",", ".")
+    """The number in a text with a decimal point or comma, and with separators of thousands or none.
+
+    It is None if the text is no number, and if its comma is ambiguous.
+    """
+    if is_ambiguous(value):
+        return None
+    plain = (value or "").strip(" ")
+    for separator, grouped in _GROUPED.items():
+        if grouped.fullmatch(plain):
+            plain = plain.replace(separator, "")
+    plain = plain.replace(",", ".")
     return Decimal(plain) if _NUMBER.fullmatch(plain) else None
 
 

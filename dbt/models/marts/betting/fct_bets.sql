@@ -1,15 +1,71 @@
-with bets as (
+with booked_rows as (
     select
         bet_date,
+        bet_date as rate_date,
         player_id,
         game_id,
         currency,
-        is_wager,
-        sum(transaction_count) as transaction_count,
-        sum(cash_amount) as cash_amount,
-        sum(bonus_amount) as bonus_amount
+        side,
+        sign,
+        1 as transaction_count,
+        cash_amount,
+        bonus_amount
     from {{ ref('int_bets') }}
-    group by 1, 2, 3, 4, 5
+    where side not in ('rollback', 'cancel')
+),
+
+{#
+    What is taken back counts on the day of the rollback or cancel, at the exchange rate
+    at which it was booked, so that nothing of it remains.
+#}
+reversed_rows as (
+    select
+        reversed_date as bet_date,
+        bet_date as rate_date,
+        player_id,
+        game_id,
+        currency,
+        side,
+        -sign as sign,
+        0 as transaction_count,
+        cash_amount,
+        bonus_amount
+    from {{ ref('int_bet_reversals') }}
+    where reversed_date is not null
+),
+
+all_rows as (
+    select * from booked_rows
+    union all
+    select * from reversed_rows
+),
+
+bets as (
+    select
+        bet_date,
+        rate_date,
+        player_id,
+        game_id,
+        currency,
+        side = 'wager' as is_wager,
+        sum(transaction_count) as transaction_count,
+        sum(
+            case
+                when side = 'bonus_result' then 0
+                when sign < 0 then -cash_amount
+                else cash_amount
+            end
+        ) as cash_amount,
+        sum(
+            case when sign < 0 then -bonus_amount else bonus_amount end
+            + case
+                when side <> 'bonus_result' then 0
+                when sign < 0 then -cash_amount
+                else cash_amount
+            end
+        ) as bonus_amount
+    from all_rows
+    group by 1, 2, 3, 4, 5, 6
 ),
 
 exchange_rates as (
@@ -37,7 +93,7 @@ converted_bets as (
     left join exchange_rates
         on
             bets.currency = exchange_rates.currency
-            and bets.bet_date = exchange_rates.rate_date
+            and bets.rate_date = exchange_rates.rate_date
 ),
 
 summed as (

@@ -11,23 +11,56 @@ with bets as (
     from {{ ref('fct_bets') }}
 ),
 
+booked_rows as (
+    select
+        bet_id,
+        bet_date,
+        game_id,
+        side,
+        1 as transaction_count
+    from {{ ref('int_bets') }}
+    where side not in ('rollback', 'cancel')
+),
+
+reversed_rows as (
+    select
+        bet_id,
+        bet_date,
+        game_id,
+        side,
+        -1 as transaction_count
+    from {{ ref('int_bet_reversals') }}
+    where reversed_date is not null
+),
+
+all_rows as (
+    select * from booked_rows
+    union all
+    select * from reversed_rows
+),
+
+{# A wager or result that was taken back leaves no bet open. #}
 bet_transactions as (
     select
         bet_id,
         bet_date,
         game_id,
-        is_wager,
-        transaction_count
-    from {{ ref('int_bets') }}
+        side = 'wager' as is_wager,
+        sum(transaction_count) as transaction_count
+    from all_rows
+    group by 1, 2, 3, 4
+    having sum(transaction_count) > 0
 ),
 
+{# Two games may give the same id to their bets. #}
 bet_completeness as (
     select
+        game_id,
         bet_id,
         bool_or(is_wager) as has_wager,
         bool_or(not is_wager) as has_result
     from bet_transactions
-    group by 1
+    group by 1, 2
 ),
 
 unmatched_transactions as (
@@ -50,7 +83,9 @@ unmatched_transactions as (
         ) as wins_without_wager_count
     from bet_transactions
     inner join bet_completeness
-        on bet_transactions.bet_id = bet_completeness.bet_id
+        on
+            bet_transactions.game_id = bet_completeness.game_id
+            and bet_transactions.bet_id = bet_completeness.bet_id
     group by 1, 2
 ),
 

@@ -22,13 +22,26 @@ event_days as (
     group by 1
 ),
 
+{# Whether a rollback has something to take back depends on the rows of other days. #}
+reversals_without_effect as (
+    select
+        bet_date,
+        count(*) as mismatch_count
+    from {{ ref('int_bet_reversals') }}
+    where mismatch_reason is not null
+    group by 1
+),
+
 final as (
     select
         lake_days.source_name,
         lake_days.lake_date as health_date,
         lake_days.landed_count,
         lake_days.rejected_count,
-        lake_days.mismatch_count as schema_mismatch_count,
+        cast(
+            lake_days.mismatch_count
+            + coalesce(reversals_without_effect.mismatch_count, 0) as bigint
+        ) as schema_mismatch_count,
         case
             when lake_days.source_name = 'raw_events'
                 then cast(
@@ -55,6 +68,10 @@ final as (
         on
             lake_days.source_name = 'raw_events'
             and lake_days.lake_date = event_days.event_date
+    left join reversals_without_effect
+        on
+            lake_days.source_name = 'game_transactions'
+            and lake_days.lake_date = reversals_without_effect.bet_date
     left join lake_days as last_week
         on
             lake_days.source_name = last_week.source_name

@@ -18,24 +18,43 @@ parsed as (
         {{ parsed_date('currency_exchange.date') }} as rate_date,
         coalesce(
             currency_aliases.currency,
-            nullif(upper({{ trimmed('currency_exchange.currency') }}), '')
+            upper({{ known_text('currency_exchange.currency') }})
         ) as currency,
-        {{ parsed_amount('currency_exchange.baserateeuro') }} as euro_rate
+        {{ parsed_amount('currency_exchange.baserateeuro') }} as euro_rate,
+        {{ is_ambiguous_amount('currency_exchange.baserateeuro') }}
+            as is_rate_ambiguous,
+        {{ json_row(
+            'currency_exchange',
+            columns=['date', 'currency', 'baserateeuro'],
+            personal=[]
+        ) }} as payload
     from currency_exchange
     left join currency_aliases
         on upper({{ trimmed('currency_exchange.currency') }}) = currency_aliases.alias
+),
+
+checked as (
+    select
+        *,
+        case
+            when rate_date is null then 'date_not_readable'
+            when currency is null then 'missing_currency'
+            when is_rate_ambiguous then 'ambiguous_amount'
+            when euro_rate is null then 'rate_not_readable'
+            when euro_rate <= 0 then 'rate_not_positive'
+        end as mismatch_reason
+    from parsed
 ),
 
 final as (
     select
         rate_date,
         currency,
-        euro_rate
-    from parsed
-    where
-        rate_date is not null
-        and currency is not null
-        and euro_rate > 0
+        euro_rate,
+        payload,
+        mismatch_reason,
+        mismatch_reason is null as is_valid
+    from checked
 )
 
 select * from final

@@ -12,9 +12,9 @@ with game_categories as (
 final as (
     select
         {{ trimmed('game_id') }} as game_id,
-        min(nullif({{ trimmed('game_category') }}, '')) as game_category
+        min({{ known_text('game_category') }}) as game_category
     from game_categories
-    where nullif({{ trimmed('game_id') }}, '') is not null
+    where {{ known_text('game_id') }} is not null
     group by 1
 )
 

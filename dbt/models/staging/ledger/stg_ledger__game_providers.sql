@@ -8,9 +8,9 @@ with game_providers as (
 final as (
     select
         {{ trimmed('id') }} as game_provider_id,
-        max(nullif({{ trimmed('game_provider_name') }}, '')) as game_provider_name
+        max({{ known_text('game_provider_name') }}) as game_provider_name
     from game_providers
-    where nullif({{ trimmed('id') }}, '') is not null
+    where {{ known_text('id') }} is not null
     group by 1
 )
 

@@ -9,10 +9,10 @@ with games as (
 final as (
     select
         {{ trimmed('id') }} as game_id,
-        max(nullif({{ trimmed('game_name') }}, '')) as game_name,
-        max(nullif({{ trimmed('gameproviderid') }}, '')) as game_provider_id
+        max({{ known_text('game_name') }}) as game_name,
+        max({{ known_text('gameproviderid') }}) as game_provider_id
     from games
-    where nullif({{ trimmed('id') }}, '') is not null
+    where {{ known_text('id') }} is not null
     group by 1
 )
 

@@ -17,10 +17,10 @@ with players as (
 parsed as (
     select
         {{ trimmed('playerid') }} as player_id,
-        nullif(upper({{ trimmed('country') }}), '') as country,
+        upper({{ known_text('country') }}) as country,
         {{ parsed_date('birthdate') }} as birth_date,
-        nullif({{ trimmed('gender') }}, '') as gender,
-        nullif({{ trimmed('playerstate') }}, '') as player_state,
+        {{ known_text('gender') }} as gender,
+        {{ known_text('playerstate') }} as player_state,
         coalesce(lower({{ trimmed('vip') }}) in {{ true_texts }}, false)
             as is_vip,
         coalesce(lower({{ trimmed('kyc') }}) in {{ true_texts }}, false)
@@ -28,9 +28,9 @@ parsed as (
         coalesce(lower({{ trimmed('wantsnewsletter') }}) in {{ true_texts }}, false)
             as wants_newsletter,
         {{ parsed_date('latestupdate') }} as updated_date,
-        {{ trimmed('latestupdate') }} as updated_text
+        {{ known_text('latestupdate') }} as updated_text
     from players
-    where nullif({{ trimmed('playerid') }}, '') is not null
+    where {{ known_text('playerid') }} is not null
 ),
 
 ranked as (

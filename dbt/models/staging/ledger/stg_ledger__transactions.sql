@@ -19,29 +19,70 @@ currency_aliases as (
     from {{ ref('currency_aliases') }}
 ),
 
+transaction_types as (
+    select
+        transaction_type,
+        side,
+        sign
+    from {{ ref('transaction_types') }}
+),
+
 parsed as (
     select
         game_transactions.partition_day,
         {{ parsed_date('game_transactions.partition_day') }} as bet_date,
-        nullif({{ trimmed('game_transactions.betid') }}, '') as bet_id,
-        nullif({{ trimmed('game_transactions.playerid') }}, '') as player_id,
-        nullif({{ trimmed('game_transactions.gameid') }}, '') as game_id,
-        nullif({{ trimmed('game_transactions.channeluid') }}, '') as channel_id,
-        upper({{ trimmed('game_transactions.txtype') }}) as transaction_type,
+        {{ known_text('game_transactions.betid') }} as bet_id,
+        {{ known_text('game_transactions.playerid') }} as player_id,
+        {{ known_text('game_transactions.gameid') }} as game_id,
+        {{ known_text('game_transactions.channeluid') }} as channel_id,
+        upper({{ known_text('game_transactions.txtype') }})
+            as transaction_type,
+        transaction_types.side,
+        transaction_types.sign,
         {{ to_currency_code(
-            'game_transactions.txcurrency', 'currency_aliases.currency'
+            known_text('game_transactions.txcurrency'), 'currency_aliases.currency'
         ) }} as currency,
         {{ parsed_amount(
-            "coalesce(nullif("
-            ~ trimmed('game_transactions.realamount') ~ ", ''), '0')"
+            "coalesce(" ~ known_text('game_transactions.realamount') ~ ", '0')"
         ) }} as cash_amount,
         {{ parsed_amount(
-            "coalesce(nullif("
-            ~ trimmed('game_transactions.bonusamount') ~ ", ''), '0')"
-        ) }} as bonus_amount
+            "coalesce(" ~ known_text('game_transactions.bonusamount') ~ ", '0')"
+        ) }} as bonus_amount,
+        {{ is_ambiguous_amount('game_transactions.realamount') }}
+        or {{ is_ambiguous_amount('game_transactions.bonusamount') }}
+            as has_ambiguous_amount,
+        {{ json_row(
+            'game_transactions',
+            columns=[
+                'realamount', 'bonusamount', 'channeluid', 'txcurrency', 'gameid',
+                'txtype', 'betid', 'playerid'
+            ],
+            personal=['channeluid', 'playerid']
+        ) }} as payload
     from game_transactions
     left join currency_aliases
         on upper({{ trimmed('game_transactions.txcurrency') }}) = currency_aliases.alias
+    left join transaction_types
+        on
+            upper({{ trimmed('game_transactions.txtype') }})
+            = transaction_types.transaction_type
+),
+
+checked as (
+    select
+        *,
+        case
+            when bet_date is null then 'partition_is_no_day'
+            when bet_id is null then 'missing_bet_id'
+            when player_id is null then 'missing_player_id'
+            when game_id is null then 'missing_game_id'
+            when transaction_type is null then 'missing_transaction_type'
+            when side is null then 'unknown_transaction_type'
+            when has_ambiguous_amount then 'ambiguous_amount'
+            when cash_amount is null or bonus_amount is null
+                then 'amount_not_readable'
+        end as mismatch_reason
+    from parsed
 ),
 
 final as (
@@ -53,20 +94,15 @@ final as (
         game_id,
         channel_id,
         transaction_type,
+        side,
+        sign,
         currency,
         cash_amount,
         bonus_amount,
-        coalesce(
-            bet_date is not null
-            and bet_id is not null
-            and player_id is not null
-            and game_id is not null
-            and transaction_type in ('WAGER', 'RESULT')
-            and cash_amount is not null
-            and bonus_amount is not null,
-            false
-        ) as is_valid
-    from parsed
+        payload,
+        mismatch_reason,
+        mismatch_reason is null as is_valid
+    from checked
 )
 
 select * from final

@@ -236,7 +236,7 @@ def test_rates_are_missing_only_if_the_sample_asks_for_it(missing_rate: bool) ->
     }
     missing = wanted - there
     assert {currency for _, currency in missing} == ({"SEK"} if missing_rate else set())
-    assert len(missing) == (6 if missing_rate else 0)
+    assert len(missing) == (10 if missing_rate else 0)
 
 
 def test_the_command_writes_the_sample_and_reports_its_folders(
