@@ -352,6 +352,8 @@ named as (
             case
                 when session_id is null then 'gap:' || first
                 when is_cut then session_id || ':' || session_date
+                -- Such an id could be the id of another session.
+                when regexp_matches(session_id, '^gap:|:(....-..-..)?$', 's') then session_id || ':'
                 else session_id
             end as session_id
         ),
@@ -360,7 +362,12 @@ named as (
 )
 
 select
-    md5(concat_ws('|', application_id, player_id, session_id, session_date)) as session_key,
+    md5(
+        concat(
+            length(application_id), ':', application_id, length(player_id), ':', player_id,
+            length(session_id), ':', session_id, '10:', session_date
+        )
+    ) as session_key,
     application_id,
     player_id,
     session_id,
@@ -1273,6 +1280,22 @@ kept as (
     group by all
 ),
 
+shared as (
+    select
+        event_date as health_date,
+        count(*) as shared_transaction_count
+    from (
+        select
+            event_date,
+            min(player_id) over same_transaction <> max(player_id) over same_transaction as is_shared
+        from converted
+        where event_type = 'iap_transaction' and player_id is not null
+        window same_transaction as (partition by application_id, transaction_id)
+    )
+    where is_shared
+    group by all
+),
+
 daily as (
     select
         'raw_events' as source_name,
@@ -1287,10 +1310,12 @@ daily as (
         coalesce(late_over_7_days_count, 0) as late_over_7_days_count,
         coalesce(repeated_across_days_count, 0) as repeated_across_days_count,
         coalesce(unknown_type_count, 0) as unknown_type_count,
-        coalesce(null_player_count, 0) as null_player_count
+        coalesce(null_player_count, 0) as null_player_count,
+        coalesce(shared_transaction_count, 0) as shared_transaction_count
     from landed
     full join rejected using (health_date)
     left join kept using (health_date)
+    left join shared using (health_date)
     left join repeated on health_date = repeated.event_date
     union all
     select
@@ -1299,6 +1324,7 @@ daily as (
         count(*),
         0,
         count_if(not is_valid),
+        0,
         0,
         0,
         0,
@@ -1319,7 +1345,8 @@ select
         cast(daily.late_2_to_7_days_count as bigint) as late_2_to_7_days_count,
         cast(daily.late_over_7_days_count as bigint) as late_over_7_days_count,
         cast(daily.unknown_type_count as bigint) as unknown_type_count,
-        cast(daily.null_player_count as bigint) as null_player_count
+        cast(daily.null_player_count as bigint) as null_player_count,
+        cast(daily.shared_transaction_count as bigint) as shared_transaction_count
     ),
     week_before.landed_count as landed_count_a_week_before,
     ratio(daily.landed_count, week_before.landed_count) as volume_against_a_week_before

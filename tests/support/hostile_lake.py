@@ -97,6 +97,7 @@ def write_hostile(root: Path) -> None:
         )  # fmt: skip
     for at in ("2025-12-31T23:59:59", "2026-01-01T00:00:00", "2026-01-01T00:00:01"):
         lake.event(at, application_id="h", user_id="midnight", session_id="s")
+    _write_session_ids(lake)
     _write_long_names(lake)
     _write_limits(lake)
     for document in (
@@ -209,6 +210,14 @@ def _write_reversals(lake: HandLake) -> None:
                 for _ in range(80)
             ],
         )
+
+
+def _write_session_ids(lake: HandLake) -> None:
+    """Write session ids that look like those that `fct_sessions` makes, and separators in ids."""
+    for session_id in (None, "gap:1767225600", "s", "s:2026-01-03", "s:2026-01-03:", "a|b", "gap"):
+        for at in ("2026-01-01T00:00:00", "2026-01-02T00:00:00", "2026-01-03T00:00:00"):
+            for player in ("c", "b|c"):
+                lake.event(at, application_id="h", user_id=player, session_id=session_id)
 
 
 def _write_long_names(lake: HandLake) -> None:

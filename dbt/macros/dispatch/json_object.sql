@@ -8,17 +8,41 @@
     {{ adapter.dispatch('json_object')(json) }}
 {%- endmacro %}
 
+{#
+    DuckDB also accepts NaN, Infinity and a comma behind the last value, which are not
+    JSON. The text is searched for them first as it is, and then without its strings,
+    because that takes longer.
+#}
+{% macro is_strict_json(text) -%}
+    {%- set not_json = ',\\s*[}\\]]|[:,\\[]\\s*-?([nN][aA]|[iI])[nN]' -%}
+    (
+        json_valid({{ text }})
+        and (
+            not regexp_matches({{ text }}, '{{ not_json }}')
+            or not regexp_matches(
+                regexp_replace({{ text }}, '"([^"\\]|\\.)*"', '""', 'g'),
+                '{{ not_json }}'
+            )
+        )
+    )
+{%- endmacro %}
+
 {% macro duckdb__json_object(json) -%}
     {%- set first = "left(ltrim(" ~ json ~ ", e' \\t\\n\\r'), 1)" -%}
     {%- set inner = "json_extract_string(" ~ json ~ ", '$')" -%}
     {%- set inner_first = "left(ltrim(" ~ inner ~ ", e' \\t\\n\\r'), 1)" -%}
     case
-        when not json_valid({{ json }}) then null
-        when {{ first }} = '{' then {{ json }}
+        when {{ first }} = '{'
+            then case when {{ is_strict_json(json) }} then {{ json }} end
         when {{ first }} = '"' and strlen({{ json }}) <= 65525
             then case
-                when json_valid({{ inner }}) and {{ inner_first }} = '{'
-                    then {{ inner }}
+                when json_valid({{ json }})
+                    then case
+                        when {{ inner_first }} = '{'
+                            then case
+                                when {{ is_strict_json(inner) }} then {{ inner }}
+                            end
+                    end
             end
     end
 {%- endmacro %}

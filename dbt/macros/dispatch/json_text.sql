@@ -7,7 +7,7 @@
 {%- endmacro %}
 
 {% macro duckdb__json_text(json, key) -%}
-    nullif(rtrim(json_extract_string({{ json }}, '$."{{ key }}"'), ' '), '')
+    {{ duckdb__text_of(duckdb__json_texts(json, [key]), [key], key) }}
 {%- endmacro %}
 
 {% macro redshift__json_text(json, key) -%}

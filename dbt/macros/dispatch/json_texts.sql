@@ -8,21 +8,115 @@
 {%- endmacro %}
 
 {% macro text_of(texts, keys, key) -%}
+    {%- do place_of_key(keys, key) -%}
+    {{ adapter.dispatch('text_of')(texts, keys, key) }}
+{%- endmacro %}
+
+{% macro number_of(texts, keys, key) -%}
+    {%- do place_of_key(keys, key) -%}
+    {{ adapter.dispatch('number_of')(texts, keys, key) }}
+{%- endmacro %}
+
+{#
+    An exponent moves 99 digits at most. A number that begins with 0 must be 0, and a
+    number with a negative exponent stays as it is.
+#}
+{% macro integer_pattern() -%}
+    ^-?([1-9][0-9]*([.][0-9]+)?([eE][+]?0*[0-9]{1,2})?|0([.]0+)?([eE][+-]?[0-9]+)?)$
+{%- endmacro %}
+
+{% macro place_of_key(keys, key) -%}
     {%- if key not in keys -%}
         {{ exceptions.raise_compiler_error(
             "text_of() finds no key " ~ key ~ " among " ~ keys | join(", ")
             ~ ": add it to the list of keys that json_texts() reads."
         ) }}
     {%- endif -%}
-    {{ adapter.dispatch('text_of')(texts, keys, key) }}
+    {{ return(keys.index(key) + 1) }}
 {%- endmacro %}
 
+{#
+    json_extract_string() takes the first of two equal keys, and it writes a number as a
+    double writes it (1000.0 for 1e3). So an object in which a key may occur twice, or
+    in which a key has such a number, is read by place: all keys and all values, each
+    number as it is in the text. That takes ten times as long, and such objects are few.
+    The list holds the texts, and behind them the texts of the values that are numbers.
+#}
 {% macro duckdb__json_texts(json, keys) -%}
-    json_extract_string({{ json }}, ['$."{{ keys | join('"\', \'$."') }}"'])
+    {%- set number = '(-?[0-9]+[.]?[0-9]*[eE]|-0|-?[0-9.]{16}|-?0[.]000|'
+        ~ '-?[0-9]+[.][0-9]*0\\s*[,}])' -%}
+    {%- set repeated = [] -%}
+    {%- for key in keys -%}
+        {%- do repeated.append('"' ~ key ~ '"(?s:.)*"' ~ key ~ '"') -%}
+    {%- endfor -%}
+    {%- set unusual = '"(' ~ keys | join('|') ~ ')"\\s*:\\s*' ~ number ~ '|'
+        ~ repeated | join('|') ~ '|\\\\u00[0-7]' -%}
+    {#- chr(1) and chr(2) occur in no JSON text. They become the quotes of a number. -#}
+    {%- set quoted -%}
+        replace(replace(replace(
+            regexp_replace(
+                {{ json }},
+                '("([^"\\]|\\.)*")|(-?[0-9][-+.0-9eE]*)',
+                '\1' || chr(1) || '\3' || chr(2),
+                'g'
+            ),
+            chr(1) || chr(2), ''), chr(1), '"'), chr(2), '"')
+    {%- endset -%}
+    case
+        when regexp_matches({{ json }}, '{{ unusual }}')
+            then [
+                {%- for key in keys %}
+                {%- set place -%}
+                    (
+                        len(json_keys({{ json }})) + 1 - nullif(
+                            list_position(
+                                list_reverse(json_keys({{ json }})), '{{ key }}'
+                            ),
+                            0
+                        )
+                    )
+                {%- endset %}
+                case
+                    when json_type({{ json }}, '$.*')[{{ place }}]
+                        in ('BIGINT', 'UBIGINT', 'DOUBLE')
+                        then json_extract_string({{ quoted }}, '$.*')[{{ place }}]
+                    else json_extract_string({{ json }}, '$.*')[{{ place }}]
+                end,
+                {%- endfor %}
+                {%- for key in keys %}
+                {%- set place -%}
+                    (
+                        len(json_keys({{ json }})) + 1 - nullif(
+                            list_position(
+                                list_reverse(json_keys({{ json }})), '{{ key }}'
+                            ),
+                            0
+                        )
+                    )
+                {%- endset %}
+                case
+                    when json_type({{ json }}, '$.*')[{{ place }}]
+                        in ('BIGINT', 'UBIGINT', 'DOUBLE')
+                        then json_extract_string({{ quoted }}, '$.*')[{{ place }}]
+                end{{ "," if not loop.last }}
+                {%- endfor %}
+            ]
+        else json_extract_string({{ json }}, ['$."{{ keys | join('"\', \'$."') }}"'])
+    end
 {%- endmacro %}
 
 {% macro duckdb__text_of(texts, keys, key) -%}
-    nullif(rtrim({{ texts }}[{{ keys.index(key) + 1 }}], ' '), '')
+    nullif(rtrim({{ texts }}[{{ place_of_key(keys, key) }}], ' '), '')
+{%- endmacro %}
+
+{% macro duckdb__number_of(texts, keys, key) -%}
+    case
+        when regexp_matches(
+            {{ texts }}[{{ keys | length + place_of_key(keys, key) }}],
+            '{{ integer_pattern() }}'
+        )
+            then {{ texts }}[{{ keys | length + place_of_key(keys, key) }}]
+    end
 {%- endmacro %}
 
 {% macro redshift__json_texts(json, keys) -%}
@@ -31,4 +125,27 @@
 
 {% macro redshift__text_of(texts, keys, key) -%}
     {{ redshift__json_text(texts, key) }}
+{%- endmacro %}
+
+{#
+    json_extract_path_text() gives the same text for the number 1e3 and for the string
+    "1e3", and a string must stay as it is. So each string behind this key gets a
+    character in front that no number has. A key that is written with escapes is not
+    found, so a number behind it stays as it is written.
+#}
+{% macro redshift__number_of(texts, keys, key) -%}
+    {%- set name = '"' ~ key ~ '"[[:space:]]*:[[:space:]]*' -%}
+    {%- set marked -%}
+        json_extract_path_text(
+            regexp_replace({{ texts }}, '{{ name }}"', '"{{ key }}":"#'),
+            '{{ key }}',
+            true
+        )
+    {%- endset -%}
+    case
+        when {{ texts }} ~ '{{ name }}-?([0-9]+[.eE]|0)'
+            then case
+                when {{ marked }} ~ '{{ integer_pattern() }}' then {{ marked }}
+            end
+    end
 {%- endmacro %}

@@ -1,3 +1,5 @@
+{%- set event_keys = ['transaction_id', 'item_id', 'currency_type'] -%}
+
 with events as (
     select
         application_id,
@@ -22,6 +24,34 @@ currency_aliases as (
     from {{ ref('currency_aliases') }}
 ),
 
+events_with_texts as (
+    select
+        *,
+        {{ json_texts('event_data', event_keys) }} as event_texts
+    from events
+),
+
+events_with_values as (
+    select
+        *,
+        {{ number_of('event_texts', event_keys, 'transaction_id') }}
+            as transaction_number,
+        {{ text_of('event_texts', event_keys, 'transaction_id') }} as transaction_text,
+        {{ text_of('event_texts', event_keys, 'item_id') }} as item_text,
+        {{ text_of('event_texts', event_keys, 'currency_type') }} as currency_text
+    from events_with_texts
+),
+
+events_with_names as (
+    select
+        *,
+        {{ name_in_json('transaction_text', number='transaction_number') }}
+            as transaction_name,
+        {{ name_in_json('item_text') }} as item_id,
+        {{ name_in_json('currency_text') }} as currency_type
+    from events_with_values
+),
+
 events_with_keys as (
     select
         application_id,
@@ -32,11 +62,10 @@ events_with_keys as (
         event_type,
         player_id,
         amount,
-        coalesce({{ json_text('event_data', 'transaction_id') }}, event_id)
-            as transaction_id,
-        {{ json_text('event_data', 'item_id') }} as item_id,
-        {{ json_text('event_data', 'currency_type') }} as currency_type
-    from events
+        coalesce({{ known_id('transaction_name') }}, event_id) as transaction_id,
+        item_id,
+        currency_type
+    from events_with_names
 ),
 
 final as (

@@ -257,6 +257,7 @@ def ledger_health(landed: Mapping[date, int], left_out: Iterable[tuple[date, str
             "rejected_count": 0,
             "schema_mismatch_count": counts[day],
             "duplicate_count": 0,
+            "shared_transaction_count": 0,
         }
         for day, count in landed.items()
     ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from hashlib import md5
@@ -15,6 +16,8 @@ from tests.pipeline.oracle.values import (
     cell,
     json_object,
     known,
+    known_id,
+    name,
     number,
     text,
     utc_day,
@@ -44,7 +47,21 @@ NAMES_OF_DATA = (
 NAMES_OF_MONEY = ("transaction_id", "item_id", "currency_type")
 """The texts of purchases, refunds and ad impressions that the marts hold in varchar(1024)."""
 
+_READINGS: Mapping[str, Callable[[object], str | None]] = {
+    **dict.fromkeys(
+        ("user_id", "player_id", "session_id", "device_id", "transaction_id"), known_id
+    ),
+    **dict.fromkeys(("platform", "country_id", "acquisition_channel", "campaign_id"), name),
+    **dict.fromkeys(("item_id", "currency_type"), name),
+}
+"""How the keys of `event_data` that name something are read."""
+
 Table = list[dict[str, object]]
+
+
+def read_names(data: Row) -> Row:
+    """The fields of an event, with the names among them as the text that they mean."""
+    return {key: _READINGS[key](x) if key in _READINGS else x for key, x in data.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +163,7 @@ def staged(placed: Placed) -> Event | Refused:
     """A raw row as an event, or as a refused row with its reason."""
     row = placed.row
     payload = text(row.get("event_data"))
-    metadata, data = json_object(text(row.get("metadata"))), json_object(payload)
+    metadata, data = json_object(text(row.get("metadata"))), read_names(json_object(payload))
     reason = refusal(placed, metadata, data)
     if reason is not None:
         return Refused(placed.day, reason)
@@ -270,6 +287,12 @@ def _chains(timestamps: Iterable[int]) -> list[list[int]]:
     return chains
 
 
+def _unmistakable(session_id: str) -> str:
+    """An explicit id of a whole session, which is not the id of a gap or cut session."""
+    made = session_id.startswith("gap:") or re.search(r":(....-..-..)?\Z", session_id, re.DOTALL)
+    return f"{session_id}:" if made else session_id
+
+
 def sessions(events: Iterable[Event]) -> list[Session]:
     """The sessions of all events that have a player."""
     explicit: dict[tuple[str, str, str], list[int]] = defaultdict(list)
@@ -285,7 +308,7 @@ def sessions(events: Iterable[Event]) -> list[Session]:
         starts = _by_start_day(timestamps)
         days = {utc_day(seconds) for seconds in timestamps}
         for day, members in starts.items():
-            session_id = f"{plain_id}:{day}" if day - DAY in days else plain_id
+            session_id = f"{plain_id}:{day}" if day - DAY in days else _unmistakable(plain_id)
             found.append(Session(application, player, session_id, day, tuple(members), True))
     for (application, player), timestamps in without.items():
         for chain in _chains(timestamps):
@@ -318,7 +341,7 @@ def event_health(
     rejected: Iterable[date],
     refused: Iterable[Refused],
     valid: Iterable[Event],
-    kept: Iterable[Event],
+    kept: Collection[Event],
 ) -> Table:
     """What happened to the rows of each partition day, and to the lines rejected that day."""
     counts = {
@@ -327,6 +350,16 @@ def event_health(
         "schema_mismatch_count": Counter(row.day for row in refused),
         "duplicate_count": Counter(event.event_date for event in valid),
     }
+    players: dict[tuple[str, str], set[str]] = defaultdict(set)
+    purchases: list[tuple[date, tuple[str, str]]] = []
+    for event in kept:
+        if event.event_type == "iap_transaction" and event.player_id:
+            key = event.application_id, event.value("transaction_id") or event.event_id
+            players[key].add(event.player_id)
+            purchases.append((event.event_date, key))
+    counts["shared_transaction_count"] = Counter(
+        day for day, key in purchases if len(players[key]) > 1
+    )
     counts["duplicate_count"].subtract(event.event_date for event in kept)
     days = sorted({day for counter in counts.values() for day in counter})
     return [

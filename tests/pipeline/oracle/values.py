@@ -26,6 +26,7 @@ _GROUPED = {
     ".": re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]*|(?<=\.[0-9]{3}\.[0-9]{3}))"),
     " ": re.compile(r"[+-]?[0-9]{1,3}( [0-9]{3})+([.,][0-9]*)?"),
 }
+_BLANKS = "\t\n\v\f\r \u00a0\u3000\u200b\ufeff"
 _NULLS = {"", "\\n", "null", "none", "nan"}
 _CURRENCIES = {"YEN": "JPY", "RMB": "CNY"}
 
@@ -59,6 +60,31 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+class JsonNumber(str):
+    """A JSON number, as the text in which it was written."""
+
+    __slots__ = ()
+
+
+def _parsed_json(document: str) -> object:
+    """The value of strict JSON; raises ValueError or RecursionError for anything else."""
+
+    def last_wins(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        # Half of a surrogate pair is no character, also in a value that a later one replaces.
+        json.dumps(pairs, ensure_ascii=False).encode()
+        return dict(pairs)
+
+    value: object = json.loads(
+        document.replace("\\u0000", "\\ufffd"),
+        object_pairs_hook=last_wins,
+        parse_int=JsonNumber,
+        parse_float=JsonNumber,
+        parse_constant=_no_constant,
+    )
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
 def json_object(document: str | None) -> Mapping[str, object]:
     """The object in a JSON text, with its numbers as they are written.
 
@@ -68,9 +94,7 @@ def json_object(document: str | None) -> Mapping[str, object]:
     for _ in range(2):
         if isinstance(value, str):
             try:
-                value = json.loads(
-                    value, parse_int=str, parse_float=str, parse_constant=_no_constant
-                )
+                value = _parsed_json(value)
             except (ValueError, RecursionError):
                 return {}
     return value if isinstance(value, dict) else {}
@@ -79,6 +103,47 @@ def json_object(document: str | None) -> Mapping[str, object]:
 def is_ambiguous(value: str | None) -> bool:
     """Whether the comma of an amount can be a decimal sign or a separator of thousands."""
     return _AMBIGUOUS.fullmatch((value or "").strip(" ")) is not None
+
+
+def _is_container(value: object) -> bool:
+    """Whether a value is a JSON object or array, or the text of one."""
+    if isinstance(value, str):
+        try:
+            value = _parsed_json(value) if value[:1] in {"{", "["} else value
+        except (ValueError, RecursionError):
+            return False
+    return isinstance(value, dict | list)
+
+
+def name(value: object) -> str | None:
+    """The text of a JSON value that names something; None if it names nothing."""
+    if _is_container(value):
+        return None
+    return known(value)
+
+
+def entity(value: object) -> str | None:
+    """A name in which a JSON number that is an integer is the text of that integer.
+
+    Numbers with a negative exponent or one above 99, and those between -1 and 1, stay as written.
+    """
+    if isinstance(value, JsonNumber):
+        digits, _, exponent = value.lower().partition("e")
+        if not Decimal(digits):
+            return "0"
+        plain = digits.lstrip("-")[0] != "0" and 0 <= int(exponent or 0) < 100
+        exact = Decimal(value)
+        if plain and "-" not in exponent and exact == exact.to_integral_value():
+            return str(int(exact))
+    return name(value)
+
+
+def known_id(value: object) -> str | None:
+    """The name of an entity; None if it is a text that programs write for no id."""
+    found = entity(value)
+    plain = (found or "").strip(_BLANKS).lower()
+    none = {"null", "undefined", "none", "00000000-0000-0000-0000-000000000000"}
+    return None if plain in none or set(plain) <= {"0"} else found
 
 
 def number(value: str | None) -> Decimal | None:

@@ -32,6 +32,37 @@ reversals_without_effect as (
     group by 1
 ),
 
+purchases as (
+    select
+        application_id,
+        transaction_id,
+        player_id,
+        event_date
+    from {{ ref('int_money_events') }}
+    where event_type = 'iap_transaction' and player_id is not null
+),
+
+shared_transactions as (
+    select
+        application_id,
+        transaction_id
+    from purchases
+    group by 1, 2
+    having min(player_id) <> max(player_id)
+),
+
+purchase_days as (
+    select
+        purchases.event_date,
+        count(*) as shared_transaction_count
+    from purchases
+    inner join shared_transactions
+        on
+            purchases.application_id = shared_transactions.application_id
+            and purchases.transaction_id = shared_transactions.transaction_id
+    group by 1
+),
+
 final as (
     select
         lake_days.source_name,
@@ -60,6 +91,8 @@ final as (
         cast(coalesce(event_days.unknown_type_count, 0) as bigint)
             as unknown_type_count,
         cast(coalesce(event_days.null_player_count, 0) as bigint) as null_player_count,
+        cast(coalesce(purchase_days.shared_transaction_count, 0) as bigint)
+            as shared_transaction_count,
         last_week.landed_count as landed_count_a_week_before,
         {{ ratio('lake_days.landed_count', 'last_week.landed_count') }}
             as volume_against_a_week_before
@@ -72,6 +105,10 @@ final as (
         on
             lake_days.source_name = 'game_transactions'
             and lake_days.lake_date = reversals_without_effect.bet_date
+    left join purchase_days
+        on
+            lake_days.source_name = 'raw_events'
+            and lake_days.lake_date = purchase_days.event_date
     left join lake_days as last_week
         on
             lake_days.source_name = last_week.source_name

@@ -3,6 +3,15 @@
     'acquisition_channel', 'campaign_id', 'currency_amount', 'amount',
     'transaction_id', 'item_id', 'currency_type'
 ] -%}
+{#- A JSON number in one of these keys is the text of its integer. -#}
+{%- set id_keys = [
+    'user_id', 'player_id', 'session_id', 'device_id', 'transaction_id'
+] -%}
+{#- A JSON object or array in one of these keys names nothing. -#}
+{%- set name_keys = [
+    'platform', 'country_id', 'acquisition_channel', 'campaign_id', 'item_id',
+    'currency_type'
+] -%}
 {%- set metadata_keys = [
     'processing_result', 'raw_event_timestamp', 'processing_timestamp'
 ] -%}
@@ -19,11 +28,17 @@ with raw_events as (
         year,
         month,
         day,
-        event_data as event_data_text,
-        metadata as metadata_text,
-        {{ json_object('event_data') }} as event_data,
-        {{ json_object('metadata') }} as metadata
+        {{ without_zero_characters('event_data') }} as event_data_text,
+        {{ without_zero_characters('metadata') }} as metadata_text
     from {{ source('game_events', 'raw_events') }}
+),
+
+events_with_json as (
+    select
+        *,
+        {{ json_object('event_data_text') }} as event_data,
+        {{ json_object('metadata_text') }} as metadata
+    from raw_events
 ),
 
 events_with_texts as (
@@ -31,7 +46,31 @@ events_with_texts as (
         *,
         {{ json_texts('event_data', event_keys) }} as event_texts,
         {{ json_texts('metadata', metadata_keys) }} as metadata_texts
-    from raw_events
+    from events_with_json
+),
+
+events_with_values as (
+    select
+        {% for key in id_keys -%}
+            {{ number_of('event_texts', event_keys, key) }} as {{ key }}_number,
+        {% endfor -%}
+        {% for key in id_keys + name_keys -%}
+            {{ text_of('event_texts', event_keys, key) }} as {{ key }}_text,
+        {% endfor -%}
+        *
+    from events_with_texts
+),
+
+events_with_names as (
+    select
+        {% for key in id_keys -%}
+            {{ name_in_json(key ~ '_text', number=key ~ '_number') }} as {{ key }}_name,
+        {% endfor -%}
+        {% for key in name_keys -%}
+            {{ name_in_json(key ~ '_text') }} as {{ key }}_name,
+        {% endfor -%}
+        *
+    from events_with_values
 ),
 
 events_with_keys as (
@@ -63,26 +102,24 @@ events_with_keys as (
             as bigint
         ) as arrival_timestamp,
         coalesce(
-            {{ text_of('event_texts', event_keys, 'user_id') }},
-            {{ text_of('event_texts', event_keys, 'player_id') }}
+            {{ known_id('user_id_name') }}, {{ known_id('player_id_name') }}
         ) as player_id,
-        {{ text_of('event_texts', event_keys, 'session_id') }} as session_id,
-        {{ text_of('event_texts', event_keys, 'device_id') }} as device_id,
-        {{ text_of('event_texts', event_keys, 'platform') }} as platform,
-        {{ text_of('event_texts', event_keys, 'country_id') }} as country_id,
-        {{ text_of('event_texts', event_keys, 'acquisition_channel') }}
-            as acquisition_channel,
-        {{ text_of('event_texts', event_keys, 'campaign_id') }} as campaign_id,
-        {{ text_of('event_texts', event_keys, 'transaction_id') }} as transaction_id,
-        {{ text_of('event_texts', event_keys, 'item_id') }} as item_id,
-        {{ text_of('event_texts', event_keys, 'currency_type') }} as currency_type,
+        {{ known_id('session_id_name') }} as session_id,
+        {{ known_id('device_id_name') }} as device_id,
+        platform_name as platform,
+        country_id_name as country_id,
+        acquisition_channel_name as acquisition_channel,
+        campaign_id_name as campaign_id,
+        {{ known_id('transaction_id_name') }} as transaction_id,
+        item_id_name as item_id,
+        currency_type_name as currency_type,
         case
             when event_type in ('iap_transaction', 'ad_impression')
                 then {{ text_of('event_texts', event_keys, 'currency_amount') }}
             when event_type = 'currency_flow'
                 then {{ text_of('event_texts', event_keys, 'amount') }}
         end as amount_text
-    from events_with_texts
+    from events_with_names
 ),
 
 events_with_time as (

@@ -1,0 +1,9 @@
+{% macro name_in_json(text, number=none) -%}
+    case
+        {%- if number %}
+        when {{ number }} is not null
+            then coalesce({{ integer_text(number) }}, {{ text }})
+        {%- endif %}
+        when not {{ is_json_container(text) }} then {{ text }}
+    end
+{%- endmacro %}
