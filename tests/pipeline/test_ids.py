@@ -11,7 +11,7 @@ pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 from include.lake.landing.landing import land_files
 from tests.support.hand_lake import HandLake
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import WITHOUT_UNIT_TESTS, Warehouse
 
 ARRIVED_AT = int(datetime(2026, 11, 30, tzinfo=UTC).timestamp())
 
@@ -21,7 +21,7 @@ def test_the_players_of_the_fault_inputs(reference_data: Path, tmp_path: Path) -
         tmp_path / "lake", [str(reference_data / "faults" / "events_players.jsonl")], ARRIVED_AT
     )
     warehouse = Warehouse(tmp_path / "lake", tmp_path)
-    warehouse.build()
+    warehouse.build(*WITHOUT_UNIT_TESTS)
     players = warehouse.query(
         "select application_id, player_id from marts.dim_players order by all"
     )
@@ -46,8 +46,8 @@ def test_hostile_ids_do_not_stop_a_build(tmp_path: Path) -> None:
         lake.event("2026-01-03 09:00", "iap_transaction", user_id=player, **values)
     lake.write()
     warehouse = Warehouse(lake.root, tmp_path)
-    # The build includes all tests, and a red one would leave the days unrecorded.
-    warehouse.build()
+    # The build includes all data tests, and a red one would leave the days unrecorded.
+    warehouse.build(*WITHOUT_UNIT_TESTS)
     (health,) = warehouse.query(
         "select shared_transaction_count from marts.rpt_data_health "
         "where health_date = '2026-01-03'"
