@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from include.lake.ledger_rows.quotes import Quotes
+from include.lake.ledger_rows.quotes import Quotes, count_fault
 from include.lake.ledger_rows.rows import BadRow, FileFaultError, RawFile, Rows, bad_row
 from include.lake.ledger_rows.text_lines import text_blocks
 
@@ -37,7 +37,8 @@ def delimited_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]
     table: _Table | None = None
     delimiter: str | None = None
     for first, block in text_blocks(file):
-        number, text = first, block
+        number = first
+        text: str | None = block
         while table is None and text is not None:
             line, has_more, rest = text.partition("\n")
             line = line.removesuffix("\r")
@@ -232,9 +233,8 @@ class _Table:
 
     def _reason(self, record: str, count: int) -> str | None:
         """Why a record with this number of fields is bad, or None."""
-        if count != self._quotes.width:
-            return "too_few_fields" if count < self._quotes.width else "too_many_fields"
-        return "repeated_header" if record == self._header else None
+        is_header = record == self._header
+        return "repeated_header" if is_header else count_fault(count, self._quotes.width)
 
     @staticmethod
     def _character_fault(text: str) -> str | None:

@@ -31,6 +31,13 @@ class Span:
     is_one_row: bool = True
 
 
+def count_fault(found: int, wanted: int) -> str | None:
+    """The reason why a row with this number of fields is bad, or None if it is the wanted one."""
+    if found == wanted:
+        return None
+    return "too_few_fields" if found < wanted else "too_many_fields"
+
+
 class Quotes:
     """The grammar of a file with this delimiter and this number of columns."""
 
@@ -85,25 +92,23 @@ class Quotes:
         `width` is the number of fields if the lines are joined.
         """
         broken = self._first_broken(lines)
-        count = len(lines)
-        inner = [line for line in lines[1 : -1 if broken is None else broken] if line]
+        inner = [line for line in lines[1 : -1 if broken is None else broken] if line.strip()]
         rows = [self._looks_like_row(line) for line in inner]
+        span = Span(len(lines), "quote_across_rows", is_one_row=False)
         if broken is not None:
             # The line's quotes make sense without the open quote, or nothing speaks against it.
             is_own = self.is_open(lines[broken]) or self.is_record(lines[broken])
-            if is_own or all(rows):
-                return Span(1, "unclosed_quote")
-            return Span(broken + 1, "malformed_quote", is_one_row=False)
-        if width == self.width:
-            is_pair = self._looks_like_row(lines[0]) and self._looks_like_row(lines[-1])
-            if any(rows) or is_pair:
-                return Span(count, "quote_across_rows", is_one_row=False)
-            return Span(count, None)
-        if all(rows) if rows else self._looks_like_row(lines[0]):
-            return Span(1, "unclosed_quote")
-        if any(rows):
-            return Span(count, "quote_across_rows", is_one_row=False)
-        return Span(count, "too_few_fields" if width < self.width else "too_many_fields")
+            is_unclosed = is_own or all(rows)
+            span = Span(broken + 1, "malformed_quote", is_one_row=False)
+        elif width == self.width:
+            is_unclosed = False
+            if not any(rows) and not all(map(self._looks_like_row, (lines[0], lines[-1]))):
+                span = Span(len(lines), None)
+        else:
+            is_unclosed = all(rows) if rows else self._looks_like_row(lines[0])
+            if not any(rows):
+                span = Span(len(lines), count_fault(width, self.width))
+        return Span(1, "unclosed_quote") if is_unclosed else span
 
     def _first_broken(self, lines: Sequence[str]) -> int | None:
         """The first line whose quotes are malformed if the quote before it is open, or None."""

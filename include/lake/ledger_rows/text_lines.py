@@ -35,16 +35,15 @@ def text_blocks(file: RawFile) -> Iterator[tuple[int, str]]:
     has a line longer than LONGEST_LINE bytes.
     """
     number = 1
-    with contextlib.closing(_blocks(file)) as blocks:
-        for block, end in blocks:
-            text = _decoded(file, number, block, end)
-            if end == b"\r":
-                text = text.replace("\r", "\n")
-            text = text.removesuffix("\n")
-            if BOM in text:
-                text = text.removeprefix(BOM).replace("\n" + BOM, "\n")
-            yield number, text
-            number += text.count("\n") + 1
+    for block, end in _blocks(file):
+        text = _decoded(file, number, block, end)
+        if end == b"\r":
+            text = text.replace("\r", "\n")
+        text = text.removesuffix("\n")
+        if BOM in text:
+            text = text.removeprefix(BOM).replace("\n" + BOM, "\n")
+        yield number, text
+        number += text.count("\n") + 1
 
 
 def _blocks(file: RawFile) -> Iterator[tuple[bytes, bytes]]:
