@@ -38,7 +38,7 @@ def json_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
             is_blank = False
             number = first + block.count("\n", 0, len(block) - len(start))
             _check_start(file, number, start)
-        yield from objects.rows(first, block)
+        yield from objects.rows(first, block.removesuffix("\n"))
     if is_blank:
         raise FileFaultError(f"{file.name} is blank: write it again, or remove it from the lake.")
     missing = [column for column, must in columns.items() if must and column not in objects.found]

@@ -82,7 +82,7 @@ def _converted(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
         has_nul = " or ".join(f'coalesce(contains("{name}", chr(0)), false)' for name in columns)
         batches = connection.execute(
             f"select * replace ({_ROW_NUMBER} + 1 as {_ROW_NUMBER}), {has_nul} from ({query})"
-        ).fetch_record_batch(ROWS_AT_ONCE)
+        ).to_arrow_reader(ROWS_AT_ONCE)
         for batch in batches:
             has_nul_mask = batch.column(len(columns) + 1)
             bad: list[BadRow] = []
