@@ -43,9 +43,11 @@ SOURCES = {
 }
 ORDINARY = ("b1", "p17", "12.50", "0", "WAGER", "Lucky Seven")
 # Values that are hard to read in one of the formats.
-PIECES = ('"', ",", ";", "\t", "|", "\n", "\r\n", "1,50", "a", " ", "é", "😀", "\\", "'", "NULL")
+PIECES = (
+    *('"', ",", ";", "\t", "|", "\n", "\r\n", "1,50", "a", " ", "é", "😀", "\\", "'", "NULL"),
+    *("\u2028", "\x85", "{", "]", "#", "{}", "sep=;", '","', '\n"', ",\n"),
+)
 BLOCKS = (7, 50, 2 << 20)
-PIECES = (*PIECES, "\u2028", "\x85", "{", "]", "#", "{}", "sep=;", '","', '\n"', ",\n")
 
 
 def texts() -> st.SearchStrategy[str]:
