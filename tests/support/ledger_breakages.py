@@ -85,8 +85,8 @@ class LedgerFile:
 class Broken:
     """A broken file: its content, the ending of its name, and which rows the breakage touched.
 
-    `added` counts the lines that the breakage added and that are no rows. The rows may have other
-    values than before if the breakage wrote valid rows: then `rows` are those of the file.
+    `rows` are those of the whole file, and `touched` their indexes. `added` counts the lines that
+    the breakage added and that are no rows, less the lines that it removed.
     """
 
     content: bytes

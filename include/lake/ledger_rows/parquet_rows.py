@@ -29,7 +29,9 @@ def parquet_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
     `columns` maps each declared column, in lower case, to whether a file must have it. Raises
     FileFaultError if the file is damaged, if it lacks a column, or if it has a column twice.
     """
-    if not file.path.stat().st_size:
+    with file.path.open("rb") as stream:
+        is_empty = not stream.read(1)
+    if is_empty:
         raise FileFaultError(
             f"{file.name} has no bytes: write it again, or remove it from the lake."
         )

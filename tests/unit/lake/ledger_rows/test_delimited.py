@@ -222,7 +222,7 @@ def test_the_text_of_a_bad_row_is_cut(parse: Parse) -> None:
         ("", "has no bytes"),
         (" \n\n", "is blank"),
         ("sep=;\n", "is blank"),
-        ("sep=#\nid#name\n", "must name a comma"),
+        ("sep=#\nid#name\n", "line 1: the line sep= names another delimiter"),
         ("sep=;\nid,name\n1,a\n", "line 2: the header has none of the columns id, name"),
         (f"1,{CELL},x\n2,b,c\n", "line 1: the header has none of the columns id, name"),
         (f"{CELL},name\n1,a\n", "line 1: the header lacks the column id .*number 1"),

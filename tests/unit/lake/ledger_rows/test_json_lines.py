@@ -90,6 +90,12 @@ def test_each_object_of_a_line_is_a_row(parse: Parse, monkeypatch: pytest.Monkey
     assert written.bad == [(2, "not_json", '{"id": 5, "na')]
 
 
+def test_a_line_of_many_objects_is_read_in_bounded_time(parse: Parse) -> None:
+    # Firehose writes up to 128 MB without a line end.
+    written = parse("games/a.jsonl", '{"id": 1, "name": "a"}' * 200_000)
+    assert len(written.good) == 200_000
+
+
 def test_an_object_with_unknown_text_behind_it_is_bad_and_those_before_it_are_good(
     parse: Parse,
 ) -> None:
