@@ -183,37 +183,29 @@ def unquoted_delimiter(file: LedgerFile, rng: random.Random) -> Broken:
     return _with_fields(file, rng, change)
 
 
+def _with_quote(file: LedgerFile, rng: random.Random, value: str) -> Broken:
+    """The CSV file with one value that has a stray quote, in a row of ordinary values."""
+    at = rng.randrange(len(file.rows))
+    fields = ["7"] * len(file.columns)
+    fields[rng.randrange(len(fields))] = value
+    lines = file.lines()
+    lines[at + 1] = file.delimiter.join(fields)
+    return _made(file, lines, touched=[at])
+
+
 @_breaks(CSV)
 def unclosed_quote(file: LedgerFile, rng: random.Random) -> Broken:
-    def change(fields: list[str]) -> None:
-        at = rng.randrange(len(fields))
-        fields[at] = f'"{fields[at].strip(chr(34))}'.rstrip('"') or '"'
-
-    return _with_fields(file, rng, change)
+    return _with_quote(file, rng, rng.choice(('"Lucky 7', '"', f'"Lucky{file.delimiter} 7')))
 
 
 @_breaks(CSV)
-def quote_opened_by_mistake(file: LedgerFile, rng: random.Random) -> Broken:
-    def change(fields: list[str]) -> None:
-        fields[rng.randrange(len(fields))] = '"Lucky 7'
-
-    return _with_fields(file, rng, change)
-
-
-@_breaks(CSV)
-def quote_closed_by_mistake(file: LedgerFile, rng: random.Random) -> Broken:
-    def change(fields: list[str]) -> None:
-        fields[rng.randrange(len(fields))] = 'Lucky 7"'
-
-    return _with_fields(file, rng, change)
+def unopened_quote(file: LedgerFile, rng: random.Random) -> Broken:
+    return _with_quote(file, rng, 'Lucky 7"')
 
 
 @_breaks(CSV)
 def quote_in_the_middle(file: LedgerFile, rng: random.Random) -> Broken:
-    def change(fields: list[str]) -> None:
-        fields[rng.randrange(len(fields))] = rng.choice(('5" disk', 'a "b" c', '"5" disk"'))
-
-    return _with_fields(file, rng, change)
+    return _with_quote(file, rng, rng.choice(('5" disk', 'a "b" c', '"5" disk"')))
 
 
 @_breaks(CSV)

@@ -175,7 +175,10 @@ def test_a_quoted_value_may_span_lines(parse: Parse, record: str, row: Row, end:
             ['2,"b,c', '3,"d\ne",f'], ["3"], ["unclosed_quote"], id="a value of two lines behind"
         ),
         pytest.param(
-            ['2,b,"c', '3,"\nd",f'], ["3"], ["unclosed_quote"], id="a value that begins with LF"
+            ['2,b,"c', '3,"\nd",f'],
+            [],
+            ["quote_across_rows"] * 3,
+            id="a value that begins with LF",
         ),
         pytest.param(
             ['2,b,"c', "4,d,e", '3,f,"\nd"'],
