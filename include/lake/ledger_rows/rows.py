@@ -1,0 +1,85 @@
+"""The rows of raw files: what the parsers return, the reasons of bad rows, and faults of files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from include.settings import UserError
+
+RAW_LENGTH = 1000
+"""The characters of a bad row's text that are kept."""
+
+REASONS = {
+    "too_few_fields": "the row has fewer fields than the header",
+    "too_many_fields": "the row has more fields than the header",
+    "unclosed_quote": "a quoted value is not closed",
+    "quote_across_rows": "a quoted value spans lines that look like rows",
+    "malformed_quote": "a quote stands inside a value, or text follows a closing quote",
+    "nul_character": "the row contains a NUL character",
+    "mixed_line_ends": "the row contains a carriage return that does not end a line",
+    "repeated_header": "the row repeats the header",
+    "not_json": "the line is not valid JSON, for example because it is cut",
+    "not_an_object": "the line is JSON, but not an object",
+    "key_occurs_twice": "a key occurs twice with different values",
+    "invalid_unicode": "a text contains half of a surrogate pair",
+}
+"""The reasons for which a row is bad, each with its explanation."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """A file of the lake: its name, relative to the lake, and the path of a local copy."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """The numbers of good and bad rows."""
+
+    good: int
+    bad: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be read: its first line, a key of `REASONS`, and the start of its text."""
+
+    line: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a file.
+
+    `columns` has an array of text for each declared column, and `lines` has the line numbers of the
+    same rows, from 1. The bad rows are not among them.
+    """
+
+    lines: pa.Array[Any]
+    columns: Sequence[pa.Array[Any]]
+    bad: Sequence[BadRow]
+
+
+class FileFaultError(UserError):
+    """A whole file cannot be read.
+
+    The message names the file, the line if there is one, the likely cause and the remedy. It never
+    contains a value of a row, because alerts carry it.
+    """
+
+
+def bad_row(line: int, reason: str, text: str) -> BadRow:
+    """A bad row with its text cut to `RAW_LENGTH` characters.
+
+    A NUL character is replaced, because Redshift cannot hold it.
+    """
+    return BadRow(line, reason, text[:RAW_LENGTH].replace("\x00", "\ufffd"))
