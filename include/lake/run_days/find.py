@@ -14,7 +14,6 @@ from include.lake.run_days.expiry import days_to_keep
 from include.lake.run_days.tables import (
     built_partitions,
     create_tables,
-    is_covered,
     operations_schema,
 )
 from include.lake.sources import Source, sources
@@ -49,7 +48,8 @@ class RunDays:
 class _Partitions:
     """The lake's partitions as they are listed now, and as the last successful build had them.
 
-    The listing has no days before `since`.
+    The listing has no days before `since`. `begun` are the days by source that a run began to build
+    and that no run has recorded since. Their rows may be those of files that are gone or changed.
     """
 
     lake: Lake
@@ -57,6 +57,7 @@ class _Partitions:
     since: date | None
     listing: Listing
     built: list[Partition]
+    begun: Mapping[str, set[str]]
 
 
 def find_run_days(
@@ -84,14 +85,17 @@ def find_run_days(
         changed = _changed_nodes(database, settings, manifest)
         affected = sources_of_changed_seeds(manifest, changed)
         bound = _late_bound(database, settings)
-        # Requested dates and the days of a changed seed may be before the bound.
-        since = None if dates or affected or full_refresh else bound
+        begun = _begun_days(database, operations_schema(settings))
+        # Requested dates, the days of a changed seed and begun days may be before the bound.
+        is_bounded = bound and all(day >= str(bound) for days in begun.values() for day in days)
+        since = bound if is_bounded and not (dates or affected or full_refresh) else None
         partitions = _Partitions(
             lake,
             declared,
             since,
             list_lake(lake, declared, since),
             built_partitions(database, operations_schema(settings)),
+            begun,
         )
         touched = _touched_days(partitions, dates, affected)
         kept = _kept_days(partitions, manifest, bound)
@@ -139,12 +143,21 @@ def _late_bound(database: Database, settings: Settings) -> date | None:
     return last - timedelta(days=int(settings.late_days))
 
 
+def _begun_days(database: Database, schema: str) -> dict[str, set[str]]:
+    """The days by source that a run began to build and that no run has recorded since."""
+    begun: dict[str, set[str]] = {}
+    for source, day in database.rows(f"select source, day from {schema}.begun_days"):
+        begun.setdefault(source, set()).add(day)
+    return begun
+
+
 def _touched_days(
     partitions: _Partitions, dates: Dates | None, affected: set[str]
 ) -> dict[str, set[str]]:
     """The touched days, or those of the requested dates, of each partitioned source.
 
-    Every day of the `affected` sources is touched, because a seed has changed.
+    Every day of the `affected` sources is touched, because a seed has changed. A begun day is
+    touched although its files are now as they were built, or are gone and were never recorded.
     """
     touched: dict[str, set[str]] = {}
     for source in partitions.declared:
@@ -157,14 +170,16 @@ def _touched_days(
             if p.source == source.name
             and not (partitions.since and date.fromisoformat(p.day) < partitions.since)
         }
-        known = set(listed | built)
+        begun = partitions.begun.get(source.name, set())
+        known = {*listed, *built, *begun}
         if dates:
             first, last = dates
             days = {day for day in known if first <= date.fromisoformat(day) <= last}
         elif source.name in affected:
             days = known
         else:
-            days = {day for day in known if listed.get(day) != built.get(day)}
+            same = {day for day, found in listed.items() if found.has_same_files(built.get(day))}
+            days = (known - same) | begun
         touched[source.name] = days
     return touched
 
@@ -190,8 +205,12 @@ def _check_new_files(
 
     A damaged file is reported here by its name, and not by the model that reads it.
     """
-    built = set(partitions.built)
-    changed = {p.source for p in partitions.listing.partitions if not p.day and p not in built}
+    built = {p.source: p for p in partitions.built if not p.day}
+    changed = {
+        p.source
+        for p in partitions.listing.partitions
+        if not p.day and not p.has_same_files(built.get(p.source))
+    }
     for source in partitions.declared:
         read = days.get(source.name, [""] if source.name in changed else [])
         files = [
@@ -233,21 +252,18 @@ def _write(
     """Replace the listing and the days of the run before by those of this run."""
     schema = operations_schema(settings)
     listed = [astuple(partition) for partition in partitions.listing.partitions]
+    run_days = [(source, day) for source, found in days.items() for day in found]
+    begun = partitions.begun
     with database.transaction():
         for table in ("listed_partitions", "run_days", "run"):
             database.execute(f"delete from {schema}.{table}")
         database.insert(f"{schema}.run", [(run_id, dates is None)])
         database.insert(f"{schema}.listed_partitions", listed)
+        database.insert(f"{schema}.run_days", run_days)
         database.insert(
-            f"{schema}.run_days",
-            [(source, day) for source, found in days.items() for day in found],
+            f"{schema}.begun_days",
+            [(source, day) for source, day in run_days if day not in begun.get(source, ())],
         )
-        if dates:
-            # The requested days may be built already. If this run fails after it has replaced some
-            # of their rows, the next run must build them again.
-            database.execute(
-                f"delete from {schema}.built_partitions where day <> '' and {is_covered(schema)}"
-            )
 
 
 def _warnings_of_kept_days(kept: Mapping[str, list[str]]) -> list[str]:
