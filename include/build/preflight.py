@@ -226,9 +226,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m include.build.preflight", description=__doc__)
     for name in ("select", "exclude", "from", "to"):
         parser.add_argument(f"--{name}", help=FIELDS[name]["description"])
-    parser.add_argument(
-        "--full-refresh", action="store_true", help=FIELDS["full_refresh"]["description"]
-    )
+    for name in ("full_refresh", "allow_lost_rows"):
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", action="store_true", help=FIELDS[name]["description"]
+        )
     parser.add_argument(
         "--dry-run",
         type=Path,

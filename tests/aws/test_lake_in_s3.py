@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from include.settings import UserError
 from tests.support.ministack import MiniStack
 
 BUCKET = "a-lake"
+FIXED = datetime(2026, 9, 1, tzinfo=UTC).replace(tzinfo=None)
 TEXT = "varchar(1024)"
 EVENTS = Source(
     "source.p.e.raw_events",
@@ -110,7 +111,7 @@ def test_a_corrected_or_renamed_object_gives_the_partition_another_fingerprint(
 
     def at_one_time(*arguments: Any) -> DataFile | None:
         file = data_file(*arguments)
-        return file and replace(file, changed_at=datetime(2026, 9, 1))
+        return file and replace(file, changed_at=FIXED)
 
     monkeypatch.setattr(S3Lake, "_data_file", at_one_time)
 

@@ -1,7 +1,8 @@
 """`python -m include.build.container COMMAND`: the entry point of the dbt image.
 
 build [--run-id ID]   does all steps of a DAG run, for Step Functions or a person;
-                      --full-refresh builds incremental models again from the whole lake
+                      --full-refresh builds incremental models again from the whole lake,
+                      --allow-lost-rows builds although a source lost most of its rows
 follow --request URI  builds what Airflow requests in the file at this URI
 dbt …                 runs a command line of dbt, which Cosmos sends
 
@@ -128,7 +129,11 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
 def _run_command(options: argparse.Namespace, settings: Settings, report: Report) -> RunResult:
     if options.command == "build":
         return commands.build_all(
-            settings, options.run_id, report, full_refresh=options.full_refresh
+            settings,
+            options.run_id,
+            report,
+            full_refresh=options.full_refresh,
+            allow_lost_rows=options.allow_lost_rows,
         )
     if options.command == "follow":
         return commands.follow(settings, report)
@@ -171,6 +176,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     build = kinds.add_parser("build")
     build.add_argument("--run-id", type=name, default=own)
     build.add_argument("--full-refresh", action="store_true")
+    build.add_argument("--allow-lost-rows", action="store_true")
     build.set_defaults(root="")
     follow = kinds.add_parser("follow")
     follow.add_argument("--request", type=folder_of_request, required=True, dest="root")

@@ -11,6 +11,15 @@ from include.lake.files import check_files, small_files
 from include.lake.listing import Listing, Partition, list_lake
 from include.lake.run_days.checksums import logic_checksums, sources_of_changed_seeds
 from include.lake.run_days.expiry import days_to_keep
+from include.lake.run_days.lost_rows import (
+    LostRows,
+    built_keys,
+    count_keys,
+    refuse,
+    sources_without_days,
+    sources_without_files,
+    sources_without_keys,
+)
 from include.lake.run_days.tables import (
     built_partitions,
     create_tables,
@@ -69,13 +78,16 @@ def find_run_days(
     lease: int = build_lock.LEASE_MINUTES,
     *,
     full_refresh: bool = False,
+    allow_lost_rows: bool = False,
 ) -> RunDays:
     """List the lake, create the external tables, and write the run's days to the warehouse.
 
     The run's days are the touched days, or those of the requested `dates`. A `full_refresh` lists
     the whole lake. On Redshift the run takes the build lock for `lease` minutes. Raises UserError
-    for a lake that cannot be read, and LockedError while another run builds.
+    for a lake that cannot be read, and LockedError while another run builds. Also raises UserError
+    for a source that lost its rows, unless this argument or the setting allows it.
     """
+    allow_lost_rows = allow_lost_rows or settings.allow_lost_rows == "1"
     declared = sources(manifest)
     lake = open_lake(settings)
     check_ended(lake, declared)
@@ -100,9 +112,15 @@ def find_run_days(
         touched = _touched_days(partitions, dates, affected)
         kept = _kept_days(partitions, manifest, bound)
         days = {source: sorted(found - kept[source]) for source, found in touched.items()}
+        before = built_keys(database, settings)
+        if not allow_lost_rows:
+            refuse(_lost_files(partitions, touched, kept, before))
         _check_new_files(partitions, settings, days)
         done = _create_external_tables(database, settings, partitions)
-        _write(database, settings, partitions, days, dates, run_id)
+        keys = count_keys(database, settings, declared, _changed_sources(partitions), before)
+        if not allow_lost_rows:
+            refuse(sources_without_keys(before, keys))
+        _write(database, settings, partitions, days, keys, dates, run_id)
         return RunDays(
             days,
             [*done, *small_files(declared, partitions.listing)],
@@ -198,6 +216,32 @@ def _kept_days(
     return kept
 
 
+def _lost_files(
+    partitions: _Partitions,
+    touched: Mapping[str, set[str]],
+    kept: Mapping[str, set[str]],
+    keys: Mapping[str, int],
+) -> list[LostRows]:
+    """The sources that lost all their files or most of their days; each of them once."""
+    declared, listing, built = partitions.declared, partitions.listing, partitions.built
+    empty = sources_without_files(
+        partitions.lake, declared, listing, built, kept, keys, partitions.since
+    )
+    others = [source for source in declared if source.name not in {lost.source for lost in empty}]
+    return [*empty, *sources_without_days(others, built, touched, kept, listing)]
+
+
+def _changed_sources(partitions: _Partitions) -> set[str]:
+    """The names of the sources without partitions whose files differ from those last built."""
+    built = {p.source: p for p in partitions.built if not p.day}
+    listed = {p.source: p for p in partitions.listing.partitions if not p.day}
+    return {
+        name
+        for name in {*built, *listed}
+        if name not in listed or not listed[name].has_same_files(built.get(name))
+    }
+
+
 def _check_new_files(
     partitions: _Partitions, settings: Settings, days: Mapping[str, list[str]]
 ) -> None:
@@ -205,12 +249,7 @@ def _check_new_files(
 
     A damaged file is reported here by its name, and not by the model that reads it.
     """
-    built = {p.source: p for p in partitions.built if not p.day}
-    changed = {
-        p.source
-        for p in partitions.listing.partitions
-        if not p.day and not p.has_same_files(built.get(p.source))
-    }
+    changed = _changed_sources(partitions)
     for source in partitions.declared:
         read = days.get(source.name, [""] if source.name in changed else [])
         files = [
@@ -246,6 +285,7 @@ def _write(
     settings: Settings,
     partitions: _Partitions,
     days: Mapping[str, list[str]],
+    keys: Mapping[str, int],
     dates: Dates | None,
     run_id: str,
 ) -> None:
@@ -255,10 +295,11 @@ def _write(
     run_days = [(source, day) for source, found in days.items() for day in found]
     begun = partitions.begun
     with database.transaction():
-        for table in ("listed_partitions", "run_days", "run"):
+        for table in ("listed_partitions", "listed_sources", "run_days", "run"):
             database.execute(f"delete from {schema}.{table}")
         database.insert(f"{schema}.run", [(run_id, dates is None)])
         database.insert(f"{schema}.listed_partitions", listed)
+        database.insert(f"{schema}.listed_sources", list(keys.items()))
         database.insert(f"{schema}.run_days", run_days)
         database.insert(
             f"{schema}.begun_days",

@@ -51,6 +51,12 @@ def record_build(
             f"from {schema}.listed_partitions where {is_covered(schema)}"
         )
         _adopt_fingerprints(database, schema)
+        # Every run builds the sources without partitions as a whole.
+        database.execute(f"delete from {schema}.built_sources")
+        database.execute(
+            f"insert into {schema}.built_sources (source, key_count) "
+            f"select source, key_count from {schema}.listed_sources"
+        )
         # The days of `begun_days` that a run of all touched days leaves out have expired.
         database.execute(
             f"delete from {schema}.begun_days{'' if is_whole else f' where {is_covered(schema)}'}"

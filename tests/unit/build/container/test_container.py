@@ -174,6 +174,22 @@ def test_a_full_refresh_reaches_every_step(
     assert given == [bool(words)] * 3
 
 
+@pytest.mark.parametrize("words", [[], ["--allow-lost-rows"]])
+def test_the_permission_to_lose_rows_reaches_the_first_step(
+    on_redshift: Callable[[list[NodeResult]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    words: list[str],
+) -> None:
+    on_redshift(complete())
+    given: list[bool] = []
+    monkeypatch.setattr(
+        commands, "find_run_days", lambda *_, allow_lost_rows, **__: given.append(allow_lost_rows)
+    )
+    assert run(["build", "--run-id", "r", *words], settings, Stop()) == 0
+    assert given == [bool(words)]
+
+
 @pytest.mark.parametrize("left_out", ["model.game_analytics.fct_bets", CROSS_MODEL_TESTS])
 def test_a_node_without_a_result_is_not_recorded_as_built(
     on_redshift: Callable[[list[NodeResult]], None],

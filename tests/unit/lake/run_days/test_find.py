@@ -35,6 +35,7 @@ def test_only_days_that_changed_since_the_last_build_are_touched(build: Build) -
 
 def test_a_day_that_became_empty_is_touched(build: Build) -> None:
     path = event_file(build.lake, "2026-09-01")
+    event_file(build.lake, "2026-09-02")
     build.touched()
     build.record()
     path.unlink()
