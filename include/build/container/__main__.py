@@ -44,6 +44,7 @@ from include.messages import (
     file_name,
 )
 from include.object_store import open_documents
+from include.partial_builds import refuse_options, refuse_variables
 from include.settings import Settings, UserError
 from include.warehouse.build_lock import LockedError, LockLostError
 
@@ -102,6 +103,7 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
         report = stop.report = Report(open_documents(root), Path(target))
         try:
             check_project()
+            refuse_variables(os.environ)
             result = _run_command(options, settings, report)
         except KeyboardInterrupt:
             result = stop.result()
@@ -137,6 +139,7 @@ def _run_command(options: argparse.Namespace, settings: Settings, report: Report
         )
     if options.command == "follow":
         return commands.follow(settings, report)
+    refuse_options(options.words)
     return commands.dbt(settings, options.words, report, os.environ.get(RUN_ID_VARIABLE, ""))
 
 
