@@ -24,13 +24,16 @@ class Source:
 
     `partition_columns` is empty for a source without partitions, else `(date,)` or
     `(year, month, day)`. `columns` maps the declared columns, including the partition columns, to
-    their types.
+    their types. `key` names the columns that tell its rows apart, if it has no partitions. A run
+    stops if most of these keys are lost, or all files, unless the source `can_be_empty`.
     """
 
     unique_id: str
     name: str
     partition_columns: tuple[str, ...]
     columns: Mapping[str, str]
+    key: tuple[str, ...] = ()
+    can_be_empty: bool = False
 
     @property
     def formats(self) -> dict[str, str]:
@@ -68,6 +71,8 @@ def sources(manifest: Manifest) -> list[Source]:
                 name=source["name"],
                 partition_columns=tuple(source["config"]["meta"]["partition_columns"]),
                 columns={name: column["data_type"] for name, column in source["columns"].items()},
+                key=tuple(source["config"]["meta"].get("key", ())),
+                can_be_empty=bool(source["config"]["meta"].get("can_be_empty")),
             )
             for unique_id, source in declared.items()
         ),

@@ -41,6 +41,7 @@ class FolderLake:
                 changed_at=datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, UTC).replace(
                     tzinfo=None
                 ),
+                version=str(stat.st_mtime_ns),
             )
 
     def footer(self, file: DataFile) -> IO[bytes]:

@@ -21,12 +21,15 @@ class DataFile:
 
     `path` is its path or URI. `folders` are the folders between the source's folder and the file.
     `size` is in bytes. `changed_at` is UTC without a time zone, as the warehouse stores it.
+    `version` is what the store keeps beside it: in S3 the object's ETag, in a folder the time of
+    change in nanoseconds.
     """
 
     path: str
     folders: tuple[str, ...]
     size: int
     changed_at: datetime
+    version: str
 
     @property
     def name(self) -> str:

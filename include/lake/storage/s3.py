@@ -83,6 +83,7 @@ class S3Lake:
             folders=tuple(folders),
             size=entry["Size"],
             changed_at=entry["LastModified"].astimezone(UTC).replace(tzinfo=None),
+            version=entry["ETag"].strip('"'),
         )
 
     def footer(self, file: DataFile) -> IO[bytes]:
