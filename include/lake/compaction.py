@@ -44,6 +44,11 @@ def compact_source(
     if name not in named:
         raise UserError(f"there is no source {name!r}: name one of {', '.join(sorted(named))}.")
     source = named[name]
+    if source.is_parsed:
+        raise UserError(
+            f"{name} needs no compaction, because each run writes the rows of its files into one "
+            "Parquet file per day: compact raw_events or rejected_events."
+        )
     _finish(lake, source)
     listing = list_lake(lake, [source], first)
     days = {
@@ -144,7 +149,7 @@ def _merged_rows(lake: Lake, source: Source, files: Sequence[DataFile]) -> bytes
     with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as connection:
         paths = []
         for number, file in enumerate(files):
-            path = Path(scratch, f"{number}{data_ending(file.name, source.formats)}")
+            path = Path(scratch, f"{number}{data_ending(file.name, source.endings)}")
             path.write_bytes(lake.read(file.path))
             paths.append(str(path))
         merged = Path(scratch, "merged.parquet")

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from include.lake.compaction import check_ended
 from include.lake.files import check_files, small_files
+from include.lake.ledger_rows.refresh import refresh_rows
 from include.lake.listing import Listing, Partition, list_lake
 from include.lake.run_days.checksums import logic_checksums, sources_of_changed_seeds
 from include.lake.run_days.expiry import days_to_keep
@@ -69,7 +70,8 @@ def find_run_days(
     *,
     full_refresh: bool = False,
 ) -> RunDays:
-    """List the lake, create the external tables, and write the run's days to the warehouse.
+    """List the lake, parse new ledger and cost files, create the external tables, and write the
+    run's days to the warehouse.
 
     The run's days are the touched days, or those of the requested `dates`. A `full_refresh` lists
     the whole lake. On Redshift the run takes the build lock for `lease` minutes. Raises UserError
@@ -97,7 +99,9 @@ def find_run_days(
         kept = _kept_days(partitions, manifest, bound)
         days = {source: sorted(found - kept[source]) for source, found in touched.items()}
         _check_new_files(partitions, settings, days)
-        done = _create_external_tables(database, settings, partitions)
+        done = refresh_rows(
+            lake, declared, partitions.listing, since, settings.schema_prefix
+        ) + _create_external_tables(database, settings, partitions)
         _write(database, settings, partitions, days, dates, run_id)
         return RunDays(
             days,
@@ -186,18 +190,19 @@ def _kept_days(
 def _check_new_files(
     partitions: _Partitions, settings: Settings, days: Mapping[str, list[str]]
 ) -> None:
-    """Check the files that this run reads for the first time.
+    """Check the event files that this run reads for the first time.
 
-    A damaged file is reported here by its name, and not by the model that reads it.
+    A damaged file is reported here by its name, and not by the model that reads it. The files of
+    parsed sources are checked by the parser.
     """
-    built = set(partitions.built)
-    changed = {p.source for p in partitions.listing.partitions if not p.day and p not in built}
     for source in partitions.declared:
-        read = days.get(source.name, [""] if source.name in changed else [])
-        files = [
-            file for day in read for file in partitions.listing.files.get((source.name, day), [])
-        ]
-        check_files(partitions.lake, source, files, strict=settings.target == "redshift")
+        if not source.is_parsed:
+            files = [
+                file
+                for day in days[source.name]
+                for file in partitions.listing.files.get((source.name, day), [])
+            ]
+            check_files(partitions.lake, source, files, strict=settings.target == "redshift")
 
 
 def _create_external_tables(
@@ -207,8 +212,7 @@ def _create_external_tables(
     if settings.target == "local":
         from include.lake.external_tables.duckdb import create_views
 
-        schema = f"{settings.schema_prefix}spectrum"
-        create_views(database, partitions.lake, schema, partitions.declared)
+        create_views(database, partitions.lake, settings.schema_prefix, partitions.declared)
         return []
     from include.lake.external_tables.redshift import create_external_tables
 
