@@ -1,1 +1,12 @@
-"""dbt's environment: parses raw files of ledger and costs into one Parquet file per day."""
+"""dbt's environment: parses the ledger's and cost files, and separates good from bad rows.
+
+| file | does |
+|---|---|
+| `write.py` | writes the rows of raw files to one Parquet file |
+| `rows.py` | the types that the parsers return, the reasons of bad rows, and the error of a faulty file |
+| `text_lines.py` | decompresses and decodes a text file in blocks of whole lines |
+| `delimited.py` | parses CSV and TSV files, whose dialect comes from the header |
+| `quotes.py` | recognises well-formed quotes, and values that span several lines |
+| `json_lines.py` | parses files of one JSON object per line |
+| `parquet_rows.py` | converts Parquet files to text columns |
+"""

@@ -1,97 +1,160 @@
 """Parses files with one JSON object per line.
 
-Keys match the declared columns in any letter case. A line that is not an object is one bad row.
+Keys match the declared columns in any letter case. Objects side by side on one line are one row
+each. Objects and arrays become JSON text, numbers keep their digits, `true` and `false` become
+text. A part of a line that is not an object is one bad row.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
-from include.lake.ledger_rows.rows import BadRow, FileFaultError, FileRows, GoodRow, bad_row
+import pyarrow as pa
+
+from include.lake.ledger_rows.rows import BadRow, FileFaultError, RawFile, Rows, bad_row
+from include.lake.ledger_rows.text_lines import text_blocks
+
+ROWS_AT_ONCE = 20_000
+_BLANKS = " \t\r"
+_KNOWN_SHAPES = 10_000
+"""The number of different sequences of keys whose places are remembered."""
+
+Values: TypeAlias = list[str | None]
 
 
-class _Text(str):
+def json_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
+    """Parse a file of JSON lines in blocks of rows.
+
+    `columns` maps each declared column, in lower case, to whether a file must have it. A key that a
+    row does not have is null. Raises FileFaultError if the file cannot be read, or if a column that
+    it must have is a key of no row, because then its name is probably another.
+    """
+    objects = _Objects(tuple(columns))
+    is_blank = True
+    for first, block in text_blocks(file):
+        if is_blank and (start := block.lstrip()):
+            is_blank = False
+            number = first + block.count("\n", 0, len(block) - len(start))
+            _check_start(file, number, start)
+        yield from objects.rows(first, block)
+    if is_blank:
+        raise FileFaultError(f"{file.name} is blank: write it again, or remove it from the lake.")
+    missing = [column for column, must in columns.items() if must and column not in objects.found]
+    if objects.has_good and missing:
+        raise FileFaultError(
+            f"{file.name}: no row has the key {missing[0]}: rename the key in the file, or add it."
+        )
+
+
+def _check_start(file: RawFile, number: int, start: str) -> None:
+    if start.startswith("["):
+        raise FileFaultError(
+            f"{file.name}, line {number}: the file begins a JSON array: write one object per line, "
+            "for example with `jq -c '.[]'`."
+        )
+    if start.partition("\n")[0].strip() == "{":
+        raise FileFaultError(
+            f"{file.name}, line {number}: an object spans several lines: write one object per "
+            "line, for example with `jq -c .`."
+        )
+
+
+class _Objects:
+    """The objects of a file's lines; `found` are the declared columns that some good row has."""
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self.found: set[str] = set()
+        self.has_good = False
+        self._columns = columns
+        self._places: dict[tuple[str, ...], list[int | None] | None] = {}
+
+    def rows(self, first: int, block: str) -> Iterator[Rows]:
+        """Parse a block of lines; `first` is the number of its first line."""
+        numbers: list[int] = []
+        good: list[Values] = []
+        bad: list[BadRow] = []
+        for number, line in enumerate(block.split("\n"), first):
+            if not line or line.isspace():
+                continue
+            start = 0
+            while start is not None:
+                begin, start, value = _next_object(line, start)
+                row = self._values(value, line) if isinstance(value, _Pairs) else value
+                if isinstance(row, str):
+                    bad.append(bad_row(number, row, line[begin:start]))
+                else:
+                    numbers.append(number)
+                    good.append(row)
+                if len(good) >= ROWS_AT_ONCE:
+                    yield self._made(numbers, good, bad)
+                    numbers, good, bad = [], [], []
+        yield self._made(numbers, good, bad)
+
+    def _values(self, pairs: _Pairs, line: str) -> Values | str:
+        """The values of the declared columns, or the reason why the row is bad."""
+        if not pairs:
+            return [None] * len(self._columns)
+        keys, found = zip(*pairs, strict=True)
+        places = self._places_of(keys)
+        if places is None:
+            values = self._repeated(pairs)
+            if values is None:
+                return "key_occurs_twice"
+        else:
+            values = [None if place is None else _text(found[place]) for place in places]
+        # Only an escape can make a NUL character or half of a surrogate pair.
+        if "\\u" in line:
+            for value in values:
+                if value and "\x00" in value:
+                    return "nul_character"
+                if value and any("\ud800" <= character <= "\udfff" for character in value):
+                    return "invalid_unicode"
+        return values
+
+    def _places_of(self, keys: tuple[str, ...]) -> list[int | None] | None:
+        """The place of each declared column among the keys; None if one of them occurs twice."""
+        if keys in self._places:
+            return self._places[keys]
+        lower = [key.lower() for key in keys]
+        self.found.update(set(lower) & set(self._columns))
+        places = None
+        if all(lower.count(column) <= 1 for column in self._columns):
+            places = [lower.index(column) if column in lower else None for column in self._columns]
+        if len(self._places) < _KNOWN_SHAPES:
+            self._places[keys] = places
+        return places
+
+    def _repeated(self, pairs: _Pairs) -> Values | None:
+        """The values of a row with repeated keys, or None if the values of a key differ."""
+        row: dict[str, str | None] = {}
+        for key, value in pairs:
+            column, text = key.lower(), _text(value)
+            if column in self._columns and row.setdefault(column, text) != text:
+                return None
+        return [row.get(column) for column in self._columns]
+
+    def _made(self, numbers: list[int], good: list[Values], bad: list[BadRow]) -> Rows:
+        self.has_good = self.has_good or bool(good)
+        by_column: Sequence[Sequence[str | None]] = list(zip(*good, strict=True))
+        return Rows(
+            pa.array(numbers, pa.int64()),
+            [pa.array(values, pa.string()) for values in by_column or [[]] * len(self._columns)],
+            bad,
+        )
+
+
+class _Number(str):
     """A JSON number as it is written in the file, so that no digit is lost."""
 
     __slots__ = ()
 
 
-def parse_json_lines(name: str, text: str, columns: Mapping[str, bool]) -> FileRows:
-    """Parse the text of a file of JSON lines.
-
-    `columns` maps each declared column, in lower case, to whether a file must have it. Objects and
-    arrays become JSON text, numbers keep their digits, `true` and `false` become text, and a key
-    that a row does not have is null. Raises FileFaultError if a column that a file must have occurs
-    in no row, because then its name is probably another.
-    """
-    good: list[GoodRow] = []
-    bad: list[BadRow] = []
-    found: set[str] = set()
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        row = _row(line)
-        if isinstance(row, str):
-            bad.append(bad_row(number, row, line))
-            continue
-        found.update(row)
-        good.append(GoodRow(number, tuple(map(row.get, columns))))
-    missing = [column for column, must in columns.items() if must and column not in found]
-    if good and missing:
-        others = ", ".join(sorted(found - set(columns))) or "none"
-        raise FileFaultError(
-            f"{name}: no row has the key {missing[0]}; keys that are not declared: {others}. "
-            "Rename the key in the file, or add it."
-        )
-    return FileRows(good, bad)
-
-
-def _row(line: str) -> dict[str, str | None] | str:
-    """The values of a line by key in lower case, or the reason why the line is bad."""
-    try:
-        pairs = _DECODER.decode(line.strip())
-    except (ValueError, RecursionError):
-        return "not_json"
-    if not isinstance(pairs, _Pairs):
-        return "not_an_object"
-    row: dict[str, str | None] = {}
-    for key, value in pairs.items:
-        if key.lower() in row:
-            return "key_occurs_twice"
-        row[key.lower()] = _text(value)
-    if any("\x00" in value for value in row.values() if value):
-        return "nul_character"
-    return row
-
-
-class _Pairs:
+class _Pairs(list[tuple[str, object]]):
     """The key-value pairs of an object, repeated keys included."""
 
-    __slots__ = ("items",)
-
-    def __init__(self, items: list[tuple[str, object]]) -> None:
-        self.items = items
-
-
-def _text(value: object) -> str | None:
-    """A JSON value as the text of a column; null for null and for an empty text."""
-    if value is None or isinstance(value, str):
-        return str(value) if value else None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _json(value)
-
-
-def _json(value: object) -> str:
-    if isinstance(value, _Text):
-        return str(value)
-    if isinstance(value, _Pairs):
-        inner = ",".join(f"{json.dumps(key)}:{_json(item)}" for key, item in value.items)
-        return f"{{{inner}}}"
-    if isinstance(value, list):
-        return f"[{','.join(map(_json, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+    __slots__ = ()
 
 
 def _refuse(constant: str) -> object:
@@ -99,5 +162,48 @@ def _refuse(constant: str) -> object:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_Pairs, parse_float=_Text, parse_int=_Text, parse_constant=_refuse
+    object_pairs_hook=_Pairs, parse_float=_Number, parse_int=_Number, parse_constant=_refuse
 )
+
+
+def _next_object(line: str, start: int) -> tuple[int, int | None, object]:
+    """The next value of a line from `start` on.
+
+    Returns where it begins, where the one behind it begins or None if there is none, and its pairs
+    or the reason why it is bad. What follows an object must begin another one. Otherwise both are
+    bad, because the object may have lost a part of itself.
+    """
+    begin = start
+    while line[begin] in _BLANKS:
+        begin += 1
+    try:
+        value, end = _DECODER.raw_decode(line, begin)
+    except (ValueError, RecursionError):
+        return begin, None, "not_json"
+    while end < len(line) and line[end] in _BLANKS:
+        end += 1
+    if end == len(line):
+        return begin, None, value if isinstance(value, _Pairs) else "not_an_object"
+    if not isinstance(value, _Pairs) or line[end] != "{":
+        return begin, None, "not_json"
+    return begin, end, value
+
+
+def _text(value: object) -> str | None:
+    """A JSON value as the text of a column; null for null."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _json(value)
+
+
+def _json(value: object) -> str:
+    if isinstance(value, _Number):
+        return str(value)
+    if isinstance(value, _Pairs):
+        inner = ",".join(f"{_json(key)}:{_json(item)}" for key, item in value)
+        return f"{{{inner}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_json, value))}]"
+    return json.dumps(value, ensure_ascii=False)

@@ -27,7 +27,8 @@ import click
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.lake.ledger_rows.write import RawFile, RowCounts, write_rows
+from include.lake.ledger_rows.rows import RawFile, RowCounts
+from include.lake.ledger_rows.write import write_rows
 from include.lake.listing import Listing, list_lake
 from include.lake.sources import LEDGER_ROWS, Source
 from include.lake.storage.lake import THREADS, DataFile, Lake

@@ -1,30 +1,55 @@
-"""The rows of one ledger file, and the decoding of the file's bytes to text."""
+"""The rows of raw files: what the parsers return, the reasons of bad rows, and faults of files."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from include.settings import UserError
 
 RAW_LENGTH = 1000
-"""Characters of a bad row's text that are kept."""
+"""The characters of a bad row's text that are kept."""
+
+REASONS = {
+    "too_few_fields": "the row has fewer fields than the header",
+    "too_many_fields": "the row has more fields than the header",
+    "unclosed_quote": "a quoted value is not closed",
+    "quote_across_rows": "a quoted value spans lines that look like rows",
+    "malformed_quote": "a quote stands inside a value, or text follows a closing quote",
+    "nul_character": "the row contains a NUL character",
+    "mixed_line_ends": "the row contains a carriage return that does not end a line",
+    "repeated_header": "the row repeats the header",
+    "not_json": "the line is not valid JSON, for example because it is cut",
+    "not_an_object": "the line is JSON, but not an object",
+    "key_occurs_twice": "a key occurs twice with different values",
+    "invalid_unicode": "a text contains half of a surrogate pair",
+}
+"""The reasons for which a row is bad, each with its explanation."""
 
 
 @dataclass(frozen=True, slots=True)
-class GoodRow:
-    """A row that has a value, or null, for each declared column; `line` counts from 1."""
+class RawFile:
+    """A file of the lake: its name, relative to the lake, and the path of a local copy."""
 
-    line: int
-    values: tuple[str | None, ...]
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """The numbers of good and bad rows."""
+
+    good: int
+    bad: int
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be read: its first line, why, and the start of its text."""
+    """A row that cannot be read: its first line, a key of `REASONS`, and the start of its text."""
 
     line: int
     reason: str
@@ -32,60 +57,29 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class FileRows:
-    """All rows of a file, in the order of their lines."""
+class Rows:
+    """Some rows of a file.
 
-    good: Sequence[GoodRow]
+    `columns` has an array of text for each declared column, and `lines` has the line numbers of the
+    same rows, from 1. The bad rows are not among them.
+    """
+
+    lines: pa.Array[Any]
+    columns: Sequence[pa.Array[Any]]
     bad: Sequence[BadRow]
 
 
 class FileFaultError(UserError):
-    """A whole file cannot be read; the message names the file, the line and the likely cause."""
+    """A whole file cannot be read.
+
+    The message names the file, the line if there is one, the likely cause and the remedy. It never
+    contains a value of a row, because alerts carry it.
+    """
 
 
 def bad_row(line: int, reason: str, text: str) -> BadRow:
-    """A bad row with its text cut to `RAW_LENGTH` characters."""
-    return BadRow(line, reason, text[:RAW_LENGTH])
+    """A bad row with its text cut to `RAW_LENGTH` characters.
 
-
-def unpacked(name: str, content: bytes) -> bytes:
-    """The bytes of a file, decompressed if its name ends in `.gz`.
-
-    Raises FileFaultError if the file is empty, if the gzip stream is damaged or ends early, or if
-    its length or checksum is wrong: gzip (RFC 1952) stores both at the end of each member.
+    A NUL character is replaced, because Redshift cannot hold it.
     """
-    if not content:
-        raise FileFaultError(f"{name} has no bytes: write it again, or remove it from the lake.")
-    if not name.lower().endswith(".gz"):
-        return content
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-            return stream.read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        cause = (
-            "the upload of the file probably stopped half-way"
-            if isinstance(error, EOFError)
-            else "the file is damaged or is not compressed with gzip"
-        )
-        raise FileFaultError(
-            f"{name} cannot be decompressed ({error}); {cause}: upload it again."
-        ) from None
-
-
-def decoded(name: str, content: bytes) -> str:
-    """The text of a file in UTF-8, without a byte order mark.
-
-    Raises FileFaultError with the line of the first byte that is not UTF-8 and the likely cause.
-    """
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in content[:2:1]:
-        raise FileFaultError(
-            f"{name} is UTF-16, as some spreadsheet programs write it: save it as UTF-8."
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise FileFaultError(
-            f"{name}, line {line}: the byte 0x{content[error.start]:02x} is not UTF-8; the file is "
-            "probably Latin-1 or Windows-1252: save it as UTF-8."
-        ) from None
+    return BadRow(line, reason, text[:RAW_LENGTH].replace("\x00", "\ufffd"))

@@ -1,90 +1,152 @@
-"""Writes the rows of a partition's raw files as one Parquet file."""
+"""Writes the rows of raw files to one Parquet file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.lake.ledger_rows.delimited import parse_delimited
-from include.lake.ledger_rows.json_lines import parse_json_lines
-from include.lake.ledger_rows.rows import FileFaultError, FileRows, GoodRow, decoded, unpacked
+from include.lake.ledger_rows.delimited import delimited_rows
+from include.lake.ledger_rows.json_lines import json_rows
+from include.lake.ledger_rows.parquet_rows import parquet_rows
+from include.lake.ledger_rows.rows import (
+    REASONS,
+    BadRow,
+    FileFaultError,
+    RawFile,
+    RowCounts,
+    Rows,
+)
 
-__all__ = ["FileFaultError", "RawFile", "RowCounts", "write_rows"]
+ROWS_AT_ONCE = 50_000
+FILE_NAME, LINE_NUMBER, PROBLEM, RAW_ROW = "file_name", "line_number", "problem", "raw_row"
 
-
-@dataclass(frozen=True, slots=True)
-class RawFile:
-    """A raw file: its name as in the column `file_name`, and the path of a local copy."""
-
-    name: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class RowCounts:
-    """How many rows of a partition are good, and how many are bad."""
-
-    good: int
-    bad: int
+_Parser = Callable[[RawFile, Mapping[str, bool]], Iterator[Rows]]
+_PARSERS: dict[str, _Parser] = {
+    ".csv": delimited_rows,
+    ".tsv": delimited_rows,
+    ".json": json_rows,
+    ".jsonl": json_rows,
+    ".ndjson": json_rows,
+}
 
 
 def write_rows(
     inputs: Sequence[RawFile], source_name: str, columns: Mapping[str, bool], target: Path
 ) -> RowCounts:
-    """Parse the raw files of a partition and write their rows to `target`."""
-    table: dict[str, list[object]] = {
-        name: [] for name in (*columns, "file_name", "line_number", "problem", "raw_row")
-    }
+    """Write the good and the bad rows of raw files to one Parquet file.
+
+    `columns` maps each declared column, in lower case, to whether a file must have it. The Parquet
+    file has the declared columns as text, the name of the raw file, the number of the row's first
+    line (in a Parquet file: of the row), and for a bad row a key of `REASONS` as its problem and
+    the first characters of its text. A bad row is null in the declared columns.
+
+    Raises FileFaultError for a file that cannot be read or that has bad rows only; then there is
+    no target file.
+    """
     good = bad = 0
-    for file in inputs:
-        rows = _parsed(file, columns)
-        if rows.bad and not rows.good:
-            raise FileFaultError(f"{file.name} of source {source_name} has no valid row.")
-        for row in rows.good:
-            for name, value in zip(columns, row.values, strict=True):
-                table[name].append(value)
-        for wrong in rows.bad:
-            for name in columns:
-                table[name].append(None)
-        everything = [*((row.line, None, None) for row in rows.good)]
-        everything += [(row.line, row.reason, row.text) for row in rows.bad]
-        for line, problem, text in everything:
-            table["file_name"].append(file.name)
-            table["line_number"].append(line)
-            table["problem"].append(problem)
-            table["raw_row"].append(text)
-        good += len(rows.good)
-        bad += len(rows.bad)
-    schema = pa.schema(
-        [(name, pa.int64() if name == "line_number" else pa.string()) for name in table]
-    )
-    pq.write_table(pa.table(table, schema=schema), target)
+    try:
+        with _Writer(columns, target) as writer:
+            for file in inputs:
+                counts = _write_file(writer, file, source_name, columns)
+                good += counts.good
+                bad += counts.bad
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
     return RowCounts(good, bad)
 
 
-def _parsed(file: RawFile, columns: Mapping[str, bool]) -> FileRows:
-    lower = file.name.lower()
-    if lower.endswith(".parquet"):
+def _write_file(
+    writer: _Writer, file: RawFile, source_name: str, columns: Mapping[str, bool]
+) -> RowCounts:
+    good = bad = 0
+    first_bad: BadRow | None = None
+    for rows in _parser(file, source_name)(file, columns):
+        writer.add(file.name, rows)
+        good += len(rows.lines)
+        bad += len(rows.bad)
+        if rows.bad:
+            found = min(rows.bad, key=lambda row: row.line)
+            first_bad = min(first_bad or found, found, key=lambda row: row.line)
+    if first_bad and not good:
+        raise FileFaultError(
+            f"{file.name}, line {first_bad.line}: {REASONS[first_bad.reason]} "
+            f"({first_bad.reason}), and no row of the file is valid: correct the file, or remove "
+            "it from the lake."
+        )
+    return RowCounts(good, bad)
+
+
+def _parser(file: RawFile, source_name: str) -> _Parser:
+    name = file.name.lower()
+    if name.endswith(".parquet"):
+        return parquet_rows
+    ending = "." + name.removesuffix(".gz").rpartition(".")[2]
+    if ending not in _PARSERS:
+        raise FileFaultError(
+            f"{file.name} is no file of source {source_name}: its name must end in "
+            f"{', '.join(_PARSERS)}, each also with .gz, or in .parquet."
+        )
+    return _PARSERS[ending]
+
+
+class _Writer:
+    """The target file. Rows are held until there are enough for a row group."""
+
+    def __init__(self, columns: Mapping[str, bool], target: Path) -> None:
+        fields: dict[str, pa.DataType] = dict.fromkeys(columns, pa.string())
+        fields |= {FILE_NAME: pa.string(), LINE_NUMBER: pa.int64()}
+        fields |= {PROBLEM: pa.string(), RAW_ROW: pa.string()}
+        self._schema = pa.schema(list(fields.items()))
+        self._columns = len(columns)
+        self._held: list[pa.RecordBatch] = []
+        options: dict[str, Any] = {"compression": "zstd", "store_schema": False}
+        self._writer = pq.ParquetWriter(target, self._schema, **options)
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
-            read = pq.read_table(file.path)
-        except (pa.ArrowException, OSError) as error:
-            raise FileFaultError(f"{file.name} is no readable Parquet file ({error}).") from None
-        read = read.rename_columns([name.lower() for name in read.column_names])
-        missing = [name for name, must in columns.items() if must and name not in read.column_names]
-        if missing:
-            raise FileFaultError(f"{file.name}: column {missing[0]} is missing.")
-        lists = [
-            pc.cast(read[name], pa.string()).to_pylist()
-            if name in read.column_names
-            else [None] * len(read)
-            for name in columns
-        ]
-        return FileRows([GoodRow(n, v) for n, v in enumerate(zip(*lists, strict=True), 1)], [])
-    text = decoded(file.name, unpacked(file.name, file.path.read_bytes()))
-    parse = parse_json_lines if ".json" in lower or ".ndjson" in lower else parse_delimited
-    return parse(file.name, text, columns)
+            if error is None:
+                self._flush()
+        finally:
+            self._writer.close()
+
+    def add(self, name: str, rows: Rows) -> None:
+        """Add the good and the bad rows of a file."""
+        count, none = len(rows.lines), pa.nulls(len(rows.lines), pa.string())
+        if count:
+            self._hold([*rows.columns, pa.repeat(name, count), rows.lines, none, none])
+        if rows.bad:
+            count = len(rows.bad)
+            none = pa.nulls(count, pa.string())
+            self._hold(
+                [
+                    *[none] * self._columns,
+                    pa.repeat(name, count),
+                    pa.array([row.line for row in rows.bad], pa.int64()),
+                    pa.array([row.reason for row in rows.bad], pa.string()),
+                    pa.array([row.text for row in rows.bad], pa.string()),
+                ]
+            )
+        if sum(batch.num_rows for batch in self._held) >= ROWS_AT_ONCE:
+            self._flush()
+
+    def _hold(self, columns: list[Any]) -> None:
+        self._held.append(pa.record_batch(columns, schema=self._schema))
+
+    def _flush(self) -> None:
+        if self._held:
+            self._writer.write_table(pa.Table.from_batches(self._held, self._schema))
+            self._held = []
