@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from include.lake.compaction import check_ended
+from include.lake.compaction.moves import check_ended
 from include.lake.files import check_files, small_files
 from include.lake.listing import Listing, Partition, list_lake
 from include.lake.run_days.checksums import logic_checksums, sources_of_changed_seeds
@@ -98,6 +98,8 @@ def find_run_days(
         days = {source: sorted(found - kept[source]) for source, found in touched.items()}
         _check_new_files(partitions, settings, days)
         done = _create_external_tables(database, settings, partitions)
+        # A compaction may have begun since the first check.
+        check_ended(lake, declared)
         _write(database, settings, partitions, days, dates, run_id)
         return RunDays(
             days,
