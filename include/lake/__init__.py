@@ -9,7 +9,7 @@
 | `files.py` | checks the files that a run reads for the first time |
 | `run_days/` | finds and records the days that a run builds |
 | `external_tables/` | creates the tables of schema `spectrum` |
-| `compaction.py` | merges small files into few Parquet files |
+| `compaction/` | merges small files into few Parquet files |
 | `landing/` | parses event files and writes them into the lake |
 | `sample/` | generates reproducible sample data |
 """

@@ -1,4 +1,4 @@
-"""A lake in S3 is listed, checked and compacted like a lake in a folder."""
+"""A lake in S3 is listed and checked like a lake in a folder."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 
-from include.lake.compaction import compact_source
 from include.lake.files import check_files
 from include.lake.listing import list_lake
 from include.lake.sources import Source
 from include.lake.storage.folder import FolderLake
 from include.lake.storage.s3 import S3Lake
-from include.manifest import Manifest
 from include.settings import UserError
 from tests.support.ministack import MiniStack
 
@@ -170,30 +168,6 @@ def test_a_damaged_file_is_named(client: Any, content: bytes) -> None:
     lake = S3Lake(f"s3://{BUCKET}/lake")
     with pytest.raises(UserError, match=rf"s3://{BUCKET}/{key} is no readable Parquet file"):
         check_files(lake, EVENTS, lake.files(EVENTS), strict=True)
-
-
-def test_a_compaction_keeps_the_rows_and_the_merged_files(client: Any) -> None:
-    for number in range(3):
-        body = f"betid\n00{number}\n".encode()
-        key = f"lake/game_transactions/date=2026-09-01/{number}.csv"
-        client.put_object(Bucket=BUCKET, Key=key, Body=body)
-    source = {
-        "name": "game_transactions",
-        "config": {"meta": {"partition_columns": ["date"]}},
-        "columns": {name: {"data_type": TEXT} for name in ("betid", "date")},
-    }
-    lake = S3Lake(f"s3://{BUCKET}/lake")
-    compact_source(
-        lake, Manifest({"nodes": {}, "sources": {"s": source}}), "game_transactions", None, None
-    )
-    (file,) = lake.files(BETS)
-    rows = pq.read_table(pa.BufferReader(lake.read(file.path))).to_pylist()
-    assert rows == [{"betid": "000"}, {"betid": "001"}, {"betid": "002"}]
-    # The journal is removed, and the merged files are kept below `_compacted/`.
-    listed = {entry["Key"] for entry in client.list_objects_v2(Bucket=BUCKET)["Contents"]}
-    kept = {key for key in listed if key.startswith("lake/_compacted/")}
-    assert listed - kept == {file.path.removeprefix(f"s3://{BUCKET}/")}
-    assert {key.rsplit("/", 1)[-1] for key in kept} == {"0.csv", "1.csv", "2.csv"}
 
 
 @pytest.mark.parametrize("refused", ["put_object", "delete_object"])

@@ -96,8 +96,6 @@ def checkout(
     shutil.copytree(ROOT / "dbt", checkout.root / "dbt", ignore=output)
     assert checkout.run_dbt("include.manifest").returncode == 0
     assert checkout.run_dbt("include.lake", "generate", *SAMPLE).returncode == 0
-    compacted = checkout.run_dbt("include.lake", "compact", "--source", "game_transactions")
-    assert compacted.returncode == 0, compacted.stderr
     emulator.client("s3").create_bucket(Bucket=BUCKET)
     files = {path for path in checkout.lake.glob("[!_]*/**/*") if path.is_file()}
     late = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from include.lake.compaction import check_ended
+from include.lake.compaction.moves import check_ended
 from include.lake.files import check_files, small_files
 from include.lake.ledger_rows.refresh import refresh_rows
 from include.lake.listing import Listing, Partition, list_lake
@@ -102,6 +102,8 @@ def find_run_days(
         done = refresh_rows(
             lake, declared, partitions.listing, since, settings.schema_prefix
         ) + _create_external_tables(database, settings, partitions)
+        # A compaction may have begun since the first check.
+        check_ended(lake, declared)
         _write(database, settings, partitions, days, dates, run_id)
         return RunDays(
             days,
