@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -185,30 +184,3 @@ def test_a_refused_write_names_the_right_that_is_missing(
     with pytest.raises(UserError, match=message):
         lake.write(f"{lake.root}/a", b"x")
         lake.remove(f"{lake.root}/a")
-
-
-@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
-@pytest.mark.parametrize(
-    ("header", "fault"),
-    [
-        ("betid", None),
-        ("BetId,surplus", None),
-        ("\ufeffbetid", None),
-        ("surplus,betid", "its columns are surplus, betid, but .* declares betid, and Spectrum"),
-        ("", None),
-    ],
-)
-def test_a_csv_header_must_have_the_declared_order(
-    client: Any, ending: str, header: str, fault: str | None
-) -> None:
-    body = f"{header}\n1\n".encode() if header else b""
-    key = f"lake/game_transactions/date=2026-09-01/a{ending}"
-    packed = gzip.compress(body) if ending.endswith("gz") else body
-    client.put_object(Bucket=BUCKET, Key=key, Body=packed)
-    lake = S3Lake(f"s3://{BUCKET}/lake")
-    check_files(lake, BETS, lake.files(BETS), strict=False)
-    if fault is None:
-        check_files(lake, BETS, lake.files(BETS), strict=True)
-    else:
-        with pytest.raises(UserError, match=f"{fault}.*`make compact SOURCE=game_transactions`"):
-            check_files(lake, BETS, lake.files(BETS), strict=True)

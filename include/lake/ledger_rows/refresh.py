@@ -242,7 +242,10 @@ def _lines(parsed: Sequence[_Parsed]) -> list[str]:
         files = sum(len(one.partition.raw) for one in own)
         bad = sum(one.counts.bad for one in own)
         rows = bad + sum(one.counts.good for one in own)
-        line = f"{name}: parsed {rows} rows of {files} file{'s' if files != 1 else ''}"
+        line = (
+            f"{name}: parsed {rows} row{'s' if rows != 1 else ''} "
+            f"of {files} file{'s' if files != 1 else ''}"
+        )
         if bad:
             bad_files = [file for one in own for file in one.bad_files]
             more = len(bad_files) - NAMED_FILES
