@@ -3,7 +3,7 @@
 | file | does |
 |---|---|
 | `write.py` | writes the rows of raw files to one Parquet file |
-| `rows.py` | the types that the parsers return, the reasons of bad rows, and the error of a faulty file |
+| `rows.py` | the rows that the parsers return, the reasons of bad rows, and faults of files |
 | `text_lines.py` | decompresses and decodes a text file in blocks of whole lines |
 | `delimited.py` | parses CSV and TSV files, whose dialect comes from the header |
 | `quotes.py` | recognises well-formed quotes, and values that span several lines |

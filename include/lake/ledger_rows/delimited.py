@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from include.lake.ledger_rows.quotes import Quotes
+from include.lake.ledger_rows.quotes import End, Quotes, count_fault
 from include.lake.ledger_rows.rows import BadRow, FileFaultError, RawFile, Rows, bad_row
 from include.lake.ledger_rows.text_lines import text_blocks
 
@@ -36,8 +36,11 @@ def delimited_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]
     """
     table: _Table | None = None
     delimiter: str | None = None
+    has_end = True
     for first, block in text_blocks(file):
-        number, text = first, block
+        number = first
+        has_end = block.endswith("\n")
+        text: str | None = block.removesuffix("\n")
         while table is None and text is not None:
             line, has_more, rest = text.partition("\n")
             line = line.removesuffix("\r")
@@ -51,7 +54,7 @@ def delimited_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]
             yield from table.rows(number, text)
     if table is None:
         raise FileFaultError(f"{file.name} is blank: write it again, or remove it from the lake.")
-    yield from table.end()
+    yield from table.end(is_cut=not has_end)
 
 
 def _stated(file: RawFile, delimiter: str) -> str:
@@ -143,12 +146,12 @@ class _Table:
         if not self._held:
             self._held_from = first
         self._held += text.split("\n")
-        yield self._with_quotes(is_end=False)
+        yield self._with_quotes(End.LATER)
 
-    def end(self) -> Iterator[Rows]:
-        """Parse the lines that were held back."""
+    def end(self, *, is_cut: bool) -> Iterator[Rows]:
+        """Parse the lines that were held back; `is_cut` if the last one has no line end."""
         if self._held:
-            yield self._with_quotes(is_end=True)
+            yield self._with_quotes(End.CUT if is_cut else End.HERE)
 
     def _without_quotes(self, first: int, lines: list[str]) -> Rows:
         """Parse lines without quotes and other special characters, which is fast."""
@@ -170,7 +173,7 @@ class _Table:
                 good.append(values)
         return self._made(numbers, good, bad)
 
-    def _with_quotes(self, *, is_end: bool) -> Rows:
+    def _with_quotes(self, end: End) -> Rows:
         """Parse the held lines, up to a value that may go on in the next block."""
         lines, first, quotes = self._held, self._held_from, self._quotes
         numbers: list[int] = []
@@ -191,7 +194,7 @@ class _Table:
             elif not quotes.is_open(line):
                 bad.append(bad_row(number, "malformed_quote", line))
             else:
-                span = quotes.span(lines, at - 1, is_end=is_end)
+                span = quotes.span(lines, at - 1, end)
                 if span is None:
                     at -= 1
                     break
@@ -232,9 +235,8 @@ class _Table:
 
     def _reason(self, record: str, count: int) -> str | None:
         """Why a record with this number of fields is bad, or None."""
-        if count != self._quotes.width:
-            return "too_few_fields" if count < self._quotes.width else "too_many_fields"
-        return "repeated_header" if record == self._header else None
+        is_header = record == self._header
+        return "repeated_header" if is_header else count_fault(count, self._quotes.width)
 
     @staticmethod
     def _character_fault(text: str) -> str | None:

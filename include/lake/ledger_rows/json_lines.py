@@ -38,7 +38,7 @@ def json_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
             is_blank = False
             number = first + block.count("\n", 0, len(block) - len(start))
             _check_start(file, number, start)
-        yield from objects.rows(first, block)
+        yield from objects.rows(first, block.removesuffix("\n"))
     if is_blank:
         raise FileFaultError(f"{file.name} is blank: write it again, or remove it from the lake.")
     missing = [column for column, must in columns.items() if must and column not in objects.found]
@@ -78,10 +78,10 @@ class _Objects:
         for number, line in enumerate(block.split("\n"), first):
             if not line or line.isspace():
                 continue
-            start = 0
+            start: int | None = 0
             while start is not None:
                 begin, start, value = _next_object(line, start)
-                row = self._values(value, line) if isinstance(value, _Pairs) else value
+                row = value if isinstance(value, str) else self._values(value, line)
                 if isinstance(row, str):
                     bad.append(bad_row(number, row, line[begin:start]))
                 else:
@@ -166,7 +166,7 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _next_object(line: str, start: int) -> tuple[int, int | None, object]:
+def _next_object(line: str, start: int) -> tuple[int, int | None, _Pairs | str]:
     """The next value of a line from `start` on.
 
     Returns where it begins, where the one behind it begins or None if there is none, and its pairs

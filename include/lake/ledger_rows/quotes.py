@@ -13,9 +13,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 MAX_RECORD_LINES = 1000
 """The lines that one row may span. In a longer one, the first quote is not closed."""
+
+
+class End(Enum):
+    """Where a file ends: behind the given lines or later, with or without a last line end."""
+
+    LATER = "later"
+    HERE = "here"
+    CUT = "cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,13 @@ class Span:
     count: int
     reason: str | None
     is_one_row: bool = True
+
+
+def count_fault(found: int, wanted: int) -> str | None:
+    """The reason why a row with this number of fields is bad, or None if it is the wanted one."""
+    if found == wanted:
+        return None
+    return "too_few_fields" if found < wanted else "too_many_fields"
 
 
 class Quotes:
@@ -61,49 +77,71 @@ class Quotes:
         found = self._values.findall(self.delimiter + record)
         return [quoted.replace('""', '"') if quoted else plain for quoted, plain in found]
 
-    def span(self, lines: Sequence[str], start: int, *, is_end: bool) -> Span | None:
+    def span(self, lines: Sequence[str], start: int, end: End) -> Span | None:
         """What begins at a line whose last quote is open.
 
-        Returns None if `lines` are too few to decide, which needs `is_end` to be False. Of the
-        lines behind, the first that has an odd number of quotes closes the quote, or none does.
+        Returns None if `lines` are too few to decide, because the file ends later. Of the lines
+        behind, the first that has an odd number of quotes closes the quote, or none does. In a file
+        that was cut, lines behind a quote that is never closed may be parts of a value, so all of
+        them are bad.
         """
-        limit = start + MAX_RECORD_LINES
-        last = next(
-            (at for at in range(start + 1, min(len(lines), limit)) if lines[at].count('"') % 2),
-            None,
-        )
+        last = self._next_odd(lines, start)
         if last is None:
-            return Span(1, "unclosed_quote") if is_end or len(lines) >= limit else None
-        # The CR of a CRLF is no part of a line, but it is part of a value of several lines.
-        width = len(self.fields("\n".join(lines[start : last + 1])))
-        lines = [line.removesuffix("\r") for line in lines[start : last + 1]]
-        return self._closed(lines, width)
+            if len(lines) >= start + MAX_RECORD_LINES or end is End.HERE:
+                return Span(1, "unclosed_quote")
+            is_cut = end is End.CUT
+            return Span(len(lines) - start, "unclosed_quote", is_one_row=False) if is_cut else None
+        # The last line may also begin a value of several lines itself.
+        is_own = self.is_open(_without_cr(lines[last]))
+        own_last = self._next_odd(lines, last) if is_own else None
+        has_all = end is not End.LATER or len(lines) >= last + MAX_RECORD_LINES
+        if is_own and own_last is None and not has_all:
+            return None
+        begins_row = own_last is not None and self._is_clear_row(lines[last : own_last + 1])
+        return self._closed(lines[start : last + 1], begins_row=begins_row)
 
-    def _closed(self, lines: Sequence[str], width: int) -> Span:
+    def _closed(self, lines: Sequence[str], *, begins_row: bool) -> Span:
         """What the lines are, of which the last one closes the quote that the first one opens.
 
-        `width` is the number of fields if the lines are joined.
+        `begins_row` says whether the last line and some behind it are a row without the others.
         """
+        width = len(self.fields("\n".join(lines)))
+        # The CR of a CRLF is no part of a line, but it is part of a value of several lines.
+        lines = list(map(_without_cr, lines))
         broken = self._first_broken(lines)
-        count = len(lines)
-        inner = [line for line in lines[1 : -1 if broken is None else broken] if line]
-        rows = [self._looks_like_row(line) for line in inner]
+        rows = self._rows_inside(lines[: broken and broken + 1])
+        starts_like_row = self._could_be_row(lines[0])
+        span = Span(len(lines), "quote_across_rows", is_one_row=False)
         if broken is not None:
             # The line's quotes make sense without the open quote, or nothing speaks against it.
             is_own = self.is_open(lines[broken]) or self.is_record(lines[broken])
-            if is_own or all(rows):
-                return Span(1, "unclosed_quote")
-            return Span(broken + 1, "malformed_quote", is_one_row=False)
-        if width == self.width:
-            is_pair = self._looks_like_row(lines[0]) and self._looks_like_row(lines[-1])
-            if any(rows) or is_pair:
-                return Span(count, "quote_across_rows", is_one_row=False)
-            return Span(count, None)
-        if all(rows) if rows else self._looks_like_row(lines[0]):
-            return Span(1, "unclosed_quote")
-        if any(rows):
-            return Span(count, "quote_across_rows", is_one_row=False)
-        return Span(count, "too_few_fields" if width < self.width else "too_many_fields")
+            is_unclosed = is_own or all(rows)
+            span = Span(broken + 1, "malformed_quote", is_one_row=False)
+        elif begins_row and (any(rows) or starts_like_row or width != self.width):
+            is_unclosed = True
+        elif width == self.width:
+            is_unclosed = False
+            is_pair = starts_like_row and self._could_be_row(lines[-1])
+            if not any(rows) and not is_pair and not begins_row:
+                span = Span(len(lines), None)
+        else:
+            is_unclosed = all(rows) if rows else starts_like_row
+            if not any(rows):
+                span = Span(len(lines), count_fault(width, self.width))
+        return Span(1, "unclosed_quote") if is_unclosed else span
+
+    def _is_clear_row(self, lines: Sequence[str]) -> bool:
+        """Whether the lines are one row, and none between the first and the last is one."""
+        width = len(self.fields("\n".join(lines)))
+        lines = list(map(_without_cr, lines))
+        is_whole = self._first_broken(lines) is None and width == self.width
+        return is_whole and not any(self._rows_inside(lines))
+
+    @staticmethod
+    def _next_odd(lines: Sequence[str], start: int) -> int | None:
+        """The next line behind `start`, in the reach of a row, with an odd number of quotes."""
+        reach = range(start + 1, min(len(lines), start + MAX_RECORD_LINES))
+        return next((at for at in reach if lines[at].count('"') % 2), None)
 
     def _first_broken(self, lines: Sequence[str]) -> int | None:
         """The first line whose quotes are malformed if the quote before it is open, or None."""
@@ -112,8 +150,23 @@ class Quotes:
                 return at
         return None if self._closing.fullmatch(lines[-1]) else len(lines) - 1
 
-    def _looks_like_row(self, line: str) -> bool:
-        """Whether a line by itself has the fields of a row, possibly with one stray quote."""
-        if self.is_record(line):
-            return len(self.fields(line)) == self.width
-        return line.count(self.delimiter) == self.width - 1
+    def _rows_inside(self, lines: Sequence[str]) -> list[bool]:
+        """For each line between the first and the last one, except blank ones, if it is a row.
+
+        A line with a stray quote is a row if it has the delimiters of one.
+        """
+        return [
+            len(self.fields(line)) == self.width
+            if self.is_record(line)
+            else line.count(self.delimiter) == self.width - 1
+            for line in lines[1:-1]
+            if line.strip()
+        ]
+
+    def _could_be_row(self, line: str) -> bool:
+        """Whether a line with an odd number of quotes would be a row with one more quote."""
+        return line.count(self.delimiter) >= self.width - 1
+
+
+def _without_cr(line: str) -> str:
+    return line.removesuffix("\r")

@@ -28,23 +28,22 @@ _OTHER_CONTENT = {
 def text_blocks(file: RawFile) -> Iterator[tuple[int, str]]:
     """The text of a file in blocks of whole lines, each with the number of its first line.
 
-    Lines end with LF or CRLF, or all of them with CR alone. A block has no line end behind its last
-    line, and keeps the CR of each CRLF. A byte order mark at the start of a line is left out.
+    Lines end with LF or CRLF, or all of them with CR alone, which is replaced by LF. A block ends
+    with a line end, except at the end of some files. A byte order mark at the start of a line is
+    left out.
 
     Raises FileFaultError if the file has no bytes, cannot be decompressed, is no text in UTF-8, or
     has a line longer than LONGEST_LINE bytes.
     """
     number = 1
-    with contextlib.closing(_blocks(file)) as blocks:
-        for block, end in blocks:
-            text = _decoded(file, number, block, end)
-            if end == b"\r":
-                text = text.replace("\r", "\n")
-            text = text.removesuffix("\n")
-            if BOM in text:
-                text = text.removeprefix(BOM).replace("\n" + BOM, "\n")
-            yield number, text
-            number += text.count("\n") + 1
+    for block, end in _blocks(file):
+        text = _decoded(file, number, block, end)
+        if end == b"\r":
+            text = text.replace("\r", "\n")
+        if BOM in text:
+            text = text.removeprefix(BOM).replace("\n" + BOM, "\n")
+        yield number, text
+        number += text.count("\n")
 
 
 def _blocks(file: RawFile) -> Iterator[tuple[bytes, bytes]]:

@@ -1,0 +1,152 @@
+"""A broken file is refused by name, or its untouched rows are read and the others are listed.
+
+`LEDGER_EXAMPLES=2000` tries as many files instead of 200.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("duckdb", reason="runs in dbt's environment")
+
+import pyarrow.parquet as pq
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+
+from include.lake.ledger_rows.rows import RAW_LENGTH, REASONS, FileFaultError, RawFile
+from include.lake.ledger_rows.write import write_rows
+from tests.support.ledger_breakages import BREAKAGES, CSV, PARQUET, Broken, LedgerFile, Row
+
+EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "200"))
+
+SOURCES = {
+    "game_transactions": (
+        "realamount",
+        "bonusamount",
+        "channeluid",
+        "txcurrency",
+        "gameid",
+        "txtype",
+        "betid",
+        "playerid",
+    ),
+    "currency_exchange": ("date", "currency", "baserateeuro"),
+    "game_categories": ("game_id", "game_category"),
+}
+ORDINARY = ("b1", "p17", "12.50", "0", "WAGER", "Lucky Seven")
+# Values that are hard to read in one of the formats.
+PIECES = ('"', ",", ";", "\t", "|", "\n", "\r\n", "1,50", "a", " ", "é", "😀", "\\", "'", "NULL")
+PIECES = (*PIECES, "\u2028", "\x85", "{", "]", "#", "{}", "sep=;", '","', '\n"', ",\n")
+
+
+def texts() -> st.SearchStrategy[str]:
+    """Ordinary and hostile values; none is empty, because that is a null in a CSV file."""
+    hostile = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join)
+    return st.one_of(st.sampled_from(ORDINARY), st.sampled_from(ORDINARY), hostile)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> tuple[str, LedgerFile]:
+    """A source's name, and a whole file of that source in any format."""
+    source = draw(st.sampled_from(sorted(SOURCES)))
+    columns = SOURCES[source]
+    # A row begins with a letter, since a line without any character is blank and no row.
+    first = texts().map(lambda text: f"k{text}")
+    row = st.tuples(first, *[st.none() | texts() for _ in columns[1:]])
+    file_format = draw(st.sampled_from((CSV, CSV, CSV, "json", PARQUET)))
+    file = LedgerFile(
+        file_format,
+        columns,
+        tuple(draw(st.lists(row, min_size=1, max_size=8))),
+        delimiter=draw(st.sampled_from(",;\t|")),
+        line_end=draw(st.sampled_from(("\n", "\r\n"))),
+        quotes_all=draw(st.booleans()),
+        is_zipped=file_format != PARQUET and draw(st.booleans()),
+    )
+    return source, file
+
+
+def parsed(source: str, ending: str, content: bytes) -> tuple[Counter[Row], list[Row]]:
+    """The good rows of a file, and the reason, line and text of its bad rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, target = Path(folder, "raw"), Path(folder, "rows.parquet")
+        path.write_bytes(content)
+        name = f"{source}/file{ending}"
+        columns = dict.fromkeys(SOURCES[source], True)
+        try:
+            counts = write_rows([RawFile(name, path)], source, columns, target)
+        except FileFaultError as error:
+            assert name in str(error)
+            assert not target.exists()
+            raise
+        table = pq.read_table(target).to_pylist()
+    rows = [tuple(row.values()) for row in table]
+    good = [row[:-4] for row in rows if row[-2] is None]
+    bad = [row[-2:] for row in rows if row[-2] is not None]
+    assert (len(good), len(bad)) == (counts.good, counts.bad)
+    assert all(row[-4] == name and row[-3] >= 1 for row in rows)
+    return Counter(good), bad
+
+
+def is_ambiguous(file: LedgerFile, row: Row) -> bool:
+    """Whether lines of the row look like rows, so that its quotes may be a mistake."""
+    lines = file.line(row).split("\n")
+    if file.format != CSV or len(lines) == 1:
+        return False
+    delimiters = [line.count(file.delimiter) for line in lines]
+    ends = min(delimiters[0], delimiters[-1]) >= len(file.columns) - 1
+    return ends or len(file.columns) - 1 in delimiters[1:-1]
+
+
+def check(source: str, file: LedgerFile, broken: Broken) -> None:
+    try:
+        good, bad = parsed(source, broken.ending, broken.content)
+    except FileFaultError:
+        event("refused")
+        return
+    event("read")
+    assert not broken.must_be_refused
+    rows = Counter(broken.rows)
+    untouched = Counter(row for at, row in enumerate(broken.rows) if at not in broken.touched)
+    assert good <= rows, "a row has another value, or is there too often"
+    missing = untouched - good
+    assert all(is_ambiguous(file, row) for row in missing), "an untouched row is missing"
+    assert good.total() + len(bad) >= rows.total() + broken.added, "a row is not listed"
+    for reason, text in bad:
+        assert reason in REASONS
+        assert text is not None
+        assert 0 < len(text) <= RAW_LENGTH
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+@given(files(), st.sampled_from(sorted(BREAKAGES)), st.integers(0, 2**32))
+def test_no_row_of_a_broken_file_is_lost_or_changed(
+    source_and_file: tuple[str, LedgerFile], name: str, seed: int
+) -> None:
+    source, file = source_and_file
+    breakage = BREAKAGES[name]
+    assume(breakage.applies_to(file))
+    event(name)
+    rng = random.Random(seed)  # noqa: S311 - reproducible on purpose, nothing secret
+    check(source, file, breakage.apply(file, rng))
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+@given(files())
+def test_every_row_of_a_whole_file_is_read_with_exactly_its_values(
+    source_and_file: tuple[str, LedgerFile],
+) -> None:
+    source, file = source_and_file
+    untouched = Broken(file.content, file.ending, file.rows)
+    assume(not all(is_ambiguous(file, row) for row in file.rows))
+    check(source, file, untouched)
