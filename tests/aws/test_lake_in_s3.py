@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 
 from include.lake.files import check_files
+from include.lake.ledger_rows.refresh import refresh_rows
 from include.lake.listing import list_lake
-from include.lake.sources import Source
+from include.lake.sources import ROW_COLUMNS, Source
 from include.lake.storage.folder import FolderLake
 from include.lake.storage.s3 import S3Lake
 from include.settings import UserError
@@ -33,7 +34,7 @@ EVENTS = Source(
     {"event_id": TEXT, "event_timestamp": "bigint"} | dict.fromkeys(("year", "month", "day"), TEXT),
 )
 BETS = Source("source.p.l.game_transactions", "game_transactions", ("date",), {"betid": TEXT})
-GAMES = Source("source.p.l.games", "games", (), {"id": TEXT})
+GAMES = Source("source.p.l.games", "games", (), {"id": TEXT} | ROW_COLUMNS)
 SOURCES = [EVENTS, BETS, GAMES]
 
 
@@ -83,11 +84,12 @@ def test_the_listing_equals_that_of_a_folder(
         write(tmp_path / f"raw_events/year={year}/month={month}/day={number}/b-b.parquet")
         write(tmp_path / f"game_transactions/date={day}/my-file.csv.gz", b"12")
     write(tmp_path / "games/deep/down/g.jsonl")
-    for name in ("_SUCCESS", ".a.parquet", "_tmp/a.parquet", "notes.txt"):
+    for name in ("_SUCCESS", ".a.parquet", "_tmp/a.parquet"):
         write(tmp_path / "raw_events/year=2026/month=09/day=01" / name)
     upload(client, tmp_path)
-    # The AWS console creates such an object for a new folder.
-    client.put_object(Bucket=BUCKET, Key="lake/games/", Body=b"")
+    # The AWS console and EMR create such objects for a new folder.
+    for key in ("games/", "raw_events/year=2026/month=09/", "raw_events/year=2026_$folder$"):
+        client.put_object(Bucket=BUCKET, Key=f"lake/{key}", Body=b"")
     in_s3 = list_lake(S3Lake(f"s3://{BUCKET}/lake"), SOURCES, since)
     in_folder = list_lake(FolderLake(tmp_path), SOURCES, since)
     assert [(p.source, p.day, p.object_count, p.byte_count) for p in in_s3.partitions] == [
@@ -184,3 +186,76 @@ def test_a_refused_write_names_the_right_that_is_missing(
     with pytest.raises(UserError, match=message):
         lake.write(f"{lake.root}/a", b"x")
         lake.remove(f"{lake.root}/a")
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "message"),
+    [
+        ("games/games.csv.bak", b"x", "is no data file"),
+        ("games/20261120_0001_part_00", b"x", "is no data file"),
+        ("games/a.csv", b"", "has 0 bytes"),
+        ("raw_events/year=2026/month=09/day=01/notes.txt", b"x", "is no data file"),
+    ],
+)
+def test_an_object_of_another_kind_is_refused_by_name(
+    client: Any, key: str, body: bytes, message: str
+) -> None:
+    client.put_object(Bucket=BUCKET, Key=f"lake/{key}", Body=body)
+    with pytest.raises(UserError, match=f"{key} {message}"):
+        list_lake(S3Lake(f"s3://{BUCKET}/lake"), SOURCES, None)
+
+
+def refresh(lake: S3Lake) -> list[str]:
+    return refresh_rows(lake, [GAMES], list_lake(lake, [GAMES], None), None)
+
+
+def stored_rows(client: Any) -> list[list[str]]:
+    """The ids of each file below `ledger_rows/games/`."""
+    found = client.list_objects_v2(Bucket=BUCKET, Prefix="lake/ledger_rows/games/")
+    bodies = [
+        client.get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read()
+        for entry in found.get("Contents", [])
+    ]
+    return [pq.read_table(pa.BufferReader(body))["id"].to_pylist() for body in bodies]
+
+
+def test_objects_are_parsed_once_and_again_when_their_etag_changes(client: Any) -> None:
+    lake = S3Lake(f"s3://{BUCKET}/lake")
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng1\n")
+    client.put_object(Bucket=BUCKET, Key="lake/games/b.jsonl", Body=b'{"ID": "g2"}\n')
+    assert refresh(lake) == ["games: parsed 2 rows of 2 files"]
+    assert stored_rows(client) == [["g1", "g2"]]
+    # The same content again is no change, although its time is another.
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng1\n")
+    assert refresh(lake) == []
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng3\n")
+    assert refresh(lake) == ["games: parsed 2 rows of 2 files"]
+    assert stored_rows(client) == [["g3", "g2"]]
+    for name in ("a.csv", "b.jsonl"):
+        client.delete_object(Bucket=BUCKET, Key=f"lake/games/{name}")
+    assert refresh(lake) == []
+    assert stored_rows(client) == []
+
+
+@pytest.mark.parametrize("refused", ["PutObject", "DeleteObject"])
+def test_refused_ledger_rows_name_the_policy(
+    client: Any, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    lake = S3Lake(f"s3://{BUCKET}/lake")
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng1\n")
+    refresh(lake)
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng2\n")
+    send = lake.client._make_api_call
+
+    def refuse(operation: str, asked: dict[str, Any]) -> Any:
+        if operation == refused:
+            answer = {"Error": {"Code": "AccessDenied", "Message": "no"}}
+            raise ClientError(answer, operation)  # type: ignore[arg-type]
+        return send(operation, asked)
+
+    monkeypatch.setattr(lake.client, "_make_api_call", refuse)
+    with pytest.raises(UserError, match=r"below ledger_rows/ .*policies/airflow_role\.json"):
+        refresh(lake)
+    monkeypatch.undo()
+    refresh(lake)
+    assert stored_rows(client) == [["g2"]]
