@@ -108,10 +108,6 @@ class Breakage:
     apply: _Break
     needs_zip: bool = False
 
-    def applies_to(self, file: LedgerFile) -> bool:
-        """Whether a file can break in this way."""
-        return file.format in self.formats and (file.is_zipped or not self.needs_zip)
-
 
 BREAKAGES: dict[str, Breakage] = {}
 """The breakages by name."""

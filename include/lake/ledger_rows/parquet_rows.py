@@ -50,7 +50,9 @@ def parquet_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
 
 def _check(file: RawFile, columns: Mapping[str, bool]) -> None:
     """Check the names of the columns, and the pages with their checksums if they have any."""
-    with pq.ParquetFile(file.path, page_checksum_verification=True) as parquet:
+    with pq.ParquetFile(
+        file.path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20
+    ) as parquet:
         names = parquet.schema_arrow.names
         lower = [name.lower() for name in names]
         for column, is_required in columns.items():
@@ -77,6 +79,7 @@ def _converted(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
     with duckdb.connect(config=_CONFIG) as connection:
         # The text of a timestamp with time zone must not depend on the machine.
         connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")
         wanted = {**dict.fromkeys(columns, "varchar"), _ROW_NUMBER: "bigint"}
         query = typed(DuckDB(connection), wanted, reader)
         has_nul = " or ".join(f'coalesce(contains("{name}", chr(0)), false)' for name in columns)
