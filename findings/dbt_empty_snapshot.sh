@@ -8,7 +8,7 @@
 # versions, so that the history has an invented end and an invented start. dbt-labs/dbt-adapters issue 1329 is open.
 # Why it matters: `dbt build --empty` is the usual check of a pull request, and the commands `build` and `snapshot` take
 # the flag. One such check against production damages data that exists nowhere else.
-# This product runs no build with --empty and does not record one as built if a user runs it.
+# This product refuses --empty, --sample and DBT_EMPTY in each way to build (include/partial_builds.py).
 set -euo pipefail
 
 folder=$(mktemp -d)

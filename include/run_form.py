@@ -44,6 +44,11 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
         "title": "Full refresh",
         "description": "Rebuild incremental models completely, from all days of the lake.",
     },
+    "allow_lost_rows": SWITCH
+    | {
+        "title": "Allow lost rows",
+        "description": "Build although a source has lost its files or more than half of its rows.",
+    },
     "from": DAY
     | {
         "title": "From",
@@ -76,6 +81,7 @@ class RunForm:
     first_day: date | None = None
     last_day: date | None = None
     dry_run: bool = False
+    allow_lost_rows: bool = False
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> RunForm:
@@ -93,6 +99,7 @@ class RunForm:
             first_day=_day("from", params.get("from")),
             last_day=_day("to", params.get("to")),
             dry_run=bool(params.get("dry_run")),
+            allow_lost_rows=bool(params.get("allow_lost_rows")),
         )
         first, last = form.first_day, form.last_day
         if (first is None) != (last is None):
@@ -121,7 +128,8 @@ class RunForm:
     def days(self) -> list[str]:
         """The arguments of `include.lake partitions`."""
         days = ["--from", str(self.first_day), "--to", str(self.last_day)]
-        return [*self.refresh(), *(days if self.first_day else [])]
+        allow = ["--allow-lost-rows"] if self.allow_lost_rows else []
+        return [*self.refresh(), *allow, *(days if self.first_day else [])]
 
     def arguments(self) -> list[str]:
         """The arguments of `include.build.preflight`, except the folder of a dry run."""

@@ -138,7 +138,8 @@ class Settings:
     Paths are absolute. `lake` and `docs` are folders, or S3 prefixes without a slash at the end.
     `readers` lists the users, groups and roles that may read the marts, separated by commas.
     `earliest_date` is an ISO date. `late_days` is empty (the whole lake) or a number of days as
-    text. `ecs_subnets` and `ecs_security_groups` are ids, separated by commas.
+    text. `allow_lost_rows` is `1` or empty. `ecs_subnets` and `ecs_security_groups` are ids,
+    separated by commas.
     """
 
     lake: str = "data/lake"
@@ -155,6 +156,7 @@ class Settings:
     spectrum_role: str = "default"
     readers: str = ""
     late_days: str = ""
+    allow_lost_rows: str = ""
     ecs_cluster: str = "game-analytics"
     ecs_task_definition: str = "game-analytics-dbt"
     ecs_subnets: str = ""
@@ -263,6 +265,7 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
     ),
     "READERS": _grantees,
     "LATE_DAYS": _days,
+    "ALLOW_LOST_ROWS": _matching("1?", "1 for a run in which rows may be lost, or leave it empty"),
     "ECS_CLUSTER": _matching("[A-Za-z0-9_:/-]{1,255}", "the name or the ARN of an ECS cluster"),
     "ECS_TASK_DEFINITION": _matching(
         "[A-Za-z0-9_:/-]{1,255}", "a task definition's family, family:revision or ARN"

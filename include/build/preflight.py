@@ -23,6 +23,7 @@ from include.command import command
 from include.lake.storage import open_lake
 from include.messages import SelectedNodes, to_json
 from include.object_store import aws_client, aws_errors, open_documents
+from include.partial_builds import refuse_variables
 from include.run_form import FIELDS, REMEDY, RunForm
 from include.settings import Settings, UserError
 from include.warehouse.database import Database, open_database
@@ -226,9 +227,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m include.build.preflight", description=__doc__)
     for name in ("select", "exclude", "from", "to"):
         parser.add_argument(f"--{name}", help=FIELDS[name]["description"])
-    parser.add_argument(
-        "--full-refresh", action="store_true", help=FIELDS["full_refresh"]["description"]
-    )
+    for name in ("full_refresh", "allow_lost_rows"):
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", action="store_true", help=FIELDS[name]["description"]
+        )
     parser.add_argument(
         "--dry-run",
         type=Path,
@@ -247,6 +249,7 @@ def main() -> int:
     options = arguments()
     form = RunForm.from_params({name: getattr(options, name) for name in FIELDS})
     settings = Settings.from_env(os.environ)
+    refuse_variables(os.environ)
     print(f"target {settings.target}")
     print(check_dbt(settings))
     print(check_manifest())

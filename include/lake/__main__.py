@@ -91,6 +91,7 @@ def generate(
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day to build.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day to build.")
 @click.option("--full-refresh", is_flag=True, help="The build will be a full refresh.")
+@click.option("--allow-lost-rows", is_flag=True, help="Go on although a source lost its rows.")
 @click.option("--run-id", default="", help="Id of the run; give it to record, too.")
 @click.pass_obj
 def partitions(
@@ -98,6 +99,7 @@ def partitions(
     first: datetime | None,
     last: datetime | None,
     full_refresh: bool,
+    allow_lost_rows: bool,
     run_id: str,
 ) -> None:
     """Find a run's days, and create the external tables.
@@ -119,7 +121,13 @@ def partitions(
     with open_database(settings) as database:
         print(
             find_run_days(
-                database, settings, Manifest.read(), dates, run_id, full_refresh=full_refresh
+                database,
+                settings,
+                Manifest.read(),
+                dates,
+                run_id,
+                full_refresh=full_refresh,
+                allow_lost_rows=allow_lost_rows,
             )
         )
 

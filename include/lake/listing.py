@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from include.lake.sources import Source, data_ending
@@ -14,11 +16,12 @@ from include.settings import UserError
 
 @dataclass(frozen=True)
 class Partition:
-    """The fingerprint of one partition.
+    """What a listing found of one partition.
 
     `day` is an ISO date. A source without partition columns has one partition, whose `day` is
     empty. `changed_at` is the newest change of a file: UTC without a time zone, as the warehouse
-    stores it.
+    stores it. `fingerprint` is a hash of each file's name, size, time of change and version; it is
+    None for a partition that was built before the warehouse had fingerprints.
     """
 
     source: str
@@ -26,6 +29,15 @@ class Partition:
     object_count: int
     byte_count: int
     changed_at: datetime
+    fingerprint: str | None
+
+    def has_same_files(self, other: Partition | None) -> bool:
+        """Whether the other one has the same files, as far as both are known."""
+        if other is None or self.fingerprint is None or other.fingerprint is None:
+            return other is not None and replace(self, fingerprint=None) == replace(
+                other, fingerprint=None
+            )
+        return self == other
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,16 @@ def list_lake(lake: Lake, declared: Sequence[Source], since: date | None) -> Lis
                     object_count=len(found),
                     byte_count=sum(file.size for file in found),
                     changed_at=max(file.changed_at for file in found),
+                    fingerprint=_fingerprint(found),
                 )
             )
     return Listing(partitions, files)
+
+
+def _fingerprint(files: Iterable[DataFile]) -> str:
+    """A hash of the files of a partition, which does not depend on where the lake is."""
+    described = sorted(
+        ("/".join([*file.folders, file.name]), file.size, str(file.changed_at), file.version)
+        for file in files
+    )
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]

@@ -29,7 +29,9 @@ class Source:
 
     `partition_columns` is empty for a source without partitions, else `(date,)` or
     `(year, month, day)`. `columns` maps the declared columns, including the partition columns, to
-    their types. `optional` names the columns that a file of a parsed source may lack.
+    their types. `optional` names the columns that a file of a parsed source may lack. `key` names
+    the columns that tell its rows apart, if it has no partitions. A run stops if most of these keys
+    are lost, or all files, unless the source `can_be_empty`.
     """
 
     unique_id: str
@@ -37,6 +39,8 @@ class Source:
     partition_columns: tuple[str, ...]
     columns: Mapping[str, str]
     optional: frozenset[str] = frozenset()
+    key: tuple[str, ...] = ()
+    can_be_empty: bool = False
 
     @property
     def is_parsed(self) -> bool:
@@ -111,6 +115,8 @@ def _source(unique_id: str, declared: Mapping[str, Any]) -> Source:
             for name, column in declared["columns"].items()
             if column.get("config", {}).get("meta", {}).get("optional")
         ),
+        key=tuple(declared["config"]["meta"].get("key", ())),
+        can_be_empty=bool(declared["config"]["meta"].get("can_be_empty")),
     )
     return replace(source, columns=columns | ROW_COLUMNS) if source.is_parsed else source
 

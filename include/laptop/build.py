@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import socket
 import sys
@@ -14,6 +15,7 @@ from include import manifest
 from include.command import command
 from include.laptop import lock
 from include.laptop.processes import StopError, in_dbt_environment, stop_on_signals
+from include.partial_builds import ARGUMENTS, refuse_options
 from include.settings import Settings, UserError
 
 RUN_RESULTS = manifest.PROJECT / "target" / "run_results.json"
@@ -24,8 +26,11 @@ PASSED = frozenset({"pass", "warn"})
 def build(settings: Settings, arguments: list[str]) -> int:
     """Find the run's days, run `dbt build`, record the days if all nodes were built and tested.
 
-    Returns the exit code.
+    Returns the exit code. Raises UserError for arguments with which tables would be incomplete, or
+    would be in another warehouse than the record.
     """
+    refuse_options(arguments)
+    _refuse_other_warehouse(arguments)
     run = ["--run-id", f"make build on {socket.gethostname()}, {os.getpid()}"]
     with lock.hold("make build"):
         manifest.make(settings)
@@ -37,6 +42,19 @@ def build(settings: Settings, arguments: list[str]) -> int:
         finally:
             if settings.target == "redshift":
                 in_dbt_environment(settings, "include.warehouse.build_lock", "free", *run)
+
+
+def _refuse_other_warehouse(arguments: list[str]) -> None:
+    """Raise UserError for an option that names another project, profile or target."""
+    for word in arguments:
+        option = word.partition("=")[0]
+        is_target = option == "--target" or re.match("-[dqxf]*t", word)
+        if is_target or option in {"--profile", "--profiles-dir", "--project-dir"}:
+            raise UserError(
+                f"{option} would build in another warehouse than the one in which the days are "
+                "recorded: leave it out, and set GAME_ANALYTICS_TARGET, GAME_ANALYTICS_DUCKDB or "
+                "GAME_ANALYTICS_SCHEMA_PREFIX instead."
+            )
 
 
 def _build(settings: Settings, arguments: list[str], run: list[str]) -> int:
@@ -72,7 +90,7 @@ def not_built(results: Mapping[str, Any]) -> str:
     read = manifest.Manifest.read()
     statuses = {entry["unique_id"]: entry["status"] for entry in results["results"]}
     nodes = {node for node in read.built if statuses.get(node) != "success"}
-    if results["args"].get("empty") or results["args"].get("sample"):
+    if any(results["args"].get(name) for name in ARGUMENTS):
         nodes = set(read.built)
     tests = {test for test in read.tests() if statuses.get(test) not in PASSED}
     return " and ".join(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from include.lake.ledger_rows.refresh import refresh_rows
 from include.lake.listing import list_lake
 from include.lake.sources import ROW_COLUMNS, Source
 from include.lake.storage.folder import FolderLake
+from include.lake.storage.lake import DataFile
 from include.lake.storage.s3 import S3Lake
 from include.settings import UserError
 from tests.support.ministack import MiniStack
 
 BUCKET = "a-lake"
+FIXED = datetime(2026, 9, 1, tzinfo=UTC).replace(tzinfo=None)
 TEXT = "varchar(1024)"
 EVENTS = Source(
     "source.p.e.raw_events",
@@ -96,6 +99,34 @@ def test_the_listing_equals_that_of_a_folder(
         (p.source, p.day, p.object_count, p.byte_count) for p in in_folder.partitions
     ]
     assert len(in_s3.partitions) == count
+
+
+@pytest.mark.parametrize("change", ["corrected", "renamed"])
+def test_a_corrected_or_renamed_object_gives_the_partition_another_fingerprint(
+    client: Any, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All objects get one time of change, because that of S3 has whole seconds.
+    data_file = S3Lake._data_file
+
+    def at_one_time(*arguments: Any) -> DataFile | None:
+        file = data_file(*arguments)
+        return file and replace(file, changed_at=FIXED)
+
+    monkeypatch.setattr(S3Lake, "_data_file", at_one_time)
+
+    def fingerprint() -> str | None:
+        (games,) = list_lake(S3Lake(f"s3://{BUCKET}/lake"), [GAMES], None).partitions
+        return games.fingerprint
+
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\n1\n")
+    before = fingerprint()
+    assert fingerprint() == before
+    if change == "renamed":
+        client.delete_object(Bucket=BUCKET, Key="lake/games/a.csv")
+        client.put_object(Bucket=BUCKET, Key="lake/games/b.csv", Body=b"id\n1\n")
+    else:
+        client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\n2\n")
+    assert fingerprint() != before
 
 
 def test_more_objects_than_one_page_of_a_listing_are_found(client: Any) -> None:

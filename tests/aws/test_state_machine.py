@@ -304,9 +304,15 @@ def test_the_request_to_ecs_has_the_network_and_the_command(
         ("false", {"full_refresh": False}, []),
         ("of-a-schedule", {"time": "2026-11-28T04:30:00Z"}, []),
         ("no-object", ["full_refresh"], []),
+        ("lost", {"allow_lost_rows": True}, ["--allow-lost-rows"]),
+        (
+            "both",
+            {"allow_lost_rows": "true", "full_refresh": True},
+            ["--full-refresh", "--allow-lost-rows"],
+        ),
     ],
 )
-def test_the_input_can_ask_for_a_full_refresh(
+def test_the_input_becomes_options_of_the_build(
     emulator: MiniStack, scripts: Path, name: str, given: Any, words: list[str]
 ) -> None:
     # The second try must have the command of the first one.

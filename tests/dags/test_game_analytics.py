@@ -255,8 +255,9 @@ def test_the_form_accepts_valid_values(dag: Any) -> None:
 
 
 def test_the_arguments_of_each_step_from_the_form(dag: Any) -> None:
-    everything = RunForm("a b", "c", True, date(2026, 9, 1), date(2026, 9, 2))
-    days = ["--from", "2026-09-01", "--to", "2026-09-02"]
+    day, next_day = date(2026, 9, 1), date(2026, 9, 2)
+    everything = RunForm("a b", "c", True, day, next_day, allow_lost_rows=True)
+    days = ["--allow-lost-rows", "--from", "2026-09-01", "--to", "2026-09-02"]
     run = ["--run-id", "{{ run_id }}"]
     words = {
         step: [*task.command, *(task.form(everything) if task.form else [])]

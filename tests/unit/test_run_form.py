@@ -25,14 +25,15 @@ def test_each_field_becomes_one_argument_of_a_command() -> None:
             "select": " +fct_bets\n$(rm) ",
             "exclude": "tag:pii,config.materialized:table",
             "full_refresh": True,
+            "allow_lost_rows": True,
             "dry_run": True,
         }
     )
     selection = ["--select", "+fct_bets $(rm)", "--exclude", "tag:pii,config.materialized:table"]
     assert form.selection() == selection
     assert form.refresh() == ["--full-refresh"]
-    assert form.days() == ["--full-refresh"]
-    assert form.arguments() == [*selection, "--full-refresh"]
+    assert form.days() == ["--full-refresh", "--allow-lost-rows"]
+    assert form.arguments() == [*selection, "--full-refresh", "--allow-lost-rows"]
     assert form.dry_run
 
     form = RunForm.from_params({"from": "2026-09-01", "to": "2026-09-01"})

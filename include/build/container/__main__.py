@@ -1,7 +1,8 @@
 """`python -m include.build.container COMMAND`: the entry point of the dbt image.
 
 build [--run-id ID]   does all steps of a DAG run, for Step Functions or a person;
-                      --full-refresh builds incremental models again from the whole lake
+                      --full-refresh builds incremental models again from the whole lake,
+                      --allow-lost-rows builds although a source lost most of its rows
 follow --request URI  builds what Airflow requests in the file at this URI
 dbt …                 runs a command line of dbt, which Cosmos sends
 
@@ -43,6 +44,7 @@ from include.messages import (
     file_name,
 )
 from include.object_store import open_documents
+from include.partial_builds import refuse_options, refuse_variables
 from include.settings import Settings, UserError
 from include.warehouse.build_lock import LockedError, LockLostError
 
@@ -101,6 +103,7 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
         report = stop.report = Report(open_documents(root), Path(target))
         try:
             check_project()
+            refuse_variables(os.environ)
             result = _run_command(options, settings, report)
         except KeyboardInterrupt:
             result = stop.result()
@@ -128,10 +131,15 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
 def _run_command(options: argparse.Namespace, settings: Settings, report: Report) -> RunResult:
     if options.command == "build":
         return commands.build_all(
-            settings, options.run_id, report, full_refresh=options.full_refresh
+            settings,
+            options.run_id,
+            report,
+            full_refresh=options.full_refresh,
+            allow_lost_rows=options.allow_lost_rows,
         )
     if options.command == "follow":
         return commands.follow(settings, report)
+    refuse_options(options.words)
     return commands.dbt(settings, options.words, report, os.environ.get(RUN_ID_VARIABLE, ""))
 
 
@@ -171,6 +179,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     build = kinds.add_parser("build")
     build.add_argument("--run-id", type=name, default=own)
     build.add_argument("--full-refresh", action="store_true")
+    build.add_argument("--allow-lost-rows", action="store_true")
     build.set_defaults(root="")
     follow = kinds.add_parser("follow")
     follow.add_argument("--request", type=folder_of_request, required=True, dest="root")

@@ -38,7 +38,12 @@ LISTING_MINUTES = 30
 
 
 def build_all(
-    settings: Settings, run_id: str, report: Report, *, full_refresh: bool = False
+    settings: Settings,
+    run_id: str,
+    report: Report,
+    *,
+    full_refresh: bool = False,
+    allow_lost_rows: bool = False,
 ) -> RunResult:
     """Do all steps of a DAG run: preflight, days, freshness, dbt, the record of the days."""
     # Airflow sets these for its tasks. They label the statements, for WLM's queue and for the cost
@@ -56,6 +61,7 @@ def build_all(
             run_id=run_id,
             lease=LISTING_MINUTES,
             full_refresh=full_refresh,
+            allow_lost_rows=allow_lost_rows,
         )
     print(found, flush=True)
     try:

@@ -12,10 +12,18 @@ from include.lake.ledger_rows.refresh import refresh_rows
 from include.lake.listing import Listing, Partition, list_lake
 from include.lake.run_days.checksums import logic_checksums, sources_of_changed_seeds
 from include.lake.run_days.expiry import days_to_keep
+from include.lake.run_days.lost_rows import (
+    LostRows,
+    built_keys,
+    count_keys,
+    refuse,
+    sources_without_days,
+    sources_without_files,
+    sources_without_keys,
+)
 from include.lake.run_days.tables import (
     built_partitions,
     create_tables,
-    is_covered,
     operations_schema,
 )
 from include.lake.sources import Source, sources
@@ -50,7 +58,8 @@ class RunDays:
 class _Partitions:
     """The lake's partitions as they are listed now, and as the last successful build had them.
 
-    The listing has no days before `since`.
+    The listing has no days before `since`. `begun` are the days by source that a run began to build
+    and that no run has recorded since. Their rows may be those of files that are gone or changed.
     """
 
     lake: Lake
@@ -58,6 +67,7 @@ class _Partitions:
     since: date | None
     listing: Listing
     built: list[Partition]
+    begun: Mapping[str, set[str]]
 
 
 def find_run_days(
@@ -69,14 +79,17 @@ def find_run_days(
     lease: int = build_lock.LEASE_MINUTES,
     *,
     full_refresh: bool = False,
+    allow_lost_rows: bool = False,
 ) -> RunDays:
     """List the lake, parse new ledger and cost files, create the external tables, and write the
     run's days to the warehouse.
 
     The run's days are the touched days, or those of the requested `dates`. A `full_refresh` lists
     the whole lake. On Redshift the run takes the build lock for `lease` minutes. Raises UserError
-    for a lake that cannot be read, and LockedError while another run builds.
+    for a lake that cannot be read, and LockedError while another run builds. Also raises UserError
+    for a source that lost its rows, unless this argument or the setting allows it.
     """
+    allow_lost_rows = allow_lost_rows or settings.allow_lost_rows == "1"
     declared = sources(manifest)
     lake = open_lake(settings)
     check_ended(lake, declared)
@@ -86,25 +99,34 @@ def find_run_days(
         changed = _changed_nodes(database, settings, manifest)
         affected = sources_of_changed_seeds(manifest, changed)
         bound = _late_bound(database, settings)
-        # Requested dates and the days of a changed seed may be before the bound.
-        since = None if dates or affected or full_refresh else bound
+        begun = _begun_days(database, operations_schema(settings))
+        # Requested dates, the days of a changed seed and begun days may be before the bound.
+        is_bounded = bound and all(day >= str(bound) for days in begun.values() for day in days)
+        since = bound if is_bounded and not (dates or affected or full_refresh) else None
         partitions = _Partitions(
             lake,
             declared,
             since,
             list_lake(lake, declared, since),
             built_partitions(database, operations_schema(settings)),
+            begun,
         )
         touched = _touched_days(partitions, dates, affected)
         kept = _kept_days(partitions, manifest, bound)
         days = {source: sorted(found - kept[source]) for source, found in touched.items()}
+        before = built_keys(database, settings)
+        if not allow_lost_rows:
+            refuse(_lost_files(partitions, touched, kept, before))
         _check_new_files(partitions, settings, days)
         done = refresh_rows(
             lake, declared, partitions.listing, since, settings.schema_prefix
         ) + _create_external_tables(database, settings, partitions)
         # A compaction may have begun since the first check.
         check_ended(lake, declared)
-        _write(database, settings, partitions, days, dates, run_id)
+        keys = count_keys(database, settings, declared, _changed_sources(partitions), before)
+        if not allow_lost_rows:
+            refuse(sources_without_keys(before, keys))
+        _write(database, settings, partitions, days, keys, dates, run_id)
         return RunDays(
             days,
             [*done, *small_files(declared, partitions.listing)],
@@ -145,12 +167,21 @@ def _late_bound(database: Database, settings: Settings) -> date | None:
     return last - timedelta(days=int(settings.late_days))
 
 
+def _begun_days(database: Database, schema: str) -> dict[str, set[str]]:
+    """The days by source that a run began to build and that no run has recorded since."""
+    begun: dict[str, set[str]] = {}
+    for source, day in database.rows(f"select source, day from {schema}.begun_days"):
+        begun.setdefault(source, set()).add(day)
+    return begun
+
+
 def _touched_days(
     partitions: _Partitions, dates: Dates | None, affected: set[str]
 ) -> dict[str, set[str]]:
     """The touched days, or those of the requested dates, of each partitioned source.
 
-    Every day of the `affected` sources is touched, because a seed has changed.
+    Every day of the `affected` sources is touched, because a seed has changed. A begun day is
+    touched although its files are now as they were built, or are gone and were never recorded.
     """
     touched: dict[str, set[str]] = {}
     for source in partitions.declared:
@@ -163,14 +194,16 @@ def _touched_days(
             if p.source == source.name
             and not (partitions.since and date.fromisoformat(p.day) < partitions.since)
         }
-        known = set(listed | built)
+        begun = partitions.begun.get(source.name, set())
+        known = {*listed, *built, *begun}
         if dates:
             first, last = dates
             days = {day for day in known if first <= date.fromisoformat(day) <= last}
         elif source.name in affected:
             days = known
         else:
-            days = {day for day in known if listed.get(day) != built.get(day)}
+            same = {day for day, found in listed.items() if found.has_same_files(built.get(day))}
+            days = (known - same) | begun
         touched[source.name] = days
     return touched
 
@@ -187,6 +220,32 @@ def _kept_days(
     if partitions.since is None:
         kept |= days_to_keep(manifest, partitions.built, partitions.listing.partitions, bound)
     return kept
+
+
+def _lost_files(
+    partitions: _Partitions,
+    touched: Mapping[str, set[str]],
+    kept: Mapping[str, set[str]],
+    keys: Mapping[str, int],
+) -> list[LostRows]:
+    """The sources that lost all their files or most of their days; each of them once."""
+    declared, listing, built = partitions.declared, partitions.listing, partitions.built
+    empty = sources_without_files(
+        partitions.lake, declared, listing, built, kept, keys, partitions.since
+    )
+    others = [source for source in declared if source.name not in {lost.source for lost in empty}]
+    return [*empty, *sources_without_days(others, built, touched, kept, listing)]
+
+
+def _changed_sources(partitions: _Partitions) -> set[str]:
+    """The names of the sources without partitions whose files differ from those last built."""
+    built = {p.source: p for p in partitions.built if not p.day}
+    listed = {p.source: p for p in partitions.listing.partitions if not p.day}
+    return {
+        name
+        for name in {*built, *listed}
+        if name not in listed or not listed[name].has_same_files(built.get(name))
+    }
 
 
 def _check_new_files(
@@ -233,27 +292,26 @@ def _write(
     settings: Settings,
     partitions: _Partitions,
     days: Mapping[str, list[str]],
+    keys: Mapping[str, int],
     dates: Dates | None,
     run_id: str,
 ) -> None:
     """Replace the listing and the days of the run before by those of this run."""
     schema = operations_schema(settings)
     listed = [astuple(partition) for partition in partitions.listing.partitions]
+    run_days = [(source, day) for source, found in days.items() for day in found]
+    begun = partitions.begun
     with database.transaction():
-        for table in ("listed_partitions", "run_days", "run"):
+        for table in ("listed_partitions", "listed_sources", "run_days", "run"):
             database.execute(f"delete from {schema}.{table}")
         database.insert(f"{schema}.run", [(run_id, dates is None)])
         database.insert(f"{schema}.listed_partitions", listed)
+        database.insert(f"{schema}.listed_sources", list(keys.items()))
+        database.insert(f"{schema}.run_days", run_days)
         database.insert(
-            f"{schema}.run_days",
-            [(source, day) for source, found in days.items() for day in found],
+            f"{schema}.begun_days",
+            [(source, day) for source, day in run_days if day not in begun.get(source, ())],
         )
-        if dates:
-            # The requested days may be built already. If this run fails after it has replaced some
-            # of their rows, the next run must build them again.
-            database.execute(
-                f"delete from {schema}.built_partitions where day <> '' and {is_covered(schema)}"
-            )
 
 
 def _warnings_of_kept_days(kept: Mapping[str, list[str]]) -> list[str]:

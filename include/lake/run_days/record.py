@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from include.lake.run_days.checksums import logic_checksums
-from include.lake.run_days.tables import create_tables, is_covered, operations_schema
+from include.lake.run_days.tables import (
+    PARTITION_COLUMNS,
+    create_tables,
+    is_covered,
+    operations_schema,
+)
 from include.manifest import Manifest
 from include.settings import Settings
 from include.warehouse import build_lock
@@ -40,9 +45,21 @@ def record_build(
     outdated = sorted({*new, *(recorded - set(current))})
     with database.transaction():
         database.execute(f"delete from {schema}.built_partitions where {is_covered(schema)}")
+        columns = ", ".join(PARTITION_COLUMNS)
         database.execute(
-            f"insert into {schema}.built_partitions select * from {schema}.listed_partitions "
-            f"where {is_covered(schema)}"
+            f"insert into {schema}.built_partitions ({columns}) select {columns} "
+            f"from {schema}.listed_partitions where {is_covered(schema)}"
+        )
+        _adopt_fingerprints(database, schema)
+        # Every run builds the sources without partitions as a whole.
+        database.execute(f"delete from {schema}.built_sources")
+        database.execute(
+            f"insert into {schema}.built_sources (source, key_count) "
+            f"select source, key_count from {schema}.listed_sources"
+        )
+        # The days of `begun_days` that a run of all touched days leaves out have expired.
+        database.execute(
+            f"delete from {schema}.begun_days{'' if is_whole else f' where {is_covered(schema)}'}"
         )
         if is_whole:
             newest = database.rows(f"select max(changed_at) from {schema}.listed_partitions")
@@ -56,3 +73,19 @@ def record_build(
         f"select count(*) from {schema}.built_partitions where {is_covered(schema)}"
     )
     return int(count)
+
+
+def _adopt_fingerprints(database: Database, schema: str) -> None:
+    """Add the fingerprint to the partitions of an earlier version that count as unchanged.
+
+    From the next run on, every change of their files is then seen.
+    """
+    same = " and ".join(
+        f"built_partitions.{name} = listed_partitions.{name}"
+        for name in PARTITION_COLUMNS
+        if name != "fingerprint"
+    )
+    database.execute(
+        f"update {schema}.built_partitions set fingerprint = listed_partitions.fingerprint "
+        f"from {schema}.listed_partitions where built_partitions.fingerprint is null and {same}"
+    )

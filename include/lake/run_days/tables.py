@@ -1,35 +1,53 @@
 """The tables of schema `operations`, in which a run keeps its days and what was built before.
 
 - `listed_partitions`: the fingerprints of the partitions as this run's first step listed them.
+- `listed_sources`: the number of keys of each counted source, as this run's first step found it.
 - `run_days`: this run's days by source. The models' macros read them into literals.
 - `run`: the id of this run, and whether its days are all touched days, not requested dates.
+- `begun_days`: the days that a run began to build since they were last recorded.
 - `built_partitions`: the fingerprints of the partitions as of the last successful build.
+- `built_sources`: the number of keys of each counted source as of the last successful build.
 - `built_until`: the newest change of a file that a run of all touched days has built.
 - `built_logic`: a checksum of each seed and of each incremental model's SQL, as last built.
 
-`find_run_days` writes the first three before a build. `record_build` writes the others after a
-successful build, for the partitions that the run covered. If a run stops in between, the next run
-therefore finds the same days again.
+`find_run_days` writes the first five before a build. `record_build` writes the others after a
+successful build, for the partitions that the run covered, and removes their days from `begun_days`.
+If a run stops in between, the next run therefore finds the same days again, whatever happened to
+their files since.
+
+`create_tables` adds the columns that a warehouse of an earlier version lacks. They are null in the
+rows that exist.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from include.lake.listing import Partition
 from include.settings import Settings
 from include.warehouse.database import Database
 
-PARTITION_COLUMNS = (
-    "(source varchar(256), day varchar(16), object_count bigint, byte_count bigint, "
-    "changed_at timestamp)"
-)
-TABLES = {
-    "listed_partitions": PARTITION_COLUMNS,
-    "built_partitions": PARTITION_COLUMNS,
-    "run_days": "(source varchar(256), day varchar(16))",
-    "run": "(run_id varchar(1024), is_whole boolean)",
-    "built_until": "(changed_at timestamp)",
-    "built_logic": "(node varchar(1024), checksum varchar(256))",
+DAY_COLUMNS = {"source": "varchar(256)", "day": "varchar(16)"}
+PARTITION_COLUMNS = {
+    **DAY_COLUMNS,
+    "object_count": "bigint",
+    "byte_count": "bigint",
+    "changed_at": "timestamp",
+    "fingerprint": "varchar(64)",
 }
+SOURCE_COLUMNS = {"source": "varchar(256)", "key_count": "bigint"}
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "listed_partitions": PARTITION_COLUMNS,
+    "listed_sources": SOURCE_COLUMNS,
+    "built_partitions": PARTITION_COLUMNS,
+    "built_sources": SOURCE_COLUMNS,
+    "run_days": DAY_COLUMNS,
+    "begun_days": DAY_COLUMNS,
+    "run": {"run_id": "varchar(1024)", "is_whole": "boolean"},
+    "built_until": {"changed_at": "timestamp"},
+    "built_logic": {"node": "varchar(1024)", "checksum": "varchar(256)"},
+}
+"""The columns of each table, with their types."""
 
 
 def operations_schema(settings: Settings) -> str:
@@ -38,14 +56,36 @@ def operations_schema(settings: Settings) -> str:
 
 
 def create_tables(database: Database, settings: Settings) -> None:
-    """Create the schema and those of its tables that do not exist."""
+    """Create the schema, and those of its tables and of their columns that do not exist."""
     schema = operations_schema(settings)
     # Redshift requires the right to create schemas even with "if not exists", and the user of
     # the build may not have it.
     if not database.rows("select 1 from pg_catalog.pg_namespace where nspname = ?", [schema]):
         database.execute(f"create schema {schema}")
+    existing = _existing_columns(database, schema)
     for table, columns in TABLES.items():
-        database.execute(f"create table if not exists {schema}.{table} {columns}")
+        if table not in existing:
+            listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            # Another run may have created it meanwhile.
+            database.execute(f"create table if not exists {schema}.{table} ({listed})")
+            continue
+        for name, kind in columns.items():
+            if name not in existing[table]:
+                database.execute(f"alter table {schema}.{table} add column {name} {kind}")
+
+
+def _existing_columns(database: Database, schema: str) -> dict[str, set[str]]:
+    """The columns of each table of a schema."""
+    existing: dict[str, set[str]] = {}
+    for table, column in database.rows(
+        "select classes.relname, attributes.attname from pg_catalog.pg_attribute as attributes "
+        "join pg_catalog.pg_class as classes on attributes.attrelid = classes.oid "
+        "join pg_catalog.pg_namespace as namespaces on classes.relnamespace = namespaces.oid "
+        "where namespaces.nspname = ? and attributes.attnum > 0 and not attributes.attisdropped",
+        [schema],
+    ):
+        existing.setdefault(table, set()).add(column)
+    return existing
 
 
 def built_partitions(database: Database, schema: str) -> list[Partition]:
@@ -53,8 +93,7 @@ def built_partitions(database: Database, schema: str) -> list[Partition]:
     return [
         Partition(*row)
         for row in database.rows(
-            "select source, day, object_count, byte_count, changed_at "
-            f"from {schema}.built_partitions"
+            f"select {', '.join(PARTITION_COLUMNS)} from {schema}.built_partitions"
         )
     ]
 

@@ -132,6 +132,19 @@ def test_the_program_s_error_is_one_sentence(tmp_path: Path, target: str, expect
     assert ended.stderr.count("\n") == 1
 
 
+def test_a_variable_with_which_dbt_reads_no_rows_is_refused(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "include.build.preflight"],
+        cwd=ROOT,
+        env={"GAME_ANALYTICS_LAKE": str(tmp_path), "DBT_EMPTY": "true", "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: the variable DBT_EMPTY is set")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Settings]:
     """Settings for dbt on the real project, whose manifest no test may change."""

@@ -14,7 +14,7 @@ pytest.importorskip("psutil", reason="runs in Airflow's environment")
 from include import manifest
 from include.laptop import build, lock
 from include.manifest import Manifest
-from include.settings import Settings
+from include.settings import Settings, UserError
 
 IDS = ("model.p.a", "seed.p.b", "test.p.of_a", "test.p.of_a_and_b")
 NODES = {name: {"resource_type": name.split(".")[0]} for name in IDS}
@@ -30,6 +30,10 @@ TESTED = {"test.p.of_a": "pass", "test.p.of_a_and_b": "warn"}
         (BUILT | TESTED | {"seed.p.b": "skipped"}, {}, "1 node"),
         (BUILT | TESTED, {"empty": True}, "2 nodes"),
         (BUILT | TESTED, {"sample": "1 day"}, "2 nodes"),
+        (BUILT | TESTED, {"event_time_start": "2026-09-01"}, "2 nodes"),
+        (BUILT | TESTED, {"event_time_end": "2026-09-01"}, "2 nodes"),
+        (BUILT | TESTED, {"defer": True}, "2 nodes"),
+        (BUILT | TESTED, {"favor_state": True}, "2 nodes"),
         (BUILT, {"exclude_resource_types": ["test"]}, "2 tests"),
         (BUILT | {"test.p.of_a": "pass"}, {"exclude": ["of_a_and_b"]}, "1 test"),
         (BUILT | TESTED | {"test.p.of_a": "skipped"}, {}, "1 test"),
@@ -45,6 +49,29 @@ def test_the_number_of_nodes_and_tests_that_were_left_out(
     results = [{"unique_id": name, "status": status} for name, status in statuses.items()]
     monkeypatch.setattr(Manifest, "read", classmethod(lambda cls: cls({"nodes": NODES})))
     assert build.not_built({"results": results, "args": arguments}) == missing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--empty"], "--empty reads none or only some of the rows, which would end histories"),
+        (["--select", "a", "--sample", "1 day"], "--sample reads none or only some"),
+        (["--sample=1 day"], "--sample reads none or only some"),
+        (["--event-time-start", "2026-09-01"], "--event-time-start reads none or only some"),
+        (["--target", "redshift"], "--target would build in another warehouse .* GAME_ANALYTICS_T"),
+        (["--target=redshift"], "--target would build in another warehouse"),
+        (["-t", "redshift"], "-t would build in another warehouse"),
+        (["-xt", "redshift"], "-xt would build in another warehouse"),
+        (["--profiles-dir", "."], "--profiles-dir would build in another warehouse"),
+    ],
+)
+def test_arguments_with_which_tables_would_be_incomplete_or_elsewhere_are_refused_at_once(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "in_dbt_environment", lambda *_: pytest.fail("something was run"))
+    monkeypatch.setattr(manifest, "make", lambda _: pytest.fail("something was made"))
+    with pytest.raises(UserError, match=message):
+        build.build(Settings(), arguments)
 
 
 @pytest.mark.parametrize("written", [None, "half a fi"])

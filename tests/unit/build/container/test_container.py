@@ -174,6 +174,38 @@ def test_a_full_refresh_reaches_every_step(
     assert given == [bool(words)] * 3
 
 
+@pytest.mark.parametrize("words", [[], ["--allow-lost-rows"]])
+def test_the_permission_to_lose_rows_reaches_the_first_step(
+    on_redshift: Callable[[list[NodeResult]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    words: list[str],
+) -> None:
+    on_redshift(complete())
+    given: list[bool] = []
+    monkeypatch.setattr(
+        commands, "find_run_days", lambda *_, allow_lost_rows, **__: given.append(allow_lost_rows)
+    )
+    assert run(["build", "--run-id", "r", *words], settings, Stop()) == 0
+    assert given == [bool(words)]
+
+
+def test_no_command_reads_a_part_of_its_inputs_only(
+    on_redshift: Callable[[list[NodeResult]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    on_redshift(complete())
+    monkeypatch.setattr(commands, "dbt", lambda *_: pytest.fail("dbt was started"))
+    monkeypatch.setenv("CONTAINER_ARTIFACTS", str(tmp_path / "report"))
+    assert run(["dbt", "build", "--empty"], settings, Stop()) == 1
+    monkeypatch.setenv("DBT_SAMPLE", "1 day")
+    assert run(["dbt", "build"], settings, Stop()) == 1
+    assert run(["build", "--run-id", "r"], settings, Stop()) == 1
+    assert "the variable DBT_SAMPLE is set" in result_of(tmp_path)["message"]
+
+
 @pytest.mark.parametrize("left_out", ["model.game_analytics.fct_bets", CROSS_MODEL_TESTS])
 def test_a_node_without_a_result_is_not_recorded_as_built(
     on_redshift: Callable[[list[NodeResult]], None],

@@ -23,7 +23,12 @@ def source(name: str, *partition_columns: str) -> dict[str, Any]:
     columns = ["value", *partition_columns]
     return {
         "name": name,
-        "config": {"meta": {"partition_columns": list(partition_columns)}},
+        "config": {
+            "meta": {
+                "partition_columns": list(partition_columns),
+                "key": [] if partition_columns else ["value"],
+            }
+        },
         "columns": dict.fromkeys(columns, TEXT),
     }
 

@@ -39,10 +39,73 @@ def test_only_days_that_changed_since_the_last_build_are_touched(build: Build) -
 
 def test_a_day_that_became_empty_is_touched(build: Build) -> None:
     path = event_file(build.lake, "2026-09-01")
+    event_file(build.lake, "2026-09-02")
     build.touched()
     build.record()
     path.unlink()
     assert build.touched() == ["2026-09-01"]
+    build.record()
+    assert build.touched() == []
+
+
+def test_a_corrected_file_of_the_same_size_and_an_older_time_is_seen(build: Build) -> None:
+    for name, changed in (("a", 1_780_000_000), ("b", 1_790_000_000)):
+        os.utime(event_file(build.lake, "2026-09-01", name), (changed, changed))
+    build.touched()
+    build.record()
+    # The newest change of the day stays, and so do the number of files and their bytes.
+    os.utime(event_file(build.lake, "2026-09-01", "a"), (1_770_000_000, 1_770_000_000))
+    assert build.touched() == ["2026-09-01"]
+    build.record()
+    assert build.touched() == []
+
+
+def test_a_change_within_a_microsecond_is_seen(build: Build) -> None:
+    path = event_file(build.lake, "2026-09-01")
+    os.utime(path, ns=(1_780_000_000_000_000_001, 1_780_000_000_000_000_001))
+    build.touched()
+    build.record()
+    os.utime(path, ns=(1_780_000_000_000_000_002, 1_780_000_000_000_000_002))
+    assert build.touched() == ["2026-09-01"]
+
+
+def test_a_renamed_file_is_seen(build: Build) -> None:
+    path = event_file(build.lake, "2026-09-01")
+    build.touched()
+    build.record()
+    path.rename(path.with_name("b.parquet"))
+    assert build.touched() == ["2026-09-01"]
+
+
+def test_a_late_file_that_is_removed_after_a_failed_run_is_built_again(build: Build) -> None:
+    event_file(build.lake, "2026-09-01")
+    build.touched()
+    build.record()
+    late = event_file(build.lake, "2026-09-01", "late")
+    os.utime(late, (1_780_000_000, 1_780_000_000))
+    assert build.touched() == ["2026-09-01"]
+    # The run has built the late file's rows and has failed, so it records nothing.
+    late.unlink()
+    assert build.touched() == ["2026-09-01"]
+    build.record()
+    assert build.touched() == []
+
+
+def test_a_day_whose_files_are_removed_after_a_failed_run_is_built_again(tmp_path: Path) -> None:
+    build = Build(tmp_path, late_days="3")
+    today = datetime.now(UTC).date()
+    event_file(build.lake, str(today))
+    build.touched()
+    build.record()
+    new, old = (str(today - timedelta(days=days)) for days in (1, 20))
+    files = [event_file(build.lake, day) for day in (new, old)]
+    assert build.touched(full_refresh=True) == [old, new]
+    for path in files:
+        path.unlink()
+    # Neither a run of other days nor the bound of the listing makes the days be forgotten.
+    assert build.touched(dates=(today, today)) == [str(today)]
+    build.record()
+    assert build.touched() == [old, new]
     build.record()
     assert build.touched() == []
 
@@ -124,6 +187,28 @@ def test_a_damaged_file_of_a_touched_day_is_named(build: Build) -> None:
         build.touched()
     assert str(damaged) in str(caught.value)
     assert "replace it or move it out" in str(caught.value)
+
+
+def test_a_warehouse_of_an_earlier_version_gets_fingerprints(build: Build) -> None:
+    for day in ("2026-09-01", "2026-09-02"):
+        event_file(build.lake, day)
+    build.touched()
+    build.record()
+    for table in ("listed_partitions", "built_partitions"):
+        build.connection.execute(f"alter table operations.{table} drop column fingerprint")
+    for table in ("begun_days", "listed_sources", "built_sources"):
+        build.connection.execute(f"drop table operations.{table}")
+    # Partitions without a fingerprint count as unchanged if all else is equal.
+    event_file(build.lake, "2026-09-02", "late")
+    assert build.touched() == ["2026-09-02"]
+    build.record()
+    rows = build.connection.execute(
+        "select count(*), count(fingerprint) from operations.built_partitions"
+    ).fetchall()
+    assert rows == [(2, 2)]
+    path = event_file(build.lake, "2026-09-01")
+    os.utime(path, (1_770_000_000, 1_770_000_000))
+    assert build.touched() == ["2026-09-01"]
 
 
 def test_every_schema_has_the_prefix(tmp_path: Path) -> None:
