@@ -36,7 +36,7 @@ BUCKET = "game-lake"
 SAMPLE = ("--days", "5", "--players", "20", "--seed", "5", "--end", "2026-09-10")
 LATE = ("raw_events/year=2026/month=09/day=09", "game_transactions/date=2026-09-09")
 """Two folders of one day. The largest file of each arrives after the first build."""
-WRONG = "game_transactions/date=2026-09-09/wrong.parquet"
+WRONG = "ledger_rows/game_transactions/date=2026-09-09/wrong.parquet"
 WRITE_WRONG = """
 import sys, pyarrow, pyarrow.parquet
 pyarrow.parquet.write_table(pyarrow.table({"betid": [1]}), sys.argv[1])
