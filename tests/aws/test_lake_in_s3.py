@@ -240,14 +240,14 @@ def refresh(lake: S3Lake) -> list[str]:
     return refresh_rows(lake, [GAMES], list_lake(lake, [GAMES], None), None)
 
 
-def stored_rows(client: Any) -> list[list[str]]:
+def stored_rows(client: Any) -> list[list[object]]:
     """The ids of each file below `ledger_rows/games/`."""
     found = client.list_objects_v2(Bucket=BUCKET, Prefix="lake/ledger_rows/games/")
     bodies = [
         client.get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read()
         for entry in found.get("Contents", [])
     ]
-    return [pq.read_table(pa.BufferReader(body))["id"].to_pylist() for body in bodies]
+    return [list(pq.read_table(pa.BufferReader(body))["id"].to_pylist()) for body in bodies]
 
 
 def test_objects_are_parsed_once_and_again_when_their_etag_changes(client: Any) -> None:
@@ -281,7 +281,7 @@ def test_refused_ledger_rows_name_the_policy(
     def refuse(operation: str, asked: dict[str, Any]) -> Any:
         if operation == refused:
             answer = {"Error": {"Code": "AccessDenied", "Message": "no"}}
-            raise ClientError(answer, operation)  # type: ignore[arg-type]
+            raise ClientError(answer, operation)
         return send(operation, asked)
 
     monkeypatch.setattr(lake.client, "_make_api_call", refuse)

@@ -100,7 +100,7 @@ class HandLake:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         empty = "" if path.suffix == ".csv" else None
-        names = [*LEDGER_COLUMNS[name.split("/")[0]]]
+        names = [*LEDGER_COLUMNS[Path(name).parts[0]]]
         names += [column for row in rows for column in row if column not in names]
         rows = [{column: row.get(column, empty) for column in dict.fromkeys(names)} for row in rows]
         if path.suffix == ".parquet":

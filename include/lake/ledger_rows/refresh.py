@@ -194,7 +194,8 @@ def _parse_partition(
     bad_files: list[str] = []
     if counts.bad:
         rows = pq.read_table(target, columns=["file_name", "problem"])
-        bad_files = rows.filter(pc.is_valid(rows["problem"]))["file_name"].unique().to_pylist()
+        names = rows.filter(pc.is_valid(rows["problem"]))["file_name"].unique()
+        bad_files = [str(name) for name in names.to_pylist()]
     return _Parsed(partition, target, counts, bad_files)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ import pyarrow.parquet as pq
 
 from include.lake.ledger_rows import refresh
 from include.lake.ledger_rows.refresh import refresh_rows
+from include.lake.ledger_rows.rows import RawFile, RowCounts
+from include.lake.ledger_rows.write import write_rows
 from include.lake.listing import list_lake
 from include.lake.sources import ROW_COLUMNS, Source
 from include.lake.storage.folder import FolderLake
@@ -96,11 +99,10 @@ def lake(tmp_path: Path) -> Path:
 def parsed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The names of the raw files that are parsed."""
     names: list[str] = []
-    write_rows = refresh.write_rows
 
-    def recording(inputs: list[refresh.RawFile], *rest: object) -> object:
+    def recording(inputs: Sequence[RawFile], *rest: Any) -> RowCounts:
         names.extend(file.name for file in inputs)
-        return write_rows(inputs, *rest)  # type: ignore[arg-type]
+        return write_rows(inputs, *rest)
 
     monkeypatch.setattr(refresh, "write_rows", recording)
     yield names
@@ -151,7 +153,9 @@ def test_a_changed_partition_is_parsed_again(lake: Path, parsed: list[str], chan
 def test_other_declared_columns_parse_all_files_again(lake: Path, parsed: list[str]) -> None:
     run(lake)
     parsed.clear()
-    wider = replace(GAMES, columns={**GAMES.columns, "studio": TEXT}, optional={"name", "studio"})
+    wider = replace(
+        GAMES, columns={**GAMES.columns, "studio": TEXT}, optional=frozenset({"name", "studio"})
+    )
     folder = FolderLake(lake)
     refresh_rows(folder, [wider], list_lake(folder, [wider], None), None)
     assert parsed == ["games/g.csv"]
@@ -259,7 +263,7 @@ def test_a_lake_that_cannot_be_written_is_one_sentence(
 
 
 def test_a_file_that_cannot_be_read_is_named(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(inputs: list[refresh.RawFile], *_: object) -> None:
+    def refuse(inputs: Sequence[RawFile], *_: object) -> None:
         raise PermissionError(13, "Permission denied", str(inputs[0].path))
 
     monkeypatch.setattr(refresh, "write_rows", refuse)
