@@ -10,7 +10,7 @@
 | `run_days/` | finds and records the days that a run builds |
 | `ledger_rows/` | parses the ledger's and cost files, and separates good from bad rows |
 | `external_tables/` | creates the tables of schema `spectrum` |
-| `compaction.py` | merges small files into few Parquet files |
+| `compaction/` | merges small files into few Parquet files |
 | `landing/` | parses event files and writes them into the lake |
 | `sample/` | generates reproducible sample data |
 """

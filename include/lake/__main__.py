@@ -169,12 +169,12 @@ def freshness(settings: Settings) -> None:
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: all.")
 @click.pass_obj
 def compact(settings: Settings, source: str, first: datetime | None, last: datetime | None) -> None:
-    """Merge small files of a source into few Parquet files.
+    """Merge small files of a source of events into few Parquet files.
 
-    Files of other formats or types are converted. Run this while no build runs. Undeclared keys of
-    JSON lines are left out. The merged files are moved below _compacted.
+    Files of other types than declared are converted. Run this while no build runs. The merged files
+    are moved below _compacted.
     """
-    from include.lake.compaction import compact_source
+    from include.lake.compaction.compact import compact_source
     from include.lake.storage import open_lake
     from include.manifest import Manifest
 
@@ -193,7 +193,7 @@ def _folder(settings: Settings) -> Path:
         raise UserError(
             f"landing writes into a folder, and the lake is {settings.lake}: set "
             "GAME_ANALYTICS_TARGET to local and GAME_ANALYTICS_LAKE to a folder, land there, "
-            f"and copy the folder with `aws s3 sync --exclude '_*' FOLDER {settings.lake}`."
+            f"and copy the folder with `aws s3 sync --exclude '_*' --exclude 'ledger_rows/*' FOLDER {settings.lake}`."
         )
     return Path(settings.lake)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,16 +27,13 @@ PARQUET_TYPES = {
 
 
 def check_files(lake: Lake, source: Source, files: Iterable[DataFile], *, strict: bool) -> None:
-    """Check the footers of Parquet files and the headers of CSV files, several at a time.
+    """Check the footers of Parquet files, several at a time.
 
     Raises UserError for the first file that is no readable Parquet. A `strict` check, for Spectrum,
-    also raises it for a Parquet column of another type and for CSV columns in another order than
-    the source declares.
+    also raises it for a column of another type than the source declares.
     """
 
     def fault(file: DataFile) -> str | None:
-        if file.name.endswith((".csv", ".csv.gz")):
-            return _wrong_header(lake, source, file) if strict else None
         try:
             schema = _schema(lake, file)
         except UserError as error:
@@ -49,42 +44,15 @@ def check_files(lake: Lake, source: Source, files: Iterable[DataFile], *, strict
             f"SOURCE={source.name}` writes the file again with that type."
         )
 
-    checked = sorted(
-        (file for file in files if file.name.endswith((".parquet", ".csv", ".csv.gz"))),
-        key=lambda file: file.path,
-    )
     with ThreadPoolExecutor(THREADS) as pool:
-        for found in pool.map(fault, checked):
+        for found in pool.map(fault, sorted(files, key=lambda file: file.path)):
             if found:
                 raise UserError(found)
 
 
-def _wrong_header(lake: Lake, source: Source, file: DataFile) -> str | None:
-    """What is wrong with the header of a CSV file, or None.
-
-    Spectrum skips the header and takes the columns by their position.
-    """
-    try:
-        start = lake.head(file)
-        if file.name.endswith(".gz"):
-            start = zlib.decompressobj(wbits=31).decompress(start)
-        text = start.decode("utf-8-sig", errors="replace")
-    except (zlib.error, OSError) as error:
-        return f"{file.path} cannot be read ({error}): replace it or move it out of the lake."
-    names = [name.strip().lower() for name in next(csv.reader(text.splitlines()), [])]
-    declared = list(source.file_columns)
-    if names and names[: len(declared)] != declared[: len(names)]:
-        return (
-            f"{file.path}: its columns are {', '.join(names)}, but source {source.name} declares "
-            f"{', '.join(declared)}, and Spectrum reads CSV by position: `make compact "
-            f"SOURCE={source.name}` writes the file again as Parquet."
-        )
-    return None
-
-
 def fits(lake: Lake, source: Source, file: DataFile) -> bool:
-    """Whether a file is Parquet of the declared types."""
-    return file.name.endswith(".parquet") and _wrong_column(source, _schema(lake, file)) is None
+    """Whether a Parquet file has the declared types."""
+    return _wrong_column(source, _schema(lake, file)) is None
 
 
 def _schema(lake: Lake, file: DataFile) -> pa.Schema:
@@ -111,9 +79,14 @@ def _wrong_column(source: Source, schema: pa.Schema) -> str | None:
 
 
 def small_files(declared: Sequence[Source], listing: Listing) -> list[str]:
-    """A line with the remedy for each source with days of many small files."""
+    """A line with the remedy for each source with days of many small files.
+
+    The files of a parsed source do not matter, because its tables read one file per day.
+    """
     lines = []
     for source in declared:
+        if source.is_parsed:
+            continue
         many = [
             files
             for (name, day), files in listing.files.items()

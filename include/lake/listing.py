@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from include.lake.sources import Source
+from include.lake.sources import Source, data_ending
 from include.lake.storage.lake import DataFile, Lake
 from include.settings import UserError
 
@@ -76,16 +76,36 @@ def partition_day(source: Source, file: DataFile) -> str:
     )
 
 
+def check_name(source: Source, file: DataFile) -> None:
+    """Raise UserError for a file that is not read: one of another kind, or a raw file of 0 bytes.
+
+    Spectrum would read such a file as data, and DuckDB would not.
+    """
+    place = "/".join([source.name, *file.folders, file.name])
+    if not data_ending(file.name, source.endings):
+        raise UserError(
+            f"{place} is no data file, because its name does not end in "
+            f"{' or '.join(source.endings)}: rename it if it has data of this kind, else move it "
+            "out of the lake."
+        )
+    if source.is_parsed and not file.size:
+        raise UserError(
+            f"{place} has 0 bytes, so its upload probably failed: write it again or remove it."
+        )
+
+
 def list_lake(lake: Lake, declared: Sequence[Source], since: date | None) -> Listing:
     """List the partitions of the declared sources, without those of days before `since`.
 
-    Raises UserError for a lake that cannot be listed, and for a file that is in no partition.
+    Raises UserError for a lake that cannot be listed, and for a file that is in no partition or
+    that is no data file (`check_name`).
     """
     partitions: list[Partition] = []
     files: dict[tuple[str, str], list[DataFile]] = {}
     for source in declared:
         by_day: dict[str, list[DataFile]] = {}
         for file in lake.files(source, since):
+            check_name(source, file)
             day = partition_day(source, file) if source.partition_columns else ""
             if not (day and since and date.fromisoformat(day) < since):
                 by_day.setdefault(day, []).append(file)

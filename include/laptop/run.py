@@ -14,7 +14,7 @@ from typing import Any
 
 from include import manifest
 from include.command import command
-from include.lake.storage.folder import data_files
+from include.lake.storage.folder import visible_files
 from include.laptop import lock
 from include.laptop.airflow import Airflow, Client, NoAnswerError, clean_temporary
 from include.laptop.processes import (
@@ -84,7 +84,7 @@ def needs_sample(lake: Path, declared: manifest.Manifest) -> bool:
     """
     names = [source["name"] for source in declared.content["sources"].values()]
     landed = (lake / "_landing" / zone for zone in ("receipts", "committed"))
-    return not any(any(data_files(lake / name)) for name in names) and not any(
+    return not any(any(visible_files(lake / name)) for name in names) and not any(
         any(zone.iterdir()) for zone in landed if zone.is_dir()
     )
 

@@ -1,8 +1,7 @@
-"""A lake in S3 is listed, checked and compacted like a lake in a folder."""
+"""A lake in S3 is listed and checked like a lake in a folder."""
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -18,14 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 
-from include.lake.compaction import compact_source
 from include.lake.files import check_files
+from include.lake.ledger_rows.refresh import refresh_rows
 from include.lake.listing import list_lake
-from include.lake.sources import Source
+from include.lake.sources import ROW_COLUMNS, Source
 from include.lake.storage.folder import FolderLake
 from include.lake.storage.lake import DataFile
 from include.lake.storage.s3 import S3Lake
-from include.manifest import Manifest
 from include.settings import UserError
 from tests.support.ministack import MiniStack
 
@@ -39,7 +37,7 @@ EVENTS = Source(
     {"event_id": TEXT, "event_timestamp": "bigint"} | dict.fromkeys(("year", "month", "day"), TEXT),
 )
 BETS = Source("source.p.l.game_transactions", "game_transactions", ("date",), {"betid": TEXT})
-GAMES = Source("source.p.l.games", "games", (), {"id": TEXT})
+GAMES = Source("source.p.l.games", "games", (), {"id": TEXT} | ROW_COLUMNS)
 SOURCES = [EVENTS, BETS, GAMES]
 
 
@@ -89,11 +87,12 @@ def test_the_listing_equals_that_of_a_folder(
         write(tmp_path / f"raw_events/year={year}/month={month}/day={number}/b-b.parquet")
         write(tmp_path / f"game_transactions/date={day}/my-file.csv.gz", b"12")
     write(tmp_path / "games/deep/down/g.jsonl")
-    for name in ("_SUCCESS", ".a.parquet", "_tmp/a.parquet", "notes.txt"):
+    for name in ("_SUCCESS", ".a.parquet", "_tmp/a.parquet"):
         write(tmp_path / "raw_events/year=2026/month=09/day=01" / name)
     upload(client, tmp_path)
-    # The AWS console creates such an object for a new folder.
-    client.put_object(Bucket=BUCKET, Key="lake/games/", Body=b"")
+    # The AWS console and EMR create such objects for a new folder.
+    for key in ("games/", "raw_events/year=2026/month=09/", "raw_events/year=2026_$folder$"):
+        client.put_object(Bucket=BUCKET, Key=f"lake/{key}", Body=b"")
     in_s3 = list_lake(S3Lake(f"s3://{BUCKET}/lake"), SOURCES, since)
     in_folder = list_lake(FolderLake(tmp_path), SOURCES, since)
     assert [(p.source, p.day, p.object_count, p.byte_count) for p in in_s3.partitions] == [
@@ -203,30 +202,6 @@ def test_a_damaged_file_is_named(client: Any, content: bytes) -> None:
         check_files(lake, EVENTS, lake.files(EVENTS), strict=True)
 
 
-def test_a_compaction_keeps_the_rows_and_the_merged_files(client: Any) -> None:
-    for number in range(3):
-        body = f"betid\n00{number}\n".encode()
-        key = f"lake/game_transactions/date=2026-09-01/{number}.csv"
-        client.put_object(Bucket=BUCKET, Key=key, Body=body)
-    source = {
-        "name": "game_transactions",
-        "config": {"meta": {"partition_columns": ["date"]}},
-        "columns": {name: {"data_type": TEXT} for name in ("betid", "date")},
-    }
-    lake = S3Lake(f"s3://{BUCKET}/lake")
-    compact_source(
-        lake, Manifest({"nodes": {}, "sources": {"s": source}}), "game_transactions", None, None
-    )
-    (file,) = lake.files(BETS)
-    rows = pq.read_table(pa.BufferReader(lake.read(file.path))).to_pylist()
-    assert rows == [{"betid": "000"}, {"betid": "001"}, {"betid": "002"}]
-    # The journal is removed, and the merged files are kept below `_compacted/`.
-    listed = {entry["Key"] for entry in client.list_objects_v2(Bucket=BUCKET)["Contents"]}
-    kept = {key for key in listed if key.startswith("lake/_compacted/")}
-    assert listed - kept == {file.path.removeprefix(f"s3://{BUCKET}/")}
-    assert {key.rsplit("/", 1)[-1] for key in kept} == {"0.csv", "1.csv", "2.csv"}
-
-
 @pytest.mark.parametrize("refused", ["put_object", "delete_object"])
 @pytest.mark.usefixtures("client")
 def test_a_refused_write_names_the_right_that_is_missing(
@@ -244,28 +219,74 @@ def test_a_refused_write_names_the_right_that_is_missing(
         lake.remove(f"{lake.root}/a")
 
 
-@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
 @pytest.mark.parametrize(
-    ("header", "fault"),
+    ("key", "body", "message"),
     [
-        ("betid", None),
-        ("BetId,surplus", None),
-        ("\ufeffbetid", None),
-        ("surplus,betid", "its columns are surplus, betid, but .* declares betid, and Spectrum"),
-        ("", None),
+        ("games/games.csv.bak", b"x", "is no data file"),
+        ("games/20261120_0001_part_00", b"x", "is no data file"),
+        ("games/a.csv", b"", "has 0 bytes"),
+        ("raw_events/year=2026/month=09/day=01/notes.txt", b"x", "is no data file"),
     ],
 )
-def test_a_csv_header_must_have_the_declared_order(
-    client: Any, ending: str, header: str, fault: str | None
+def test_an_object_of_another_kind_is_refused_by_name(
+    client: Any, key: str, body: bytes, message: str
 ) -> None:
-    body = f"{header}\n1\n".encode() if header else b""
-    key = f"lake/game_transactions/date=2026-09-01/a{ending}"
-    packed = gzip.compress(body) if ending.endswith("gz") else body
-    client.put_object(Bucket=BUCKET, Key=key, Body=packed)
+    client.put_object(Bucket=BUCKET, Key=f"lake/{key}", Body=body)
+    with pytest.raises(UserError, match=f"{key} {message}"):
+        list_lake(S3Lake(f"s3://{BUCKET}/lake"), SOURCES, None)
+
+
+def refresh(lake: S3Lake) -> list[str]:
+    return refresh_rows(lake, [GAMES], list_lake(lake, [GAMES], None), None)
+
+
+def stored_rows(client: Any) -> list[list[object]]:
+    """The ids of each file below `ledger_rows/games/`."""
+    found = client.list_objects_v2(Bucket=BUCKET, Prefix="lake/ledger_rows/games/")
+    bodies = [
+        client.get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read()
+        for entry in found.get("Contents", [])
+    ]
+    return [list(pq.read_table(pa.BufferReader(body))["id"].to_pylist()) for body in bodies]
+
+
+def test_objects_are_parsed_once_and_again_when_their_etag_changes(client: Any) -> None:
     lake = S3Lake(f"s3://{BUCKET}/lake")
-    check_files(lake, BETS, lake.files(BETS), strict=False)
-    if fault is None:
-        check_files(lake, BETS, lake.files(BETS), strict=True)
-    else:
-        with pytest.raises(UserError, match=f"{fault}.*`make compact SOURCE=game_transactions`"):
-            check_files(lake, BETS, lake.files(BETS), strict=True)
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng1\n")
+    client.put_object(Bucket=BUCKET, Key="lake/games/b.jsonl", Body=b'{"ID": "g2"}\n')
+    assert refresh(lake) == ["games: parsed 2 rows of 2 files"]
+    assert stored_rows(client) == [["g1", "g2"]]
+    # The same content again is no change, although its time is another.
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng1\n")
+    assert refresh(lake) == []
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng3\n")
+    assert refresh(lake) == ["games: parsed 2 rows of 2 files"]
+    assert stored_rows(client) == [["g3", "g2"]]
+    for name in ("a.csv", "b.jsonl"):
+        client.delete_object(Bucket=BUCKET, Key=f"lake/games/{name}")
+    assert refresh(lake) == []
+    assert stored_rows(client) == []
+
+
+@pytest.mark.parametrize("refused", ["PutObject", "DeleteObject"])
+def test_refused_ledger_rows_name_the_policy(
+    client: Any, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    lake = S3Lake(f"s3://{BUCKET}/lake")
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng1\n")
+    refresh(lake)
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng2\n")
+    send = lake.client._make_api_call
+
+    def refuse(operation: str, asked: dict[str, Any]) -> Any:
+        if operation == refused:
+            answer = {"Error": {"Code": "AccessDenied", "Message": "no"}}
+            raise ClientError(answer, operation)
+        return send(operation, asked)
+
+    monkeypatch.setattr(lake.client, "_make_api_call", refuse)
+    with pytest.raises(UserError, match=r"below ledger_rows/ .*policies/airflow_role\.json"):
+        refresh(lake)
+    monkeypatch.undo()
+    refresh(lake)
+    assert stored_rows(client) == [["g2"]]

@@ -137,7 +137,7 @@ def test_placeholders_are_known(path: Path) -> None:
         (
             "mwaa-ExecutionRole-game-analytics",
             "airflow_role",
-            {"DecryptTheLake", "ListWhatIsPublished", "Publish"},
+            {"DecryptTheLake", "EncryptLedgerRows", "ListWhatIsPublished", "Publish"},
         ),
     ],
 )
@@ -153,6 +153,8 @@ def test_statements_with_one_sid_are_equal_in_every_role() -> None:
         "ListTheLake": 5,
         "ReadTheLake": 5,
         "DecryptTheLake": 3,
+        "WriteLedgerRows": 3,
+        "EncryptLedgerRows": 2,
         "ReadTheConnection": 3,
         "SendAlerts": 3,
         "ListWhatIsPublished": 2,
@@ -198,7 +200,7 @@ def test_a_wildcard_comes_only_after_a_name() -> None:
     }
     here = r"\$\{Region\}:\$\{AccountId\}"
     narrow = re.compile(
-        r"arn:aws:(s3:::\$\{LakeBucket\}(/\$\{LakePrefix\}/\*)?"
+        r"arn:aws:(s3:::\$\{LakeBucket\}(/\$\{LakePrefix\}/(ledger_rows/)?\*)?"
         r"|s3:::\$\{DocsBucket\}(/\$\{DocsPrefix\}/(runs/)?\*)?"
         r"|s3:::\$\{CodeBucket\}(/\*)?"
         rf"|glue:{here}:"
@@ -271,14 +273,18 @@ def test_a_catalog_action_names_the_catalog() -> None:
             assert {"catalog", "database", "table"} <= kinds, (name, action)
 
 
-def test_airflow_only_reads() -> None:
-    actions = {action for _, _, action in allowed(["airflow_role"])}
-    assert actions == {
+def test_airflow_writes_only_ledger_rows() -> None:
+    actions = {action: one["Resource"] for _, one, action in allowed(["airflow_role"])}
+    assert set(actions) == {
         "s3:ListBucket",
         "s3:GetObject",
+        "s3:PutObject",
+        "s3:DeleteObject",
         "secretsmanager:GetSecretValue",
         "sns:Publish",
     }
+    for action in ("s3:PutObject", "s3:DeleteObject"):
+        assert actions[action] == "arn:aws:s3:::${LakeBucket}/${LakePrefix}/ledger_rows/*"
 
 
 def test_every_role_that_reads_the_lake_may_decrypt_it() -> None:
@@ -304,3 +310,15 @@ def test_only_two_redshift_users_can_use_the_spectrum_role() -> None:
     assert all("redshift" in service for service in texts(statement["Principal"]["Service"]))
     users = texts(statement["Condition"]["StringEquals"]["sts:ExternalId"])
     assert [user.rsplit("/", 1)[1] for user in users] == ["${AdminUser}", "dbt"]
+
+
+def test_every_role_that_writes_ledger_rows_may_encrypt_them() -> None:
+    found = {
+        sid: {name for name, one, _ in allowed(IN_TEMPLATES) if one["Sid"] == sid}
+        for sid in ("WriteLedgerRows", "EncryptLedgerRows")
+    }
+    assert found["WriteLedgerRows"] == found["EncryptLedgerRows"]
+    assert found["WriteLedgerRows"] == {
+        "build-TaskRole-build",
+        "mwaa-ExecutionRole-game-analytics",
+    }

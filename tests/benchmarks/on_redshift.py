@@ -19,11 +19,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.lake.compaction import compact_source
 from include.lake.external_tables.redshift import create_external_tables
 from include.lake.listing import list_lake
 from include.lake.sources import sources
-from include.lake.storage.folder import FolderLake
 from include.lake.storage.s3 import S3Lake
 from include.manifest import Manifest
 from tests.benchmarks.builds import END, generated
@@ -84,7 +82,6 @@ def _builds(here: Place, rounds: int) -> list[Figure]:
     """Time a full build on both engines by turns, in this process, so without the start of dbt."""
     lake = here.folder / "lake"
     shutil.copytree(generated(DAYS, PLAYERS).lake, lake)
-    compact_source(FolderLake(lake), Manifest.read(), "game_transactions", None, None)
     on_duckdb = Warehouse(lake, here.folder)
     on_redshift = here.warehouse("builds")
     on_redshift.bucket.mirror(lake)

@@ -151,7 +151,7 @@ def test_every_module_that_the_steps_import_exists(engine: Engine) -> None:
     program = (
         "import include.build.preflight, include.lake.__main__, include.build.kpis,"
         "include.lake.external_tables.redshift,"
-        "include.build.failing_rows, include.build.run_dbt, include.lake.compaction;"
+        "include.build.failing_rows, include.build.run_dbt, include.lake.compaction.compact;"
         "import agate, boto3, duckdb, pyarrow.dataset, pyarrow.parquet, sqlglot;"
         "print(agate.Number().cast('1,234.5'))"
     )

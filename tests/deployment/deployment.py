@@ -255,7 +255,6 @@ def fill_lake(checkout: Checkout, emulator: MiniStack, bucket: str) -> int:
     for command in (
         ("include.manifest",),
         ("include.lake", "generate", *SAMPLE),
-        ("include.lake", "compact", "--source", "game_transactions"),
     ):
         ran = checkout.run_dbt(*command, **local)
         assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -154,6 +154,7 @@ class Lake:
             {
                 "realamount": self.rng.choice(("1.5", "2,25", "0", "x", 3)),
                 "bonusamount": self.rng.choice(("", "0.1")),
+                "channeluid": "c",
                 "txcurrency": self.rng.choice(("USD", "EUR", "GBP", "yen")),
                 "gameid": self.rng.choice(("g1", "g2")),
                 "txtype": self.rng.choice(("WAGER", "RESULT")),

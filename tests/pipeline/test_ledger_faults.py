@@ -85,9 +85,7 @@ def test_what_is_left_out_is_listed_without_personal_data(tmp_path: Path) -> Non
         bet("ROLLBACK", "h", 2),
     )
     write(lake, "2026-03-11", *(bet("WAGER", "g", n) for n in range(99)), bet("WAGER", "g", "x"))
-    lake.table(
-        "players/p.csv", [{"playerid": "", "country": "SE"}, {"playerid": "p1", "country": "SE"}]
-    )
+    lake.table("players/p.csv", [{"playerid": name, "country": "SE"} for name in ("", "p1")])
     lake.table(
         "currency_exchange/rates.csv",
         [{"date": f"2026-03-{day}", "currency": "EUR", "baserateeuro": 1} for day in range(10, 29)]
@@ -113,6 +111,10 @@ def test_what_is_left_out_is_listed_without_personal_data(tmp_path: Path) -> Non
             ("game_categories", "None", "missing_game_id"): 1,
         }
     )
+    places = {(row["source_file"], row["line_number"]) for row in rows}
+    bets = "game_transactions/date=2026-03-1"
+    assert {(f"{bets}0/bets.jsonl", 101), (f"{bets}1/bets.jsonl", 100)} <= places
+    assert {("players/p.csv", 2), ("currency_exchange/rates.csv", 21)} <= places
     for row in rows:
         fields = json.loads(str(row["payload"]))
         personal = [fields.get(name) for name in ("playerid", "channeluid", "country")]

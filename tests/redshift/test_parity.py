@@ -15,10 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from include.lake.compaction import compact_source
 from include.lake.sample.sample import Sample, write_sample
-from include.lake.storage.folder import FolderLake
-from include.manifest import PROJECT, Manifest
+from include.manifest import PROJECT
 from include.settings import UserError
 from include.warehouse import build_lock, redshift
 from tests.redshift_standin import Cluster
@@ -29,10 +27,6 @@ from tests.support.warehouse import WITHOUT_TESTS, Warehouse, environment
 
 Login = Callable[[str], dict[str, str]]
 
-LEDGER = (
-    *("game_transactions", "currency_exchange", "games", "game_providers", "game_categories"),
-    *("players", "marketing_spend"),
-)
 INCREMENTAL = ("--select", "+config.materialized:incremental")
 """The arguments of a build of all that keeps rows of earlier builds, and of what that reads."""
 SAMPLE = Sample(days=12, players=40, seed=11, end=date(2026, 9, 20))
@@ -78,12 +72,6 @@ def _more(rows: list[str], others: list[str]) -> list[str]:
     return [row[:2000] for row in rows if row not in known][:4] or ["(other counts)"]
 
 
-def one_format(lake: Path) -> None:
-    """Convert the folders that may hold any format to Parquet, which Spectrum requires."""
-    for source in LEDGER:
-        compact_source(FolderLake(lake), Manifest.read(), source, None, None)
-
-
 @pytest.fixture(scope="module")
 def pair(
     tmp_path_factory: pytest.TempPathFactory,
@@ -99,7 +87,6 @@ def pair(
     pair = Pair(tmp_path_factory.mktemp("parity"), login, make_bucket(), "parity_")
     write_sample(pair.lake, SAMPLE)
     write_hostile(pair.lake)
-    one_format(pair.lake)
     # All files of one day arrive late.
     late = pair.lake / "raw_events/year=2026/month=09/day=15"
     shutil.move(late, pair.lake.parent / "late")

@@ -23,6 +23,22 @@ EVENT_COLUMNS: dict[str, pa.DataType] = {
     "event_data": pa.string(),
     "metadata": pa.string(),
 }
+LEDGER_COLUMNS = {
+    "game_transactions": (
+        *("realamount", "bonusamount", "channeluid", "txcurrency"),
+        *("gameid", "txtype", "betid", "playerid"),
+    ),
+    "currency_exchange": ("date", "currency", "baserateeuro"),
+    "games": ("id", "game_name", "gameproviderid"),
+    "game_providers": ("id", "game_provider_name"),
+    "game_categories": ("game_id", "game_category"),
+    "players": (
+        *("playerid", "country", "birthdate", "gender", "playerstate"),
+        *("vip", "kyc", "wantsnewsletter", "latestupdate"),
+    ),
+    "marketing_spend": ("date", "acquisition_channel", "campaign_id", "currency", "amount"),
+}
+"""The columns that a file of each ledger and cost folder must have."""
 Row = dict[str, object]
 
 
@@ -76,9 +92,17 @@ class HandLake:
         return row
 
     def table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """Write a file of a ledger or cost folder, in the format of its file extension."""
+        """Write a file of a ledger or cost folder, in the format of its file extension.
+
+        Declared columns that a row does not have are empty. A lake with files that lack a column
+        must be written without this method.
+        """
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        empty = "" if path.suffix == ".csv" else None
+        names = [*LEDGER_COLUMNS[Path(name).parts[0]]]
+        names += [column for row in rows for column in row if column not in names]
+        rows = [{column: row.get(column, empty) for column in dict.fromkeys(names)} for row in rows]
         if path.suffix == ".parquet":
             pq.write_table(pa.Table.from_pylist(rows), path)
         elif path.suffix == ".csv":

@@ -42,7 +42,7 @@ class Bucket:
         there = {}
         for path in sorted(lake.rglob("*")):
             name = path.relative_to(lake).as_posix()
-            if path.is_file() and not name.startswith("_"):
+            if path.is_file() and not name.startswith(("_", "ledger_rows/")):
                 there[name] = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
         for name, digest in there.items():
             if self.known.get(name) != digest:

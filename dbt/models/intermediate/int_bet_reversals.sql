@@ -153,6 +153,8 @@ final as (
         paired_rows.sign,
         paired_rows.cash_amount,
         paired_rows.bonus_amount,
+        paired_rows.source_file,
+        paired_rows.line_number,
         paired_rows.payload,
         paired_rows.copy_number,
         case

@@ -11,6 +11,8 @@ with transactions as (
         sign,
         cash_amount,
         bonus_amount,
+        case when side in ('rollback', 'cancel') then source_file end as source_file,
+        case when side in ('rollback', 'cancel') then line_number end as line_number,
         case when side in ('rollback', 'cancel') then left(payload, 1000) end as payload
     from {{ ref('stg_ledger__transactions') }}
     where
@@ -25,7 +27,7 @@ final as (
             partition by
                 bet_date, bet_id, player_id, game_id, currency, transaction_type,
                 cash_amount, bonus_amount
-            order by payload
+            order by payload, source_file, line_number
         ) as copy_number
     from transactions
 )

@@ -2,6 +2,8 @@ with transactions as (
     select
         bet_date,
         transaction_type,
+        source_file,
+        line_number,
         mismatch_reason,
         payload
     from {{ ref('stg_ledger__transactions') }}
@@ -15,6 +17,8 @@ final as (
     select
         bet_date,
         transaction_type,
+        source_file,
+        line_number,
         mismatch_reason,
         left(payload, 1000) as payload
     from transactions

@@ -1,17 +1,19 @@
 """The external tables on DuckDB: schema `spectrum` with one view per source.
 
-Each view reads the data files of its source and has the declared columns in the declared order and
-types, so that `source()` gives the same rows on DuckDB and Redshift. A source without files is an
-empty view.
+Each view reads the Parquet files of its source, or of its parsed rows, and has the declared columns
+in the declared order and types, so that `source()` gives the same rows on DuckDB and Redshift. A
+source without files is an empty view.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import duckdb
 
-from include.lake.sources import FORMATS, Source, data_ending
+from include.lake.sources import Source
 from include.lake.storage.lake import Lake
 from include.settings import UserError
 from include.warehouse.database import Database
@@ -20,17 +22,21 @@ TYPES = {"varbyte": "blob"}
 """The types that have other names on DuckDB than on Redshift."""
 
 
-def create_views(database: Database, lake: Lake, schema: str, declared: list[Source]) -> None:
-    """Create or replace the view of each declared source; `schema` includes the prefix.
+def create_views(
+    database: Database, lake: Lake, schema_prefix: str, declared: Iterable[Source]
+) -> None:
+    """Create or replace the view of each declared source in schema `spectrum` with the prefix.
 
     Raises UserError for a file that cannot be read, with DuckDB's reason, which names the file.
     """
+    schema = f"{schema_prefix}spectrum"
     database.execute(f"create schema if not exists {schema}")
     for source in declared:
+        files = lake.files(replace(source, name=source.rows_folder(schema_prefix)))
         try:
             selects = [
                 typed(database, source.columns, reader)
-                for reader in readers(source, [file.path for file in lake.files(source)])
+                for reader in readers(source, [file.path for file in files])
             ]
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
@@ -47,28 +53,19 @@ def create_views(database: Database, lake: Lake, schema: str, declared: list[Sou
 
 
 def readers(source: Source, paths: Iterable[str], *, hive: bool = True) -> list[str]:
-    """One call of a DuckDB table function for each format among a source's files.
+    """The call of DuckDB's table function for Parquet files, or none if there are no files.
 
     A call names each file instead of a pattern: all models of a run must read the same files, even
     if others land during the run, and no hidden ones. With `hive`, the partition columns are read
     from the names of the folders.
     """
-    files: dict[str, list[str]] = {}
-    for path in paths:
-        if ending := data_ending(path):
-            files.setdefault(FORMATS[ending], []).append(_literal(path))
+    files = sorted(_file(path) for path in paths)
+    if not files:
+        return []
     partitioned = f"hive_partitioning = {'true' if hive and source.partition_columns else 'false'}"
-    own_columns = ", ".join(f"{_name(name)}: 'varchar'" for name in source.file_columns)
-    options = {
-        "parquet": "union_by_name = true",
-        "csv": "union_by_name = true, all_varchar = true, header = true",
-        "json": f"format = 'newline_delimited', columns = {{{own_columns}}}",
-    }
     return [
-        f"read_{kind}([{', '.join(sorted(files[kind]))}], {option}, {partitioned}, "
+        f"read_parquet([{', '.join(files)}], union_by_name = true, {partitioned}, "
         "hive_types_autocast = false)"
-        for kind, option in options.items()
-        if kind in files
     ]
 
 
@@ -111,8 +108,9 @@ def _name(name: str) -> str:
     return f'"{name}"'
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _file(path: str) -> str:
+    """The SQL of a path; DuckDB would read `*`, `?` and `[` without brackets as a pattern."""
+    return "'" + re.sub(r"[*?[]", r"[\g<0>]", path).replace("'", "''") + "'"
 
 
 def _type(declared: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from include.lake.listing import Listing, list_lake
-from include.lake.sources import Source, data_ending
+from include.lake.sources import Source
 from include.lake.storage.lake import Lake
 from include.settings import Settings, UserError
 from include.warehouse.database import Database
@@ -22,20 +22,12 @@ from include.warehouse.redshift import literal
 BATCH = 100
 """The most partitions that Redshift accepts in one ALTER TABLE."""
 
-STORED_AS = {
-    # TRUNCATE cuts text that is longer than its column. Without it a single value would stop the
-    # build. Staging recognises a cut event_data by its length.
-    "parquet": (
-        "stored as parquet",
-        "table properties ('data_cleansing_enabled'='true', 'surplus_char_handling'='TRUNCATE')",
-    ),
-    "csv": (
-        "row format serde 'org.apache.hadoop.hive.serde2.OpenCSVSerde' stored as textfile",
-        "table properties ('skip.header.line.count'='1')",
-    ),
-    "json": ("row format serde 'org.openx.data.jsonserde.JsonSerDe' stored as textfile", ""),
-}
-"""The clauses of CREATE EXTERNAL TABLE by format: those before and those after the location."""
+PROPERTIES = (
+    "table properties ('data_cleansing_enabled'='true', 'surplus_char_handling'='TRUNCATE')"
+)
+"""TRUNCATE cuts text that is longer than its column. Without it one value would stop the build.
+Staging recognises a cut event_data by its length.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,9 +35,9 @@ class ExternalTable:
     """A table of the Glue catalog. `columns` maps the columns of its files to their types."""
 
     location: str
-    format: str
     columns: Mapping[str, str]
     partition_columns: tuple[str, ...]
+    is_parquet: bool = True
 
 
 def create_external_tables(
@@ -59,7 +51,7 @@ def create_external_tables(
     """Create or update the external schema, its tables and their partitions.
 
     The listing has no days before `since`, so the partitions of these days stay as they are. For a
-    table that is created again, the whole folder is listed. Returns a line for each change. Raises
+    table that is created, the whole folder is listed. Returns a line for each change. Raises
     UserError for a table that differs from its source in more than missing columns.
     """
     schema = f"{settings.schema_prefix}spectrum"
@@ -67,12 +59,15 @@ def create_external_tables(
     existing = _existing(database, schema)
     listings: dict[str, tuple[Listing, date | None]] = {}
     for source in declared:
+        table = wanted(settings, source)
         old = existing.get(source.name)
-        table = wanted(settings, source, listing, old)
+        if old and _is_outdated(settings, source, old):
+            database.execute(f"drop table {schema}.{source.name}")
+            done.append(f"dropped external table {schema}.{source.name}, which read {old.location}")
+            old = None
         listings[source.name] = (listing, since)
-        if since and source.partition_columns and (old is None or old.format != table.format):
+        if since and source.partition_columns and old is None:
             listings[source.name] = (list_lake(lake, [source], None), None)
-            table = wanted(settings, source, listings[source.name][0], old)
         done += _create_table(database, schema, source, table, old)
     registered = _registered(database, schema)
     for source in declared:
@@ -87,30 +82,18 @@ def create_external_tables(
     return done
 
 
-def wanted(
-    settings: Settings, source: Source, listing: Listing, existing: ExternalTable | None = None
-) -> ExternalTable:
-    """The table that a source must have. Raises UserError for a folder of several formats.
-
-    Without files the format is that of the existing table, or Parquet if there is no table.
-    """
-    formats = {
-        source.formats[ending]
-        for file in listing.of(source)
-        if (ending := data_ending(file.name, source.formats))
-    }
-    if len(formats) > 1:
-        raise UserError(
-            f"{settings.lake}/{source.name}/ has {' and '.join(sorted(formats))} files: "
-            f"Spectrum reads one format per folder, and `make compact SOURCE={source.name}` "
-            "makes all of them Parquet."
-        )
+def wanted(settings: Settings, source: Source) -> ExternalTable:
+    """The table that a source must have."""
     return ExternalTable(
-        location=f"{settings.lake}/{source.name}/",
-        format=formats.pop() if formats else existing.format if existing else "parquet",
+        location=f"{settings.lake}/{source.rows_folder(settings.schema_prefix)}/",
         columns=source.file_columns,
         partition_columns=source.partition_columns,
     )
+
+
+def _is_outdated(settings: Settings, source: Source, existing: ExternalTable) -> bool:
+    """Whether a table of a parsed source reads raw files, as it did before runs parsed them."""
+    return source.is_parsed and existing.location.rstrip("/") == f"{settings.lake}/{source.name}"
 
 
 def _create_schema(database: Database, settings: Settings, schema: str) -> list[str]:
@@ -144,9 +127,9 @@ def _existing(database: Database, schema: str) -> dict[str, ExternalTable]:
     return {
         table: ExternalTable(
             location=location,
-            format=_format(f"{input_format} {serialization}"),
             columns=columns.get(table, {}),
             partition_columns=tuple(partition_columns.get(table, [])),
+            is_parquet="parquet" in f"{input_format} {serialization}".lower(),
         )
         for table, location, input_format, serialization in database.rows(
             "select tablename, location, input_format, serialization_lib "
@@ -154,14 +137,6 @@ def _existing(database: Database, schema: str) -> dict[str, ExternalTable]:
             [schema],
         )
     }
-
-
-def _format(described: str) -> str:
-    """The format of a table, found in the names of its Hive classes."""
-    for name, mark in (("parquet", "parquet"), ("json", "json"), ("csv", "csv")):
-        if mark in described.lower():
-            return name
-    return described
 
 
 def _create_table(
@@ -172,22 +147,15 @@ def _create_table(
     existing: ExternalTable | None,
 ) -> list[str]:
     name = f"{schema}.{source.name}"
-    done = []
-    if existing and existing.format != table.format and not drift(table, existing):
-        # The table was created when the folder was empty or had files of another format.
-        database.execute(f"drop table {name}")
-        done = [f"dropped external table {name} ({existing.format})"]
-        existing = None
     if existing is None:
         columns = ", ".join(f'"{column}" {kind}' for column, kind in table.columns.items())
         parts = ", ".join(f'"{part}" {source.columns[part]}' for part in table.partition_columns)
-        stored, properties = STORED_AS[table.format]
         database.execute(
             f"create external table {name} ({columns}) "
-            f"{f'partitioned by ({parts}) ' if parts else ''}{stored} "
-            f"location {literal(table.location)} {properties}"
+            f"{f'partitioned by ({parts}) ' if parts else ''}stored as parquet "
+            f"location {literal(table.location)} {PROPERTIES}"
         )
-        return [*done, f"created external table {name} ({table.format})"]
+        return [f"created external table {name}"]
     if faults := drift(table, existing):
         raise UserError(
             f"external table {name} differs from its source in the dbt project "
@@ -201,8 +169,8 @@ def _create_table(
 
 
 def drift(table: ExternalTable, existing: ExternalTable) -> list[str]:
-    """How an existing table differs from the wanted one, apart from format and missing columns."""
-    faults = []
+    """How an existing table differs from the wanted one, apart from missing columns."""
+    faults = [] if existing.is_parquet else ["it does not read Parquet files"]
     if existing.location.rstrip("/") != table.location.rstrip("/"):
         faults.append(f"it is at {existing.location}, not at {table.location}")
     if existing.partition_columns != table.partition_columns:
@@ -210,9 +178,6 @@ def drift(table: ExternalTable, existing: ExternalTable) -> list[str]:
             f"it is partitioned by ({', '.join(existing.partition_columns)}), "
             f"not by ({', '.join(table.partition_columns)})"
         )
-    added = [column for column in table.columns if column not in existing.columns]
-    if table.format == "csv" and [*existing.columns, *added] != list(table.columns):
-        faults.append("its columns are in another order, and Spectrum reads CSV by position")
     for column, kind in existing.columns.items():
         if column not in table.columns:
             faults.append(f"no source column {column}")
@@ -246,7 +211,7 @@ def _register(
     for first in range(0, len(missing), BATCH):
         parts = " ".join(
             f"partition ({_spec(source, day)}) location "
-            + literal(f"{settings.lake}/{source.name}/{source.partition_folder(day)}/")
+            + literal(f"{wanted(settings, source).location}{source.partition_folder(day)}/")
             for day in missing[first : first + BATCH]
         )
         database.execute(f"alter table {table} add if not exists {parts}")

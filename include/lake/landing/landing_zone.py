@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -25,7 +24,9 @@ from typing import IO
 
 import msgspec
 
+from include.lake.compaction.journal import MergedFiles
 from include.lake.landing.parquet_files import stage
+from include.lake.storage.file_lock import file_lock
 from include.settings import Settings, UserError
 
 EARLIEST_DATE = date.fromisoformat(Settings.earliest_date)
@@ -79,10 +80,10 @@ def finish_landings(lake: Path) -> int:
     # This folder is created last, so without it nothing was ever staged.
     if not (zone / "receipts").is_dir():
         return 0
-    with lake_errors(lake), _lock(zone / "commit.lock", wait=True):
+    with lake_errors(lake), file_lock(zone / "commit.lock", wait=True):
         finished = _roll_forward(lake)
         # A landing that is running holds this lock, and the staged files belong to it.
-        with contextlib.suppress(BlockingIOError), _lock(zone / "lock", wait=False):
+        with contextlib.suppress(BlockingIOError), file_lock(zone / "lock", wait=False):
             _discard_staged(zone)
     return finished
 
@@ -105,13 +106,13 @@ class LandingZone:
             for name in ("staging", "committed", "receipts"):
                 (self._zone / name).mkdir(parents=True, exist_ok=True)
             try:
-                stack.enter_context(_lock(self._zone / "lock", wait=False))
+                stack.enter_context(file_lock(self._zone / "lock", wait=False))
             except BlockingIOError:
                 raise UserError(
                     f"another landing into {self.lake} is running:"
                     " wait until it has ended, then land again."
                 ) from None
-            with _lock(self._zone / "commit.lock", wait=True):
+            with file_lock(self._zone / "commit.lock", wait=True):
                 _roll_forward(self.lake)
             _discard_staged(self._zone)
             self._held = stack.pop_all()
@@ -143,7 +144,9 @@ class LandingZone:
             staged = Path(tempfile.mkdtemp(dir=self._zone / "staging"))
             try:
                 found = stage(staged, source, stream, arrived_at, on_block, self._first_day)
-                before = self._receipt(found.sha256)
+                # Without the lock, a compaction could move the landed files while they are found.
+                with file_lock(self._zone / "commit.lock", wait=True):
+                    before = self._receipt(found.sha256)
                 if before:
                     return before
                 landing = Landing(
@@ -159,9 +162,13 @@ class LandingZone:
         if not os.path.lexists(path):
             return None
         receipt = msgspec.json.decode(path.read_bytes(), type=_Receipt)
-        # If somebody removed all its files from the partitions, the content is landed again.
-        if not any((self.lake / _landed_name(name, sha256)).exists() for name in receipt.files):
-            return None
+        # If somebody removed all its files from the partitions, the content is landed again. The
+        # rows of a file that a compaction has moved are in the file into which it was merged.
+        landed = [str(_landed_name(name, sha256)) for name in receipt.files]
+        if not any((self.lake / name).exists() for name in landed):
+            merged = MergedFiles(self.lake)
+            if not any(merged.has_rows_of(name) for name in landed):
+                return None
         return Landing(
             source=receipt.source,
             sha256=sha256,
@@ -181,7 +188,7 @@ class LandingZone:
         folders = {parent for name in files for parent in (staged / name).parents}
         inside = {folder for folder in folders if folder.is_relative_to(staged)}
         _make_durable([staged / "receipt.json", *(staged / name for name in files), *inside])
-        with _lock(self._zone / "commit.lock", wait=True):
+        with file_lock(self._zone / "commit.lock", wait=True):
             staged.replace(self._zone / "committed" / landing.sha256)
             _make_durable([self._zone / "committed"])
             _roll_forward(self.lake)
@@ -236,17 +243,6 @@ def _make_durable(paths: Iterable[Path]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _lock(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold a file lock, which also ends with the process.
-
-    Without `wait`, raises BlockingIOError if another process holds it.
-    """
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
 
 
 @contextlib.contextmanager

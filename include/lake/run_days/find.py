@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from include.lake.compaction import check_ended
+from include.lake.compaction.moves import check_ended
 from include.lake.files import check_files, small_files
+from include.lake.ledger_rows.refresh import refresh_rows
 from include.lake.listing import Listing, Partition, list_lake
 from include.lake.run_days.checksums import logic_checksums, sources_of_changed_seeds
 from include.lake.run_days.expiry import days_to_keep
@@ -80,7 +81,8 @@ def find_run_days(
     full_refresh: bool = False,
     allow_lost_rows: bool = False,
 ) -> RunDays:
-    """List the lake, create the external tables, and write the run's days to the warehouse.
+    """List the lake, parse new ledger and cost files, create the external tables, and write the
+    run's days to the warehouse.
 
     The run's days are the touched days, or those of the requested `dates`. A `full_refresh` lists
     the whole lake. On Redshift the run takes the build lock for `lease` minutes. Raises UserError
@@ -116,7 +118,11 @@ def find_run_days(
         if not allow_lost_rows:
             refuse(_lost_files(partitions, touched, kept, before))
         _check_new_files(partitions, settings, days)
-        done = _create_external_tables(database, settings, partitions)
+        done = refresh_rows(
+            lake, declared, partitions.listing, since, settings.schema_prefix
+        ) + _create_external_tables(database, settings, partitions)
+        # A compaction may have begun since the first check.
+        check_ended(lake, declared)
         keys = count_keys(database, settings, declared, _changed_sources(partitions), before)
         if not allow_lost_rows:
             refuse(sources_without_keys(before, keys))
@@ -245,17 +251,19 @@ def _changed_sources(partitions: _Partitions) -> set[str]:
 def _check_new_files(
     partitions: _Partitions, settings: Settings, days: Mapping[str, list[str]]
 ) -> None:
-    """Check the files that this run reads for the first time.
+    """Check the event files that this run reads for the first time.
 
-    A damaged file is reported here by its name, and not by the model that reads it.
+    A damaged file is reported here by its name, and not by the model that reads it. The files of
+    parsed sources are checked by the parser.
     """
-    changed = _changed_sources(partitions)
     for source in partitions.declared:
-        read = days.get(source.name, [""] if source.name in changed else [])
-        files = [
-            file for day in read for file in partitions.listing.files.get((source.name, day), [])
-        ]
-        check_files(partitions.lake, source, files, strict=settings.target == "redshift")
+        if not source.is_parsed:
+            files = [
+                file
+                for day in days[source.name]
+                for file in partitions.listing.files.get((source.name, day), [])
+            ]
+            check_files(partitions.lake, source, files, strict=settings.target == "redshift")
 
 
 def _create_external_tables(
@@ -265,8 +273,7 @@ def _create_external_tables(
     if settings.target == "local":
         from include.lake.external_tables.duckdb import create_views
 
-        schema = f"{settings.schema_prefix}spectrum"
-        create_views(database, partitions.lake, schema, partitions.declared)
+        create_views(database, partitions.lake, settings.schema_prefix, partitions.declared)
         return []
     from include.lake.external_tables.redshift import create_external_tables
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO
 
-from include.lake.sources import FORMATS, Source, data_ending
-from include.lake.storage.lake import HEAD_BYTES, DataFile
+from include.lake.sources import Source
+from include.lake.storage.lake import DataFile
 from include.settings import UserError
 
 
@@ -26,14 +27,20 @@ class FolderLake:
         return str(self.path)
 
     def files(self, source: Source, since: date | None = None) -> Iterator[DataFile]:  # noqa: ARG002
-        """The data files of a source. All of them, because listing a folder is cheap.
+        """The files of a source. All of them, because listing a folder is cheap.
 
-        Raises UserError for a folder that cannot be listed.
+        Raises UserError for a folder that cannot be listed and for a link to a missing file.
         """
         self._check_is_folder()
         folder = self.path / source.name
-        for entry in data_files(folder, source.formats):
-            stat = entry.stat()
+        for entry in visible_files(folder):
+            try:
+                stat = entry.stat()
+            except OSError as error:
+                raise UserError(
+                    f"{entry.path} cannot be read ({error.strerror}): repair or remove it, then "
+                    "run again."
+                ) from None
             yield DataFile(
                 path=entry.path,
                 folders=Path(entry.path).relative_to(folder).parts[:-1],
@@ -48,10 +55,9 @@ class FolderLake:
         """The opened file. Raises OSError."""
         return Path(file.path).open("rb")
 
-    def head(self, file: DataFile) -> bytes:
-        """The first bytes of a file. Raises OSError."""
-        with Path(file.path).open("rb") as opened:
-            return opened.read(HEAD_BYTES)
+    def local_copy(self, file: DataFile, target: Path) -> Path:  # noqa: ARG002
+        """The path of the file itself."""
+        return Path(file.path)
 
     def exists(self, path: str) -> bool:
         """Whether there is a file at a path."""
@@ -63,13 +69,13 @@ class FolderLake:
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file under a hidden name, and rename it once the disk has it. Raises OSError."""
-        hidden = Path(path).with_name(f".{Path(path).name}")
-        hidden.parent.mkdir(parents=True, exist_ok=True)
-        with hidden.open("wb") as file:
+        with _renamed_when_written(Path(path)) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        hidden.rename(path)
+
+    def upload(self, local: Path, path: str) -> None:
+        """Copy a file to a hidden name, and rename it once the disk has it. Raises OSError."""
+        with local.open("rb") as content, _renamed_when_written(Path(path)) as file:
+            shutil.copyfileobj(content, file)
 
     def move(self, path: str, target: str) -> None:
         """Rename a file. Raises OSError."""
@@ -104,8 +110,20 @@ class FolderLake:
             )
 
 
-def data_files(folder: Path, formats: Mapping[str, str] = FORMATS) -> Iterator[os.DirEntry[str]]:
-    """The data files in a folder and its subfolders, in any order.
+@contextlib.contextmanager
+def _renamed_when_written(path: Path) -> Iterator[IO[bytes]]:
+    """A file under a hidden name that gets its own name once the disk has its content."""
+    hidden = path.with_name(f".{path.name}")
+    hidden.parent.mkdir(parents=True, exist_ok=True)
+    with hidden.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    hidden.rename(path)
+
+
+def visible_files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """The files in a folder and its subfolders, in any order.
 
     Files and folders whose names begin with `_` or `.` are left out. Raises UserError for a folder
     that cannot be listed; a missing folder has no files.
@@ -122,6 +140,6 @@ def data_files(folder: Path, formats: Mapping[str, str] = FORMATS) -> Iterator[o
         if entry.name.startswith(("_", ".")):
             continue
         if entry.is_dir():
-            yield from data_files(Path(entry.path), formats)
-        elif data_ending(entry.name, formats):
+            yield from visible_files(Path(entry.path))
+        else:
             yield entry

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import IO, Protocol
 
 from include.lake.sources import Source
 
 THREADS = 16
 """Files that are read or moved at a time; a client of S3 keeps as many connections open."""
-HEAD_BYTES = 64 * 1024
-"""How much `Lake.head` reads: enough for the header line of a text file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,9 @@ class Lake(Protocol):
         """The folder's path or the URI, without a slash at its end."""
 
     def files(self, source: Source, since: date | None = None) -> Iterable[DataFile]:
-        """The data files of a source in any order, without those hidden by a leading `_` or `.`.
+        """All files of a source in any order, without those hidden by a leading `_` or `.`.
 
+        Files that are no data files are returned too, so that the caller can refuse them.
         Partitions of months before `since` may be missing. Raises UserError for a lake or folder
         that cannot be listed.
         """
@@ -57,8 +57,11 @@ class Lake(Protocol):
     def footer(self, file: DataFile) -> IO[bytes]:
         """A Parquet file, opened so that its footer can be read."""
 
-    def head(self, file: DataFile) -> bytes:
-        """The first 64 kB of a file, or the whole file if it is smaller."""
+    def local_copy(self, file: DataFile, target: Path) -> Path:
+        """A path of this machine at which a file can be read.
+
+        It is the file itself if the lake is a folder. A file in S3 is downloaded to `target`.
+        """
 
     def exists(self, path: str) -> bool:
         """Whether there is a file at a path."""
@@ -68,6 +71,9 @@ class Lake(Protocol):
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file. A reader sees the whole file or none."""
+
+    def upload(self, local: Path, path: str) -> None:
+        """Write a file with the content of a file of this machine, as `write` does."""
 
     def move(self, path: str, target: str) -> None:
         """Move a file, so that it is at every moment in at least one of the two places.

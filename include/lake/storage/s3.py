@@ -9,14 +9,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date
+from pathlib import Path
 from typing import IO, Any
 
-from include.lake.sources import Source, data_ending
-from include.lake.storage.lake import HEAD_BYTES, THREADS, DataFile
+from include.lake.sources import LEDGER_ROWS, Source
+from include.lake.storage.lake import THREADS, DataFile
 from include.object_store import aws_client, aws_errors, bucket_and_prefix
 
 READ_REMEDY = "let this role list and read it (include/aws/policies/airflow_role.json)"
 WRITE_REMEDY = "let this role write to it (include/aws/policies/compaction_role.json)"
+WRITE_ROWS_REMEDY = (
+    f"let this role write and delete below {LEDGER_ROWS}/ (include/aws/policies/airflow_role.json)"
+)
 FOOTER_BYTES = 64 * 1024
 """How much of a Parquet file's end is read first: the footer of most files is smaller."""
 
@@ -39,7 +43,7 @@ class S3Lake:
         self.client = aws_client("s3")
 
     def files(self, source: Source, since: date | None = None) -> Iterator[DataFile]:
-        """The data files of a source, without partitions of months before `since`.
+        """The files of a source, without partitions of months before `since`.
 
         One request lists 1,000 objects, so the months are listed in parallel. Objects that are in
         no month are returned too, so that the caller can report them.
@@ -58,7 +62,7 @@ class S3Lake:
                     if not _is_before(prefix.removeprefix(base), since)
                 ]
                 for entry in level.objects:
-                    if file := self._data_file(source, base, entry):
+                    if file := self._data_file(base, entry):
                         yield file
 
     def _list(self, prefix: str, delimiters: str, depth: int) -> _Level:
@@ -72,11 +76,16 @@ class S3Lake:
             level.prefixes += [found["Prefix"] for found in page.get("CommonPrefixes", [])]
         return level
 
-    def _data_file(self, source: Source, base: str, entry: dict[str, Any]) -> DataFile | None:
-        """The data file of an entry of a listing; None for an object that is no data file."""
+    def _data_file(self, base: str, entry: dict[str, Any]) -> DataFile | None:
+        """The file of an entry of a listing; None for a hidden object and for one of a folder.
+
+        The console writes an object with a slash at its end for a folder, and EMR and Glue write
+        one with the ending `_$folder$`.
+        """
         *folders, name = entry["Key"].removeprefix(base).split("/")
         is_hidden = any(part.startswith(("_", ".")) for part in [*folders, name])
-        if is_hidden or not data_ending(name, source.formats):
+        is_folder = not entry["Size"] and (not name or name.endswith("_$folder$"))
+        if is_hidden or is_folder:
             return None
         return DataFile(
             path=f"s3://{self.bucket}/{entry['Key']}",
@@ -98,11 +107,11 @@ class S3Lake:
             end = self._read(key, Range=f"bytes=-{length}")
         return io.BytesIO(end)
 
-    def head(self, file: DataFile) -> bytes:
-        """The first bytes of an object."""
-        if not file.size:
-            return b""
-        return self._read(self._key(file.path), Range=f"bytes=0-{HEAD_BYTES - 1}")
+    def local_copy(self, file: DataFile, target: Path) -> Path:
+        """Download an object to the target, whose path is returned. Raises OSError."""
+        with self._read_errors():
+            self.client.download_file(self.bucket, self._key(file.path), str(target))
+        return target
 
     def exists(self, path: str) -> bool:
         """Whether there is an object at a path.
@@ -127,14 +136,25 @@ class S3Lake:
 
     def write(self, path: str, content: bytes) -> None:
         """Write an object."""
-        with self._write_errors():
+        with self._write_errors(path):
             self.client.put_object(Bucket=self.bucket, Key=self._key(path), Body=content)
+
+    def upload(self, local: Path, path: str) -> None:
+        """Write an object with the content of a file of this machine."""
+        from boto3.exceptions import S3UploadFailedError
+
+        with self._write_errors(path):
+            try:
+                self.client.upload_file(str(local), self.bucket, self._key(path))
+            except S3UploadFailedError as error:
+                # boto3 wraps the error of S3, which has the code.
+                raise (error.__context__ or error) from None
 
     def move(self, path: str, target: str) -> None:
         """Copy an object, then remove it."""
         source = {"Bucket": self.bucket, "Key": self._key(path)}
         if self.exists(path):
-            with self._write_errors():
+            with self._write_errors(target):
                 self.client.copy(source, self.bucket, self._key(target))
             self.remove(path)
 
@@ -143,7 +163,7 @@ class S3Lake:
 
         A request for several objects succeeds even if S3 refuses to remove some of them.
         """
-        with self._write_errors():
+        with self._write_errors(path):
             self.client.delete_object(Bucket=self.bucket, Key=self._key(path))
 
     def _key(self, path: str) -> str:
@@ -157,8 +177,9 @@ class S3Lake:
     def _read_errors(self) -> AbstractContextManager[None]:
         return self._errors("read", READ_REMEDY)
 
-    def _write_errors(self) -> AbstractContextManager[None]:
-        return self._errors("written to", WRITE_REMEDY)
+    def _write_errors(self, path: str) -> AbstractContextManager[None]:
+        is_of_rows = path.startswith(f"{self.root}/{LEDGER_ROWS}/")
+        return self._errors("written to", WRITE_ROWS_REMEDY if is_of_rows else WRITE_REMEDY)
 
     def _errors(self, action: str, denied: str) -> AbstractContextManager[None]:
         return aws_errors(

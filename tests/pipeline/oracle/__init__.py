@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.pipeline.oracle import betting, events, money, players, reports
 from tests.pipeline.oracle.events import Event, Refused, Table
-from tests.pipeline.oracle.lake import partitions, table
+from tests.pipeline.oracle.lake import partitions, problems, table
 from tests.pipeline.oracle.values import EXACT
 
 __all__ = ["compute"]
@@ -96,6 +96,9 @@ def _ledger(lake: Path, rates: money.Rates) -> dict[str, Table]:
         for source, reason_of in money.FAULTS.items()
         for reason in map(reason_of, table(lake, source))
         if reason
+    )
+    quarantined.update(
+        (source, None, problem) for source in money.FAULTS for problem in problems(lake, source)
     )
     return {
         "fct_quarantined_rows": [

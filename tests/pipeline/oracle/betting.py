@@ -77,7 +77,10 @@ class Ledger(NamedTuple):
 
 def reason(placed: Placed) -> str | None:
     """The first reason why a row is not valid by itself; None if it is valid."""
-    row = placed.row
+    return str(placed.row["problem"]) if "problem" in placed.row else _fault(placed.row)
+
+
+def _fault(row: Row) -> str | None:
     for name, column in (("bet", "betid"), ("player", "playerid"), ("game", "gameid")):
         if given(row.get(column)) is None:
             return f"missing_{name}_id"

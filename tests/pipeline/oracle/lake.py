@@ -36,31 +36,60 @@ def files(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> TextIO:
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a Parquet, CSV or JSON-lines file; other files have no rows."""
-    name = path.name.lower()
+    """Yield the rows of a Parquet, CSV, TSV or JSON-lines file, with names in lower case.
+
+    A row of a text file that cannot be read has only the key `problem`, with the reason.
+    """
+    name = path.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
         for batch in pq.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
-    elif name.endswith((".csv", ".csv.gz")):
+            for row in batch.to_pylist():
+                yield _lower(row)
+    elif name.endswith((".csv", ".tsv")):
         with _open(path) as stream:
-            yield from csv.DictReader(stream)
-    elif name.endswith((".json", ".jsonl", ".jsonl.gz")):
+            yield from _delimited(stream)
+    elif name.endswith((".json", ".jsonl", ".ndjson")):
         with _open(path) as stream:
-            for line in stream:
-                if line.strip():
-                    yield json.loads(line, parse_float=Decimal)
+            for line in filter(str.strip, stream):
+                try:
+                    yield _lower(json.loads(line, parse_float=Decimal))
+                except ValueError:
+                    yield {"problem": "not_json"}
+
+
+def _lower(row: Row) -> Row:
+    return {name.lower(): value for name, value in row.items()}
+
+
+def _delimited(stream: TextIO) -> Iterator[Row]:
+    """The rows below a header, whose most frequent separator is that of the file."""
+    first = stream.readline()
+    separator = max(",;\t|", key=first.count)
+    (names,) = csv.reader([first], delimiter=separator)
+    for fields in csv.reader(stream, delimiter=separator):
+        if len(fields) == len(names):
+            yield _lower(dict(zip(names, fields, strict=True)))
+        elif fields:
+            kind = "few" if len(fields) < len(names) else "many"
+            yield {"problem": f"too_{kind}_fields"}
 
 
 def table(lake: Path, source: str) -> Iterator[Row]:
-    """Yield all rows of a source without partitions."""
+    """Yield the rows of a source without partitions that can be read."""
     for path in files(lake / source):
-        yield from rows(path)
+        yield from (row for row in rows(path) if "problem" not in row)
+
+
+def problems(lake: Path, source: str) -> Iterator[str]:
+    """Yield the problem of each row of a source without partitions that cannot be read."""
+    for path in files(lake / source):
+        yield from (str(row["problem"]) for row in rows(path) if "problem" in row)
 
 
 def _partition(folder: Path, path: Path) -> date | None:

@@ -51,13 +51,62 @@ def test_a_partition_has_the_time_of_its_newest_file(tmp_path: Path) -> None:
     assert games.changed_at == datetime.fromtimestamp(1_790_000_000, UTC).replace(tzinfo=None)
 
 
-def test_hidden_files_and_those_of_other_formats_are_left_out(tmp_path: Path) -> None:
-    for name in ("_SUCCESS", ".a.parquet", "_tmp/a.parquet", "notes.txt"):
+def test_hidden_files_are_left_out(tmp_path: Path) -> None:
+    for name in ("_SUCCESS", ".a.parquet", "_tmp/a.parquet"):
         write(tmp_path / "raw_events/year=2026/month=09/day=01" / name)
+    write(tmp_path / "games/.DS_Store")
     write(tmp_path / "_landing/x/raw_events/a.parquet")
-    # Events are read from Parquet files only.
-    write(tmp_path / "raw_events/year=2026/month=09/day=01/a.csv")
     assert days(tmp_path) == {}
+
+
+ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [".parquet", ".PARQUET", ".CSV", ".Json.GZ", *ENDINGS, *(f"{one}.gz" for one in ENDINGS)],
+)
+def test_an_ending_may_be_in_any_letter_case(tmp_path: Path, ending: str) -> None:
+    write(tmp_path / f"games/a{ending}")
+    assert days(tmp_path) == {("games", ""): (1, 1)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "games/games.csv.bak",
+        "games/README.txt",
+        "games/games.csv.zst",
+        "games/20261120_0001_part_00",
+        "games/games.csv~",
+        "games/#games.csv#",
+        "games/parquet",
+        "games/a.parquet.gz",
+        "game_transactions/date=2026-09-01/a.xlsx",
+        "raw_events/year=2026/month=09/day=01/notes.txt",
+        # Events are read from Parquet files only.
+        "raw_events/year=2026/month=09/day=01/a.csv",
+    ],
+)
+def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name)
+    with pytest.raises(UserError) as caught:
+        list_lake(FolderLake(tmp_path), SOURCES, None)
+    assert str(caught.value).startswith(f"{name} is no data file")
+    assert "move it out of the lake" in str(caught.value)
+
+
+def test_a_raw_file_of_0_bytes_is_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path / "games/a.csv", "")
+    with pytest.raises(UserError, match=r"^games/a\.csv has 0 bytes.*write it again or remove it"):
+        list_lake(FolderLake(tmp_path), SOURCES, None)
+
+
+def test_a_link_to_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "games").mkdir()
+    (tmp_path / "games/a.csv").symlink_to(tmp_path / "missing.csv")
+    with pytest.raises(UserError, match=r"games/a\.csv cannot be read .*repair or remove it"):
+        list_lake(FolderLake(tmp_path), SOURCES, None)
 
 
 def test_a_bound_leaves_out_earlier_days_but_no_source_without_partitions(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@ with quarantined_rows as (
     select
         'game_transactions' as source_name,
         bet_date as partition_day,
+        source_file,
+        line_number,
         mismatch_reason as reason,
         payload
     from {{ ref('int_quarantined_transactions') }}
@@ -9,6 +11,8 @@ with quarantined_rows as (
     select
         'game_transactions' as source_name,
         bet_date as partition_day,
+        source_file,
+        line_number,
         mismatch_reason as reason,
         payload
     from {{ ref('int_bet_reversals') }}
@@ -17,6 +21,8 @@ with quarantined_rows as (
     select
         'currency_exchange' as source_name,
         cast(null as date) as partition_day,
+        source_file,
+        line_number,
         mismatch_reason as reason,
         payload
     from {{ ref('stg_ledger__exchange_rates') }}
@@ -25,6 +31,8 @@ with quarantined_rows as (
     select
         source_name as source_name,
         cast(null as date) as partition_day,
+        source_file,
+        line_number,
         mismatch_reason as reason,
         payload
     from {{ ref('stg_ledger__rows_without_id') }}
@@ -32,19 +40,20 @@ with quarantined_rows as (
     select
         'marketing_spend' as source_name,
         cast(null as date) as partition_day,
+        source_file,
+        line_number,
         mismatch_reason as reason,
         payload
     from {{ ref('stg_marketing__spend') }}
     where mismatch_reason is not null
 ),
 
-{# The readers of the files do not deliver a row's file and line yet. #}
 final as (
     select
         source_name,
         partition_day,
-        cast(null as varchar(1024)) as source_file,
-        cast(null as bigint) as line_number,
+        source_file,
+        line_number,
         reason,
         left(payload, 1000) as payload
     from quarantined_rows

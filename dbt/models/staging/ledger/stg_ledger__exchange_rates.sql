@@ -2,7 +2,11 @@ with currency_exchange as (
     select
         date,
         currency,
-        baserateeuro
+        baserateeuro,
+        file_name,
+        line_number,
+        problem,
+        raw_row
     from {{ source('ledger', 'currency_exchange') }}
 ),
 
@@ -23,11 +27,17 @@ parsed as (
         {{ parsed_amount('currency_exchange.baserateeuro') }} as euro_rate,
         {{ is_ambiguous_amount('currency_exchange.baserateeuro') }}
             as is_rate_ambiguous,
-        {{ json_row(
-            'currency_exchange',
-            columns=['date', 'currency', 'baserateeuro'],
-            personal=[]
-        ) }} as payload
+        currency_exchange.file_name as source_file,
+        currency_exchange.line_number,
+        currency_exchange.problem,
+        coalesce(
+            {{ masked_text('currency_exchange.raw_row') }},
+            {{ json_row(
+                'currency_exchange',
+                columns=['date', 'currency', 'baserateeuro'],
+                personal=[]
+            ) }}
+        ) as payload
     from currency_exchange
     left join currency_aliases
         on upper({{ trimmed('currency_exchange.currency') }}) = currency_aliases.alias
@@ -37,6 +47,7 @@ checked as (
     select
         *,
         case
+            when problem is not null then problem
             when rate_date is null then 'date_not_readable'
             when currency is null then 'missing_currency'
             when is_rate_ambiguous then 'ambiguous_amount'
@@ -51,6 +62,8 @@ final as (
         rate_date,
         currency,
         euro_rate,
+        source_file,
+        line_number,
         payload,
         mismatch_reason,
         mismatch_reason is null as is_valid

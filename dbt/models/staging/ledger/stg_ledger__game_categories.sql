@@ -3,6 +3,7 @@ with game_categories as (
         game_id,
         game_category
     from {{ source('ledger', 'game_categories') }}
+    where problem is null
 ),
 
 {#

@@ -3,6 +3,7 @@ with game_providers as (
         id,
         game_provider_name
     from {{ source('ledger', 'game_providers') }}
+    where problem is null
 ),
 
 final as (

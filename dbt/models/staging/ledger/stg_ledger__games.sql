@@ -4,6 +4,7 @@ with games as (
         game_name,
         gameproviderid
     from {{ source('ledger', 'games') }}
+    where problem is null
 ),
 
 final as (

@@ -12,6 +12,7 @@ with players as (
         wantsnewsletter,
         latestupdate
     from {{ source('ledger', 'players') }}
+    where problem is null
 ),
 
 parsed as (

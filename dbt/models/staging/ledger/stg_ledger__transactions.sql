@@ -8,6 +8,10 @@ with game_transactions as (
         txtype,
         betid,
         playerid,
+        file_name,
+        line_number,
+        problem,
+        raw_row,
         date as partition_day
     from {{ source('ledger', 'game_transactions') }}
 ),
@@ -51,14 +55,20 @@ parsed as (
         {{ is_ambiguous_amount('game_transactions.realamount') }}
         or {{ is_ambiguous_amount('game_transactions.bonusamount') }}
             as has_ambiguous_amount,
-        {{ json_row(
-            'game_transactions',
-            columns=[
-                'realamount', 'bonusamount', 'channeluid', 'txcurrency', 'gameid',
-                'txtype', 'betid', 'playerid'
-            ],
-            personal=['channeluid', 'playerid']
-        ) }} as payload
+        game_transactions.file_name as source_file,
+        game_transactions.line_number,
+        game_transactions.problem,
+        coalesce(
+            {{ masked_text('game_transactions.raw_row') }},
+            {{ json_row(
+                'game_transactions',
+                columns=[
+                    'realamount', 'bonusamount', 'channeluid', 'txcurrency', 'gameid',
+                    'txtype', 'betid', 'playerid'
+                ],
+                personal=['channeluid', 'playerid']
+            ) }}
+        ) as payload
     from game_transactions
     left join currency_aliases
         on upper({{ trimmed('game_transactions.txcurrency') }}) = currency_aliases.alias
@@ -72,6 +82,7 @@ checked as (
     select
         *,
         case
+            when problem is not null then problem
             when bet_date is null then 'partition_is_no_day'
             when bet_id is null then 'missing_bet_id'
             when player_id is null then 'missing_player_id'
@@ -99,6 +110,8 @@ final as (
         currency,
         cash_amount,
         bonus_amount,
+        source_file,
+        line_number,
         payload,
         mismatch_reason,
         mismatch_reason is null as is_valid

@@ -4,7 +4,11 @@ with marketing_spend as (
         acquisition_channel,
         campaign_id,
         currency,
-        amount
+        amount,
+        file_name,
+        line_number,
+        problem,
+        raw_row
     from {{ source('marketing', 'marketing_spend') }}
 ),
 
@@ -27,13 +31,19 @@ parsed as (
         ) }} as currency,
         {{ parsed_amount('marketing_spend.amount') }} as amount,
         {{ is_ambiguous_amount('marketing_spend.amount') }} as is_amount_ambiguous,
-        {{ json_row(
-            'marketing_spend',
-            columns=[
-                'date', 'acquisition_channel', 'campaign_id', 'currency', 'amount'
-            ],
-            personal=[]
-        ) }} as payload
+        marketing_spend.file_name as source_file,
+        marketing_spend.line_number,
+        marketing_spend.problem,
+        coalesce(
+            {{ masked_text('marketing_spend.raw_row') }},
+            {{ json_row(
+                'marketing_spend',
+                columns=[
+                    'date', 'acquisition_channel', 'campaign_id', 'currency', 'amount'
+                ],
+                personal=[]
+            ) }}
+        ) as payload
     from marketing_spend
     left join currency_aliases
         on upper({{ trimmed('marketing_spend.currency') }}) = currency_aliases.alias
@@ -46,8 +56,11 @@ final as (
         campaign_id,
         currency,
         amount,
+        source_file,
+        line_number,
         payload,
         case
+            when problem is not null then problem
             when spend_date is null then 'date_not_readable'
             when is_amount_ambiguous then 'ambiguous_amount'
             when amount is null then 'amount_not_readable'

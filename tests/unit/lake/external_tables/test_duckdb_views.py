@@ -1,9 +1,8 @@
-"""The views of schema `spectrum` read files of every format and have the declared columns."""
+"""The views of schema `spectrum` read Parquet files and have the declared columns."""
 
 from __future__ import annotations
 
-import gzip
-import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,83 +10,87 @@ import pytest
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from include.lake.external_tables.duckdb import create_views
-from include.lake.sources import Source
+from include.lake.sources import ROW_COLUMNS, Source
 from include.lake.storage.folder import FolderLake
 from include.settings import UserError
 from include.warehouse.duckdb_file import DuckDB
 
 TEXT = "varchar(1024)"
+EVENTS = Source(
+    "source.p.e.raw_events",
+    "raw_events",
+    ("year", "month", "day"),
+    {"event_id": TEXT, "event_timestamp": "bigint"}
+    | dict.fromkeys(("year", "month", "day"), "varchar(16)"),
+)
 BETS = Source(
     "source.p.ledger.game_transactions",
     "game_transactions",
     ("date",),
-    {"playerid": TEXT, "realamount": TEXT, "gameid": TEXT, "date": TEXT},
+    {"playerid": TEXT} | ROW_COLUMNS | {"date": TEXT},
 )
 
 
-def rows(lake: Path, source: Source = BETS) -> list[tuple[object, ...]]:
+def rows(lake: Path, source: Source = EVENTS, prefix: str = "") -> list[tuple[object, ...]]:
     with duckdb.connect() as connection:
-        create_views(DuckDB(connection), FolderLake(lake), "spectrum", [source])
+        create_views(DuckDB(connection), FolderLake(lake), prefix, [source])
         found: list[tuple[object, ...]] = connection.execute(
-            f"from spectrum.{source.name} order by all"
+            f"from {prefix}spectrum.{source.name} order by all"
         ).fetchall()
         return found
 
 
-def folder(lake: Path, day: str) -> Path:
-    path = lake / "game_transactions" / f"date={day}"
-    path.mkdir(parents=True)
+def write(path: Path, columns: Mapping[str, object]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist([dict(columns)]), path)
     return path
 
 
-def test_files_of_every_format_are_read_as_text(tmp_path: Path) -> None:
-    csv = 'gameid,playerid,realamount\n007,ann,"1,50"\n'
-    (folder(tmp_path, "2026-09-01") / "a.csv").write_text(csv)
-    (folder(tmp_path, "2026-09-02") / "a.csv.gz").write_bytes(gzip.compress(csv.encode()))
-    line = json.dumps({"playerid": "bob", "realamount": 1.5, "gameid": 7, "surplus": [1]})
-    (folder(tmp_path, "2026-09-03") / "a.jsonl").write_text(line + "\n" + line + "\n")
-    duckdb.sql(
-        "copy (select 'eve' as playerid, 2.5 as realamount) to "
-        f"'{folder(tmp_path, '2026-09-04')}/a.parquet'"
-    )
+def event(lake: Path, name: str, event_id: str = "e", **columns: object) -> Path:
+    path = lake / "raw_events/year=2026/month=09/day=01" / name
+    return write(path, {"event_id": event_id, **columns})
+
+
+def test_columns_are_matched_by_name_and_converted(tmp_path: Path) -> None:
+    event(tmp_path, "a.parquet", event_timestamp=1.5, surplus="x")
+    event(tmp_path, "b.PARQUET")
     assert rows(tmp_path) == [
-        ("ann", "1,50", "007", "2026-09-01"),
-        ("ann", "1,50", "007", "2026-09-02"),
-        ("bob", "1.5", "7", "2026-09-03"),
-        ("bob", "1.5", "7", "2026-09-03"),
-        ("eve", "2.5", None, "2026-09-04"),
+        ("e", 1, "2026", "09", "01"),
+        ("e", None, "2026", "09", "01"),
     ]
 
 
-def test_columns_are_matched_by_name(tmp_path: Path) -> None:
-    (folder(tmp_path, "2026-09-01") / "a.csv").write_text("playerid,gameid\nann,1\n")
-    (folder(tmp_path, "2026-09-02") / "a.csv").write_text("gameid,playerid,x\n2,bob,y\n")
-    assert [row[:3] for row in rows(tmp_path)] == [("ann", None, "1"), ("bob", None, "2")]
+@pytest.mark.parametrize("prefix", ["", "ann_"])
+def test_a_parsed_source_reads_its_parsed_rows(tmp_path: Path, prefix: str) -> None:
+    good = {"playerid": "ann", "file_name": "a.csv", "line_number": 2}
+    folder = tmp_path / BETS.rows_folder(prefix)
+    write(folder / "date=2026-09-01/0123.parquet", good | {"problem": None, "raw_row": None})
+    write(tmp_path / "game_transactions/date=2026-09-01/raw.parquet", good)
+    write(tmp_path / BETS.rows_folder("bob_") / "date=2026-09-01/0123.parquet", good)
+    assert rows(tmp_path, BETS, prefix) == [("ann", "a.csv", 2, None, None, "2026-09-01")]
 
 
 def test_a_source_without_files_is_an_empty_view_with_all_columns(tmp_path: Path) -> None:
     with duckdb.connect() as connection:
-        create_views(DuckDB(connection), FolderLake(tmp_path), "spectrum", [BETS])
+        create_views(DuckDB(connection), FolderLake(tmp_path), "", [BETS])
         shown = connection.execute("describe spectrum.game_transactions").fetchall()
         assert [row[0] for row in shown] == list(BETS.columns)
         assert connection.execute("from spectrum.game_transactions").fetchall() == []
 
 
 def test_hidden_files_are_not_read(tmp_path: Path) -> None:
-    below = folder(tmp_path, "2026-09-01")
-    (below / "a.csv").write_text("playerid\nann\n")
-    (below / "_b.csv").write_text("playerid\nghost\n")
-    (below / ".c.csv").write_text("playerid\nghost\n")
-    for hidden in ("_temporary", ".hidden"):
-        (below / hidden).mkdir()
-        (below / hidden / "d.csv").write_text("playerid\nghost\n")
+    event(tmp_path, "a.parquet")
+    for hidden in ("_b.parquet", ".c.parquet", "_temporary/d.parquet", ".hidden/d.parquet"):
+        event(tmp_path, hidden)
     assert len(rows(tmp_path)) == 1
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    path = folder(tmp_path, "2026-09-01") / "a.parquet"
+    path = event(tmp_path, "a.parquet")
     path.write_bytes(b"PAR1 no parquet")
     with pytest.raises(UserError) as caught:
         rows(tmp_path)
@@ -95,17 +98,26 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     assert "replace or remove" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["ann's lake", "lake [1]", "lake *?"])
+@pytest.mark.parametrize("name", ["ann's lake", "lake [1]", "lake *?", "lake \\ {a,b}"])
 def test_a_path_may_contain_any_character(tmp_path: Path, name: str) -> None:
-    (folder(tmp_path / name, "2026-09-01") / "a.csv").write_text("playerid\nann\n")
+    event(tmp_path / name, "a.parquet")
     assert len(rows(tmp_path / name)) == 1
 
 
+@pytest.mark.parametrize(
+    ("pattern", "other"),
+    [("a*.parquet", "ab.parquet"), ("a?.parquet", "ab.parquet"), ("a[1].parquet", "a1.parquet")],
+)
+def test_a_file_name_is_no_pattern(tmp_path: Path, pattern: str, other: str) -> None:
+    """Each file is read once. As a pattern, the one name would match the other file too."""
+    event(tmp_path, pattern, "pattern")
+    event(tmp_path, other, "other")
+    assert [row[0] for row in rows(tmp_path)] == ["other", "pattern"]
+
+
 def test_a_file_that_lands_after_the_views_are_made_is_not_read(tmp_path: Path) -> None:
-    below = folder(tmp_path, "2026-09-01")
-    (below / "a.csv").write_text("playerid\nann\n")
+    event(tmp_path, "a.parquet")
     with duckdb.connect() as connection:
-        create_views(DuckDB(connection), FolderLake(tmp_path), "spectrum", [BETS])
-        (below / "b.csv").write_text("playerid\nbob\n")
-        count = connection.execute("select count(*) from spectrum.game_transactions").fetchall()
-        assert count == [(1,)]
+        create_views(DuckDB(connection), FolderLake(tmp_path), "", [EVENTS])
+        event(tmp_path, "b.parquet")
+        assert connection.execute("select count(*) from spectrum.raw_events").fetchall() == [(1,)]

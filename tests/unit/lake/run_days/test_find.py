@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
+from include.lake.compaction.journal import Journal, Move, journal_path, lock_path
+from include.lake.run_days import find
 from include.lake.run_days.find import find_run_days
+from include.lake.storage.file_lock import file_lock
 from include.settings import UserError
 from include.warehouse.duckdb_file import DuckDB
 from tests.unit.lake.run_days.builds import Build, Years, event_file, manifest
@@ -218,12 +222,41 @@ def test_every_schema_has_the_prefix(tmp_path: Path) -> None:
 
 def test_no_run_starts_while_a_compaction_is_not_ended(build: Build) -> None:
     event_file(build.lake, "2026-09-01")
-    journal = build.lake / "_compaction" / "raw_events.json"
-    journal.parent.mkdir()
-    merged = build.lake / "raw_events/year=2026/month=09/day=01/merged-1.parquet"
-    journal.write_text(json.dumps({"merged": str(merged), "moves": {"a": "b"}}))
+    day = build.lake / "raw_events/year=2026/month=09/day=01"
+    (original,) = day.iterdir()
+    path = str(original.relative_to(build.lake))
+    merged = f"{day.relative_to(build.lake)}/merged-1.parquet"
+    journal = Journal("raw_events", "1", merged, (Move(path, f"_compacted/1/{path}", "v"),))
+    stopped = build.lake / journal_path("raw_events")
+    stopped.parent.mkdir()
+    stopped.write_bytes(journal.to_json())
     # The merged file does not exist yet, so no row is in the lake twice.
     assert build.touched() == ["2026-09-01"]
-    merged.write_bytes(b"x")
+    (build.lake / merged).write_bytes(b"x")
     with pytest.raises(UserError, match="twice: `make compact SOURCE=raw_events` ends it"):
         build.touched()
+    # If somebody removed the merged file, the rows of the moved files are missing.
+    (build.lake / merged).unlink()
+    original.rename(build.lake / "moved")
+    with pytest.raises(UserError, match="twice: `make compact SOURCE=raw_events` ends it"):
+        build.touched()
+
+
+def test_no_run_starts_while_a_compaction_is_running(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event_file(build.lake, "2026-09-01")
+    lock = build.lake / lock_path("raw_events")
+    lock.parent.mkdir()
+    with file_lock(lock, wait=False), pytest.raises(UserError, match="raw_events is running"):
+        build.touched()
+    with contextlib.ExitStack() as stack:
+        create = find._create_external_tables
+
+        def begin(*arguments: Any) -> list[str]:
+            stack.enter_context(file_lock(lock, wait=False))
+            return create(*arguments)
+
+        monkeypatch.setattr(find, "_create_external_tables", begin)
+        with pytest.raises(UserError, match="raw_events is running"):
+            build.touched()
