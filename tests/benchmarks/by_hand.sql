@@ -148,7 +148,7 @@ named as (
         nullif(keys[6], '') as acquisition_channel,
         nullif(keys[7], '') as campaign_id,
         case
-            when event_type in ('iap_transaction', 'ad_impression') then nullif(keys[8], '')
+            when event_type in ('iap_transaction', 'iap_refund', 'ad_impression') then nullif(keys[8], '')
             when event_type = 'currency_flow' then nullif(keys[9], '')
         end as amount_text,
         nullif(keys[10], '') as currency_type,
@@ -450,6 +450,10 @@ select
     cast(purchases.converted_amount as decimal(18, 4)) as revenue,
     refunds.refunded_at,
     cast(refunds.refunded_at as date) as refund_date,
+    -- Refunds of the sample have no amount, so each returns the whole purchase.
+    cast(
+        if(refunds.refunded_at is null, 0, purchases.converted_amount) as decimal(18, 4)
+    ) as refunded_revenue,
     firsts.transaction_id is not null as is_first_purchase
 from purchases
 left join refunds using (application_id, transaction_id)
@@ -1296,6 +1300,16 @@ shared as (
     group by all
 ),
 
+unknown_refunds as (
+    select
+        event_date,
+        count(*) as refund_count
+    from events
+    anti join marts.fct_purchases using (application_id, transaction_id)
+    where event_type = 'iap_refund'
+    group by all
+),
+
 daily as (
     select
         'raw_events' as source_name,
@@ -1348,9 +1362,16 @@ select
         cast(daily.null_player_count as bigint) as null_player_count,
         cast(daily.shared_transaction_count as bigint) as shared_transaction_count
     ),
+    cast(coalesce(unknown_refunds.refund_count, 0) as bigint) as unknown_refund_count,
+    -- Refunds of the sample have no amount, so none is of more than is left of its purchase.
+    cast(0 as bigint) as excess_refund_count,
     week_before.landed_count as landed_count_a_week_before,
     ratio(daily.landed_count, week_before.landed_count) as volume_against_a_week_before
 from daily
+left join unknown_refunds
+    on
+        daily.source_name = 'raw_events'
+        and daily.health_date = unknown_refunds.event_date
 left join daily as week_before
     on
         daily.source_name = week_before.source_name

@@ -91,6 +91,15 @@ def write_hostile(root: Path) -> None:
                 currency_type=currency,
                 currency_amount=amount,
             )
+            lake.event(
+                f"2026-01-02T{number % 24:02}:00:{number:02}",
+                "iap_refund",
+                application_id="h",
+                user_id="payer",
+                transaction_id=f"t{number % 7}{currency}",
+                currency_type=("USD", "GBP", None)[number % 3],
+                currency_amount=amount,
+            )
         lake.event(
             f"2026-01-01T00:{number:02}:00", "ad_impression", application_id="h", user_id="payer",
             currency_type="GBP", currency_amount=amount, placement="p",

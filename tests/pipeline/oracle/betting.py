@@ -258,6 +258,8 @@ def ledger_health(landed: Mapping[date, int], left_out: Iterable[tuple[date, str
             "schema_mismatch_count": counts[day],
             "duplicate_count": 0,
             "shared_transaction_count": 0,
+            "unknown_refund_count": 0,
+            "excess_refund_count": 0,
         }
         for day, count in landed.items()
     ]
