@@ -8,7 +8,7 @@ create schema if not exists marts;
 create or replace temp macro text_or_null(value) as nullif(trim(value), '');
 
 create or replace temp macro number_or_null(value) as
-    try_cast(replace(trim(value), ',', '.') as decimal(18, 8));
+    try_cast(replace(trim(value), ',', '.') as decimal(24, 8));
 
 create or replace temp macro day_or_null(value) as coalesce(
     try_cast(left(trim(value), 10) as date),
@@ -82,9 +82,15 @@ create or replace temp table rates as
 select
     own.rate_date,
     own.currency,
-    cast(
-        cast(exact_quotient(own.euro_rate, reporting.euro_rate, 100000000) as decimal(28, 0))
-        * 0.00000001 as decimal(16, 8)
+    -- Rates of the sample have 8 decimals at most and lie between 0.001 and 100,000.
+    if(
+        own.euro_rate >= 10 * reporting.euro_rate,
+        cast(exact_quotient(own.euro_rate, reporting.euro_rate, 100000000) as decimal(17, 0))
+        * cast(0.00000001 as decimal(9, 8)),
+        cast(
+            exact_quotient(own.euro_rate, reporting.euro_rate, 1000000000000)
+            as decimal(17, 0)
+        ) * cast(0.000000000001 as decimal(13, 12))
     ) as rate
 from euro_rates as own
 inner join euro_rates as reporting using (rate_date)

@@ -12,16 +12,19 @@ from tests.pipeline.oracle.events import DAY, Event, Table
 from tests.pipeline.oracle.lake import Row
 from tests.pipeline.oracle.values import (
     amount,
+    cross_rate,
     currency,
+    euro_rate,
     given,
     is_ambiguous,
     iso_day,
     money,
-    quotient,
     utc_time,
 )
 
 ZERO = Decimal(0)
+TOO_MUCH = Decimal(10) ** 13
+"""Amounts that no mart can hold."""
 UNKNOWN = "Unknown"
 
 
@@ -35,7 +38,7 @@ class Rates:
         self._cross: dict[tuple[date, str], Decimal | None] = {}
         for row in rows:
             day, code = iso_day(row.get("date")), currency(given(row.get("currency")), None)
-            euros = amount(given(row.get("baserateeuro")))
+            euros = euro_rate(given(row.get("baserateeuro")))
             if day and code and euros and euros > 0:
                 self._euros[day, code] = max(euros, self._euros.get((day, code), ZERO))
 
@@ -49,18 +52,19 @@ class Rates:
         return None
 
     def rate(self, day: date, code: str) -> Decimal | None:
-        """The cross rate with eight decimals; None if one of the two rates is missing."""
+        """The cross rate; None if one of the two rates is missing."""
         if code == self.reporting:
             return Decimal(1)
         if (day, code) not in self._cross:
             leg, reporting = self._euro(day, code), self._euro(day, self.reporting)
-            self._cross[day, code] = quotient(leg, reporting) if leg and reporting else None
+            self._cross[day, code] = cross_rate(leg, reporting) if leg and reporting else None
         return self._cross[day, code]
 
     def converted(self, value: Decimal | None, code: str, day: date) -> Decimal | None:
         """An amount in the reporting currency at full precision."""
         rate = self.rate(day, code)
-        return None if value is None or rate is None else value * rate
+        converted = None if value is None or rate is None else value * rate
+        return None if converted is None or abs(converted) >= TOO_MUCH else converted
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +313,7 @@ def _rate_fault(row: Row) -> str | None:
         return "date_not_readable"
     if currency(given(row.get("currency")), None) is None:
         return "missing_currency"
-    euros = amount(given(row.get("baserateeuro")))
+    euros = euro_rate(given(row.get("baserateeuro")))
     if is_ambiguous(given(row.get("baserateeuro"))):
         return "ambiguous_amount"
     if euros is None:

@@ -30,7 +30,7 @@ final as (
         purchases.purchased_at,
         purchases.purchase_date,
         purchases.item_id,
-        cast(purchases.original_amount as decimal(18, 8)) as original_amount,
+        cast(purchases.original_amount as decimal(24, 8)) as original_amount,
         purchases.original_currency,
         purchases.revenue,
         refunds.refunded_at,
