@@ -8,7 +8,7 @@ create schema if not exists marts;
 create or replace temp macro text_or_null(value) as nullif(trim(value), '');
 
 create or replace temp macro number_or_null(value) as
-    try_cast(replace(trim(value), ',', '.') as decimal(18, 8));
+    try_cast(replace(trim(value), ',', '.') as decimal(24, 8));
 
 create or replace temp macro day_or_null(value) as coalesce(
     try_cast(left(trim(value), 10) as date),
@@ -82,9 +82,15 @@ create or replace temp table rates as
 select
     own.rate_date,
     own.currency,
-    cast(
-        cast(exact_quotient(own.euro_rate, reporting.euro_rate, 100000000) as decimal(28, 0))
-        * 0.00000001 as decimal(16, 8)
+    -- Rates of the sample have 8 decimals at most and lie between 0.001 and 100,000.
+    if(
+        own.euro_rate >= 10 * reporting.euro_rate,
+        cast(exact_quotient(own.euro_rate, reporting.euro_rate, 100000000) as decimal(17, 0))
+        * cast(0.00000001 as decimal(9, 8)),
+        cast(
+            exact_quotient(own.euro_rate, reporting.euro_rate, 1000000000000)
+            as decimal(17, 0)
+        ) * cast(0.000000000001 as decimal(13, 12))
     ) as rate
 from euro_rates as own
 inner join euro_rates as reporting using (rate_date)
@@ -148,7 +154,7 @@ named as (
         nullif(keys[6], '') as acquisition_channel,
         nullif(keys[7], '') as campaign_id,
         case
-            when event_type in ('iap_transaction', 'ad_impression') then nullif(keys[8], '')
+            when event_type in ('iap_transaction', 'iap_refund', 'ad_impression') then nullif(keys[8], '')
             when event_type = 'currency_flow' then nullif(keys[9], '')
         end as amount_text,
         nullif(keys[10], '') as currency_type,
@@ -450,6 +456,10 @@ select
     cast(purchases.converted_amount as decimal(18, 4)) as revenue,
     refunds.refunded_at,
     cast(refunds.refunded_at as date) as refund_date,
+    -- Refunds of the sample have no amount, so each returns the whole purchase.
+    cast(
+        if(refunds.refunded_at is null, 0, purchases.converted_amount) as decimal(18, 4)
+    ) as refunded_revenue,
     firsts.transaction_id is not null as is_first_purchase
 from purchases
 left join refunds using (application_id, transaction_id)
@@ -1296,6 +1306,16 @@ shared as (
     group by all
 ),
 
+unknown_refunds as (
+    select
+        event_date,
+        count(*) as refund_count
+    from events
+    anti join marts.fct_purchases using (application_id, transaction_id)
+    where event_type = 'iap_refund'
+    group by all
+),
+
 daily as (
     select
         'raw_events' as source_name,
@@ -1348,9 +1368,16 @@ select
         cast(daily.null_player_count as bigint) as null_player_count,
         cast(daily.shared_transaction_count as bigint) as shared_transaction_count
     ),
+    cast(coalesce(unknown_refunds.refund_count, 0) as bigint) as unknown_refund_count,
+    -- Refunds of the sample have no amount, so none is of more than is left of its purchase.
+    cast(0 as bigint) as excess_refund_count,
     week_before.landed_count as landed_count_a_week_before,
     ratio(daily.landed_count, week_before.landed_count) as volume_against_a_week_before
 from daily
+left join unknown_refunds
+    on
+        daily.source_name = 'raw_events'
+        and daily.health_date = unknown_refunds.event_date
 left join daily as week_before
     on
         daily.source_name = week_before.source_name

@@ -140,10 +140,8 @@ class Story:
             **price,
         )
         if rng.random() < 0.6:
-            refunded = rng.randrange(self._days) * DAY + self._second()
-            self._add(
-                application, refunded, "iap_refund", user_id=player, transaction_id=transaction
-            )
+            for _ in range(rng.choice((1, 1, 2))):
+                self._refund(application, player, transaction)
         paid = {"currency_type": rng.choice(CURRENCIES), "currency_amount": 0.0375}
         self._add(
             application,
@@ -152,6 +150,20 @@ class Story:
             user_id=named,
             session_id=session,
             **paid,
+        )
+
+    def _refund(self, application: str, player: str, transaction: str) -> None:
+        """Add a refund in whole or in part, or a purchase below zero, which is a refund as well."""
+        rng = self._rng
+        amount = rng.choice((None, None, 1, "2.5", 30, -3))
+        self._add(
+            application,
+            rng.randrange(self._days) * DAY + self._second(),
+            "iap_transaction" if amount == -3 else "iap_refund",
+            user_id=player,
+            transaction_id=transaction,
+            currency_amount=amount,
+            currency_type=rng.choice(CURRENCIES),
         )
 
     def _second(self) -> int:

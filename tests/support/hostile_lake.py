@@ -41,10 +41,14 @@ AMOUNTS = (
     *("0.00000001", "0.000000005", "0.000000004", "1e9", "1E-8", "5e-9", "1e400", "-0"),
     *("NaN", "Infinity", "", " ", " 12.5 ", "1,5", "1.234.5", "0x10", "+3", ".5", "5.", "1e", "½"),
     *("0.125", "0.00005", "2.00005", "1234567.87654321"),
+    *("8e-32", "1E5", "1e-05", "5e-9", "4.9e-9", "-1.25e+3", "123456789012345678e-9", "1e15", "1e16"),
+    *("9999999999999999.99999999", "9999999999999999.999999995", "-1e10", "15000000000", "00e5"),
 )
 LEDGER_AMOUNTS = (
     *(*AMOUNTS, "007", "0,00000005", "-1,25", "1,234", "-12,345", "0,234", "1,2345", "1,234e1"),
     *("1,234.56", "1.234,56", "1 234,56", "1,234,567", "1.234.567", "-1 234", "12,34.5", "1 23"),
+    *("1'234.56", "-1'234'567", "1\u2019234,5", "1\u00a0234,56", "1\u202f234\u202f567"),
+    *("1 234'567", "\u00a07 ", "1,234\u00a0", "1,5e3", ",5e1", "+5", "5e+", "1 234e2"),
     *("1,234.", "1.234,", "\\N", "\\n", "NULL", "None", "nan", "-,5", "1,2,3", "1234,567.8"),
 )
 DATES = (
@@ -91,6 +95,15 @@ def write_hostile(root: Path) -> None:
                 currency_type=currency,
                 currency_amount=amount,
             )
+            lake.event(
+                f"2026-01-02T{number % 24:02}:00:{number:02}",
+                "iap_refund",
+                application_id="h",
+                user_id="payer",
+                transaction_id=f"t{number % 7}{currency}",
+                currency_type=("USD", "GBP", None)[number % 3],
+                currency_amount=amount,
+            )
         lake.event(
             f"2026-01-01T00:{number:02}:00", "ad_impression", application_id="h", user_id="payer",
             currency_type="GBP", currency_amount=amount, placement="p",
@@ -132,7 +145,7 @@ def write_hostile(root: Path) -> None:
                 "realamount": amount,
                 "bonusamount": LEDGER_AMOUNTS[-1 - number],
                 "channeluid": None,
-                "txcurrency": ("USD", "gbp ", "", None)[number % 4],
+                "txcurrency": ("USD", "gbp ", "", None, "LBP", "BTC", "TINY", "HUGE")[number % 8],
                 "gameid": NAMES[number % len(NAMES)][:200],
                 "txtype": ("WAGER", "RESULT", "result ", "VOID", None)[number % 5],
                 "betid": f"b{number}",
@@ -166,7 +179,8 @@ def write_hostile(root: Path) -> None:
             for day in ("2025-12-30", "2026-01-01")
             for currency, rate in (
                 *(("USD", "0.91"), ("USD", "0.9"), ("gbp", "1,17000001"), ("JPY", "0.00614")),
-                *(("JPY", "-0.7"), ("GBP", "1.18")),
+                *(("JPY", "-0.7"), ("GBP", "1.18"), ("LBP", "0.0000096217"), ("BTC", "91234.5678")),
+                *(("TINY", "1.2345678901e-12"), ("HUGE", "123456789012"), ("GONE", "1e-21")),
             )
         ],
     )

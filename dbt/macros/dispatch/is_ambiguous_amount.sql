@@ -8,10 +8,13 @@
 
 {% macro duckdb__is_ambiguous_amount(text) -%}
     coalesce(
-        regexp_matches({{ trimmed(text) }}, '^[+-]?[1-9][0-9]{0,2},[0-9]{3}$'), false
+        regexp_matches(
+            {{ amount_text(text) }}, '^[+-]?[1-9][0-9]{0,2},[0-9]{3}$'
+        ),
+        false
     )
 {%- endmacro %}
 
 {% macro redshift__is_ambiguous_amount(text) -%}
-    coalesce({{ trimmed(text) }} ~ '^[+-]?[1-9][0-9]{0,2},[0-9]{3}$', false)
+    coalesce({{ amount_text(text) }} ~ '^[+-]?[1-9][0-9]{0,2},[0-9]{3}$', false)
 {%- endmacro %}

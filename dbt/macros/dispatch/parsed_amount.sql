@@ -1,57 +1,64 @@
 {#
     The patterns are read one after the other, so the common ones come first. A comma
-    before exactly three digits is ambiguous, see is_ambiguous_amount().
+    before exactly three digits is ambiguous, see is_ambiguous_amount(). A number with an
+    exponent is written out first, because a cast would make it a double.
 #}
-{% macro parsed_amount(text) -%}
-    {{ adapter.dispatch('parsed_amount')(text) }}
+{% macro parsed_amount(text, precision=24, scale=8) -%}
+    {{ adapter.dispatch('parsed_amount')(text, precision, scale) }}
 {%- endmacro %}
 
-{% macro duckdb__parsed_amount(text) -%}
-    {%- set amount = trimmed(text) -%}
-    {%- set exponent = "([eE][+-]?[0-9]{1,2})?" -%}
+{% macro duckdb__parsed_amount(text, precision, scale) -%}
+    {%- set amount = amount_text(text) -%}
     {%- set three = "[+-]?[0-9]{1,3}" -%}
+    {%- set type = 'decimal(' ~ precision ~ ', ' ~ scale ~ ')' -%}
     case
         when regexp_matches(
-            {{ amount }},
-            '^[+-]?([0-9]{1,200}([.][0-9]{0,200})?|[.][0-9]{1,200}){{ exponent }}$'
+            {{ amount }}, '^[+-]?([0-9]{1,200}([.][0-9]{0,200})?|[.][0-9]{1,200})$'
         )
-            then try_cast({{ amount }} as decimal(18, 8))
+            then try_cast({{ amount }} as {{ type }})
         when {{ is_ambiguous_amount(text) }} then null
         when regexp_matches(
-            {{ amount }},
-            '^[+-]?([0-9]{1,200},[0-9]{0,200}|,[0-9]{1,200}){{ exponent }}$'
+            {{ amount }}, '^[+-]?([0-9]{1,200},[0-9]{0,200}|,[0-9]{1,200})$'
         )
-            then try_cast(replace({{ amount }}, ',', '.') as decimal(18, 8))
+            then try_cast(replace({{ amount }}, ',', '.') as {{ type }})
         when regexp_matches(
             {{ amount }},
             '^{{ three }}((,[0-9]{3})+[.][0-9]{0,200}|(,[0-9]{3}){2,60})$'
         )
-            then try_cast(replace({{ amount }}, ',', '') as decimal(18, 8))
+            then try_cast(replace({{ amount }}, ',', '') as {{ type }})
         when regexp_matches(
             {{ amount }},
             '^{{ three }}(([.][0-9]{3})+,[0-9]{0,200}|([.][0-9]{3}){2,60})$'
         )
             then try_cast(
-                replace(replace({{ amount }}, '.', ''), ',', '.') as decimal(18, 8)
+                replace(replace({{ amount }}, '.', ''), ',', '.') as {{ type }}
             )
         when regexp_matches(
-            {{ amount }}, '^{{ three }}( [0-9]{3})+([.,][0-9]{0,200})?$'
+            {{ amount }}, '^{{ three }}(( [0-9]{3})+|(''[0-9]{3})+)([.,][0-9]{0,200})?$'
         )
             then try_cast(
-                replace(replace({{ amount }}, ' ', ''), ',', '.') as decimal(18, 8)
+                replace(translate({{ amount }}, ' ''', ''), ',', '.') as {{ type }}
+            )
+        when regexp_matches(
+            {{ amount }},
+            '^[+-]?([0-9]{1,200}([.,][0-9]{0,200})?|[.,][0-9]{1,200})[eE][+-]?[0-9]{1,2}$'
+        )
+            then try_cast(
+                {{ without_exponent("replace(" ~ amount ~ ", ',', '.')") }} as {{ type }}
             )
     end
 {%- endmacro %}
 
 {#
-    9999999999.99999999 as a double is 10^10. So the double is compared only to find out
-    whether a decimal can hold the number, and the decimal is compared exactly. The cast
-    keeps twenty decimals and round() follows, because Redshift's documentation does not
-    state whether a cast of text rounds.
+    9999999999999999.99999999 as a double is 10^16. So the double is compared only to find
+    out whether a decimal can hold the number, and the decimal is compared exactly. The
+    cast keeps more decimals and round() follows, because Redshift's documentation does
+    not state whether a cast of text rounds.
 #}
-{% macro redshift__parsed_amount(text) -%}
-    {%- set amount = trimmed(text) -%}
+{% macro redshift__parsed_amount(text, precision, scale) -%}
+    {%- set amount = amount_text(text) -%}
     {%- set three = "[+-]?[0-9]{1,3}" -%}
+    {%- set limit = 10 ** (precision - scale) -%}
     {%- set number -%}
         case
             when {{ is_ambiguous_amount(text) }} then null
@@ -63,30 +70,35 @@
                 {{ amount }}
                 ~ '^{{ three }}(([.][0-9]{3})+,[0-9]*|[.][0-9]{3}([.][0-9]{3})+)$'
                 then replace(replace({{ amount }}, '.', ''), ',', '.')
-            when {{ amount }} ~ '^{{ three }}( [0-9]{3})+([.,][0-9]*)?$'
-                then replace(replace({{ amount }}, ' ', ''), ',', '.')
+            when
+                {{ amount }}
+                ~ '^{{ three }}(( [0-9]{3})+|(''[0-9]{3})+)([.,][0-9]*)?$'
+                then replace(
+                    replace(replace({{ amount }}, ' ', ''), '''', ''), ',', '.'
+                )
+            when
+                {{ amount }}
+                ~ '^[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)[eE][+-]?[0-9][0-9]?$'
+                then {{ without_exponent("replace(" ~ amount ~ ", ',', '.')") }}
             else replace({{ amount }}, ',', '.')
         end
     {%- endset -%}
     {%- set exact -%}
-        round(
-            case
-                when {{ number }} ~ '[eE]'
-                    then cast(cast({{ number }} as double precision) as decimal(38, 20))
-                else cast({{ number }} as decimal(38, 20))
-            end,
-            8
-        )
+        round(cast({{ number }} as decimal(38, {{ 37 - precision + scale }})), {{ scale }})
     {%- endset -%}
     case
         when
             {{ number }}
-            ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,2})?$'
+            ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$'
             then case
-                when abs(cast({{ number }} as double precision)) < 10000000001
+                when
+                    abs(cast({{ number }} as double precision))
+                    < {{ limit + (2 if limit > 10 ** 15 else 1) }}
                     then case
-                        when abs({{ exact }}) < 10000000000
-                            then cast({{ exact }} as decimal(18, 8))
+                        when abs({{ exact }}) < cast({{ limit }} as decimal(38, 0))
+                            then cast(
+                                {{ exact }} as decimal({{ precision }}, {{ scale }})
+                            )
                     end
             end
     end

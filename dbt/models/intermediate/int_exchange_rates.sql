@@ -49,7 +49,7 @@ euro_rates as (
     select distinct
         rate_date,
         'EUR' as currency,
-        cast(1 as decimal(18, 8)) as euro_rate
+        cast(1 as decimal(32, 20)) as euro_rate
     from candidate_rates
 ),
 
@@ -65,22 +65,109 @@ cross_rates as (
     select
         euro_rates.rate_date,
         euro_rates.currency,
-        {{ divided_exactly('euro_rates.euro_rate', 'reporting_rates.euro_rate', 8) }}
-            as rate
+        {{ whole_number('euro_rates.euro_rate') }} as dividend,
+        {{ whole_number('reporting_rates.euro_rate') }} as divisor
     from euro_rates
     inner join reporting_rates
         on euro_rates.rate_date = reporting_rates.rate_date
-    where euro_rates.currency <> {{ reporting_currency() }}
+    where
+        euro_rates.currency <> {{ reporting_currency() }}
+        {# A rate of 10^12 or more is a mistake in the data and would overflow the column. #}
+        and cast(euro_rates.euro_rate as double precision)
+        / cast(reporting_rates.euro_rate as double precision) < 999999999999
+        and reporting_rates.euro_rate < 100000000
 ),
 
-{# A rate of 10^8 or more is a mistake in the data and would overflow the column. #}
+{#
+    Long division: each step divides the remainder of the step before, times 10^8. It
+    gives 24 decimals and cuts off the others.
+#}
+division_0 as (
+    select
+        *,
+        {{ whole_quotient('dividend', 'divisor') }} as quotient_0,
+        mod(dividend, divisor) as remainder_0
+    from cross_rates
+),
+
+{% for step in [1, 2, 3] -%}
+division_{{ step }} as (
+    select
+        *,
+        {{ whole_quotient('dividend_' ~ step, 'divisor') }} as quotient_{{ step }},
+        mod(dividend_{{ step }}, divisor) as remainder_{{ step }}
+    from (
+        select
+            *,
+            {{ whole_product('remainder_' ~ (step - 1), 100000000) }}
+                as dividend_{{ step }}
+        from division_{{ step - 1 }}
+    ) as steps
+),
+
+{% endfor -%}
+
+exact_rates as (
+    select
+        rate_date,
+        currency,
+        cast(
+            cast(quotient_0 as decimal(36, 24))
+            + cast(
+                cast(quotient_1 as decimal(8, 0)) * cast(0.00000001 as decimal(9, 8))
+                as decimal(36, 24)
+            )
+            as decimal(36, 24)
+        ) as whole_part,
+        cast(quotient_2 as decimal(8, 0))
+        * cast(0.0000000000000001 as decimal(17, 16)) as middle_part,
+        cast(quotient_3 as decimal(8, 0))
+        * cast(0.000000000000000000000001 as decimal(25, 24)) as last_part
+    from division_3
+),
+
+summed_rates as (
+    select
+        rate_date,
+        currency,
+        cast(
+            whole_part + cast(middle_part + last_part as decimal(34, 24))
+            as decimal(36, 24)
+        ) as rate
+    from exact_rates
+),
+
+{#
+    At least ten digits are kept, however small or large the rate is, and 13 at most, so
+    that to_reporting_currency() can multiply without rounding.
+#}
+rounded_rates as (
+    select
+        rate_date,
+        currency,
+        case
+            {% for least, decimals in [
+                ('1000000000', 0),
+                ('100000', 4),
+                ('10', 8),
+                ('0.001', 12),
+                ('0.0000001', 16),
+            ] -%}
+            when rate >= {{ least }}
+                then cast(round(rate, {{ decimals }}) as decimal(32, 20))
+            {% endfor -%}
+            else cast(round(rate, 20) as decimal(32, 20))
+        end as rate
+    from summed_rates
+),
+
 final as (
     select
         rate_date,
         currency,
-        cast(rate as decimal(19, 8)) as rate
-    from cross_rates
-    where rate < 100000000
+        cast(rate as decimal(32, 20)) as rate
+    from rounded_rates
+    where rate > 0
 )
 
 select * from final

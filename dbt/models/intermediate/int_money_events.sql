@@ -82,7 +82,17 @@ final as (
         {{ to_currency_code(
             'events_with_keys.currency_type', 'currency_aliases.currency'
         ) }} as currency,
-        cast(coalesce(events_with_keys.amount, 0) as decimal(18, 8)) as amount
+        coalesce(
+            currency_aliases.currency,
+            nullif(upper({{ trimmed('events_with_keys.currency_type') }}), '')
+        ) as named_currency,
+        cast(coalesce(events_with_keys.amount, 0) as decimal(24, 8)) as amount,
+        cast(
+            case
+                when events_with_keys.event_type = 'iap_refund'
+                    then events_with_keys.amount
+            end as decimal(24, 8)
+        ) as refund_amount
     from events_with_keys
     left join currency_aliases
         on

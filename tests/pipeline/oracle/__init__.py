@@ -50,7 +50,10 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
     kept = events.with_players(events.deduplicated(valid))
     sessions = events.sessions(kept)
     purchases = money.purchases(kept, rates)
-    days = players.player_days(kept, sessions, purchases, money.ad_revenue(kept, rates))
+    refunds = money.refunds(kept, purchases, rates)
+    ads = money.ad_revenue(kept, rates)
+    refunded = money.refunds_by_day(refunds)
+    days = players.player_days(kept, sessions, purchases, refunded, ads)
     totals = players.totals(days)
     reported = reports.spans(kept, today, as_of)
     spend = money.marketing_spend(table(lake, "marketing_spend"), rates)
@@ -61,7 +64,7 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
         "int_events": events.int_events(kept),
         "fct_sessions": events.fct_sessions(sessions),
         "fct_player_days": players.fct_player_days(days),
-        "fct_purchases": money.fct_purchases(purchases),
+        "fct_purchases": money.fct_purchases(purchases, refunds),
         "dim_players": players.dim_players(totals),
         "rpt_daily_kpis": reports.rpt_daily_kpis(days, reported, totals),
         "rpt_daily_kpis_by_segment": reports.rpt_daily_kpis_by_segment(days, reported, totals),
@@ -69,7 +72,9 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
         "rpt_retention_overall": retention_overall,
         "rpt_ltv": ltv,
         "rpt_ltv_overall": ltv_overall,
-        "rpt_data_health": events.event_health(landed, rejected, refused, valid, kept),
+        "rpt_data_health": events.event_health(
+            landed, rejected, refused, valid, kept, money.refund_health(refunds)
+        ),
         "fct_quarantined_events": events.fct_quarantined_events(refused),
     }
 

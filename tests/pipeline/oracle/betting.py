@@ -165,9 +165,8 @@ def fct_bets(ledger: Ledger, rates: Rates) -> Table:
         key = day, entry.player_id, entry.game_id
         own = sums.setdefault(key, dict.fromkeys(product(_SIDES, _KINDS), ZERO))
         bet_counts[key] += entry.is_wager and sign > 0
-        rate = rates.rate(entry.bet_date, entry.currency)
         for kind, part in zip(_KINDS, entry.money, strict=True):
-            converted = None if rate is None else sign * part * rate
+            converted = rates.converted(sign * part, entry.currency, entry.bet_date)
             own[entry.is_wager, kind] = _plus(own[entry.is_wager, kind], converted)
     rows: Table = []
     for (bet_date, player_id, game_id), own in sums.items():
@@ -261,6 +260,8 @@ def ledger_health(landed: Mapping[date, int], left_out: Iterable[tuple[date, str
             "schema_mismatch_count": counts[day],
             "duplicate_count": 0,
             "shared_transaction_count": 0,
+            "unknown_refund_count": 0,
+            "excess_refund_count": 0,
         }
         for day, count in landed.items()
     ]

@@ -31,6 +31,7 @@ EARLIEST = 1262304000
 NOT_ACTIVITY = {"iap_refund", "experiment_exposure"}
 _AMOUNTS = {
     "iap_transaction": "currency_amount",
+    "iap_refund": "currency_amount",
     "ad_impression": "currency_amount",
     "currency_flow": "amount",
 }
@@ -342,6 +343,7 @@ def event_health(
     refused: Iterable[Refused],
     valid: Iterable[Event],
     kept: Collection[Event],
+    refunds: Mapping[str, Counter[date]],
 ) -> Table:
     """What happened to the rows of each partition day, and to the lines rejected that day."""
     counts = {
@@ -361,6 +363,7 @@ def event_health(
         day for day, key in purchases if len(players[key]) > 1
     )
     counts["duplicate_count"].subtract(event.event_date for event in kept)
+    counts |= refunds
     days = sorted({day for counter in counts.values() for day in counter})
     return [
         {

@@ -75,6 +75,7 @@ def player_days(
     events: Iterable[Event],
     sessions: Iterable[Session],
     purchases: list[Purchase],
+    refunds: Mapping[tuple[str, str, date], Decimal],
     ads: Mapping[tuple[str, str, date], Decimal],
 ) -> list[PlayerDay]:
     """One object per application, player and day with an event, a session start or revenue."""
@@ -98,13 +99,11 @@ def player_days(
             day = day_of(purchase.player, purchase.event.event_date)
             day.iap_revenue += purchase.revenue or ZERO
             day.is_payer |= purchase.is_paid
-            if purchase.refund:
-                refund_day = day_of(purchase.player, purchase.refund.event_date)
-                refund_day.refunds += purchase.revenue or ZERO
     for player, purchase in firsts(buy for buy in purchases if buy.is_paid).items():
         day_of(player, purchase.event.event_date).is_first_time_payer = True
-    for (application, player_id, on), revenue in ads.items():
-        day_of((application, player_id), on).ad_revenue = revenue
+    for name, sums in (("ad_revenue", ads), ("refunds", refunds)):
+        for (application, player_id, on), value in sums.items():
+            setattr(day_of((application, player_id), on), name, value)
     return list(days.values())
 
 

@@ -16,14 +16,15 @@ LAST_SECOND = 253402300799
 """The last second of the year 9999."""
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_EIGHT = Decimal("0.00000001")
+_DECIMALS = (("1e9", 0), ("1e5", 4), ("10", 8), ("1e-3", 12), ("1e-7", 16))
+"""The decimals that a rate has from a size on; below the last of them it has 20."""
 _FOUR = Decimal("0.0001")
-_TOO_LARGE = Decimal(10) ** 10
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
 _AMBIGUOUS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _GROUPED = {
     ",": re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*|(?<=,[0-9]{3},[0-9]{3}))"),
     ".": re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]*|(?<=\.[0-9]{3}\.[0-9]{3}))"),
+    "'": re.compile(r"[+-]?[0-9]{1,3}('[0-9]{3})+([.,][0-9]*)?"),
     " ": re.compile(r"[+-]?[0-9]{1,3}( [0-9]{3})+([.,][0-9]*)?"),
 }
 _BLANKS = "\t\n\v\f\r \u00a0\u3000\u200b\ufeff"
@@ -102,7 +103,7 @@ def json_object(document: str | None) -> Mapping[str, object]:
 
 def is_ambiguous(value: str | None) -> bool:
     """Whether the comma of an amount can be a decimal sign or a separator of thousands."""
-    return _AMBIGUOUS.fullmatch((value or "").strip(" ")) is not None
+    return _AMBIGUOUS.fullmatch((value or "").strip(" \u00a0\u202f")) is not None
 
 
 def _is_container(value: object) -> bool:
@@ -154,6 +155,9 @@ def number(value: str | None) -> Decimal | None:
     if is_ambiguous(value):
         return None
     plain = (value or "").strip(" ")
+    for space in "\u00a0\u202f":
+        plain = plain.replace(space, " ")
+    plain = plain.replace("\u2019", "'").strip(" ")
     for separator, grouped in _GROUPED.items():
         if grouped.fullmatch(plain):
             plain = plain.replace(separator, "")
@@ -162,12 +166,20 @@ def number(value: str | None) -> Decimal | None:
 
 
 def amount(value: str | None) -> Decimal | None:
-    """A number as decimal(18,8); None if the text is no number or reaches 10^10."""
-    found = number(value)
-    if found is None or found.copy_abs() >= _TOO_LARGE:
+    """A number with 8 decimals; None if the text is no number or reaches 10^16."""
+    return _limited(number(value), 16, 8)
+
+
+def euro_rate(value: str | None) -> Decimal | None:
+    """A number with 20 decimals; None if the text is no number or reaches 10^12."""
+    return _limited(number(value), 12, 20)
+
+
+def _limited(found: Decimal | None, digits: int, decimals: int) -> Decimal | None:
+    if found is None or found.adjusted() >= 90:
         return None
-    found = found.quantize(_EIGHT, context=EXACT)
-    return found if found.copy_abs() < _TOO_LARGE else None
+    found = found.quantize(Decimal(1).scaleb(-decimals), context=EXACT)
+    return found if found.copy_abs() < Decimal(10) ** digits else None
 
 
 def money(value: Decimal) -> Decimal:
@@ -175,9 +187,12 @@ def money(value: Decimal) -> Decimal:
     return value.quantize(_FOUR, context=EXACT)
 
 
-def quotient(numerator: Decimal, denominator: Decimal) -> Decimal:
-    """A quotient with eight decimals, half away from zero."""
-    return EXACT.divide(numerator, denominator).quantize(_EIGHT, context=EXACT)
+def cross_rate(own: Decimal, reporting: Decimal) -> Decimal | None:
+    """The quotient of two rates to 10 digits at least; None if it has none or reaches 10^12."""
+    exact = EXACT.divide(own, reporting)
+    decimals = next((n for least, n in _DECIMALS if exact >= Decimal(least)), 20)
+    found = exact.quantize(Decimal(1).scaleb(-decimals), context=EXACT)
+    return found if 0 < found < 10**12 else None
 
 
 def ratio(numerator: Decimal | int | None, denominator: Decimal | int | None) -> float | None:

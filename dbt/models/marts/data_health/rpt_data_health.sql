@@ -63,6 +63,15 @@ purchase_days as (
     group by 1
 ),
 
+refund_days as (
+    select
+        refund_date,
+        sum(case when is_known_transaction then 0 else 1 end) as unknown_refund_count,
+        sum(case when is_excess then 1 else 0 end) as excess_refund_count
+    from {{ ref('int_refunds') }}
+    group by 1
+),
+
 final as (
     select
         lake_days.source_name,
@@ -93,6 +102,10 @@ final as (
         cast(coalesce(event_days.null_player_count, 0) as bigint) as null_player_count,
         cast(coalesce(purchase_days.shared_transaction_count, 0) as bigint)
             as shared_transaction_count,
+        cast(coalesce(refund_days.unknown_refund_count, 0) as bigint)
+            as unknown_refund_count,
+        cast(coalesce(refund_days.excess_refund_count, 0) as bigint)
+            as excess_refund_count,
         last_week.landed_count as landed_count_a_week_before,
         {{ ratio('lake_days.landed_count', 'last_week.landed_count') }}
             as volume_against_a_week_before
@@ -109,6 +122,10 @@ final as (
         on
             lake_days.source_name = 'raw_events'
             and lake_days.lake_date = purchase_days.event_date
+    left join refund_days
+        on
+            lake_days.source_name = 'raw_events'
+            and lake_days.lake_date = refund_days.refund_date
     left join lake_days as last_week
         on
             lake_days.source_name = last_week.source_name

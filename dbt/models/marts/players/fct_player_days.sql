@@ -15,11 +15,20 @@ purchases as (
         application_id,
         player_id,
         purchase_date,
-        refund_date,
         original_amount,
         revenue,
         is_first_purchase
     from {{ ref('fct_purchases') }}
+    where player_id is not null
+),
+
+refunds as (
+    select
+        application_id,
+        player_id,
+        refund_date,
+        refunded_revenue
+    from {{ ref('int_refunds') }}
     where player_id is not null
 ),
 
@@ -59,9 +68,8 @@ refund_days as (
         application_id,
         player_id,
         refund_date as activity_date,
-        sum(revenue) as refunds
-    from purchases
-    where refund_date is not null
+        sum(refunded_revenue) as refunds
+    from refunds
     group by 1, 2, 3
 ),
 

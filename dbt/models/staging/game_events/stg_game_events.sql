@@ -114,7 +114,7 @@ events_with_keys as (
         item_id_name as item_id,
         currency_type_name as currency_type,
         case
-            when event_type in ('iap_transaction', 'ad_impression')
+            when event_type in ('iap_transaction', 'iap_refund', 'ad_impression')
                 then {{ text_of('event_texts', event_keys, 'currency_amount') }}
             when event_type = 'currency_flow'
                 then {{ text_of('event_texts', event_keys, 'amount') }}

@@ -24,7 +24,9 @@ parsed as (
             currency_aliases.currency,
             upper({{ known_text('currency_exchange.currency') }})
         ) as currency,
-        {{ parsed_amount('currency_exchange.baserateeuro') }} as euro_rate,
+        {{ parsed_amount(
+            'currency_exchange.baserateeuro', precision=32, scale=20
+        ) }} as euro_rate,
         {{ is_ambiguous_amount('currency_exchange.baserateeuro') }}
             as is_rate_ambiguous,
         currency_exchange.file_name as source_file,
