@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from include.lake.sample.sample import Sample, write_sample
-from include.manifest import PROJECT, Manifest
+from include.manifest import PROJECT
 from include.settings import UserError
 from include.warehouse import build_lock, redshift
 from tests.redshift_standin import Cluster
