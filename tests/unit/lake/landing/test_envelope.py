@@ -135,6 +135,21 @@ def test_event_data_keeps_its_json_text(data: object) -> None:
     assert landed(line(event_data=data))["event_data"] == json.dumps(data)
 
 
+def test_a_zero_character_of_a_text_becomes_the_replacement_character() -> None:
+    row = landed(line("a\0", event_id="\0e\0", event_type="t", event_data={"user_id": "p\0"}))
+    assert [row["application_id"], row["event_id"], row["event_type"]] == [
+        "a\ufffd",
+        "\ufffde\ufffd",
+        "t",
+    ]
+    # JSON text keeps its escapes, which the models read in the same way.
+    assert row["event_data"] == '{"user_id": "p\\u0000"}'
+    slow = landed(line("a\0", event_id="\0e", other=1))
+    assert [slow["application_id"], slow["event_id"]] == ["a\ufffd", "\ufffde"]
+    several = parse_lines([line(), line(event_id="x\0"), line(event_id=None)], ARRIVED).events
+    assert several["event_id"].to_pylist() == ["e1", "x\ufffd", None]
+
+
 def test_unknown_fields_keep_their_json_text() -> None:
     text = b'{"event":{"event_id":"e","more":[1, 2.50]},"application_id":"a","region":{"x": null}}'
     assert json.loads(landed(text)["metadata"]) == {
