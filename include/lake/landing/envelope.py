@@ -44,6 +44,9 @@ _REPLACEMENT = "\ufffd"
 _BLANK = "blank line"
 _PLAIN_INTEGER = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_ZERO = re.compile(r"-?0(\.0+)?([eE][+-]?[0-9]+)?")
+# Numbers with other exponents stay as they are written, also in the models.
+_PERHAPS_INTEGER = re.compile(r"-?[1-9][0-9]*(\.[0-9]+)?([eE]\+?0*[0-9]{1,2})?")
 # msgspec does not check the numbers inside a raw value, but a full decode refuses a number that
 # does not fit into a double. Such a number has an exponent of three digits or very many digits.
 _SUSPECT_NUMBER = r"[:\[,\s][-0-9.]+[eE][+-]?[0-9]{3}|[0-9]{200}"
@@ -128,8 +131,8 @@ def parse_line(line: bytes, arrived_at: int) -> dict[str, str | int | None]:
 
     In a text column, a text stays as it is, a number becomes its text, and an object or array
     becomes its JSON text. A zero character becomes U+FFFD, as in the keys that the models read from
-    `event_data`. A null or a missing field becomes null. If a key occurs twice, the last
-    value counts.
+    `event_data`. A number as id of an event or application becomes the text of its integer. A null
+    or a missing field becomes null. If a key occurs twice, the last value counts.
     """
     value = _validated(line)
     if not isinstance(value, dict):
@@ -153,13 +156,13 @@ def parse_line(line: bytes, arrived_at: int) -> dict[str, str | int | None]:
         metadata["unknown_fields"] = {part: fields for part, fields in unknown.items() if fields}
     data = bytes(event.get("event_data", _NULL)).decode()
     return {
-        "event_id": _text(event.get("event_id")),
+        "event_id": _id(event.get("event_id")),
         "event_type": _text(event.get("event_type")),
         "event_name": _text(event.get("event_name")),
         "event_version": _text(event.get("event_version")),
         "event_timestamp": timestamp,
         "app_version": _text(event.get("app_version")),
-        "application_id": _text(envelope.get("application_id")),
+        "application_id": _id(envelope.get("application_id")),
         "application_name": _text(envelope.get("application_name")),
         "event_data": None if data == "null" else data,
         "metadata": msgspec.json.encode(metadata).decode(),
@@ -282,6 +285,24 @@ def _text(raw: msgspec.Raw | None) -> str | None:
     if not value.startswith(b'"'):
         return value.decode()
     return str(_ANYTHING.decode(value)).replace("\0", _REPLACEMENT)
+
+
+def _id(raw: msgspec.Raw | None) -> str | None:
+    """The text of an id, by the rule of the models for the ids in `event_data`.
+
+    12345, 12345.0 and 1.2345e4 are one id. In the lake, a number cannot be told from a string, so
+    the models cannot apply their rule to the columns.
+    """
+    text = _text(raw)
+    if raw is None or text is None or bytes(raw).startswith(b'"'):
+        return text
+    if _ZERO.fullmatch(text):
+        return "0"
+    if _PERHAPS_INTEGER.fullmatch(text):
+        number = Decimal(text)
+        if number == number.to_integral_value():
+            return str(int(number))
+    return text
 
 
 def _epoch_seconds(raw: str) -> int | None:

@@ -135,6 +135,49 @@ def test_event_data_keeps_its_json_text(data: object) -> None:
     assert landed(line(event_data=data))["event_data"] == json.dumps(data)
 
 
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("12345", "12345"),
+        ("12345.0", "12345"),
+        ("1.2345e4", "12345"),
+        ("1.2345E+04", "12345"),
+        ("-7.00", "-7"),
+        ("76561197980428154.0", "76561197980428154"),
+        ("76561197980428155.0", "76561197980428155"),
+        ("9" * 200 + ".0", "9" * 200),
+        ("0", "0"),
+        ("-0.0", "0"),
+        ("0e5", "0"),
+        ("0e-99999999999999999999", "0"),
+        ("1.50", "1.50"),
+        ("15e-1", "15e-1"),
+        ("1e-99999999999999999999", "1e-99999999999999999999"),
+        ("1e200", "1e200"),
+        ("0.7E+01", "0.7E+01"),
+        ('"12345.0"', "12345.0"),
+        ('"1e3"', "1e3"),
+        ("true", "true"),
+    ],
+)
+def test_a_number_as_id_becomes_the_text_of_its_integer(raw: str, text: str) -> None:
+    row = landed(
+        b'{"event":{"event_id":%s,"event_version":%s},"application_id":%s}' % ((raw.encode(),) * 3)
+    )
+    assert [row["event_id"], row["application_id"]] == [text, text]
+    assert row["event_version"] == raw.strip('"')
+
+
+def test_of_two_equal_keys_the_last_counts() -> None:
+    row = landed(
+        b'{"event":{"event_id":"lost"},"application_id":"x","event":{"event_id":"a","event_id":"b",'
+        b'"event_timestamp":1,"event_timestamp":2,"event_data":{"a":1},"event_data":{"b":2,"b":3}},'
+        b'"application_id":"y"}'
+    )
+    assert [row["event_id"], row["application_id"], row["event_timestamp"]] == ["b", "y", 2]
+    assert row["event_data"] == '{"b":2,"b":3}'
+
+
 def test_a_zero_character_of_a_text_becomes_the_replacement_character() -> None:
     row = landed(line("a\0", event_id="\0e\0", event_type="t", event_data={"user_id": "p\0"}))
     assert [row["application_id"], row["event_id"], row["event_type"]] == [
