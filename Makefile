@@ -111,8 +111,9 @@ retry: install ## Run a task of the last run, and what follows it, again (needs 
 airflow: install ## Airflow's own command line: ARGS="dags list"
 	@AIRFLOW_HOME="$(CURDIR)/.airflow" $(AIRFLOW_PYTHON) -m airflow $(ARGS)
 
-land: install ## Land event files into the lake: FILES="a.jsonl b.jsonl.gz"
-	@test -n "$(FILES)" || { echo 'error: no files given: make land FILES="a.jsonl b.jsonl.gz".' >&2; exit 1; }
+# The shell reads FILES as it reads the arguments of any command: names, patterns, and quotes around a name with spaces.
+land: install ## Land event files into the lake: FILES="a.jsonl b.jsonl.gz 'a name with spaces.jsonl'"
+	@$(if $(strip $(FILES)),:,echo 'error: no files given: make land FILES="a.jsonl b.jsonl.gz".' >&2; exit 1)
 	@$(LAKE) land $(FILES)
 
 generate: install ## Write reproducible sample data into the lake: DAYS= PLAYERS= SEED= END=

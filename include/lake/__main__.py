@@ -53,7 +53,7 @@ class ArrivalTime(click.ParamType[int]):
 def land(settings: Settings, files: tuple[str, ...], arrived_at: int | None) -> None:
     """Land event files.
 
-    FILES are *.jsonl, *.jsonl.gz, folders with such files, or standard input (-).
+    FILES are files of JSON lines, plain or gzip, folders with such files, or standard input (-).
     """
     from include.lake.landing.landing import land_files
 

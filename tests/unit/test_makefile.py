@@ -95,3 +95,35 @@ def test_the_tests_leave_nothing_outside_the_checkout(checkout: Path, tmp_path: 
     home = Path(ended.stdout.strip())
     assert home.parent == tmp_path
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("a.jsonl more/", ["a.jsonl", "more/"]),
+        ("'my file.jsonl' a.jsonl", ["my file.jsonl", "a.jsonl"]),
+        ('"my file.jsonl" a.jsonl', ["my file.jsonl", "a.jsonl"]),
+        ("my\\ file.jsonl", ["my file.jsonl"]),
+        ('"it\'s (1).jsonl"', ["it's (1).jsonl"]),
+        ("*.jsonl", ["a.jsonl", "b.jsonl"]),
+        ("'*.jsonl' '[a].jsonl'", ["*.jsonl", "[a].jsonl"]),
+        ("-", ["-"]),
+    ],
+)
+def test_the_names_of_files_may_have_spaces_and_patterns(
+    checkout: Path, given: str, expected: list[str]
+) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (checkout / name).touch()
+    python = checkout / ".venv" / "dbt" / "bin" / "python"
+    python.write_text('#!/bin/sh\n[ $# -lt 3 ] || printf "%s\\n" "$@" > ran\n')
+    subprocess.run(["make", "land", f"FILES={given}"], cwd=checkout, check=True)
+    assert (checkout / "ran").read_text().splitlines() == ["-m", "include.lake", "land", *expected]
+
+
+def test_a_landing_without_files_is_refused(checkout: Path) -> None:
+    for given in ("", "  "):
+        command = ["make", "land", f"FILES={given}"]
+        ended = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+        assert ended.returncode == 2
+        assert "error: no files given" in ended.stderr

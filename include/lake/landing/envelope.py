@@ -40,8 +40,13 @@ LAST_SECOND = 253_402_300_799
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _NULL = msgspec.Raw(b"null")
+_REPLACEMENT = "\ufffd"
+_BLANK = "blank line"
 _PLAIN_INTEGER = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_ZERO = re.compile(r"-?0(\.0+)?([eE][+-]?[0-9]+)?")
+# Numbers with other exponents stay as they are written, also in the models.
+_PERHAPS_INTEGER = re.compile(r"-?[1-9][0-9]*(\.[0-9]+)?([eE]\+?0*[0-9]{1,2})?")
 # msgspec does not check the numbers inside a raw value, but a full decode refuses a number that
 # does not fit into a double. Such a number has an exponent of three digits or very many digits.
 _SUSPECT_NUMBER = r"[:\[,\s][-0-9.]+[eE][+-]?[0-9]{3}|[0-9]{200}"
@@ -108,6 +113,10 @@ def parse_lines(lines: Sequence[bytes], arrived_at: int) -> Batch:
         events = events.filter(_refuse(suspect, events["event_data"], lines, slow, rejected))
     rows: list[dict[str, str | int | None]] = []
     for index in slow:
+        if not lines[index]:
+            # Files may have millions of these lines.
+            rejected.append((index, _BLANK))
+            continue
         try:
             rows.append(parse_line(lines[index], arrived_at))
         except RejectedLineError as error:
@@ -121,8 +130,9 @@ def parse_line(line: bytes, arrived_at: int) -> dict[str, str | int | None]:
     """Parse any line into one row of SCHEMA, or raise RejectedLineError with the reason.
 
     In a text column, a text stays as it is, a number becomes its text, and an object or array
-    becomes its JSON text. A null or a missing field becomes null. If a key occurs twice, the last
-    value counts.
+    becomes its JSON text. A zero character becomes U+FFFD, as in the keys that the models read from
+    `event_data`. A number as id of an event or application becomes the text of its integer. A null
+    or a missing field becomes null. If a key occurs twice, the last value counts.
     """
     value = _validated(line)
     if not isinstance(value, dict):
@@ -146,13 +156,13 @@ def parse_line(line: bytes, arrived_at: int) -> dict[str, str | int | None]:
         metadata["unknown_fields"] = {part: fields for part, fields in unknown.items() if fields}
     data = bytes(event.get("event_data", _NULL)).decode()
     return {
-        "event_id": _text(event.get("event_id")),
+        "event_id": _id(event.get("event_id")),
         "event_type": _text(event.get("event_type")),
         "event_name": _text(event.get("event_name")),
         "event_version": _text(event.get("event_version")),
         "event_timestamp": timestamp,
         "app_version": _text(event.get("app_version")),
-        "application_id": _text(envelope.get("application_id")),
+        "application_id": _id(envelope.get("application_id")),
         "application_name": _text(envelope.get("application_name")),
         "event_data": None if data == "null" else data,
         "metadata": msgspec.json.encode(metadata).decode(),
@@ -194,19 +204,27 @@ def _columns(rows: list[_Envelope], arrived_at: int) -> pa.Table:
     metadata = msgspec.json.encode({"processing_timestamp": arrived_at}).decode()
     return pa.table(
         [
-            pa.array([event.event_id for event in events], pa.string()),
-            pa.array([event.event_type for event in events], pa.string()),
-            pa.array([event.event_name for event in events], pa.string()),
-            pa.array([event.event_version for event in events], pa.string()),
+            _text_column([event.event_id for event in events]),
+            _text_column([event.event_type for event in events]),
+            _text_column([event.event_name for event in events]),
+            _text_column([event.event_version for event in events]),
             pa.array([event.event_timestamp for event in events], pa.int64()),
-            pa.array([event.app_version for event in events], pa.string()),
-            pa.array([row.application_id for row in rows], pa.string()),
-            pa.array([row.application_name for row in rows], pa.string()),
+            _text_column([event.app_version for event in events]),
+            _text_column([row.application_id for row in rows]),
+            _text_column([row.application_name for row in rows]),
             _json_text([event.event_data for event in events]),
             pa.repeat(metadata, len(rows)),
         ],
         schema=SCHEMA,
     )
+
+
+def _text_column(values: list[str | None]) -> pa.Array[Any]:
+    column = pa.array(values, pa.string())
+    text = column.buffers()[2]
+    if text is None or b"\0" not in text.to_pybytes():
+        return column
+    return pc.replace_substring(column, "\0", _REPLACEMENT)
 
 
 def _json_text(values: list[msgspec.Raw]) -> pa.Array[Any]:
@@ -246,7 +264,7 @@ def _refuse(
 def _validated(line: bytes) -> object:
     """The value of a line that is strict JSON; raises RejectedLineError if it is not."""
     if not line.strip():
-        raise RejectedLineError("blank line")
+        raise RejectedLineError(_BLANK)
     try:
         value: object = _ANYTHING.decode(line.decode())
     except UnicodeDecodeError as error:
@@ -264,7 +282,27 @@ def _text(raw: msgspec.Raw | None) -> str | None:
     value = bytes(raw)
     if value == b"null":
         return None
-    return str(_ANYTHING.decode(value)) if value.startswith(b'"') else value.decode()
+    if not value.startswith(b'"'):
+        return value.decode()
+    return str(_ANYTHING.decode(value)).replace("\0", _REPLACEMENT)
+
+
+def _id(raw: msgspec.Raw | None) -> str | None:
+    """The text of an id, by the rule of the models for the ids in `event_data`.
+
+    12345, 12345.0 and 1.2345e4 are one id. In the lake, a number cannot be told from a string, so
+    the models cannot apply their rule to the columns.
+    """
+    text = _text(raw)
+    if raw is None or text is None or bytes(raw).startswith(b'"'):
+        return text
+    if _ZERO.fullmatch(text):
+        return "0"
+    if _PERHAPS_INTEGER.fullmatch(text):
+        number = Decimal(text)
+        if number == number.to_integral_value():
+            return str(int(number))
+    return text
 
 
 def _epoch_seconds(raw: str) -> int | None:

@@ -1,10 +1,11 @@
-"""Finds event files, opens them, and reads them in blocks of whole lines."""
+"""Finds the event files of a source, opens them, and reads them in blocks of whole lines."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ from typing import IO, BinaryIO, cast
 
 import click
 
+from include.lake.landing.folder_search import ENDINGS, Found, search_folder
+from include.lake.landing.records import BYTE_ORDER_MARK, end_of_objects
 from include.settings import UserError
 
-SUFFIXES = (".jsonl", ".jsonl.gz")
 STDIN = "-"
 
 # Blocks of 4 MB stay in the processor's cache, so parsing is twice as fast as with 32 MB.
@@ -23,42 +25,65 @@ BLOCK_BYTES = 4 << 20
 LONGEST_LINE = 64 << 20
 PROGRESS_FROM_BYTES = 8 << 20
 
+# How files of other kinds begin, and what to do with them.
+_OTHER_KINDS = {
+    b"PAR1": (
+        "a Parquet file, and landing reads lines of JSON: if it has the columns of raw_events/, "
+        "copy it into the lake, under raw_events/year=YYYY/month=MM/day=DD/"
+    ),
+    b"\x1f\x8b": "compressed with gzip twice: decompress it once",
+    b"PK\x03\x04": "a zip file: unzip it",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd: decompress it, or compress it with gzip",
+    b"\xfd7zXZ": "compressed with xz: decompress it, or compress it with gzip",
+    b"BZh9": "compressed with bzip2: decompress it, or compress it with gzip",
+}
+_UTF_16 = re.compile(rb"\xff\xfe.\0|\xfe\xff\0|[\[{]\0.\0|\0[\[{]\0", re.DOTALL)
 
-def event_files(source: str) -> list[str]:
-    """The names of the event files of `source`, which is a file, a folder, or standard input.
 
-    Raises UserError if there is none.
+def event_files(source: str, lake: Path) -> Found:
+    """The event files of `source`, which is a file, a folder, or standard input.
+
+    A file is read whatever its name is. Of a folder, the result also has what cannot be read.
+    Raises UserError if there is no event file.
     """
+    if source == STDIN:
+        return Found([STDIN])
+    path = Path(source)
     try:
-        return [STDIN] if source == STDIN else _found(source, Path(source))
+        if not path.is_dir():
+            if not os.path.lexists(path):
+                raise UserError(
+                    f"{shown(source)} does not exist: give a file, a folder, or - for standard "
+                    "input, and put quotes around a name that has spaces."
+                )
+            return Found([source])
+        found = search_folder(path, lake)
     except OSError as error:
         raise _unreadable(source, error) from None
-
-
-def _found(source: str, path: Path) -> list[str]:
-    if path.is_dir():
-        found = sorted(_walk(path))
-        if not found:
-            raise UserError(f"{source} has no event files: put *.jsonl or *.jsonl.gz files there.")
-        return found
-    if not os.path.lexists(path):
-        raise UserError(f"{source} does not exist: give a file, a folder, or - for standard input.")
-    if path.is_file() and not source.endswith(SUFFIXES):
+    if not found.files:
+        others = f" {not_read(found)}" if found.not_read else ""
         raise UserError(
-            f"{source} is not an event file: give a *.jsonl or *.jsonl.gz file, or pipe it to `-`."
+            f"{shown(source)} has no event files: put {', '.join(f'*{one}' for one in ENDINGS)} "
+            f"files there, plain or with .gz.{others}"
         )
-    return [source]
+    return found
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    def fail(error: OSError) -> None:
-        raise _unreadable(str(error.filename), error)
+def not_read(found: Found) -> str:
+    """A sentence that names what was not read, at most five of them, with the reasons."""
+    count = len(found.not_read)
+    names = "; ".join(f"{shown(path)}: {reason}" for path, reason in found.not_read[:5])
+    more = f"; and {count - 5:,} more" if count > 5 else ""
+    return (
+        f"{count:,} {'file or folder was' if count == 1 else 'files or folders were'} not read "
+        f"({names}{more})."
+    )
 
-    for parent, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(("_", "."))]
-        for name in files:
-            if name.endswith(SUFFIXES) and not name.startswith(("_", ".")):
-                yield str(Path(parent, name))
+
+def shown(name: str) -> str:
+    """A file's name as one line that can be printed, whatever characters it has."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 @contextlib.contextmanager
@@ -69,7 +94,7 @@ def open_events(name: str) -> Iterator[tuple[IO[bytes], Callable[[], object]]]:
             raw: BinaryIO = (
                 sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))
             )
-            zipped = name.endswith(".gz") or raw.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]
+            zipped = name.lower().endswith(".gz") or raw.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]
             size = os.fstat(raw.fileno()).st_size if raw.seekable() else 0
         except OSError as error:
             raise _unreadable(name, error) from None
@@ -84,16 +109,24 @@ def open_events(name: str) -> Iterator[tuple[IO[bytes], Callable[[], object]]]:
 
 
 def blocks(source: str, stream: IO[bytes]) -> Iterator[bytes]:
-    """The stream in blocks of whole lines. Only the last line may have no newline.
+    """The stream in blocks of whole lines, without a byte order mark at its start.
 
-    Raises UserError if the stream cannot be read or has a line longer than LONGEST_LINE.
+    The last line may have no newline. A line that fills whole blocks with JSON objects is cut
+    between two of them, so only a block without a newline at its end is continued by the next one.
+    Raises UserError if the stream is no text, cannot be read, or has a longer record than
+    LONGEST_LINE.
     """
     rest = b""
+    is_first = True
     while True:
         try:
             block = stream.read(BLOCK_BYTES)
         except (OSError, EOFError, zlib.error) as error:
             raise _unreadable(source, error) from None
+        if is_first:
+            _check_kind(source, block)
+            block = block.removeprefix(BYTE_ORDER_MARK)
+            is_first = False
         if not block:
             break
         end = block.rfind(b"\n") + 1
@@ -102,23 +135,43 @@ def blocks(source: str, stream: IO[bytes]) -> Iterator[bytes]:
             rest = block[end:]
         else:
             rest += block
+            end = end_of_objects(rest)
+            if end:
+                yield rest[:end]
+                rest = rest[end:]
         if len(rest) > LONGEST_LINE:
             raise UserError(
-                f"{source} has a line of more than {LONGEST_LINE >> 20} MB, which is not an event:"
-                " check the file. None of its lines is landed."
+                f"{shown(source)} has a line of more than {LONGEST_LINE >> 20} MB that is not made"
+                " of events: check the file. None of its lines is landed."
             )
     if rest:
         yield rest
 
 
+def _check_kind(source: str, head: bytes) -> None:
+    for beginning, kind in _OTHER_KINDS.items():
+        if head.startswith(beginning):
+            raise UserError(f"{shown(source)} is {kind}. None of its lines is landed.")
+    if _UTF_16.match(head):
+        raise UserError(
+            f"{shown(source)} is text in UTF-16: save it as UTF-8. None of its lines is landed."
+        )
+
+
 def _unreadable(source: str, error: Exception) -> UserError:
     if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile):
         return UserError(
-            f"{source} is a damaged or incomplete gzip file ({error}): fetch it again."
+            f"{shown(source)} is a damaged or incomplete gzip file ({error}): fetch it again."
             " None of its lines is landed."
+        )
+    if isinstance(error, FileNotFoundError):
+        cause = "the file to which it is a link" if Path(source).is_symlink() else "it"
+        return UserError(
+            f"{shown(source)} cannot be read, because {cause} does not exist: check where it went"
+            " and land it again. None of its lines is landed."
         )
     reason = getattr(error, "strerror", None) or error
     return UserError(
-        f"{source} cannot be read ({reason}): make it readable and land it again."
+        f"{shown(source)} cannot be read ({reason}): make it readable and land it again."
         " None of its lines is landed."
     )

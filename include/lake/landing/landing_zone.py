@@ -37,7 +37,10 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True)
 class Landing:
-    """The result of landing one file: `landed + rejected == lines`.
+    """The result of landing one file.
+
+    `lines` is the number of its lines. `landed + rejected` is the number of its records: a line is
+    one record, or has several JSON objects side by side, and then each object is one.
 
     `landed_before` names the source and time of an earlier landing of the same content. In this
     case nothing was added, and the counts are those of the earlier landing.
@@ -54,10 +57,15 @@ class Landing:
     def __str__(self) -> str:
         if self.landed_before:
             return f"{self.source}: already landed ({self.landed_before}), nothing added"
-        return (
-            f"{self.source}: {self.lines:,} lines, "
-            f"{self.landed:,} landed, {self.rejected:,} rejected"
-        )
+        return f"{self.source}: {counts(self.lines, self.landed, self.rejected)}"
+
+
+def counts(lines: int, landed: int, rejected: int) -> str:
+    """The counts as a text. It names the number of records if that is not the number of lines."""
+    records = landed + rejected
+    side_by_side = "" if records == lines else f" with {records:,} records"
+    noun = "line" if lines == 1 else "lines"
+    return f"{lines:,} {noun}{side_by_side}, {landed:,} landed, {rejected:,} rejected"
 
 
 class _Receipt(msgspec.Struct):

@@ -1,6 +1,7 @@
 """Writes the lines of one event file as Parquet files, by folder of the lake and day.
 
-Each line becomes a row of either `raw_events/` or `rejected_events/`.
+Each record becomes a row of either `raw_events/` or `rejected_events/`. A line is one record, or
+has several JSON objects side by side, which are a record each (`records.py`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
@@ -19,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.lake.landing.envelope import DAY, SCHEMA, Batch, parse_lines, partition_days
+from include.lake.landing.envelope import DAY, SCHEMA, partition_days
 from include.lake.landing.event_files import blocks
+from include.lake.landing.records import Records, parse_records
 from include.settings import UserError
 
 RAW_EVENTS, REJECTED_EVENTS = "raw_events", "rejected_events"
@@ -35,7 +37,7 @@ _REJECTED_TYPES: dict[str, pa.DataType] = {
 REJECTED_SCHEMA = pa.schema(_REJECTED_TYPES)
 """The columns of `rejected_events/`.
 
-`line` holds the bytes without the newline, and `line_number` counts from 1.
+`line` holds the bytes of the record without the newline, and `line_number` counts lines from 1.
 """
 
 LINES_AT_ONCE = 1 << 17
@@ -55,9 +57,10 @@ _DICTIONARIES = {
 
 @dataclass(frozen=True)
 class Staged:
-    """The counts of one stream, with `landed + rejected == lines`, and its SHA-256.
+    """The counts of one stream, and its SHA-256.
 
-    `files` are the paths of the Parquet files, relative to the folder.
+    `lines` is the number of its lines, and `landed + rejected` the number of its records. `files`
+    are the paths of the Parquet files, relative to the folder.
     """
 
     sha256: str
@@ -82,7 +85,8 @@ def stage(
     read.
     """
     content = hashlib.sha256()
-    counted = 0
+    newlines = records_found = 0
+    is_line_open = False
     with _PartitionFiles(folder) as files:
         for block in blocks(source, stream):
             content.update(block)
@@ -91,38 +95,42 @@ def stage(
                 lines.pop()
             for start in range(0, len(lines), LINES_AT_ONCE):
                 some = lines[start : start + LINES_AT_ONCE]
-                batch = parse_lines(some, arrived_at)
-                days = partition_days(batch.events, arrived_at, first_day)
-                files.add(RAW_EVENTS, batch.events, days)
-                if batch.rejected:
-                    table = _rejected(batch, some, source, counted + start, arrived_at)
+                records = parse_records(some, arrived_at)
+                records_found += records.count - len(some)
+                days = partition_days(records.events, arrived_at, first_day)
+                files.add(RAW_EVENTS, records.events, days)
+                if records.rejected:
+                    table = _rejected(records, source, newlines + start, arrived_at)
                     day = pa.repeat(arrived_at // DAY, table.num_rows)
                     files.add(REJECTED_EVENTS, table, day)
             # The lines are counted here independently of the parsing, for the check below.
-            counted += block.count(b"\n") + (not block.endswith(b"\n"))
+            in_block = block.count(b"\n")
+            is_line_open = not block.endswith(b"\n")
+            newlines += in_block
+            records_found += in_block + is_line_open
             on_block()
+    line_count = newlines + is_line_open
     landed, rejected = files.rows[RAW_EVENTS], files.rows[REJECTED_EVENTS]
-    if not counted:
+    if not line_count:
         raise UserError(f"{source} is empty, so there is nothing to land: check its origin.")
-    if landed + rejected != counted:
+    if landed + rejected != records_found:
         raise UserError(
-            f"{source} has {counted:,} lines, but {landed:,} would be landed and {rejected:,}"
-            " rejected: report this as a bug of the landing. None of its lines is landed."
+            f"{source} has {records_found:,} records, but {landed:,} would be landed and"
+            f" {rejected:,} rejected: report this as a bug of the landing. None of its lines is"
+            " landed."
         )
-    return Staged(content.hexdigest(), counted, landed, rejected, files.names)
+    return Staged(content.hexdigest(), line_count, landed, rejected, files.names)
 
 
-def _rejected(
-    batch: Batch, lines: Sequence[bytes], source: str, offset: int, arrived_at: int
-) -> pa.Table:
-    count = len(batch.rejected)
+def _rejected(records: Records, source: str, lines_before: int, arrived_at: int) -> pa.Table:
+    indexes, texts, reasons = zip(*records.rejected, strict=True)
     return pa.table(
         [
-            pa.array([lines[index] for index, _ in batch.rejected], pa.binary()),
-            pa.repeat(source, count),
-            pa.array([offset + index + 1 for index, _ in batch.rejected], pa.int64()),
-            pa.array([reason for _, reason in batch.rejected], pa.string()),
-            pa.repeat(arrived_at, count),
+            pa.array(texts, pa.binary()),
+            pa.repeat(source, len(indexes)),
+            pc.add(pa.array(indexes, pa.int64()), lines_before + 1),
+            pa.array(reasons, pa.string()),
+            pa.repeat(arrived_at, len(indexes)),
         ],
         schema=REJECTED_SCHEMA,
     )

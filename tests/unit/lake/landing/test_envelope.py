@@ -135,6 +135,64 @@ def test_event_data_keeps_its_json_text(data: object) -> None:
     assert landed(line(event_data=data))["event_data"] == json.dumps(data)
 
 
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("12345", "12345"),
+        ("12345.0", "12345"),
+        ("1.2345e4", "12345"),
+        ("1.2345E+04", "12345"),
+        ("-7.00", "-7"),
+        ("76561197980428154.0", "76561197980428154"),
+        ("76561197980428155.0", "76561197980428155"),
+        ("9" * 200 + ".0", "9" * 200),
+        ("0", "0"),
+        ("-0.0", "0"),
+        ("0e5", "0"),
+        ("0e-99999999999999999999", "0"),
+        ("1.50", "1.50"),
+        ("15e-1", "15e-1"),
+        ("1e-99999999999999999999", "1e-99999999999999999999"),
+        ("1e200", "1e200"),
+        ("0.7E+01", "0.7E+01"),
+        ('"12345.0"', "12345.0"),
+        ('"1e3"', "1e3"),
+        ("true", "true"),
+    ],
+)
+def test_a_number_as_id_becomes_the_text_of_its_integer(raw: str, text: str) -> None:
+    row = landed(
+        b'{"event":{"event_id":%s,"event_version":%s},"application_id":%s}' % ((raw.encode(),) * 3)
+    )
+    assert [row["event_id"], row["application_id"]] == [text, text]
+    assert row["event_version"] == raw.strip('"')
+
+
+def test_of_two_equal_keys_the_last_counts() -> None:
+    row = landed(
+        b'{"event":{"event_id":"lost"},"application_id":"x","event":{"event_id":"a","event_id":"b",'
+        b'"event_timestamp":1,"event_timestamp":2,"event_data":{"a":1},"event_data":{"b":2,"b":3}},'
+        b'"application_id":"y"}'
+    )
+    assert [row["event_id"], row["application_id"], row["event_timestamp"]] == ["b", "y", 2]
+    assert row["event_data"] == '{"b":2,"b":3}'
+
+
+def test_a_zero_character_of_a_text_becomes_the_replacement_character() -> None:
+    row = landed(line("a\0", event_id="\0e\0", event_type="t", event_data={"user_id": "p\0"}))
+    assert [row["application_id"], row["event_id"], row["event_type"]] == [
+        "a\ufffd",
+        "\ufffde\ufffd",
+        "t",
+    ]
+    # JSON text keeps its escapes, which the models read in the same way.
+    assert row["event_data"] == '{"user_id": "p\\u0000"}'
+    slow = landed(line("a\0", event_id="\0e", other=1))
+    assert [slow["application_id"], slow["event_id"]] == ["a\ufffd", "\ufffde"]
+    several = parse_lines([line(), line(event_id="x\0"), line(event_id=None)], ARRIVED).events
+    assert several["event_id"].to_pylist() == ["e1", "x\ufffd", None]
+
+
 def test_unknown_fields_keep_their_json_text() -> None:
     text = b'{"event":{"event_id":"e","more":[1, 2.50]},"application_id":"a","region":{"x": null}}'
     assert json.loads(landed(text)["metadata"]) == {

@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
-from include.lake.landing import parquet_files
+from include.lake.landing import records
 from include.lake.landing.landing import land_files
 from include.lake.landing.landing_zone import LandingZone, finish_landings
 from include.settings import ROOT
@@ -79,7 +79,7 @@ def test_ctrl_c_before_the_commit_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(parquet_files, "parse_lines", interrupt)
+        patch.setattr(records, "parse_lines", interrupt)
         code, _, error = command(source)
     assert code == 130
     assert "Traceback" not in error

@@ -86,6 +86,36 @@ def test_a_gzip_file_gives_the_rows_of_the_plain_file(tmp_path: Path, source: Pa
     assert rows(tmp_path / "plain") == rows(tmp_path / "zipped")
 
 
+@pytest.mark.parametrize("padding", [b"", bytes(1), bytes(512), bytes(70_000)])
+def test_every_member_of_a_gzip_file_is_landed_once(
+    lake: Path, tmp_path: Path, padding: bytes
+) -> None:
+    """A file that programs appended to has several members, and tapes pad it with zeros."""
+    lines = [event_line(number) + b"\n" for number in range(50)]
+    members = [b"".join(lines[:20]), b"", b"".join(lines[20:21])[:40], b"".join(lines[20:])[40:]]
+    zipped = tmp_path / "a.jsonl.gz"
+    zipped.write_bytes(b"".join(map(gzip.compress, members)) + padding)
+    (done,) = land_files(lake, [str(zipped)], ARRIVED)
+    assert (done.lines, done.landed, done.rejected) == (50, 50, 0)
+    assert Counter(row[1] for row in rows(lake)) == {f"e{number}": 1 for number in range(50)}
+
+
+def test_a_gzip_file_that_is_cut_anywhere_is_refused(
+    lake: Path, tmp_path: Path, command: Command
+) -> None:
+    first = gzip.compress(event_line(1) + b"\n")
+    whole = first + gzip.compress(event_line(2) + b"\n")
+    zipped = tmp_path / "a.jsonl.gz"
+    for length in range(1, len(whole)):
+        # A file without its last member is a whole file, so nothing shows that it was cut.
+        if length != len(first):
+            zipped.write_bytes(whole[:length])
+            code, _, error = command(zipped)
+            assert (code, len(error.splitlines())) == (1, 1)
+            assert f"{zipped} is a damaged or incomplete gzip file" in error
+    assert all_rows(lake) == [[], []]
+
+
 def test_content_is_landed_again_if_its_partitions_were_removed(lake: Path, source: Path) -> None:
     land_files(lake, [str(source)], ARRIVED)
     before = all_rows(lake)
@@ -136,19 +166,20 @@ def test_no_line_is_lost_with_small_blocks_and_few_open_files(
     assert sorted(numbers) == [n for n, one in enumerate(lines, start=1) if one == b"x"]
 
 
-def test_a_folder_is_searched_without_hidden_names(
-    lake: Path, tmp_path: Path, command: Command
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_file_given_by_name_is_read_whatever_its_name_is(
+    lake: Path, tmp_path: Path, command: Command, pack: Callable[[bytes], bytes]
 ) -> None:
-    for number, name in enumerate(("x/b.jsonl", "x/y/a.jsonl.gz", "_x/c.jsonl", "x/.d.jsonl")):
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = event_line(number)
-        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    (tmp_path / "in" / "notes.txt").write_text("a note")
-    code, out, _ = command(tmp_path / "in")
+    names = ["table.csv", "no ending", "_hidden.txt", ".crc", "a*[b]?'\"(1);$x.jsonl", "x.GZ"]
+    for number, name in enumerate(names):
+        zipped = pack is gzip.compress or name == "x.GZ"
+        (tmp_path / name).write_bytes(
+            gzip.compress(event_line(number)) if zipped else event_line(number)
+        )
+    code, out, _ = command(*(tmp_path / name for name in names))
     assert code == 0
-    assert "2 files: 2 lines, 2 landed, 0 rejected" in out
-    assert {row[1] for row in rows(lake)} == {"e0", "e1"}
+    assert f"{len(names)} files: {len(names)} lines, {len(names)} landed, 0 rejected" in out
+    assert {row[1] for row in rows(lake)} == {f"e{number}" for number in range(len(names))}
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -189,3 +220,25 @@ def test_an_invalid_arrival_time_is_refused(source: Path, lake: Path, command: C
         assert code == 2
         assert "is no time" in error
     assert not lake.exists()
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_line(lake: Path, tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    zipped, plain, without = (tmp_path / name for name in ("a.jsonl.gz", "b.jsonl", "c.jsonl"))
+    zipped.write_bytes(gzip.compress(mark + event_line(1) + b"\n" + event_line(2)))
+    plain.write_bytes(mark + event_line(3) + b"\n")
+    without.write_bytes(event_line(3) + b"\n")
+    done = land_files(lake, [str(zipped), str(plain), str(without)], ARRIVED)
+    assert [(one.lines, one.landed, one.rejected) for one in done] == [(2, 2, 0)] + [(1, 1, 0)] * 2
+    assert done[2].landed_before
+    assert {row[1] for row in rows(lake)} == {"e1", "e2", "e3"}
+
+
+def test_files_that_were_put_together_may_keep_their_marks(lake: Path, tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    source = tmp_path / "a.jsonl"
+    bad = mark + b"{bad"
+    source.write_bytes(mark + event_line(1) + b"\n" + mark + event_line(2) + b"\n" + bad)
+    (done,) = land_files(lake, [str(source)], ARRIVED)
+    assert (done.lines, done.landed, done.rejected) == (3, 2, 1)
+    assert [row[1:4:2] for row in rows(lake, "rejected_events")] == [(bad, 3)]

@@ -19,7 +19,7 @@ import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
-from include.lake.landing import event_files, parquet_files
+from include.lake.landing import event_files, records
 from include.lake.landing.envelope import Batch, parse_lines
 from include.lake.landing.landing_zone import LandingZone
 from include.settings import UserError
@@ -44,7 +44,15 @@ def _bad_file(folder: Path, kind: str) -> Path:
         "checksum.jsonl.gz": whole[:-8] + b"\0\0\0\0" + whole[-4:],
         "plain.jsonl.gz": event_text(),
         "zero_bytes.jsonl.gz": b"",
-        "table.csv": b"a,b\n",
+        "table.jsonl": b"PAR1" + bytes(100) + b"PAR1",
+        "twice.jsonl.gz": gzip.compress(whole),
+        "packed.jsonl": b"PK\x03\x04" + bytes(100),
+        "packed": b"\x28\xb5\x2f\xfd" + bytes(100),
+        "wide.jsonl": event_text().decode().encode("utf-16"),
+        "wide_without_mark.jsonl": event_text().decode().encode("utf-16-be"),
+        "mark.jsonl": b"\xef\xbb\xbf",
+        "garbage.jsonl.gz": whole + b"garbage",
+        "half_member.jsonl.gz": whole + whole[:100],
     }
     path = folder / kind
     if kind in contents:
@@ -54,6 +62,8 @@ def _bad_file(folder: Path, kind: str) -> Path:
         (path / "notes.txt").write_text("a note")
     elif kind == "dangling.jsonl":
         path.symlink_to(folder / "gone")
+    elif kind == "loop.jsonl":
+        path.symlink_to(path)
     elif kind == "long.jsonl":
         return folder / ("long" * 100)
     elif kind == "unreadable.jsonl":
@@ -66,7 +76,8 @@ def _bad_file(folder: Path, kind: str) -> Path:
     ("kind", "message"),
     [
         ("missing.jsonl", "does not exist"),
-        ("dangling.jsonl", "cannot be read"),
+        ("dangling.jsonl", "the file to which it is a link does not exist"),
+        ("loop.jsonl", "cannot be read"),
         ("unreadable.jsonl", "cannot be read"),
         ("long.jsonl", "cannot be read"),
         ("empty.jsonl", "is empty"),
@@ -78,7 +89,15 @@ def _bad_file(folder: Path, kind: str) -> Path:
         ("checksum.jsonl.gz", "damaged or incomplete gzip"),
         ("plain.jsonl.gz", "damaged or incomplete gzip"),
         ("folder", "has no event files"),
-        ("table.csv", "is not an event file"),
+        ("table.jsonl", "is a Parquet file, and landing reads lines of JSON"),
+        ("twice.jsonl.gz", "is compressed with gzip twice"),
+        ("packed.jsonl", "is a zip file: unzip it"),
+        ("packed", "is compressed with zstd"),
+        ("wide.jsonl", "is text in UTF-16"),
+        ("wide_without_mark.jsonl", "is text in UTF-16"),
+        ("mark.jsonl", "is empty"),
+        ("garbage.jsonl.gz", "damaged or incomplete gzip"),
+        ("half_member.jsonl.gz", "damaged or incomplete gzip"),
     ],
 )
 def test_a_bad_file_is_named_and_the_files_before_it_stay(
@@ -184,10 +203,10 @@ def test_a_wrong_count_of_lines_is_an_error(
         batch = parse_lines(lines, arrived_at)
         return Batch(batch.events.slice(1), batch.rejected)
 
-    monkeypatch.setattr(parquet_files, "parse_lines", lossy)
+    monkeypatch.setattr(records, "parse_lines", lossy)
     code, _, error = command(source)
     assert code == 1
-    assert "33 lines, but 29 would be landed and 3 rejected" in error
+    assert "33 records, but 29 would be landed and 3 rejected" in error
     assert all_rows(lake) == [[], []]
 
 
