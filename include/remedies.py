@@ -99,9 +99,9 @@ def killed(command: str, building: Iterable[str] = ()) -> str:
     names = ", ".join(building)
     place = f" while it built {names}" if names else ""
     return (
-        f"{command} was killed by signal 9{place}. The kernel sends it when memory is used "
-        "up: give the machine or the container more memory, close other programs, or set GAME_ANALYTICS_DUCKDB_MEMORY to less than is free (for example "
-        "1GiB), then run again."
+        f"{command} was killed by signal 9{place}. The kernel sends it when memory is used up: "
+        "give the machine or the container more memory, close other programs, or set "
+        "GAME_ANALYTICS_DUCKDB_MEMORY to less than is free (for example 1GiB), then run again."
     )
 
 
