@@ -117,7 +117,11 @@ def limit(settings: Settings, machine: Machine | None = None) -> int:
     if settings.duckdb_memory:
         number, unit = settings.duckdb_memory[:-3], settings.duckdb_memory[-3:]
         return int(number) * {"MiB": MIB, "GiB": 1024 * MIB}[unit]
-    available = (machine or Machine()).available()
+    return limit_of((machine or Machine()).available())
+
+
+def limit_of(available: int) -> int:
+    """The bytes that DuckDB may use where so many are available."""
     return max(LEAST, int((available - RESERVE) * SHARE))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,8 @@ from include.lake.listing import list_lake
 from include.lake.sources import Source, data_ending, sources
 from include.lake.storage.lake import THREADS, DataFile, Lake
 from include.manifest import Manifest
-from include.settings import UserError
-from include.warehouse.duckdb_file import DuckDB
+from include.settings import Settings, UserError
+from include.warehouse.duckdb_file import DuckDB, limit_memory
 
 
 def compact_source(
@@ -147,6 +148,7 @@ def _merged_rows(lake: Lake, source: Source, files: Sequence[DataFile]) -> bytes
             path = Path(scratch, f"{number}{data_ending(file.name, source.formats)}")
             path.write_bytes(lake.read(file.path))
             paths.append(str(path))
+        limit_memory(connection, Settings.from_env(os.environ), folder=Path(scratch))
         merged = Path(scratch, "merged.parquet")
         try:
             selects = [

@@ -65,13 +65,23 @@ def connect(
 
 
 def limit_memory(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, *, read_only: bool = False
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    *,
+    read_only: bool = False,
+    folder: Path | None = None,
 ) -> None:
-    """Set what DuckDB may use, for all connections of this process to the file."""
+    """Set what DuckDB may use, for all connections of this process to the file.
+
+    A connection without a file writes what does not fit into memory to `folder`.
+    """
     # They are set here and not when the file is opened: DuckDB refuses a second connection whose
     # configuration differs, and what is available changes.
     for name, value in memory.options(settings, read_only=read_only).items():
         connection.execute(f"set {name} = '{value}'")
+    if folder:
+        quoted = str(folder).replace("'", "''")
+        connection.execute(f"set temp_directory = '{quoted}'")
 
 
 def temporary_folder(path: Path) -> Path:

@@ -27,9 +27,9 @@ END = date(2026, 9, 10)
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake of about 100,000 events."""
+    """A lake of about 200,000 events."""
     folder = tmp_path_factory.mktemp("lake")
-    write_sample(folder, Sample(days=20, players=500, seed=3, end=END))
+    write_sample(folder, Sample(days=20, players=1000, seed=3, end=END))
     return folder
 
 
@@ -69,7 +69,7 @@ def watched(folder: Path) -> Iterator[set[str]]:
 def test_a_build_that_spills_makes_the_same_marts(lake: Path, tmp_path: Path) -> None:
     folder = tmp_path / "little" / "warehouse.duckdb.tmp"
     with watched(folder) as files:
-        little = built(lake, tmp_path / "little", "80MiB")
+        little = built(lake, tmp_path / "little", "160MiB")
     assert any(name.startswith("duckdb_temp") for name in files)
     assert not folder.exists()
     assert contents(little) == contents(built(lake, tmp_path / "enough", "4GiB"))
@@ -79,9 +79,9 @@ def test_a_build_that_spills_makes_the_same_marts(lake: Path, tmp_path: Path) ->
 def test_a_limit_below_what_a_model_needs_is_an_error_with_its_remedy(
     lake: Path, tmp_path: Path
 ) -> None:
-    warehouse = Warehouse(lake, tmp_path, duckdb_memory="80MiB")
+    warehouse = Warehouse(lake, tmp_path, duckdb_memory="160MiB")
     warehouse.find()
-    scarce = Warehouse(lake, tmp_path, duckdb_memory="8MiB")
+    scarce = Warehouse(lake, tmp_path, duckdb_memory="40MiB")
     failed = scarce.dbt(*WITHOUT_TESTS)
     assert failed
     for model, message in failed.items():
@@ -93,7 +93,7 @@ def test_a_limit_below_what_a_model_needs_is_an_error_with_its_remedy(
 
 
 def test_the_next_build_removes_what_a_killed_one_left(lake: Path, tmp_path: Path) -> None:
-    warehouse = Warehouse(lake, tmp_path, duckdb_memory="80MiB")
+    warehouse = Warehouse(lake, tmp_path, duckdb_memory="160MiB")
     warehouse.find()
     folder = temporary_folder(warehouse.settings.duckdb_path)
     with environment(warehouse.variables):
