@@ -3,6 +3,7 @@
 | file | does |
 |---|---|
 | `settings.py` | reads and checks the settings |
+| `memory.py` | computes how much memory DuckDB may use |
 | `manifest.py` | makes and reads dbt's manifest |
 | `messages.py` | defines what the processes of the package send to each other |
 | `run_form.py` | defines and checks the form of a manual run |

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # For a conflict, dbt passes on only the error number.
 CONFLICT = r"^\s*1023\s*$|\b1023\b.*serializable|serializable isolation violation"
@@ -16,6 +17,19 @@ CONNECTION = (
     r"|name or service not known|getaddrinfo"
 )
 REMEDIES = (
+    (
+        # DuckDB's message about a full disk begins with "Out of Memory Error", too.
+        r"max_temp_directory_size|could not (write|sync)[^\n]* file",
+        "the disk of the warehouse file is full, and DuckDB writes there what does not fit into "
+        "its memory: make room, or set GAME_ANALYTICS_DUCKDB to a file on another disk, then "
+        "clear the task",
+    ),
+    (
+        r"out of memory error|failed to (allocate|pin|offload) [^\n]* of size",
+        "DuckDB needs more than its memory limit, which the message shows: close other programs, "
+        "give the container more memory, raise GAME_ANALYTICS_DUCKDB_MEMORY (for example 4GiB), "
+        "or build fewer days at once (from and to of the form), then clear the task",
+    ),
     (
         CONFLICT,
         "another transaction wrote the same table: clear the task, and keep other writers away "
@@ -75,6 +89,42 @@ REMEDIES = (
     ),
 )
 """Regular expressions for error messages, each with its remedy. The first match counts."""
+
+KILLED = frozenset({-9, 137})
+"""The exit codes of a process that signal 9 has ended: of the process itself, or of its shell."""
+
+
+def killed(command: str, building: Iterable[str] = ()) -> str:
+    """The error of a command that signal 9 has ended, with what it was building at its end."""
+    names = ", ".join(building)
+    place = f" while it built {names}" if names else ""
+    return (
+        f"{command} was killed by signal 9{place}. The kernel sends it when memory is used up: "
+        "give the machine or the container more memory, close other programs, or set "
+        "GAME_ANALYTICS_DUCKDB_MEMORY to less than is free (for example 1GiB), then run again."
+    )
+
+
+class Building:
+    """The nodes that dbt has started and not ended, from the lines of its log."""
+
+    _LINE = re.compile(r"\b(\d+) of \d+ (\S+) (?:.* )?(\S+) \.{2,} ?\[")
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def read(self, line: str) -> None:
+        """Read a line of dbt's log, such as `3 of 9 START sql table model marts.a ... [RUN]`."""
+        if found := self._LINE.search(line):
+            number, what, name = found.groups()
+            if what == "START":
+                self._names[number] = name
+            else:
+                self._names.pop(number, None)
+
+    def names(self) -> list[str]:
+        """The names of the nodes and tests that run, in the order of their start."""
+        return list(self._names.values())
 
 
 def is_transient(message: str) -> bool:

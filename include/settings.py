@@ -138,13 +138,14 @@ class Settings:
     Paths are absolute. `lake` and `docs` are folders, or S3 prefixes without a slash at the end.
     `readers` lists the users, groups and roles that may read the marts, separated by commas.
     `earliest_date` is an ISO date. `late_days` is empty (the whole lake) or a number of days as
-    text. `allow_lost_rows` is `1` or empty. `ecs_subnets` and `ecs_security_groups` are ids,
-    separated by commas.
+    text. `allow_lost_rows` is `1` or empty. `duckdb_memory` is empty (computed from the machine)
+    or a size in MiB or GiB. `ecs_subnets` and `ecs_security_groups` are ids, separated by commas.
     """
 
     lake: str = "data/lake"
     docs: str = "data/site"
     duckdb: str = "data/warehouse.duckdb"
+    duckdb_memory: str = ""
     target: str = "local"
     execution: str = "watcher"
     schedule: str = DAILY
@@ -246,6 +247,10 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
     "LAKE": _place,
     "DOCS": _place,
     "DUCKDB": _absolute,
+    "DUCKDB_MEMORY": _matching(
+        "(?:[1-9][0-9]{0,5}(?:MiB|GiB))?",
+        "a size such as 900MiB or 4GiB, or leave it empty to use what the machine has",
+    ),
     "TARGET": _one_of("local", "redshift"),
     "EXECUTION": _one_of("watcher", "local", "fargate", "ecs"),
     "SCHEDULE": _schedule,

@@ -16,6 +16,7 @@ from include.command import command
 from include.laptop import lock
 from include.laptop.processes import StopError, in_dbt_environment, stop_on_signals
 from include.partial_builds import ARGUMENTS, refuse_options
+from include.remedies import remedy
 from include.settings import Settings, UserError
 
 RUN_RESULTS = manifest.PROJECT / "target" / "run_results.json"
@@ -59,15 +60,20 @@ def _refuse_other_warehouse(arguments: list[str]) -> None:
 
 def _build(settings: Settings, arguments: list[str], run: list[str]) -> int:
     RUN_RESULTS.unlink(missing_ok=True)
-    in_dbt_environment(
-        settings,
-        *("include.warehouse.build_lock", "during", *run, "--"),
-        *(settings.dbt_executable, "build", "--exclude-resource-type", "unit_test"),
-        *("--project-dir", str(manifest.PROJECT)),
-        *("--profiles-dir", str(manifest.PROJECT)),
-        *("--target", settings.target),
-        *arguments,
-    )
+    try:
+        in_dbt_environment(
+            settings,
+            *("include.warehouse.build_lock", "during", *run, "--"),
+            *(settings.dbt_executable, "build", "--exclude-resource-type", "unit_test"),
+            *("--project-dir", str(manifest.PROJECT)),
+            *("--profiles-dir", str(manifest.PROJECT)),
+            *("--target", settings.target),
+            *arguments,
+        )
+    except UserError:
+        for line in remedies():
+            print(line, file=sys.stderr)
+        raise
     try:
         results = json.loads(RUN_RESULTS.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -79,6 +85,20 @@ def _build(settings: Settings, arguments: list[str], run: list[str]) -> int:
         flags = ["--full-refresh"] if results["args"].get("full_refresh") else []
         in_dbt_environment(settings, "include.lake", "record", *run, *flags)
     return 0
+
+
+def remedies() -> list[str]:
+    """A sentence with the remedy for each node of the last `dbt build` whose error has one."""
+    try:
+        results = json.loads(RUN_RESULTS.read_bytes())["results"]
+    except (FileNotFoundError, ValueError):
+        return []
+    return [
+        f"error: {' '.join(manifest.described(entry['unique_id']))}: {text}."
+        for entry in results
+        if entry["status"] in {"error", "runtime error"}
+        and (text := remedy(entry.get("message") or ""))
+    ]
 
 
 def not_built(results: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from include.remedies import KILLED, killed
 from include.settings import ROOT, Settings, UserError
 
 SESSION = "LAPTOP_AIRFLOW_SESSION"
@@ -42,7 +43,8 @@ def ignore_signals() -> None:
 def in_dbt_environment(settings: Settings, *arguments: str) -> None:
     """Run `python -m …` of dbt's environment in this terminal; ends it if this command is stopped.
 
-    Raises a UserError without a text if the program fails, because it has printed its own error.
+    Raises a UserError without a text if the program fails, because it has printed its own error. A
+    program that was killed has printed none, so the UserError has a text.
     """
     command = [str(Path(settings.dbt_executable).with_name("python")), "-m", *arguments]
     try:
@@ -61,6 +63,8 @@ def in_dbt_environment(settings: Settings, *arguments: str) -> None:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
             process.wait()
+    if code in KILLED:
+        raise UserError(killed(" ".join(arguments[:1])))
     if code:
         raise UserError("")
 

@@ -283,7 +283,8 @@ def during(settings: Settings, run_id: str, command: Sequence[str]) -> int:
             except KeyboardInterrupt:
                 # Ctrl-C sends SIGINT to the program as well: wait until it has ended.
                 continue
-    return process.returncode
+    # A shell reports the end by a signal in this way; a negative number is no exit code.
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
 def _table(settings: Settings) -> str:

@@ -43,7 +43,9 @@ def open_database(
     if settings.target == "local":
         from include.warehouse.duckdb_file import DuckDB, connect
 
-        with connect(settings.duckdb_path, timeout_seconds, read_only=read_only) as connection:
+        with connect(
+            settings.duckdb_path, timeout_seconds, read_only=read_only, settings=settings
+        ) as connection:
             yield DuckDB(connection)
     else:
         from include.warehouse import redshift

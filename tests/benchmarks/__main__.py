@@ -5,6 +5,7 @@
 | landing | `landing.py`      | events landed per second, beside the raw JSON parser's lines |
 | build   | `against_hand.py` | plain `dbt build` against `by_hand.sql`, on the sample |
 | large   | `against_hand.py` | plain `dbt build` against `by_hand.sql`, on three million events |
+| memory  | `peak_memory.py`  | peak memory of 1, 5 and 10 million events: generated, landed, built |
 | day     | `touched_day.py`  | one touched day on 90 days of history over one on 10 days |
 | redshift | `on_redshift.py` | on the stand-in: build beside DuckDB, partitions, bytes scanned |
 | fargate | `fargate.py`      | the dbt image: its size, its start, its command over `dbt build` |
@@ -15,7 +16,8 @@ Runs that are compared take turns, and the figures are medians, so a busy machin
 `by_hand.sql` makes all marts in one hand-written script. If the rows of a build differ from those
 of the script, the benchmark fails. No test checks seconds.
 
-`make bench ARGS="landing day"` measures only these parts, `ARGS="--rounds 5"` takes more turns.
+`make bench ARGS="landing day"` measures only these parts, `ARGS="--rounds 5"` takes more turns, and
+`ARGS="memory --events 1 5"` measures the memory of these millions of events only.
 The figures are also written to `data/benchmarks/<UTC time>.json`. The generated lakes stay there
 for the next run, and `rm -r data/benchmarks` is safe.
 """
@@ -29,7 +31,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -43,6 +45,7 @@ from tests.benchmarks import (
     fargate,
     landing,
     on_redshift,
+    peak_memory,
     touched_day,
 )
 from tests.benchmarks.measure import FOLDER, Failed, Figure, Noted, Skipped, progress
@@ -53,6 +56,7 @@ PARTS: dict[str, Callable[[int], Sequence[Line]]] = {
     landing.PART: landing.measure,
     against_hand.PART: against_hand.measure,
     against_hand.LARGE: against_hand.measure_large,
+    peak_memory.PART: lambda _: peak_memory.measure(),
     touched_day.PART: touched_day.measure,
     on_redshift.PART: on_redshift.measure,
     fargate.PART: fargate.measure,
@@ -125,21 +129,34 @@ def main() -> int:
     )
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each comparison")
+    parser.add_argument(
+        "--events",
+        type=int,
+        nargs="+",
+        default=peak_memory.MILLIONS,
+        metavar="MILLIONS",
+        help="the lakes of part memory, in millions of events; 1 5 10 by default",
+    )
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     if given.rounds < 1:
         parser.error("--rounds: at least one")
+    if min(given.events) < 1:
+        parser.error("--events: at least one million")
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             parser.error("another benchmark runs in this checkout: wait until it ends")
-        return _measure(given.parts, given.rounds)
+        measures = {**PARTS, peak_memory.PART: lambda _: peak_memory.measure(given.events)}
+        return _measure(measures, given.parts, given.rounds)
 
 
-def _measure(parts: Sequence[str], rounds: int) -> int:
+def _measure(
+    measures: Mapping[str, Callable[[int], Sequence[Line]]], parts: Sequence[str], rounds: int
+) -> int:
     began = time.monotonic()
     results: list[Line] = []
     chosen = [name for name in PARTS if name in (parts or PARTS)]
@@ -148,7 +165,7 @@ def _measure(parts: Sequence[str], rounds: int) -> int:
             builds.prepare()
         for name in chosen:
             try:
-                results += PARTS[name](rounds)
+                results += measures[name](rounds)
             except UserError as error:
                 results.append(Failed(name, str(error)))
     except KeyboardInterrupt:

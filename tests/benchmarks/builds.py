@@ -6,8 +6,8 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -59,9 +59,13 @@ class Build:
 
 @dataclass(frozen=True)
 class Lake:
-    """A folder with a lake and, beside it, the warehouses built from it."""
+    """A folder with a lake and, beside it, the warehouses built from it.
+
+    `variables` are further variables of the environment of each command.
+    """
 
     folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lake(self) -> Path:
@@ -91,6 +95,7 @@ class Lake:
             "DBT_LOG_PATH": str(FOLDER / "logs"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "DO_NOT_TRACK": "1",
+            **self.variables,
         }
 
     def command(self, *arguments: str) -> float:

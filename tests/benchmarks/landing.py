@@ -40,7 +40,7 @@ GOAL_EVENTS_PER_SECOND = 200_000.0
 
 def measure(rounds: int) -> list[Figure]:
     """Measure both speeds by turns, and their ratio."""
-    file = WORKSHOP if WORKSHOP.exists() else _generated()
+    file = WORKSHOP if WORKSHOP.exists() else write_lines()
     progress(f"landing: {file.name}")
     lake = FOLDER / "landing"
 
@@ -80,8 +80,8 @@ def _speed(name: str, speeds: Sequence[float]) -> Figure:
     return Figure(PART, name, median(speeds), "lines/s", goal, at_most=False, samples=speeds)
 
 
-def _generated() -> Path:
-    """Write about 200,000 generated lines, for a machine without the reference files."""
+def write_lines() -> Path:
+    """Write 200,000 generated lines into a compressed file."""
     path = FOLDER / "generated.jsonl.gz"
     lines = itertools.chain.from_iterable(
         content.splitlines(keepends=True)

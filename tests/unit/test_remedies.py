@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from include.orchestration.alerts import ExplainedProblem
-from include.remedies import REMEDIES, remedy
+from include.remedies import REMEDIES, Building, killed, remedy
 
 # The messages as dbt or the driver passes them on: only the first line of the server's message.
 MESSAGES = (
@@ -28,6 +28,20 @@ MESSAGES = (
     ("BrokenPipe: server socket closed. Please check that", "security group"),
     ("('communication error', TimeoutError('timed out'))", "security group"),
     ('schema "operations" does not exist', "administrator"),
+    (
+        "Runtime Error in model int_events (int_events.sql)\n  Out of Memory Error: failed to "
+        "allocate data of size 32.0 MiB (950.1 MiB/953.6 MiB used)",
+        "raise GAME_ANALYTICS_DUCKDB_MEMORY",
+    ),
+    (
+        "Out of Memory Error: failed to offload data block of size 160.0 KiB (9.4 MiB/9.5 MiB "
+        "used).\nThis limit was set by the 'max_temp_directory_size' setting.",
+        "file on another disk",
+    ),
+    (
+        'IO Error: Could not write file "w.duckdb.tmp/a": No space left on device',
+        "file on another disk",
+    ),
 )
 
 
@@ -66,3 +80,20 @@ def test_the_remedy_is_shown_below_the_error() -> None:
         "  do:   make room.",
         "  file: dbt/m.sql",
     ]
+
+
+def test_a_killed_dbt_is_explained_with_the_models_that_it_built() -> None:
+    building = Building()
+    for line in (
+        "10:00:01  1 of 9 START sql view model staging.stg_events ................. [RUN]",
+        "10:00:02  1 of 9 OK created sql view model staging.stg_events ............ [OK in 0.4s]",
+        "10:00:02  2 of 9 START sql table model marts.fct_a ....................... [RUN]",
+        "10:00:02  3 of 9 START sql incremental model intermediate.int_events ..... [RUN]",
+        "10:00:03  2 of 9 ERROR creating sql table model marts.fct_a ............. [ERROR in 1s]",
+        "10:00:03  Concurrency: 2 threads",
+    ):
+        building.read(line)
+    text = killed("dbt", building.names())
+    assert text.startswith("dbt was killed by signal 9 while it built intermediate.int_events. ")
+    assert "GAME_ANALYTICS_DUCKDB_MEMORY" in text
+    assert "while" not in killed("dbt")

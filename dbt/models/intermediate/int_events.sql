@@ -36,12 +36,19 @@ event_types as (
     from {{ ref('event_types') }}
 ),
 
+{#
+    Invalid events are counted too: a key that only they repeat costs a sort of one row.
+    So this reads no JSON.
+#}
 repeated_ids as (
     select
         application_id,
         event_id,
         event_date
-    from valid_events
+    from {{ ref('stg_game_events') }}
+    where
+        event_id is not null
+        and {{ filter_event_partitions(before=2, after=2) }}
     group by 1, 2, 3
     having count(*) > 1
 ),
@@ -50,18 +57,7 @@ repeated_ids as (
     Only repeated events are sorted, and these are few. To sort all events took half of
     the time of a full build.
 #}
-events_by_arrival as (
-    select
-        valid_events.*,
-        cast(1 as bigint) as arrival_number
-    from valid_events
-    left join repeated_ids
-        on
-            valid_events.application_id = repeated_ids.application_id
-            and valid_events.event_id = repeated_ids.event_id
-            and valid_events.event_date = repeated_ids.event_date
-    where repeated_ids.event_id is null
-    union all
+repeated_events as (
     select
         valid_events.*,
         row_number() over (
@@ -86,10 +82,57 @@ events_by_arrival as (
             and valid_events.event_date = repeated_ids.event_date
 ),
 
+{#
+    DuckDB holds the rows of each CTE that is read several times, and writes to disk what
+    does not fit into memory. So only valid_events has the JSON text of all events, and
+    it is read only three times.
+#}
 first_arrivals as (
+    select
+        valid_events.*,
+        cast(1 as bigint) as arrival_number
+    from valid_events
+    left join repeated_ids
+        on
+            valid_events.application_id = repeated_ids.application_id
+            and valid_events.event_id = repeated_ids.event_id
+            and valid_events.event_date = repeated_ids.event_date
+    where repeated_ids.event_id is null
+    union all
     select *
-    from events_by_arrival
+    from repeated_events
     where arrival_number = 1
+),
+
+events_of_sessions as (
+    select
+        valid_events.application_id,
+        valid_events.session_id,
+        valid_events.event_date,
+        valid_events.player_id,
+        valid_events.event_timestamp,
+        valid_events.event_id
+    from valid_events
+    left join repeated_ids
+        on
+            valid_events.application_id = repeated_ids.application_id
+            and valid_events.event_id = repeated_ids.event_id
+            and valid_events.event_date = repeated_ids.event_date
+    where
+        repeated_ids.event_id is null
+        and valid_events.session_id is not null
+    union all
+    select
+        application_id,
+        session_id,
+        event_date,
+        player_id,
+        event_timestamp,
+        event_id
+    from repeated_events
+    where
+        arrival_number = 1
+        and session_id is not null
 ),
 
 sessions_without_player as (
@@ -97,8 +140,8 @@ sessions_without_player as (
         application_id,
         session_id,
         event_date
-    from first_arrivals
-    where player_id is null and session_id is not null
+    from events_of_sessions
+    where player_id is null
 ),
 
 players_of_sessions as (
@@ -109,8 +152,8 @@ players_of_sessions as (
         player_id,
         event_timestamp,
         event_id
-    from first_arrivals
-    where player_id is not null and session_id is not null
+    from events_of_sessions
+    where player_id is not null
 ),
 
 nearby_players as (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -26,8 +27,8 @@ from include.lake.listing import list_lake
 from include.lake.sources import Source, sources
 from include.lake.storage.lake import DataFile, Lake
 from include.manifest import Manifest
-from include.settings import UserError
-from include.warehouse.duckdb_file import DuckDB
+from include.settings import Settings, UserError
+from include.warehouse.duckdb_file import DuckDB, limit_memory
 
 ATTEMPTS = 3
 """How often the files of a day are merged if some of them are replaced meanwhile."""
@@ -204,6 +205,7 @@ def _merged_rows(source: Source, files: Sequence[DataFile], folder: Path) -> byt
     paths = [str(folder / f"{number}.parquet") for number in range(len(files))]
     merged = folder / "merged.parquet"
     with duckdb.connect() as connection:
+        limit_memory(connection, Settings.from_env(os.environ), folder=folder)
         try:
             selects = [
                 typed(DuckDB(connection), source.file_columns, reader, keep_others=True)

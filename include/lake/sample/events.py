@@ -6,9 +6,12 @@ import random
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from include.lake.sample.day_lines import DayLines
 
 DAY = 86_400
 APPLICATIONS = ("aurora-quest", "borealis-arena")
@@ -69,20 +72,24 @@ class _Session:
 class EventStory:
     """Generates the event lines that arrive on each day. All randomness comes from `seed`.
 
-    `first_day` counts the days from 1970. `arrivals` maps a day of arrival to its lines.
+    `first_day` counts the days from 1970. Lines that do not fit into memory are in a temporary file
+    in `folder`, which the system removes when the process ends.
     """
 
     first_day: int
     days: int
     players: int
     seed: int
-    arrivals: dict[int, list[bytes]] = field(init=False)
+    folder: Path | None = None
+    _arrivals: DayLines = field(init=False)
 
     def __post_init__(self) -> None:
         # Equal seeds must give equal samples, which a cryptographic generator cannot do.
         self._random = random.Random(f"events {self.seed}")  # noqa: S311
         self._last_day = self.first_day + self.days - 1
-        self.arrivals = {self.first_day + day: [] for day in range(self.days)}
+        self._arrivals = DayLines(
+            range(self.first_day, self.first_day + self.days), folder=self.folder
+        )
         self._generate()
 
     def _generate(self) -> None:
@@ -92,10 +99,15 @@ class EventStory:
                 for start in self._session_starts(player, day):
                     self._play(player, start, is_first=start // DAY == player.installed)
         self._bot()
-        for day in self.arrivals:
+        for day in self._arrivals.days:
             self._faults(day)
-        for lines in self.arrivals.values():
+
+    def arrivals(self) -> Iterator[tuple[int, list[bytes]]]:
+        """Each day of arrival with its lines; call this once, because it draws random numbers."""
+        for day in self._arrivals.days:
+            lines = self._arrivals.read(day)
             self._random.shuffle(lines)
+            yield day, lines
 
     # Players and their sessions.
 
@@ -358,8 +370,8 @@ class EventStory:
 
     def _arrive(self, day: int, envelope: Data) -> None:
         # Events that would arrive after the last day of the sample are left out.
-        if day in self.arrivals:
-            self.arrivals[day].append(msgspec.json.encode(envelope))
+        if day in self._arrivals.days:
+            self._arrivals.add(day, msgspec.json.encode(envelope))
 
     # Faulty and unusual events of every day.
 
@@ -398,10 +410,11 @@ class EventStory:
             one = {"event_id": self._id()} | event | change
             application = one.pop("application_id", APPLICATIONS[0])
             self._arrive(day, {"event": one, "application_id": application})
-        self.arrivals[day] += [
+        for line in (
             b'{"event":{"event_id":"cut off',
             b"login,2026-09-01,not json",
             b'{"event":{"event_id":"\xff\xfe"},"application_id":"aurora-quest"}',
             b'["no object"]',
             b"",
-        ]
+        ):
+            self._arrivals.add(day, line)

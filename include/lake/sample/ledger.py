@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -52,21 +52,25 @@ class Ledger:
     players: int
     seed: int
     missing_rate: bool = False
-    transactions: dict[date, list[Row]] = field(init=False)
 
     def __post_init__(self) -> None:
         # Equal seeds must give equal samples, which a cryptographic generator cannot do.
         self._random = random.Random(f"ledger {self.seed}")  # noqa: S311
-        self.transactions = {day: [] for day in self._days()}
+        self._booked: dict[date, list[Row]] = {}
         self._bettors = [
             (str(1_000 + number), self._random.choice(("EUR", "USD", "GBP", "SEK")))
             for number in range(max(self.players // 2, 4))
         ]
+
+    def transactions(self) -> Iterator[tuple[date, list[Row]]]:
+        """Each day with its rows. Call this first and once, because it draws random numbers."""
         bet = 0
-        for day in self.transactions:
+        for day in self._days():
             for _ in range(max(self.players, 40)):
                 bet += 1
                 self._bet(day, f"b{self.seed}-{bet}")
+            # Only results of this day's bets are booked later, on the next day.
+            yield day, self._booked.pop(day, [])
 
     def _days(self, before: int = 0) -> Iterator[date]:
         return (self.first + timedelta(days=day) for day in range(-before, self.days))
@@ -94,11 +98,12 @@ class Ledger:
         self._book(settled, "RESULT", bet, won, bonus_share)
 
     def _book(self, day: date, kind: str, bet: Row, cents: int, bonus_share: int) -> None:
-        if day not in self.transactions:
+        if day > self.first + timedelta(days=self.days - 1):
             return
         bonus = cents * bonus_share // 100
         amounts = {"realamount": _money(cents - bonus), "bonusamount": _money(bonus)}
-        self.transactions[day].append({**amounts, **bet, "txtype": kind})
+        row = {**amounts, **bet, "txtype": kind}
+        self._booked.setdefault(day, []).append(row)
 
     def rates(self) -> list[Row]:
         """The euro value of one unit by currency and day, from three days before the first day."""

@@ -43,13 +43,15 @@ def yesterday() -> date:
     return datetime.now(UTC).date() - timedelta(days=1)
 
 
-def event_batches(sample: Sample) -> Iterator[tuple[str, int, bytes]]:
+def event_batches(sample: Sample, folder: Path | None = None) -> Iterator[tuple[str, int, bytes]]:
     """One batch per day of arrival: its name, its arrival time and its lines.
 
-    The arrival time is the last second of the day, in epoch seconds.
+    The arrival time is the last second of the day, in epoch seconds. What does not fit into memory
+    is kept in a temporary file in `folder`.
     """
-    story = EventStory((sample.first - EPOCH).days, sample.days, sample.players, sample.seed)
-    for day, lines in story.arrivals.items():
+    first = (sample.first - EPOCH).days
+    story = EventStory(first, sample.days, sample.players, sample.seed, folder)
+    for day, lines in story.arrivals():
         name = f"generated/{EPOCH + timedelta(days=day)}.jsonl"
         yield name, (day + 1) * DAY - 1, b"\n".join(lines) + b"\n"
 
@@ -57,7 +59,7 @@ def event_batches(sample: Sample) -> Iterator[tuple[str, int, bytes]]:
 def ledger_files(sample: Sample) -> Iterator[tuple[str, int, bytes]]:
     """Every ledger and cost file: its path in the lake, its number of rows and its content."""
     ledger = Ledger(sample.first, sample.days, sample.players, sample.seed, sample.missing_rate)
-    for number, (day, bookings) in enumerate(ledger.transactions.items()):
+    for number, (day, bookings) in enumerate(ledger.transactions()):
         name = f"game_transactions/date={day}/generated"
         # Studios send several formats, so one day is CSV with decimal commas and one is JSON lines.
         if number == 1:
@@ -91,7 +93,7 @@ def write_sample(
     with LandingZone(lake) as zone:
         landings = [
             zone.land(name, io.BytesIO(lines), arrived_at)
-            for name, arrived_at, lines in event_batches(sample)
+            for name, arrived_at, lines in event_batches(sample, lake)
         ]
         with lake_errors(lake):
             for name, count, content in ledger_files(sample):

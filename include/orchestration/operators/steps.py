@@ -18,6 +18,7 @@ from include.manifest import install_dbt
 from include.orchestration import connection
 from include.orchestration.operators.artifacts import artifacts_of
 from include.orchestration.operators.selection import form_of, is_dry_run, skip_dry_run
+from include.remedies import KILLED, Building, killed
 from include.run_form import RunForm
 from include.settings import ROOT, Settings
 
@@ -87,13 +88,17 @@ class DbtEnvironmentOperator(BaseOperator):
         reader = Thread(target=read_errors, args=(process.stderr or (),), daemon=True)
         reader.start()
         last = ""
+        building = Building()
         for line in process.stdout or ():
+            building.read(line)
             # A process that was sent a request streams its results, so its last output line is not
             # an error message.
             last = "" if request else line.strip() or last
             yield line.rstrip("\n")
         reader.join()
-        if code := process.wait():
+        if (code := process.wait()) in KILLED:
+            raise AirflowException(killed(" ".join(self.command), building.names()))
+        if code:
             ended = f"{' '.join([*self.command, *arguments])} ended with exit code {code}."
             raise AirflowException([ended, *filter(None, [last]), *errors][-1])
 
