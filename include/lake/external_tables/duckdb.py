@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import duckdb
 
+from include.engine_text import without_values
 from include.lake.sources import FORMATS, Source, data_ending
 from include.lake.storage.lake import Lake
 from include.settings import UserError
@@ -33,7 +34,7 @@ def create_views(database: Database, lake: Lake, schema: str, declared: list[Sou
                 for reader in readers(source, [file.path for file in lake.files(source)])
             ]
         except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
+            reason = without_values(str(error).splitlines()[0], lake=lake.root)
             raise UserError(
                 f"{lake.root}/{source.name} has a file that cannot be read ({reason}): "
                 "replace or remove that file."
