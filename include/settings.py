@@ -136,13 +136,16 @@ class Settings:
     """One field per setting: its name in lower case. `CHECKS` defines which values are valid.
 
     Paths are absolute. `lake` and `docs` are folders, or S3 prefixes without a slash at the end.
+    `lake_owner` and `docs_owner` are the ids of the accounts that own their buckets, empty for any.
     `readers` lists the users, groups and roles that may read the marts, separated by commas.
     `earliest_date` is an ISO date. `late_days` is empty (the whole lake) or a number of days as
     text. `ecs_subnets` and `ecs_security_groups` are ids, separated by commas.
     """
 
     lake: str = "data/lake"
+    lake_owner: str = ""
     docs: str = "data/site"
+    docs_owner: str = ""
     duckdb: str = "data/warehouse.duckdb"
     target: str = "local"
     execution: str = "watcher"
@@ -240,9 +243,14 @@ class Settings:
         }
 
 
+ACCOUNT = "(?:[0-9]{12})?"
+ACCOUNT_MEANING = "the 12 digits of the account that owns the bucket, or leave it empty"
+
 CHECKS: dict[str, Callable[[str, str], str]] = {
     "LAKE": _place,
+    "LAKE_OWNER": _matching(ACCOUNT, ACCOUNT_MEANING),
     "DOCS": _place,
+    "DOCS_OWNER": _matching(ACCOUNT, ACCOUNT_MEANING),
     "DUCKDB": _absolute,
     "TARGET": _one_of("local", "redshift"),
     "EXECUTION": _one_of("watcher", "local", "fargate", "ecs"),

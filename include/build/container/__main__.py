@@ -99,7 +99,8 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
     root = options.root or f"{settings.docs}/runs/{file_name(options.run_id)}/{options.command}"
     stop.run_id = options.run_id
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as target:
-        report = stop.report = Report(open_documents(root), Path(target))
+        documents = open_documents(root, settings.docs_owner)
+        report = stop.report = Report(documents, Path(target))
         try:
             check_project()
             result = _run_command(options, settings, report)
