@@ -160,13 +160,13 @@ def test_airflow_answers_only_requests_that_name_it(airflow: Client) -> None:
     paths = ("/", "/api/v2/monitor/health", "/auth/token", "/execution/health", "/static/")
     for path in paths:
         for host in (f"evil.example:{port}", "evil.example", f"127.0.0.1.evil.example:{port}", ""):
-            refused = httpx.get(f"{airflow.http.base_url}{path}", headers={"Host": host})
+            refused = httpx.get(f"{airflow.http.base_url}{path}", headers={"Host": host}, timeout=60)
             assert (refused.status_code, refused.text) == (400, "Invalid host header"), path
         for host in (f"127.0.0.1:{port}", f"localhost:{port}"):
             url = f"{airflow.http.base_url}{path}"
-            answered = httpx.get(url, headers={"Host": host}, follow_redirects=False)
+            answered = httpx.get(url, headers={"Host": host}, timeout=60)
             assert answered.status_code != 400, path
-    page = httpx.get(f"http://localhost:{port}/", headers={"Host": f"localhost:{port}"})
+    page = httpx.get(f"http://localhost:{port}/", headers={"Host": f"localhost:{port}"}, timeout=60)
     assert page.status_code == 200
     assert "<title>Airflow" in page.text
 
