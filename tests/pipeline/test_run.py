@@ -160,7 +160,9 @@ def test_airflow_answers_only_requests_that_name_it(airflow: Client) -> None:
     paths = ("/", "/api/v2/monitor/health", "/auth/token", "/execution/health", "/static/")
     for path in paths:
         for host in (f"evil.example:{port}", "evil.example", f"127.0.0.1.evil.example:{port}", ""):
-            refused = httpx.get(f"{airflow.http.base_url}{path}", headers={"Host": host}, timeout=60)
+            refused = httpx.get(
+                f"{airflow.http.base_url}{path}", headers={"Host": host}, timeout=60
+            )
             assert (refused.status_code, refused.text) == (400, "Invalid host header"), path
         for host in (f"127.0.0.1:{port}", f"localhost:{port}"):
             url = f"{airflow.http.base_url}{path}"
