@@ -40,7 +40,9 @@ UV := .venv/uv/bin/uv
 LOCKS := include/requirements
 AIRFLOW_PYTHON := .venv/airflow/bin/python
 DBT_PYTHON := .venv/dbt/bin/python
-LAKE := $(DBT_PYTHON) -m include.lake
+# The data, and what is made of it, is readable for its owner only.
+PRIVATE := umask 077 &&
+LAKE := $(PRIVATE) $(DBT_PYTHON) -m include.lake
 
 # A stamp stays behind when an environment was moved or when its Python was removed. It is deleted then.
 # The first line of an installed program names the interpreter of the time of the installation.
@@ -109,7 +111,7 @@ retry: install ## Run a task of the last run, and what follows it, again (needs 
 	@$(AIRFLOW_PYTHON) -m include.laptop.retry "$(TASK)"
 
 airflow: install ## Airflow's own command line: ARGS="dags list"
-	@AIRFLOW_HOME="$(CURDIR)/.airflow" $(AIRFLOW_PYTHON) -m airflow $(ARGS)
+	@$(PRIVATE) AIRFLOW_HOME="$(CURDIR)/.airflow" $(AIRFLOW_PYTHON) -m airflow $(ARGS)
 
 # The shell reads FILES as it reads the arguments of any command: names, patterns, and quotes around a name with spaces.
 land: install ## Land event files into the lake: FILES="a.jsonl b.jsonl.gz 'a name with spaces.jsonl'"
@@ -123,7 +125,7 @@ compact: install ## Merge small files of events into Parquet of the declared typ
 	@$(LAKE) compact --source "$(SOURCE)" $(ARGS)
 
 manifest: install ## Make dbt's manifest, from which the DAG takes its tasks
-	@$(DBT_PYTHON) -m include.manifest
+	@$(PRIVATE) $(DBT_PYTHON) -m include.manifest
 
 package: install ## Make dist/mwaa, the package in the form that MWAA requires; WHEELS=1 BUCKET=… for a network without a package index
 	@$(AIRFLOW_PYTHON) -m include.deployment.mwaa.package $(if $(WHEELS),--wheels) --bucket "$(BUCKET)"

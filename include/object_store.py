@@ -19,8 +19,8 @@ CONNECTIONS = 16
 DOCUMENTS_READ_SECONDS = 20
 """Read timeout for the files of DOCS: they are small, and a retry is faster than a long wait."""
 WRITE_REMEDY = (
-    "let this role list, read and write it, "
-    "as the roles of include/aws/build.yaml and mwaa.yaml may"
+    "let this role list, read and write it, as the roles of include/aws/build.yaml and mwaa.yaml "
+    "may, and let GAME_ANALYTICS_DOCS_OWNER be empty or the account of the bucket"
 )
 
 ERROR_KINDS = {
@@ -130,6 +130,32 @@ def aws_client(service: str, **options: Any) -> Any:
         return boto3.client(service, config=Config(**(config | options)))
 
 
+def s3_client(owner: str = "", **options: Any) -> Any:
+    """A client of S3 whose requests name the account that must own the bucket, if it is given.
+
+    S3 refuses such a request for a bucket of another account, as it would be after a typing error,
+    or after somebody else made a bucket with the name of a deleted one.
+    """
+    client = aws_client("s3", **options)
+    if owner:
+
+        def name_owner(params: dict[str, Any], model: Any, **_: Any) -> None:
+            """Add the account to a request, before botocore checks the request."""
+            for member in ("ExpectedBucketOwner", "ExpectedSourceBucketOwner"):
+                if member in model.input_shape.members:
+                    params[member] = owner
+
+        client.meta.events.register("before-parameter-build.s3", name_owner)
+    return client
+
+
+def own_account() -> str:
+    """The id of the account whose credentials this process has."""
+    with aws_errors("the account of these credentials", "read"):
+        account: str = aws_client("sts").get_caller_identity()["Account"]
+    return account
+
+
 def bucket_and_prefix(uri: str) -> tuple[str, str]:
     """The bucket of `s3://bucket/prefix`, and the prefix: empty, or with a slash at its end."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
@@ -153,9 +179,14 @@ class Documents(Protocol):
         """The sorted names of the files below a prefix."""
 
 
-def open_documents(root: str) -> Documents:
-    """The files of a folder or an S3 prefix, by its path or URI. This sends no request."""
-    return DocumentsInS3(root) if root.startswith("s3://") else DocumentsInFolder(Path(root))
+def open_documents(root: str, owner: str = "") -> Documents:
+    """The files of a folder or an S3 prefix, by its path or URI. This sends no request.
+
+    `owner` is the account that must own the bucket, empty for any.
+    """
+    if root.startswith("s3://"):
+        return DocumentsInS3(root, owner)
+    return DocumentsInFolder(Path(root))
 
 
 class DocumentsInFolder:
@@ -205,10 +236,10 @@ class DocumentsInFolder:
 class DocumentsInS3:
     """Files below an S3 prefix."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, owner: str = "") -> None:
         self.root = root
         self.bucket, self.prefix = bucket_and_prefix(root)
-        self.client = aws_client("s3", read_timeout=DOCUMENTS_READ_SECONDS)
+        self.client = s3_client(owner, read_timeout=DOCUMENTS_READ_SECONDS)
 
     def write(self, name: str, content: bytes) -> None:
         """Write an object."""

@@ -136,6 +136,7 @@ class Settings:
     """One field per setting: its name in lower case. `CHECKS` defines which values are valid.
 
     Paths are absolute. `lake` and `docs` are folders, or S3 prefixes without a slash at the end.
+    `lake_owner` and `docs_owner` are the ids of the accounts that own their buckets, empty for any.
     `readers` lists the users, groups and roles that may read the marts, separated by commas.
     `earliest_date` is an ISO date. `late_days` is empty (the whole lake) or a number of days as
     text. `allow_lost_rows` is `1` or empty. `duckdb_memory` is empty (computed from the machine)
@@ -143,7 +144,9 @@ class Settings:
     """
 
     lake: str = "data/lake"
+    lake_owner: str = ""
     docs: str = "data/site"
+    docs_owner: str = ""
     duckdb: str = "data/warehouse.duckdb"
     duckdb_memory: str = ""
     target: str = "local"
@@ -243,9 +246,14 @@ class Settings:
         }
 
 
+ACCOUNT = "(?:[0-9]{12})?"
+ACCOUNT_MEANING = "the 12 digits of the account that owns the bucket, or leave it empty"
+
 CHECKS: dict[str, Callable[[str, str], str]] = {
     "LAKE": _place,
+    "LAKE_OWNER": _matching(ACCOUNT, ACCOUNT_MEANING),
     "DOCS": _place,
+    "DOCS_OWNER": _matching(ACCOUNT, ACCOUNT_MEANING),
     "DUCKDB": _absolute,
     "DUCKDB_MEMORY": _matching(
         "(?:[1-9][0-9]{0,5}(?:MiB|GiB))?",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,13 @@ MASKED = "***"
 """The text that is shown instead of a personal value."""
 GENERIC = {"unique_field", "value_field", "from_field"}
 """The names that dbt's generic tests give to the column that they test."""
-LEDGER_KEYS = {"playerid", "channeluid", "birthdate", "birth_date", "device", "player"}
+LEDGER_KEYS = {
+    *("playerid", "channeluid", "channel_id", "birthdate", "birth_date", "gender"),
+    *("device", "player"),
+}
 """Personal columns of tables. The macro `personal_keys` lists the personal keys of events."""
+WHOLE_ROWS = {"payload", "raw_row"}
+"""Columns with a whole line of a file, in any format: each of its fields may be personal."""
 
 
 def shown_rows(
@@ -40,15 +45,23 @@ def shown_rows(
     JSON text is masked as a whole, because each of its keys may be personal.
     """
     names = [column.lower() for column in columns]
-    hidden = LEDGER_KEYS.union(personal)
+    hidden = LEDGER_KEYS | WHOLE_ROWS | set(personal)
     tested = str((node.get("test_metadata") or {}).get("kwargs", {}).get("column_name", "")).lower()
     # An expression over a personal column can show the person, too.
     if any(name in tested for name in hidden):
         hidden |= GENERIC
     return tuple(
-        {name: _shown(value, masked=name in hidden) for name, value in zip(names, row, strict=True)}
+        {
+            name: _shown(value, masked=_is_hidden(name, hidden))
+            for name, value in zip(names, row, strict=True)
+        }
         for row, _ in zip(rows, range(LIMIT), strict=False)
     )
+
+
+def _is_hidden(column: str, hidden: Collection[str]) -> bool:
+    """Whether a column is personal, also as `first_player_id` or `player_id_count`."""
+    return column in hidden or any(key in column for key in hidden if "_" in key)
 
 
 def _shown(value: Any, *, masked: bool) -> str | None:

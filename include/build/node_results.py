@@ -14,6 +14,7 @@ from dbt.cli.main import dbtRunnerResult
 from dbt_common.events.base_types import EventMsg
 
 from include.build import failing_rows
+from include.engine_text import without_values
 from include.manifest import Manifest
 from include.messages import FAILED, NodeResult, Problem, Row, Status
 from include.remedies import remedy
@@ -152,7 +153,9 @@ class NodeResultCollector:
             # In one line, because the task's error is the last line of the error output.
             cause = " ".join(str(ended.exception).split())
             known = remedy(cause) or "see its log above"
-            raise BuildError(f"dbt could not finish ({cause}): {known}.")
+            # The log has the whole text; the error is sent on by an alert.
+            print(f"dbt ended with an error: {cause}", flush=True)
+            raise BuildError(f"dbt could not finish ({without_values(cause)}): {known}.")
         if not self.thread.is_alive() or not (ended.success or self.has_failures):
             raise BuildError("dbt failed outside of the nodes: see its log above.")
 

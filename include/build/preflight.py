@@ -110,7 +110,7 @@ def check_network(host: str, port: str) -> None:
 
 def check_containers(settings: Settings) -> str:
     """Check that the ECS cluster exists and the containers' reports can be listed."""
-    open_documents(settings.docs).names("runs/none/")
+    open_documents(settings.docs, settings.docs_owner).names("runs/none/")
     with aws_errors(
         f"cluster {settings.ecs_cluster} of GAME_ANALYTICS_ECS_CLUSTER",
         remedy="deploy include/aws/build.yaml; `make check-account` lists all that is missing",

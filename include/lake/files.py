@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from include.engine_text import without_values
 from include.lake.listing import Listing
 from include.lake.sources import Source
 from include.lake.storage.lake import THREADS, DataFile, Lake
@@ -60,8 +61,9 @@ def _schema(lake: Lake, file: DataFile) -> pa.Schema:
         with lake.footer(file) as end:
             return pq.read_metadata(end).schema.to_arrow_schema()
     except (pa.ArrowException, OSError) as error:
+        reason = without_values(str(error).splitlines()[0])
         raise UserError(
-            f"{file.path} is no readable Parquet file ({str(error).splitlines()[0]}): "
+            f"{file.path} is no readable Parquet file ({reason}): "
             "replace it or move it out of the lake, then run again."
         ) from None
 

@@ -136,6 +136,8 @@ class Airflow:
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(_created(HOME / "tmp")),
             "DO_NOT_TRACK": "1",
+            # `plugins/game_analytics_own_host.py` reads it, against DNS rebinding.
+            "API_SERVER_HOSTS": f"{HOST},localhost",
             SESSION: self.session,
             # Airflow changes its process titles, which would overwrite the environment that
             # `stop_session` reads.
@@ -168,6 +170,9 @@ class Airflow:
                 "database": {"sql_alchemy_conn": f"sqlite:///{HOME / 'airflow.db'}"},
                 "logging": {
                     "base_log_folder": HOME / "logs",
+                    # Airflow sets these modes itself, whatever the umask is.
+                    "file_task_handler_new_folder_permissions": "0o700",
+                    "file_task_handler_new_file_permissions": "0o600",
                 },
                 "api": {
                     "host": HOST,

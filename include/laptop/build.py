@@ -14,6 +14,7 @@ from typing import Any
 from include import manifest
 from include.command import command
 from include.laptop import lock
+from include.laptop.private import keep_private
 from include.laptop.processes import StopError, in_dbt_environment, stop_on_signals
 from include.partial_builds import ARGUMENTS, refuse_options
 from include.remedies import remedy
@@ -133,6 +134,7 @@ def arguments(text: str) -> list[str]:
 @command
 def main() -> int:
     """Run the command."""
+    keep_private()
     stop_on_signals()
     try:
         return build(Settings.from_env(os.environ), arguments(os.environ.get("ARGS", "")))

@@ -17,6 +17,7 @@ from include.command import command
 from include.lake.storage.folder import visible_files
 from include.laptop import lock
 from include.laptop.airflow import Airflow, Client, NoAnswerError, clean_temporary
+from include.laptop.private import keep_private
 from include.laptop.processes import (
     StopError,
     ignore_signals,
@@ -200,6 +201,7 @@ def main() -> int:
         if value
         for part in (f"--{name}", value)
     ]
+    keep_private()
     stop_on_signals()
     try:
         return run(Settings.from_env(os.environ), sample)

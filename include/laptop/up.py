@@ -12,6 +12,7 @@ from include import manifest
 from include.command import command
 from include.laptop import lock
 from include.laptop.airflow import HOST, START_SECONDS, Airflow, clean_temporary, is_free
+from include.laptop.private import keep_private
 from include.laptop.processes import (
     STOP_SECONDS,
     StopError,
@@ -120,6 +121,7 @@ def _end(pid: int) -> None:
 def main() -> int:
     """Run the command."""
     command, port = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else PORT
+    keep_private()
     stop_on_signals()
     try:
         if command == "down":

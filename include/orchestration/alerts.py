@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.engine_text import without_values
 from include.messages import Row
 from include.settings import ROOT, Settings
 
@@ -28,6 +30,8 @@ SNS_LENGTH = 20_000
 JSON."""
 SNS_SECONDS = 5
 """How long SNS may take to accept the connection, and to answer, in each of two attempts."""
+INCLUDE = ROOT / "include"
+"""The folder of this package's own code."""
 LATE = """Run {run} of DAG {dag} has not ended {minutes} minutes after its logical date.
 The run continues. Find out what it waits for: a task that takes long, a task that waits for its
 retry, or a worker or triggerer that is not running."""
@@ -41,11 +45,12 @@ class ReportedElsewhereError(AirflowFailException):
 class ExplainedProblem:
     """A problem as a log and an alert show it.
 
-    `what` names what failed, with dbt's message. `file` is the project's file to repair, `sql`
-    the file with the compiled SQL. Each is empty if there is none.
+    `what` names what failed, `message` is dbt's. `file` is the project's file to repair, `sql` the
+    file with the compiled SQL. Each is empty if there is none.
     """
 
     what: str = "-"
+    message: str = ""
     remedy: str = ""
     file: str = ""
     sql: str = ""
@@ -53,15 +58,29 @@ class ExplainedProblem:
 
     @property
     def text(self) -> str:
-        """The problem in a few lines."""
-        lines = [self.what]
+        """The problem in a few lines, with its rows, for the task's log."""
+        rows = (", ".join(f"{name}={value}" for name, value in row.items()) for row in self.rows)
+        return "\n".join([*self._lines(self.message), *(f"  row:  {row}" for row in rows)])
+
+    def alert_text(self, lake: str) -> str:
+        """The problem in a few lines without a value of the data, for an alert."""
+        lines = self._lines(self.masked_message(lake))
+        if self.rows:
+            columns = ", ".join(self.rows[0])
+            lines.append(f"  rows: {len(self.rows)} are in the log, with {columns}")
+        return "\n".join(lines)
+
+    def masked_message(self, lake: str) -> str:
+        """dbt's message without a value; it keeps the names that the alert shows anyway."""
+        shown = " ".join((self.what, self.file, self.sql, self.read_sql()))
+        return without_values(self.message, shown=shown, lake=lake)
+
+    def _lines(self, message: str) -> list[str]:
+        lines = [f"{self.what}: {message}" if message else self.what]
         lines += [f"  do:   {self.remedy}."] if self.remedy else []
         lines += [f"  file: {self.file}"] if self.file else []
         lines += [f"  SQL:  {self.sql}"] if self.sql else []
-        for row in self.rows:
-            values = (f"{column}={value}" for column, value in row.items())
-            lines.append(f"  row:  {', '.join(values)}")
-        return "\n".join(lines)
+        return lines
 
     def read_sql(self) -> str:
         """Return the compiled SQL; empty if there is none, or if its file is on another worker."""
@@ -74,7 +93,12 @@ class ExplainedProblem:
 
 @dataclass(frozen=True)
 class Alert:
-    """A task that failed for good. `tries` counts its tries, `log` is the address of its log."""
+    """A task that failed for good. `tries` counts its tries, `log` is the address of its log.
+
+    An alert may leave the company, so it holds no value of a file or a table. `error` is therefore
+    masked, unless the error is a sentence of this package. `lake` is the address of the lake: the
+    paths of its files are not masked.
+    """
 
     dag: str
     run: str
@@ -85,9 +109,10 @@ class Alert:
     error: str
     problems: Sequence[ExplainedProblem]
     log: str
+    lake: str = ""
 
     @classmethod
-    def of(cls, context: Any) -> Alert:
+    def of(cls, context: Any, lake: str = "") -> Alert:
         """Make an alert from the context of a callback; what is missing there becomes `-`.
 
         On a worker the context is complete. If the scheduler ended the task, Airflow's DAG
@@ -103,14 +128,10 @@ class Alert:
             tries=getattr(ti, "try_number", 0) or 0,
             model=getattr(task, "model_file", "") or "-",
             owner=getattr(task, "owner", "") or "-",
-            error=_without_values(
-                lost if exception is None else str(exception).strip() or type(exception).__name__
-            ),
-            problems=[
-                replace(problem, what=_without_values(problem.what))
-                for problem in getattr(task, "problems", ()) or ()
-            ],
+            error=lost if exception is None else _error_text(exception, lake),
+            problems=tuple(getattr(task, "problems", ()) or ()),
             log=str(getattr(ti, "log_url", "") or ""),
+            lake=lake,
         )
 
     @property
@@ -121,7 +142,8 @@ class Alert:
     @property
     def line(self) -> str:
         """The alert in one line, which a search in a log finds."""
-        error = (self.problems[0].what if self.problems else self.error).strip()
+        error = self.problems[0].alert_text(self.lake) if self.problems else self.error
+        error = error.strip()
         return (
             f"ALERT dag={self.dag} run={self.run} task={self.task} model={self.model} "
             f"owner={self.owner} error={error.splitlines()[0] if error else 'unknown'}"
@@ -135,26 +157,41 @@ class Alert:
             if self.tries > 1
             else f"Task {self.task} of DAG {self.dag} has failed.",
             f"run:      {self.run}\nmodel:    {self.model}\nowner:    {self.owner}",
-            cut("\n".join(p.text for p in self.problems) or self.error, ERROR_LENGTH, "log"),
+            cut(
+                "\n".join(p.alert_text(self.lake) for p in self.problems) or self.error,
+                ERROR_LENGTH,
+                "log",
+            ),
             f"log:      {self.log or 'in the UI'}\n"
             f"runbook:  {self.log.partition('/runs/')[0] or 'the page of the DAG'}, Dag Docs, "
             f"`{self.task if self.model == '-' else 'a node'}`",
         ]
         # The SQL comes last, because a message that is too long is cut at its end.
         parts += [
-            f"SQL of {problem.what.split(':')[0]}:\n{cut(sql, SQL_LENGTH, 'file')}"
+            f"SQL of {problem.what}:\n{cut(sql, SQL_LENGTH, 'file')}"
             for problem in self.problems
             if (sql := problem.read_sql())
         ]
         return "\n\n".join(parts)
 
 
-def _without_values(error: str) -> str:
-    """Mask the values that a warehouse quotes in an error: an alert may leave the company."""
-    return re.sub(r"'[^'\n]*'", "'***'", error)
+def _error_text(exception: BaseException, lake: str) -> str:
+    """Return the text of a task's error without a value of the data.
+
+    Only the errors that this package raises for Airflow are sentences without values. The text of
+    every other exception is masked: it comes from a library, and may quote what the library read.
+    """
+    text = str(exception).strip()
+    frame = exception.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    is_own = frame is not None and Path(frame.tb_frame.f_code.co_filename).is_relative_to(INCLUDE)
+    if text and is_own and isinstance(exception, AirflowException):
+        return text
+    return ": ".join(filter(None, (type(exception).__name__, without_values(text, lake=lake))))
 
 
-def report_failure(topic: str, context: Any) -> None:
+def report_failure(topic: str, context: Any, lake: str = "") -> None:
     """Log an alert, and send it if there is a topic; Airflow calls this after the last retry.
 
     One problem gives one alert, because Airflow calls nothing for the downstream tasks, which are
@@ -164,7 +201,7 @@ def report_failure(topic: str, context: Any) -> None:
     if isinstance(context.get("exception"), ReportedElsewhereError):
         return
     try:
-        alert = Alert.of(context)
+        alert = Alert.of(context, lake)
         logger.error("%s\n%s", alert.line, alert.text)
         if topic:
             publish(topic, alert.subject, alert.text)
@@ -174,7 +211,7 @@ def report_failure(topic: str, context: Any) -> None:
 
 def on_failure(settings: Settings) -> Any:
     """Return the failure callback of every task."""
-    return partial(report_failure, settings.alert_topic_arn)
+    return partial(report_failure, settings.alert_topic_arn, lake=settings.lake)
 
 
 def report_late_run(*, topic: str, minutes: int, context: Mapping[str, Any] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from redshift_connector.core import Connection
 from redshift_connector.cursor import Cursor
 from redshift_connector.error import Error
 
+from include.engine_text import without_values
 from include.manifest import PROJECT
 from include.remedies import remedy
 from include.settings import UserError
@@ -101,8 +103,8 @@ class Redshift:
         try:
             return cursor.execute(sql, tuple(values) or None)
         except Error as error:
-            message = _explained(f"Redshift refused `{' '.join(sql.split())[:100]}`", error)
-            raise UserError(message) from None
+            what = f"Redshift refused `{' '.join(sql.split())[:100]}`"
+            raise UserError(_explained(what, error, sql)) from None
 
 
 def literal(value: Any) -> str:
@@ -115,11 +117,19 @@ def literal(value: Any) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _explained(what: str, error: Exception) -> str:
-    """One sentence of what failed, the server's message and the remedy."""
+def _explained(what: str, error: Exception, sql: str = "") -> str:
+    """One sentence of what failed, the server's message and the remedy.
+
+    The message about a statement can quote a value of a table, so it is masked, and printed whole
+    into the log.
+    """
     reason = error.args[0] if error.args else ""
     if isinstance(reason, dict):
         # The driver has the fields of the server's error by their letters: message and detail.
         reason = f"{reason.get('M', '')} {reason.get('D', '').replace('---', '')}"
     message = " ".join(str(reason or error).split()).strip(".- ")
-    return f"{what} ({message}): {remedy(message) or 'repair what it names, and run again'}."
+    known = remedy(message) or "repair what it names, and run again"
+    if sql:
+        print(f"{what}: {message}", file=sys.stderr)
+        message = without_values(message, shown=sql)
+    return f"{what} ({message}): {known}."

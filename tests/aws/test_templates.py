@@ -210,6 +210,7 @@ def test_the_container_has_valid_settings() -> None:
     text = text.replace("${LakeBucket}", "a-lake").replace("${LakePrefix}", "lake")
     text = text.replace("${DocsBucket}", "docs").replace("${DocsPrefix}", "site")
     text = text.replace("${GlueDatabase}", "game_analytics")
+    text = text.replace("${AccountId}", "123456789012")
     settings = Settings.from_env(json.loads(text))
     assert (settings.target, settings.lake) == ("redshift", "s3://a-lake/lake")
     assert settings.docs == "s3://docs/site"
@@ -233,6 +234,41 @@ def test_mwaa_has_valid_settings() -> None:
         "DEADLINE_MINUTES",
         "DUCKDB",
     }
+
+
+def test_each_log_group_has_a_retention() -> None:
+    """A group that a service makes by itself is kept for ever, with whatever its lines hold."""
+    for name, path in BY_NAME.items():
+        for group in templates.resources(path, "AWS::Logs::LogGroup").values():
+            assert group["RetentionInDays"] == {"Ref": "LogDays"}, name
+    groups = templates.resources(BY_NAME["mwaa"], "AWS::Logs::LogGroup")
+    names = {templates.written(group["LogGroupName"]) for group in groups.values()}
+    (environment,) = templates.resources(BY_NAME["mwaa"], "AWS::MWAA::Environment").values()
+    # These are the names that MWAA's guide gives, one per kind of log.
+    kinds = {"DAGProcessing", "Scheduler", "Task", "WebServer", "Worker"}
+    assert names == {f"airflow-${{Name}}-{kind}" for kind in kinds}
+    assert len(environment["LoggingConfiguration"]) == len(kinds)
+    # MWAA makes a group that does not exist yet, so the groups must come first.
+    (resource,) = (
+        resource
+        for resource in templates.read(BY_NAME["mwaa"])["Resources"].values()
+        if resource["Type"] == "AWS::MWAA::Environment"
+    )
+    assert set(resource["DependsOn"]) == set(groups)
+
+
+def test_the_settings_name_the_account_of_each_bucket() -> None:
+    (container,) = task_definition()["ContainerDefinitions"]
+    given = {one["Name"]: one["Value"] for one in container["Environment"]}
+    (environment,) = templates.resources(BY_NAME["mwaa"], "AWS::MWAA::Environment").values()
+    options = environment["AirflowConfigurationOptions"]
+    own = {"Ref": "AWS::AccountId"}
+    lake = {"Fn::If": ["HasLakeOwner", {"Ref": "LakeOwner"}, own]}
+    assert (given[f"{PREFIX}LAKE_OWNER"], given[f"{PREFIX}DOCS_OWNER"]) == (lake, own)
+    assert (options["game_analytics.lake_owner"], options["game_analytics.docs_owner"]) == (
+        lake,
+        own,
+    )
 
 
 def test_the_secrets_backend_is_that_of_the_documentation() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
@@ -117,6 +118,23 @@ def test_after_it_a_run_succeeds(checkout: Checkout) -> None:
     assert checkout.left_running() == []
 
 
+def test_only_the_owner_can_read_what_the_commands_wrote(checkout: Checkout) -> None:
+    """The commands ran under umask 022, and after a `generate` that an older Makefile ran so."""
+    folders = [checkout.root / name for name in (".airflow", "data", "dbt/target")]
+    written = [path for folder in folders for path in (folder, *folder.rglob("*"))]
+    assert (checkout.root / "data").stat().st_mode & 0o777 == 0o700
+    # `generate` wrote these before a command closed the folder `data`.
+    generated = {checkout.lake, *checkout.lake.rglob("*")}
+    readable = [
+        f"{path.relative_to(checkout.root)} {path.lstat().st_mode & 0o777:o}"
+        for path in written
+        if path not in generated and not path.is_symlink() and path.lstat().st_mode & 0o077
+    ]
+    assert readable == []
+    names = {path.name for path in written}
+    assert {"airflow.cfg", "airflow.db", "lock", "warehouse.duckdb", "manifest.json"} <= names
+
+
 def test_a_retry_needs_airflow(checkout: Checkout) -> None:
     refused = checkout.run("include.laptop.retry", "stg_bets")
     assert (refused.returncode, refused.stderr) == (
@@ -134,6 +152,25 @@ def airflow(checkout: Checkout) -> Client:
     client = Client(f"http://127.0.0.1:{port}")
     assert client.answers()
     return client
+
+
+def test_airflow_answers_only_requests_that_name_it(airflow: Client) -> None:
+    """A page of another host reaches loopback through DNS rebinding, with its own name as Host."""
+    port = httpx.URL(airflow.http.base_url).port
+    paths = ("/", "/api/v2/monitor/health", "/auth/token", "/execution/health", "/static/")
+    for path in paths:
+        for host in (f"evil.example:{port}", "evil.example", f"127.0.0.1.evil.example:{port}", ""):
+            refused = httpx.get(
+                f"{airflow.http.base_url}{path}", headers={"Host": host}, timeout=60
+            )
+            assert (refused.status_code, refused.text) == (400, "Invalid host header"), path
+        for host in (f"127.0.0.1:{port}", f"localhost:{port}"):
+            url = f"{airflow.http.base_url}{path}"
+            answered = httpx.get(url, headers={"Host": host}, timeout=60)
+            assert answered.status_code != 400, path
+    page = httpx.get(f"http://localhost:{port}/", headers={"Host": f"localhost:{port}"}, timeout=60)
+    assert page.status_code == 200
+    assert "<title>Airflow" in page.text
 
 
 def test_up_and_retry_one_task(checkout: Checkout, airflow: Client) -> None:

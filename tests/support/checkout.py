@@ -69,6 +69,7 @@ class Checkout:
             text=True,
             timeout=self.seconds,
             check=False,
+            umask=0o022,
         )
 
     def run_dbt(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -85,6 +86,7 @@ class Checkout:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            umask=0o022,
         )
 
     def left_running(self) -> list[str]:

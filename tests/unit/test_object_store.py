@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from subprocess import run
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -18,7 +21,9 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from include.object_store import AwsError, aws_client, aws_errors, open_documents
+from include import object_store
+from include.deployment.mwaa import target
+from include.object_store import AwsError, aws_client, aws_errors, open_documents, s3_client
 from include.settings import ROOT, UserError
 
 
@@ -89,6 +94,61 @@ def test_a_client_of_a_missing_profile_is_one_sentence(monkeypatch: pytest.Monke
 def test_the_module_does_not_import_boto3() -> None:
     program = "import sys, include.object_store; sys.exit('botocore' in sys.modules)"
     assert run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[AWSPreparedRequest]:
+    """The requests of every S3 client that is made from now on; each gets an empty answer."""
+    requests: list[AWSPreparedRequest] = []
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    make = object_store.aws_client
+
+    def answered(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        requests.append(request)
+        headers = {"content-length": "4"} if request.method == "HEAD" else {}
+        raw = SimpleNamespace(stream=lambda *_, **__: iter([b""]), read=lambda *_: b"")
+        return AWSResponse(request.url, 200, headers, raw)
+
+    def client(service: str, **options: Any) -> Any:
+        made = make(service, **options)
+        made.meta.events.register(f"before-send.{service}", answered)
+        return made
+
+    monkeypatch.setattr(object_store, "aws_client", client)
+    return requests
+
+
+@pytest.mark.parametrize("owner", ["123456789012", ""])
+def test_every_request_to_a_bucket_names_its_owner(
+    sent: list[AWSPreparedRequest], owner: str
+) -> None:
+    documents = open_documents("s3://docs/site", owner)
+    documents.write("a", b"x")
+    documents.read("a")
+    documents.names("")
+    client = s3_client(owner)
+    client.copy({"Bucket": "docs", "Key": "a"}, "docs", "b")
+    client.delete_object(Bucket="docs", Key="a")
+    client.head_object(Bucket="docs", Key="a")
+    client.get_bucket_versioning(Bucket="docs")
+    client.get_public_access_block(Bucket="docs")
+    assert len(sent) >= 9
+    named = [request.headers.get("x-amz-expected-bucket-owner", "") for request in sent]
+    assert {name.decode() if isinstance(name, bytes) else name for name in named} == {owner}
+    (copy,) = [request for request in sent if "x-amz-copy-source" in request.headers]
+    assert ("x-amz-source-expected-bucket-owner" in copy.headers) == bool(owner)
+
+
+def test_a_deploy_uploads_only_into_a_bucket_of_its_own_account(
+    sent: list[AWSPreparedRequest], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(target, "own_account", lambda: "123456789012")
+    (tmp_path / "dag.py").write_text("x")
+    target.Target("games", "code").put("dags/dag.py", tmp_path / "dag.py")
+    (put,) = sent
+    assert put.headers["x-amz-expected-bucket-owner"] in {"123456789012", b"123456789012"}
 
 
 def test_files_in_a_folder(tmp_path: Path) -> None:

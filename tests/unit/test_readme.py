@@ -51,6 +51,17 @@ def _anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize(
+    "path", [*DOCUMENTS.values(), ROOT / "include/lake/__main__.py"], ids=lambda path: path.name
+)
+def test_a_copy_of_a_lake_leaves_out_what_belongs_to_one_machine(path: Path) -> None:
+    """`_landing`, `_compacted` and `_compaction` hold notes and originals with personal data."""
+    text = re.sub(r'"\n +f?"|\s+', " ", path.read_text().replace("'", '"'))
+    for command in re.findall(r"aws s3 sync [^`]*", text):
+        assert 'exclude "_*"' in command, command
+        assert 'exclude "ledger_rows/*"' in command, command
+
+
 def test_the_table_of_settings_is_complete_with_their_defaults() -> None:
     rows = re.findall(
         rf"^\| `{PREFIX}([A-Z_]+)` \| (?:`([^`]*)`)? ?\|", TEXTS["README.md"], re.MULTILINE

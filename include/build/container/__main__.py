@@ -34,6 +34,7 @@ from include import manifest
 from include.build.container import commands
 from include.build.container.reports import Report
 from include.command import command
+from include.engine_text import without_values
 from include.messages import (
     EXIT_TRY_LATER,
     FINGERPRINT_VARIABLE,
@@ -100,7 +101,8 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
     root = options.root or f"{settings.docs}/runs/{file_name(options.run_id)}/{options.command}"
     stop.run_id = options.run_id
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as target:
-        report = stop.report = Report(open_documents(root), Path(target))
+        documents = open_documents(root, settings.docs_owner)
+        report = stop.report = Report(documents, Path(target))
         try:
             check_project()
             refuse_variables(os.environ)
@@ -118,7 +120,10 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
         except Exception as error:  # noqa: BLE001
             # A bug must be in the report as well, where the on-call engineer looks.
             traceback.print_exc()
-            result = failure(options.run_id, f"{type(error).__name__}: {error}", again=False)
+            # The state machine sends the message in an alert, and the error may quote a file.
+            message = f"{type(error).__name__}: {without_values(str(error))}"
+            code = commands.exit_code([str(error)])
+            result = RunResult(options.run_id, "error", message, code)
         stop.is_ending = True
         report.close(result)
     if report.upload_error and not result.exit_code:

@@ -12,6 +12,7 @@ from include.build import preflight
 from include.build.container.reports import Report
 from include.build.node_results import NodeResultCollector
 from include.build.run_dbt import build, interrupt, run_dbt
+from include.engine_text import without_values
 from include.lake.run_days.find import find_run_days
 from include.lake.run_days.freshness import stale_sources
 from include.lake.run_days.record import record_build
@@ -100,7 +101,7 @@ def _build_days(
     release(settings)
     failed = report.failed()
     if failed:
-        code = exit_code(node.message if node.status == "error" else "" for node in failed)
+        code = exit_code(report.errors())
         return RunResult(run_id, "failed", report.summary(), code, failed)
     if stale:
         message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
@@ -197,7 +198,8 @@ def dbt(settings: Settings, words: Sequence[str], report: Report, run_id: str) -
         return RunResult(run_id, "success", report.summary(), 0)
     if failed:
         return RunResult(run_id, "failed", report.summary(), 1, failed)
-    message = f"dbt failed: {ended.exception or 'its log gives the reason'}"
+    reason = without_values(str(ended.exception or "")) or "its log gives the reason"
+    message = f"dbt failed: {reason}"
     return RunResult(run_id, "error", message, 1)
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from include.engine_text import without_values
 from include.manifest import MANIFEST, described
 from include.messages import (
     CROSS_MODEL_TESTS,
@@ -97,16 +98,32 @@ class Report:
         print(f"{result.status}: {result.message}\nartifacts: {self.documents.root}", flush=True)
 
     def failed(self) -> tuple[FailedNode, ...]:
-        """Return the first failed nodes, for a `RunResult`."""
+        """Return the first failed nodes, for a `RunResult`.
+
+        The state machine sends their messages in an alert, so no value of the data is in them.
+        """
         found = []
         for result in self.results:
             if result.status in FAILED:
-                messages = [problem.message for problem in result.problems if problem.message]
-                message = "; ".join(messages)[:MESSAGE_LENGTH]
+                message = "; ".join(
+                    without_values(problem.message, shown=f"{problem.unique_id} {problem.sql}")
+                    for problem in result.problems
+                    if problem.message
+                )[:MESSAGE_LENGTH]
                 is_node = result.unique_id != CROSS_MODEL_TESTS
                 node = described(result.unique_id)[1] if is_node else CROSS_MODEL_TESTS
                 found.append(FailedNode(node, result.status, message))
         return tuple(found[:FAILURES])
+
+    def errors(self) -> tuple[str, ...]:
+        """Return the messages of each failed node as dbt wrote them; empty for a failed test."""
+        return tuple(
+            "; ".join(problem.message for problem in result.problems if problem.message)
+            if result.status == "error"
+            else ""
+            for result in self.results
+            if result.status in FAILED
+        )
 
     def summary(self) -> str:
         """Return one line with the number of nodes and the names of those that failed."""

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from include.object_store import AwsError, aws_client, aws_errors
+from include.object_store import AwsError, aws_client, aws_errors, own_account, s3_client
 from include.settings import UserError
 
 AIRFLOW = "3.3.1"
@@ -19,19 +19,23 @@ SHA256 = "sha256"
 Under KMS an ETag is no hash of the content. An object without this field was not written by a
 deploy, so a deploy neither overwrites nor deletes it.
 """
-RIGHTS = "let the role that deploys do that, see *Deploy to MWAA* in include/aws/operations.md"
+RIGHTS = (
+    "name a bucket of the account that deploys, and let the role that deploys do that, see "
+    "*Deploy to MWAA* in include/aws/operations.md"
+)
 
 
 class Target:
     """An MWAA environment and its bucket. The name is empty before the environment exists.
 
-    Every error of AWS becomes a UserError.
+    Every error of AWS becomes a UserError. The bucket must belong to the account that deploys, so
+    that code and wheels never go into a bucket of somebody else.
     """
 
     def __init__(self, environment: str, bucket: str, s3: Any = None, mwaa: Any = None) -> None:
         self.name = environment
         self.bucket = bucket
-        self.s3 = s3 or aws_client("s3")
+        self.s3 = s3 or s3_client(own_account())
         self.mwaa = mwaa or aws_client("mwaa")
 
     def environment(self) -> Mapping[str, Any]:

@@ -22,7 +22,9 @@ class S3Store:
     def lock(self, path: str) -> AbstractContextManager[None]:
         """Hold the lock in an object."""
         thing = f"{path.rsplit('/', 1)[-1].removesuffix('.lock')} in {self._lake.root}"
-        return s3_lock(self._client, self._bucket, self._key(path), thing, self._write_errors)
+        key = self._key(path)
+        errors, owner = self._write_errors, self._lake.owner
+        return s3_lock(self._client, self._bucket, key, thing, errors, owner)
 
     def holder(self, path: str) -> str:
         """The owner of a lock whose lease has not ended."""

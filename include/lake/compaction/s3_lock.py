@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from include.object_store import aws_client
+from include.object_store import s3_client
 from include.settings import UserError
 
 RENEW_SECONDS = 60.0
@@ -100,12 +100,14 @@ def s3_lock(
     key: str,
     thing: str,
     errors: Callable[[], AbstractContextManager[None]],
+    owner: str = "",
 ) -> Iterator[None]:
     """Hold a lock, and let the client `guarded` send no request once it is no longer held.
 
-    `thing` is what the lock is about, for messages. Raises UserError if another process holds it.
+    `thing` is what the lock is about, for messages. `owner` is the account that must own the
+    bucket, empty for any. Raises UserError if another process holds it.
     """
-    lock = _Lock(bucket, key, thing, errors)
+    lock = _Lock(s3_client(owner), bucket, key, thing, errors)
     lock.take()
     stop = threading.Event()
     renewing = threading.Thread(target=lock.renew_until, args=(stop,), daemon=True)
@@ -125,13 +127,14 @@ class _Lock:
 
     def __init__(
         self,
+        client: Any,
         bucket: str,
         key: str,
         thing: str,
         errors: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._bucket, self._key, self._thing, self._errors = bucket, key, thing, errors
-        self._client = aws_client("s3")
+        self._client = client
         self._owner = f"process {os.getpid()} on {socket.gethostname()}"
         self._token = uuid.uuid4().hex
         self._etag = ""

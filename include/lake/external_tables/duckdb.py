@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import duckdb
 
+from include.engine_text import without_values
 from include.lake.sources import Source
 from include.lake.storage.lake import Lake
 from include.settings import UserError
@@ -39,7 +40,7 @@ def create_views(
                 for reader in readers(source, [file.path for file in files])
             ]
         except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
+            reason = without_values(str(error).splitlines()[0], lake=lake.root)
             raise UserError(
                 f"{lake.root}/{source.name} has a file that cannot be read ({reason}): "
                 "replace or remove that file."

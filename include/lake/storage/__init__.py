@@ -12,4 +12,6 @@ from include.settings import Settings
 
 def open_lake(settings: Settings) -> Lake:
     """The lake of the settings. This neither reads the folder nor sends a request to S3."""
-    return S3Lake(settings.lake) if settings.is_s3 else FolderLake(Path(settings.lake))
+    if settings.is_s3:
+        return S3Lake(settings.lake, settings.lake_owner)
+    return FolderLake(Path(settings.lake))

@@ -14,9 +14,12 @@ from typing import IO, Any
 
 from include.lake.sources import LEDGER_ROWS, Source
 from include.lake.storage.lake import THREADS, DataFile
-from include.object_store import aws_client, aws_errors, bucket_and_prefix
+from include.object_store import aws_errors, bucket_and_prefix, s3_client
 
-READ_REMEDY = "let this role list and read it (include/aws/policies/airflow_role.json)"
+READ_REMEDY = (
+    "let this role list and read it (include/aws/policies/airflow_role.json), and set "
+    "GAME_ANALYTICS_LAKE_OWNER to the account of the bucket, or leave it empty"
+)
 WRITE_REMEDY = "let this role write to it (include/aws/policies/compaction_role.json)"
 WRITE_ROWS_REMEDY = (
     f"let this role write and delete below {LEDGER_ROWS}/ (include/aws/policies/airflow_role.json)"
@@ -35,12 +38,16 @@ class _Level:
 
 
 class S3Lake:
-    """A `Lake` below an S3 prefix, `s3://bucket/prefix`."""
+    """A `Lake` below an S3 prefix, `s3://bucket/prefix`.
 
-    def __init__(self, uri: str) -> None:
+    `owner` is the account that must own the bucket, empty for any.
+    """
+
+    def __init__(self, uri: str, owner: str = "") -> None:
         self.root = uri
+        self.owner = owner
         self.bucket, self.prefix = bucket_and_prefix(uri)
-        self.client = aws_client("s3")
+        self.client = s3_client(owner)
 
     def files(self, source: Source, since: date | None = None) -> Iterator[DataFile]:
         """The files of a source, without partitions of months before `since`.

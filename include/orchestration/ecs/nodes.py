@@ -83,7 +83,7 @@ class ContainerOperator(ExplainedDbtOperator):
 
     def _raise_report(self, context: Any) -> None:
         """Log dbt's lines of the container's report, and raise its problems or its error."""
-        documents = open_documents(self.root)
+        documents = open_documents(self.root, self.settings.docs_owner)
         names = documents.names("")
         if RESULT_FILE not in names:
             raise AirflowException(

@@ -75,14 +75,15 @@ class FargateBuildOperator(DbtBuildOperator):
             root,
             self.settings.ecs_log_group,
         )
-        yield from self._results(open_documents(root))
+        yield from self._results(open_documents(root, self.settings.docs_owner))
 
     def _start_container(self, mark: str, request: str) -> str:
         """Write the request and start a container; returns the folder of its report."""
         ti = self.context["ti"]
         root = tasks.root(self.settings, ti)
         try:
-            open_documents(root).write(REQUEST_FILE, request.encode())
+            documents = open_documents(root, self.settings.docs_owner)
+            documents.write(REQUEST_FILE, request.encode())
         except UserError as error:
             raise AirflowException(str(error)) from None
         variables = {

@@ -75,8 +75,11 @@ class ExplainedDbtOperator:
                 raise AirflowFailException(message + MAKE_MANIFEST)
             return
         self._raise_for(self._problems(results))
+        what = f"dbt ended with exit code {result.exit_code}."
         output = "\n".join(result.full_output[-20:])
-        raise AirflowException(f"dbt ended with exit code {result.exit_code}.\n{output}")
+        # As a problem, dbt's output reaches an alert only in masked form.
+        self.problems = [ExplainedProblem(what, output)]
+        raise AirflowException(f"{what}\n{output}")
 
     def raise_for_problems(self, problems: Sequence[Problem], context: Any) -> None:
         """Raise the problems of a node result, after keeping their SQL as files and for the UI.
@@ -116,9 +119,8 @@ class ExplainedDbtOperator:
         message = (problem.message or "no message").strip()
         sql = sql_file(self.artifacts, problem.unique_id)
         return ExplainedProblem(
-            what=f"test {name} failed: {message}"
-            if failed
-            else f"{kind} {name} had an error: {message}",
+            what=f"test {name} failed" if failed else f"{kind} {name} had an error",
+            message=message,
             remedy="" if failed else remedy(message) or "",
             file=self.files.get(problem.unique_id, ""),
             sql=shown(sql) if sql.is_file() else "",

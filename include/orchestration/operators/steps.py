@@ -14,6 +14,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from include.command import ERROR
+from include.engine_text import without_values
 from include.manifest import install_dbt
 from include.orchestration import connection
 from include.orchestration.operators.artifacts import artifacts_of
@@ -69,7 +71,8 @@ class DbtEnvironmentOperator(BaseOperator):
 
         A `request` is written to its standard input, which stays open until this process ends.
         Raises AirflowException with the last line of its error output if it fails; if that is
-        empty, with the last line of its output.
+        empty, with the last line of its output. A line that `include.command` has not written as
+        the program's error is masked, because it can quote a file, and an alert sends it on.
         """
         self.process = process = self._start_process(arguments, takes_request=request is not None)
         if process.stdin:
@@ -100,7 +103,10 @@ class DbtEnvironmentOperator(BaseOperator):
             raise AirflowException(killed(" ".join(self.command), building.names()))
         if code:
             ended = f"{' '.join([*self.command, *arguments])} ended with exit code {code}."
-            raise AirflowException([ended, *filter(None, [last]), *errors][-1])
+            error = [*filter(None, [last]), *errors][-1:]
+            is_sentence = code > 0 and error and error[0].startswith(ERROR)
+            text = error if is_sentence else [without_values(line) for line in error]
+            raise AirflowException([ended, *text][-1])
 
     def _start_process(
         self, arguments: Sequence[str], *, takes_request: bool

@@ -238,6 +238,8 @@ def test_rows_are_few_and_without_personal_data() -> None:
         "payload": "***",
         "device_id": None,
     }
+    lines = ["RAW_ROW", "payload", "first_player_id", "gender"]
+    assert set(shown_rows(lines, [["Zoltan;42"] * 4], {}, ["player_id"])[0].values()) == {"***"}
     # The engineer needs the value of a column that is not personal.
     plain = shown_rows(["unique_field"], [("m1",)], {}, ["player_id"])
     assert plain == ({"unique_field": "m1"},)

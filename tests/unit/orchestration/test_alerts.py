@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import socket
 import threading
 import time
@@ -19,10 +20,16 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowTaskTimeout,
+)
 
+from include.messages import StaleSources
 from include.orchestration import alerts
 from include.orchestration.alerts import ExplainedProblem
+from include.orchestration.operators.selection import result_of
 from include.settings import Settings
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:on-call"
@@ -89,7 +96,8 @@ def test_the_alert_of_a_failed_test_is_complete(
     sql = tmp_path / "unique_bet.sql"
     sql.write_text("select 1")
     problem = ExplainedProblem(
-        what="test unique_bet failed: Got 1 result",
+        what="test unique_bet failed",
+        message="Got 1 result, configured to fail if != 0",
         file="dbt/models/fct_bets.yml",
         sql=str(sql),
         rows=({"unique_field": "***", "n_records": "2"},),
@@ -104,10 +112,10 @@ def test_the_alert_of_a_failed_test_is_complete(
         "run:      scheduled__2026-09-01\n"
         "model:    dbt/models/fct_bets.sql\n"
         "owner:    Betting\n\n"
-        "test unique_bet failed: Got 1 result\n"
+        "test unique_bet failed: Got 1 result, configured to fail if != 0\n"
         "  file: dbt/models/fct_bets.yml\n"
         f"  SQL:  {sql}\n"
-        "  row:  unique_field=***, n_records=2\n\n"
+        "  rows: 1 are in the log, with unique_field, n_records\n\n"
         f"log:      {LOG}\n"
         "runbook:  http://airflow/dags/game_analytics, Dag Docs, `a node`\n\n"
         "SQL of test unique_bet failed:\nselect 1"
@@ -115,7 +123,8 @@ def test_the_alert_of_a_failed_test_is_complete(
     (line, *_) = caplog.messages[0].splitlines()
     assert line == (
         "ALERT dag=game_analytics run=scheduled__2026-09-01 task=fct_bets "
-        "model=dbt/models/fct_bets.sql owner=Betting error=test unique_bet failed: Got 1 result"
+        "model=dbt/models/fct_bets.sql owner=Betting error=test unique_bet failed: "
+        "Got 1 result, configured to fail if != 0"
     )
 
 
@@ -124,8 +133,49 @@ def test_without_a_topic_the_alert_is_only_logged(
 ) -> None:
     alerts.report_failure("", context())
     assert sns.messages == []
-    assert "error=first line" in caplog.messages[0].splitlines()[0]
-    assert "second line" in caplog.messages[0]
+    assert "error=ValueError: first line" in caplog.messages[0].splitlines()[0]
+
+
+def test_an_alert_carries_no_value_of_a_file(
+    sns: Sns, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The task's log has the values; whatever leaves through SNS or the alert's line has none."""
+    sql = tmp_path / "fct_bets.sql"
+    sql.write_text("select cast(stake as int) from staging.bets")
+    cell = 'O\'Hara, "Zoltan"\nerror: (Frieda) 4000123456'
+    message = f"Conversion Error: Could not convert string '{cell}' to INT32 in column stake"
+    problem = ExplainedProblem(
+        what="model fct_bets had an error",
+        message=message,
+        sql=str(sql),
+        rows=({"unique_field": cell, "n_records": "4000123456"},),
+    )
+    assert cell in problem.text
+    failed = context(problems=[problem]) | {"exception": AirflowException(problem.text)}
+    alerts.report_failure(TOPIC, failed)
+    alerts.report_failure(TOPIC, context() | {"exception": ValueError(message)})
+    alerts.report_failure(TOPIC, context() | {"exception": KeyError(cell)})
+    sent = [json.loads(text["Message"][0])["default"] for text in sns.messages]
+    for text in (*sent, *caplog.messages, *(message["Subject"][0] for message in sns.messages)):
+        assert not re.search("Hara|Zoltan|Frieda|4000123456", text)
+    assert "model fct_bets had an error: Conversion Error: Could not convert string '***" in sent[0]
+    assert "***' to INT32 in column stake\n" in sent[0]
+    assert "rows: 1 are in the log, with unique_field, n_records" in sent[0]
+    assert "ValueError: Conversion Error: Could not convert string '***" in sent[1]
+    assert "KeyError: '***'" in sent[2]
+
+
+def test_only_an_error_that_this_package_raises_is_sent_as_it_is(sns: Sns) -> None:
+    """An AirflowException of another package can quote a value as well."""
+    with pytest.raises(AirflowFailException) as own:
+        result_of({"ti": SimpleNamespace(xcom_pull=lambda **_: {})}, "freshness", StaleSources)
+    alerts.report_failure(TOPIC, context() | {"exception": own.value})
+    with pytest.raises(AirflowException) as other:
+        raise AirflowException("Zoltan was here")
+    alerts.report_failure(TOPIC, context() | {"exception": other.value})
+    sent = [json.loads(text["Message"][0])["default"] for text in sns.messages]
+    assert "\n\nThe run has no result of freshness: clear that task with its downstream." in sent[0]
+    assert "AirflowException: *** was ***" in sent[1]
 
 
 def test_a_task_that_no_worker_ended_has_an_alert(caplog: pytest.LogCaptureFixture) -> None:
@@ -201,8 +251,8 @@ def test_the_sql_is_cut_first(sns: Sns, tmp_path: Path) -> None:
     problems = []
     for number in range(9):
         (tmp_path / f"{number}.sql").write_text("x" * 300_000)
-        what = f"test {number} failed: {'long ' * 9000}"
-        problems.append(ExplainedProblem(what, sql=str(tmp_path / f"{number}.sql")))
+        what, message = f"test {number} failed", "value long " * 4500
+        problems.append(ExplainedProblem(what, message, sql=str(tmp_path / f"{number}.sql")))
     alerts.report_failure(TOPIC, context(problems=problems))
     text = json.loads(sns.messages[0]["Message"][0])["default"]
     assert text.index("… cut here, the log has the rest") < text.index(LOG)

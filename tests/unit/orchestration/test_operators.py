@@ -96,7 +96,8 @@ def test_a_failed_test_is_final_and_names_file_and_sql(tmp_path: Path) -> None:
         "The table has the new rows, although a test of it failed."
     )
     problem = ExplainedProblem(
-        what="test unique_a_id failed: Got 3 results",
+        what="test unique_a_id failed",
+        message="Got 3 results",
         file="dbt/models/a.yml",
         sql=shown(tmp_path / "unique_a_id.sql"),
     )
@@ -322,6 +323,29 @@ def test_a_commands_json_is_its_result(tmp_path: Path, script: str, expected: An
     settings = stand_in(tmp_path, script)
     step = DbtEnvironmentOperator(task_id="step", settings=settings, command=["x"])
     assert step.execute(context()) == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        # The line is written by `include.command`, so it is a sentence without values.
+        ("echo 'error: game 7 of Zoltan.' >&2; exit 1", "error: game 7 of Zoltan."),
+        # Any other line can be a part of a library's message.
+        ("echo 'Could not convert: Zoltan' >&2; exit 1", "Could not convert: ***"),
+        ("echo 'Zoltan 4000123456'; exit 1", "***"),
+        # A process that was killed may not have come to its last line.
+        ("echo 'error: Zoltan' >&2; kill -9 $$", "error: ***"),
+    ],
+)
+def test_a_line_that_is_not_a_commands_sentence_is_masked(
+    tmp_path: Path, script: str, error: str
+) -> None:
+    step = DbtEnvironmentOperator(
+        task_id="step", settings=stand_in(tmp_path, script), command=["x"]
+    )
+    with pytest.raises(AirflowException) as raised:
+        step.execute(context())
+    assert str(raised.value) == error
 
 
 def test_a_commands_last_line_is_its_error(tmp_path: Path) -> None:

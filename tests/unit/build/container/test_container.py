@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -21,6 +22,7 @@ from include.build.container import __main__ as module
 from include.build.container import commands
 from include.build.container.__main__ import Stop, run
 from include.build.container.reports import FAILURES, MESSAGE_LENGTH, Report
+from include.engine_text import without_values
 from include.manifest import Manifest
 from include.messages import (
     CROSS_MODEL_TESTS,
@@ -327,7 +329,27 @@ def test_the_exit_code_is_that_of_the_result(
     assert built(monkeypatch, settings, raising(error)) == code
     result = result_of(tmp_path)
     assert (result["status"], result["exit_code"]) == ("error", code)
-    assert str(error) in result["message"]
+    is_sentence = isinstance(error, UserError)
+    text = str(error) if is_sentence else without_values(str(error))
+    assert text in result["message"]
+
+
+def test_a_result_holds_no_value_of_the_data(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    """The state machine sends the result's messages in an alert."""
+    quoted = "Could not convert string 'O'Hara\nerror: (Zoltan) 4000123456' to INT32"
+    report = Report(Documents(tmp_path / "other"), tmp_path)
+    report.add(node("model.game_analytics.m", "error", f"Conversion Error: {quoted}"))
+    (failed,) = report.failed()
+    assert failed.message.startswith("Conversion Error: Could not convert string '***")
+    assert not re.search("Hara|Zoltan|4000123456", failed.message)
+    # The exit code depends on the whole message, which only this process has.
+    assert quoted in report.errors()[0]
+    built(monkeypatch, settings, raising(RuntimeError(quoted)))
+    text = (tmp_path / "docs" / "runs" / "r" / "build" / "result.json").read_text()
+    assert "Could not convert string" in text
+    assert not re.search("Hara|Zoltan|4000123456", text)
 
 
 @pytest.mark.parametrize(
