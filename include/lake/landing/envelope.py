@@ -41,7 +41,7 @@ LAST_SECOND = 253_402_300_799
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _NULL = msgspec.Raw(b"null")
 _REPLACEMENT = "\ufffd"
-_BLANK = "blank line"
+BLANK = "blank line"
 _PLAIN_INTEGER = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _ZERO = re.compile(r"-?0(\.0+)?([eE][+-]?[0-9]+)?")
@@ -113,10 +113,6 @@ def parse_lines(lines: Sequence[bytes], arrived_at: int) -> Batch:
         events = events.filter(_refuse(suspect, events["event_data"], lines, slow, rejected))
     rows: list[dict[str, str | int | None]] = []
     for index in slow:
-        if not lines[index]:
-            # Files may have millions of these lines.
-            rejected.append((index, _BLANK))
-            continue
         try:
             rows.append(parse_line(lines[index], arrived_at))
         except RejectedLineError as error:
@@ -264,7 +260,7 @@ def _refuse(
 def _validated(line: bytes) -> object:
     """The value of a line that is strict JSON; raises RejectedLineError if it is not."""
     if not line.strip():
-        raise RejectedLineError(_BLANK)
+        raise RejectedLineError(BLANK)
     try:
         value: object = _ANYTHING.decode(line.decode())
     except UnicodeDecodeError as error:

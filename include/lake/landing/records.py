@@ -15,18 +15,26 @@ from typing import Any
 
 import pyarrow as pa
 
-from include.lake.landing.envelope import SCHEMA, RejectedLineError, parse_line, parse_lines
+from include.lake.landing.envelope import (
+    BLANK,
+    SCHEMA,
+    RejectedLineError,
+    parse_line,
+    parse_lines,
+)
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-OBJECTS_AT_ONCE = 1 << 20
+OBJECTS_AT_ONCE = 1 << 18
 """The most objects of a line that are parsed together. It limits the memory that a line needs."""
 
 # Outside of strings, JSON has no closing brace that an opening brace follows. Where this matches,
 # either an object ends and another one begins, or a string is cut into pieces.
 _BORDER = re.compile(rb"\}[ \t\r]*\{")
+_KEY = b'"event"'
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _BORDERS_TO_TRY = 16
+_BYTES_TO_SEARCH = 8 << 20
 
 
 @dataclass
@@ -44,26 +52,32 @@ class Records:
 
 def parse_records(lines: Sequence[bytes], arrived_at: int) -> Records:
     """Parse lines that have no newlines. `arrived_at` (epoch seconds) goes into the metadata."""
-    batch = parse_lines(lines, arrived_at)
+    filled: Sequence[int] = range(len(lines))
+    texts = lines
+    # A file may have millions of empty lines, and an exception for each of them would take long.
+    if lines.count(b"") * 10 > len(lines):
+        filled = [index for index, line in enumerate(lines) if line]
+        texts = [lines[index] for index in filled]
+    batch = parse_lines(texts, arrived_at)
     records = Records(batch.events, len(lines))
+    if len(texts) < len(lines):
+        records.rejected = [(index, b"", BLANK) for index, line in enumerate(lines) if not line]
     waiting: list[_Part] = []
     count = 0
-    for index, reason in batch.rejected:
-        line = lines[index]
-        parts = _parts(index, line, reason) if b"{" in line else iter(())
-        first = next(parts, None)
-        if first is None:
-            records.rejected.append((index, line, reason))
-            continue
-        records.count -= 1
-        waiting.append(first)
-        count += len(first.pieces)
-        for part in parts:
+    for number, reason in batch.rejected:
+        index, line = filled[number], texts[number]
+        is_split = False
+        for part in _parts(index, line, reason):
             if count + len(part.pieces) > OBJECTS_AT_ONCE:
                 _parse_parts(waiting, arrived_at, records)
                 waiting, count = [], 0
             waiting.append(part)
             count += len(part.pieces)
+            # The line counts as one record until it is split. Its parts then count their records.
+            records.count -= not is_split
+            is_split = True
+        if not is_split:
+            records.rejected.append((index, line, reason))
     if waiting:
         _parse_parts(waiting, arrived_at, records)
     return records
@@ -76,8 +90,9 @@ def end_of_objects(text: bytes) -> int:
     The text of an event cannot begin inside of a string, because the quotes in a string are
     escaped.
     """
-    last = deque((match.end() - 1 for match in _BORDER.finditer(text)), _BORDERS_TO_TRY)
-    starts = [0, *last]
+    first = max(0, len(text) - _BYTES_TO_SEARCH)
+    borders = (match.end() - 1 for match in _BORDER.finditer(text, first))
+    starts = [*([] if first else [0]), *deque(borders, _BORDERS_TO_TRY)]
     for count in range(len(starts) - 1, 0, -1):
         # Borders inside of strings lie between the two ends of an object.
         for start in reversed(starts[:count]):
@@ -100,11 +115,13 @@ class _Part:
 
 def _parts(index: int, line: bytes, reason: str) -> Iterator[_Part]:
     """The pieces of a line that may have several objects; nothing if it has one piece only."""
-    pieces = _pieces(line)
+    pieces = _pieces(line) if b"{" in line else iter(())
     while some := list(islice(pieces, OBJECTS_AT_ONCE)):
         if some == [line] and not line.startswith(BYTE_ORDER_MARK):
             return
-        yield _Part(index, some, reason)
+        text = b"".join(some)
+        # Millions of pieces that cannot be events are not parsed one by one.
+        yield _Part(index, some if _KEY in text else [text], reason)
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:

@@ -169,6 +169,22 @@ def test_a_line_of_many_blocks_is_landed_object_by_object(
     assert rejected == [(1, lines[0]), (2, bad[0]), (2, bad[1]), (3, b""), (5, b"{")]
 
 
+@pytest.mark.parametrize("block_bytes", [61, 300, 5_000])
+def test_a_line_of_many_blocks_is_never_cut_inside_of_a_string(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    monkeypatch.setattr(event_files, "BLOCK_BYTES", block_bytes)
+    source = tmp_path / "a.jsonl"
+    objects = [
+        event(f"{n}-{m}", x=text, y=other)
+        for n, text in enumerate(TRICKY)
+        for m, other in enumerate(TRICKY)
+    ]
+    source.write_bytes(b"".join(objects))
+    (done,) = land_files(lake, [str(source)], ARRIVED)
+    assert (done.lines, done.landed, done.rejected) == (1, len(TRICKY) ** 2, 0)
+
+
 def test_a_line_without_end_is_never_held_as_a_whole(
     lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
