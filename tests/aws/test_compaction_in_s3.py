@@ -198,10 +198,10 @@ def test_a_lock_is_renewed_and_then_lives_longer_than_its_lease(
     client: Any, lake: S3Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_lock, "RENEW_SECONDS", 0.2)
-    monkeypatch.setattr(s3_lock, "LEASE_SECONDS", 1.5)
+    monkeypatch.setattr(s3_lock, "LEASE_SECONDS", 3.0)
     with open_store(lake).lock(LOCK):
         first = client.head_object(Bucket=BUCKET, Key=f"lake/{LOCK}")["ETag"]
-        time.sleep(3.5)
+        time.sleep(5.0)
         assert client.head_object(Bucket=BUCKET, Key=f"lake/{LOCK}")["ETag"] != first
         with pytest.raises(UserError, match="another compaction"):
             compacted(S3Lake(URI))
@@ -214,14 +214,14 @@ def test_the_owner_of_an_expired_lock_writes_nothing_any_more(
     client: Any, lake: S3Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_lock, "RENEW_SECONDS", 60.0)
-    monkeypatch.setattr(s3_lock, "USE_SECONDS", 0.5)
-    monkeypatch.setattr(s3_lock, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(s3_lock, "USE_SECONDS", 3.0)
+    monkeypatch.setattr(s3_lock, "LEASE_SECONDS", 3.0)
     before = keys(client)
     first = contextlib.ExitStack()
     first.enter_context(open_store(lake).lock(LOCK))
     lake.write(f"{URI}/before", b"x")
     # The process is suspended for as long as a lease lasts.
-    time.sleep(2.5)
+    time.sleep(5.0)
     other = S3Lake(URI)
     changes: list[Callable[[], object]] = [
         lambda: lake.write(f"{URI}/after", b"x"),
