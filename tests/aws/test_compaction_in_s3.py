@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from include.lake.compaction.moves import check_ended
 from include.lake.compaction.store import open_store
 from include.lake.sources import sources
 from include.lake.storage.s3 import S3Lake
+from include.object_store import aws_client
 from include.settings import UserError
 from tests.support.compaction_requests import disturbed_in_s3, upload
 from tests.support.compaction_steps import AGAIN, KILL, NEW, REPLACE, UNDO
@@ -196,10 +198,10 @@ def test_a_lock_is_renewed_and_then_lives_longer_than_its_lease(
     client: Any, lake: S3Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_lock, "RENEW_SECONDS", 0.2)
-    monkeypatch.setattr(s3_lock, "LEASE_SECONDS", 1.5)
+    monkeypatch.setattr(s3_lock, "LEASE_SECONDS", 3.0)
     with open_store(lake).lock(LOCK):
         first = client.head_object(Bucket=BUCKET, Key=f"lake/{LOCK}")["ETag"]
-        time.sleep(3.5)
+        time.sleep(5.0)
         assert client.head_object(Bucket=BUCKET, Key=f"lake/{LOCK}")["ETag"] != first
         with pytest.raises(UserError, match="another compaction"):
             compacted(S3Lake(URI))
@@ -212,27 +214,28 @@ def test_the_owner_of_an_expired_lock_writes_nothing_any_more(
     client: Any, lake: S3Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_lock, "RENEW_SECONDS", 60.0)
-    monkeypatch.setattr(s3_lock, "USE_SECONDS", 0.5)
-    monkeypatch.setattr(s3_lock, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(s3_lock, "USE_SECONDS", 3.0)
+    monkeypatch.setattr(s3_lock, "LEASE_SECONDS", 3.0)
+    before = keys(client)
+    first = contextlib.ExitStack()
+    first.enter_context(open_store(lake).lock(LOCK))
+    lake.write(f"{URI}/before", b"x")
+    # The process is suspended for as long as a lease lasts.
+    time.sleep(5.0)
     other = S3Lake(URI)
-    with open_store(lake).lock(LOCK):
-        lake.write(f"{URI}/before", b"x")
-        # The process is suspended for as long as a lease lasts.
-        time.sleep(2.5)
-        with open_store(other).lock(LOCK):
-            other.write(f"{URI}/of-the-next", b"x")
-            for change in (
-                lambda: lake.write(f"{URI}/after", b"x"),
-                lambda: lake.remove(f"{URI}/before"),
-                lambda: open_store(lake).version("before"),
-            ):
-                with pytest.raises(UserError, match="was suspended or lost its connection"):
-                    change()
-            held = keys(client)
-    assert {"lake/before", "lake/of-the-next"} <= set(held)
-    assert "lake/after" not in held
-    # The first owner has not removed the lock of the second one, which did that itself.
-    assert f"lake/{LOCK}" in held
+    changes: list[Callable[[], object]] = [
+        lambda: lake.write(f"{URI}/after", b"x"),
+        lambda: lake.remove(f"{URI}/before"),
+        lambda: open_store(lake).version("before"),
+    ]
+    with open_store(other).lock(LOCK):
+        other.write(f"{URI}/of-the-next", b"x")
+        for change in changes:
+            with pytest.raises(UserError, match="was suspended or lost its connection"):
+                change()
+        # The first owner does not remove the lock of the second one.
+        first.close()
+        assert keys(client) == sorted([*before, f"lake/{LOCK}", "lake/before", "lake/of-the-next"])
     assert f"lake/{LOCK}" not in keys(client)
 
 
@@ -271,7 +274,7 @@ def test_a_lock_whose_answer_was_lost_is_held(
     client: Any, lake: S3Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """botocore repeats a request without an answer, and S3 refuses the second one."""
-    make = s3_lock.aws_client
+    make = aws_client
 
     def forgetful(service: str) -> Any:
         made = make(service)

@@ -46,7 +46,7 @@ def export(path: Path, rows: Sequence[tuple[object, object]], kind: str = "bigin
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = {"bigint": pa.int64(), "integer": pa.int32(), "varchar": pa.string()}
+    types: dict[str, Any] = {"bigint": pa.int64(), "integer": pa.int32(), "varchar": pa.string()}
     table = pa.table(
         {
             "event_id": pa.array([row[0] for row in rows], pa.string()),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.lake.compaction.journal import Journal, Move, journal_path, lock_path
@@ -216,7 +217,7 @@ def _merged_rows(source: Source, files: Sequence[DataFile], folder: Path) -> byt
                 f"copy ({' union all by name '.join(selects)}) to '{merged}' "
                 "(format parquet, compression zstd)"
             )
-        except duckdb.Error as error:
+        except (duckdb.Error, pa.ArrowException) as error:
             reason = str(error).replace(f"{folder}/", "").splitlines()[0]
             raise UserError(
                 f"{', '.join(file.path for file in files)} cannot be merged ({reason}; files are "

@@ -28,7 +28,8 @@ def check_ended(lake: Lake, declared: Iterable[Source]) -> None:
         if holder := store.holder(lock_path(source.name)):
             raise UserError(
                 f"a compaction of {source.name} is running ({holder}), and some rows may be in the "
-                "lake twice: run again when it has ended."
+                "lake twice: run again when it has ended. If it was killed in S3, its lock ends "
+                "within 20 minutes."
             )
         if not store.exists(journal_path(source.name)):
             continue
@@ -95,6 +96,12 @@ def _undo(store: Store, journal: Journal) -> None:
         store.remove(journal.undone)
         store.move(journal.merged, journal.undone, version)
         store.make_durable([journal.merged, journal.undone])
+        if store.exists(journal.merged):
+            raise UserError(
+                f"{journal.merged} was written by another process while its merge was undone, and "
+                "rows are in the lake twice: move it out of the lake, and run again."
+            )
+    # A killed process may have left a part of it under a hidden name.
     store.remove(journal.merged)
     store.remove(journal.record)
     store.remove(journal_path(journal.source))

@@ -1,4 +1,12 @@
-"""dbt's environment, and Airflow's for `make run`: the files of a lake, in a folder or in S3."""
+"""dbt's environment, and Airflow's for `make run`: the files of a lake, in a folder or in S3.
+
+| file | does |
+|---|---|
+| `lake.py` | defines what the package can do with a lake |
+| `folder.py` | does that in a folder |
+| `s3.py` | does that in S3 |
+| `file_lock.py` | locks files of a folder between processes |
+"""
 
 from __future__ import annotations
 

@@ -158,13 +158,13 @@ def test_a_second_compaction_of_the_source_is_refused(lake: Path) -> None:
 def test_a_day_whose_files_are_replaced_again_and_again_stays_as_it_is(
     lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    end_merge, number = compact.end_merge, 0
+    end_merge, number = moves.end_merge, 0
 
-    def replaced(*arguments: object) -> bool:
+    def replaced(*arguments: Any) -> bool:
         nonlocal number
         number += 1
         export(lake / DAYS[0] / "a.parquet", [("new", number)])
-        return end_merge(*arguments)  # type: ignore[arg-type]
+        return end_merge(*arguments)
 
     monkeypatch.setattr(compact, "end_merge", replaced)
     compact_source(FolderLake(lake), manifest(), "raw_events", date(2026, 9, 1), date(2026, 9, 1))
@@ -267,7 +267,7 @@ def test_a_landing_decides_nothing_while_files_are_moved(
 
         return noted
 
-    monkeypatch.setattr(compact, "end_merge", note(compact.end_merge))
+    monkeypatch.setattr(compact, "end_merge", note(moves.end_merge))
     monkeypatch.setattr(moves, "_end", note(moves._end))
     monkeypatch.setattr(LandingZone, "_receipt", note(LandingZone._receipt))
     compacted(lake)
@@ -361,3 +361,33 @@ def test_a_landing_that_ends_after_its_files_were_merged_adds_nothing(tmp_path: 
     assert again.landed_before
     assert receipt.exists()
     assert event_rows(lake) == expected
+
+
+def test_a_merged_file_that_another_process_wrote_is_never_removed(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_merge, written = moves.end_merge, []
+
+    def overwritten(store: Any, journal: Journal) -> bool:
+        export(lake / DAYS[0] / "a.parquet", [("new", 1)])
+        move = store.move
+
+        def move_late(path: str, target: str, version: str) -> None:
+            if path == journal.merged:
+                export(lake / path, [("written", 1)])
+                written.append(lake / path)
+            move(path, target, version)
+
+        monkeypatch.setattr(store, "move", move_late)
+        return end_merge(store, journal)
+
+    monkeypatch.setattr(compact, "end_merge", overwritten)
+    with pytest.raises(UserError, match="was written by another process while its merge was und"):
+        compacted(lake)
+    assert ("written", 1) in event_rows(lake)
+    with pytest.raises(UserError, match="ends it"):
+        check_ended(FolderLake(lake), sources(manifest()))
+    monkeypatch.undo()
+    written[0].unlink()
+    compacted(lake)
+    assert event_rows(lake) == sorted([*EXPECTED[1:], ("new", 1)])
