@@ -130,10 +130,9 @@ def count_keys(
 ) -> dict[str, int]:
     """The number of keys of each source that declares a key, by one query on its external table.
 
-    A row without the first column of the key is not counted; its other columns may be empty.
-
-    A source that is not among the `changed` ones has the `known` number. Raises UserError for a
-    file that DuckDB cannot read.
+    A row without the first column of the key is not counted; its other columns may be empty. A
+    source that is not among the `changed` ones has the `known` number. Raises UserError for
+    a file that DuckDB cannot read.
     """
     counts = {}
     for source in declared:
