@@ -8,6 +8,9 @@ first line such as `sep=;`, which Excel writes, states the delimiter.
 Columns with an empty or undeclared name are left out. If the header ends with a delimiter, its last
 column has an empty name, and each row must have a field for it. If only the rows end with a
 delimiter, they have too many fields: a shifted row could look the same.
+
+A footer with as many fields as the header, and a file that ends within the last field of a row,
+look like whole rows and cannot be recognised here.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ quote inside a quoted value is doubled, and a delimiter or the line's end follow
 
 A quote that a writer forgot can look like a value of several lines. Each reading may be wrong, and
 a wrong one would hide good rows in a value, or make rows of a value's text. So lines are only
-joined if none of them looks like a row by itself; otherwise all of them are bad rows.
+joined if none between the first and the last one looks like a row by itself, and the first or the
+last one does not; otherwise all of them are bad rows. In a file with a single column each line
+looks like a row, so its values cannot span lines.
 """
 
 from __future__ import annotations
