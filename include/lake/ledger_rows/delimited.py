@@ -8,6 +8,9 @@ first line such as `sep=;`, which Excel writes, states the delimiter.
 Columns with an empty or undeclared name are left out. If the header ends with a delimiter, its last
 column has an empty name, and each row must have a field for it. If only the rows end with a
 delimiter, they have too many fields: a shifted row could look the same.
+
+A footer with as many fields as the header, and a file that ends within the last field of a row,
+look like whole rows and cannot be recognised here.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from include.lake.ledger_rows.rows import BadRow, FileFaultError, RawFile, Rows,
 from include.lake.ledger_rows.text_lines import text_blocks
 
 DELIMITERS = (",", ";", "\t", "|")
+_SEP_LINE = re.compile(r'"?sep=(.?)"?', re.IGNORECASE)
 _CSV_LIMIT = 100_000
 """Python's csv module refuses fields of more than 131,072 characters."""
 
@@ -38,20 +42,18 @@ def delimited_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]
     delimiter: str | None = None
     has_end = True
     for first, block in text_blocks(file):
-        number = first
+        number, start = first, 0
         has_end = block.endswith("\n")
-        text: str | None = block.removesuffix("\n")
-        while table is None and text is not None:
-            line, has_more, rest = text.partition("\n")
-            line = line.removesuffix("\r")
-            if found := re.fullmatch(r'"?sep=(.?)"?', line.strip(" "), re.IGNORECASE):
+        while table is None and start < len(block):
+            end = block.find("\n", start) + 1 or len(block)
+            line = block[start:end].removesuffix("\n").removesuffix("\r")
+            if found := _SEP_LINE.fullmatch(line):
                 delimiter = _stated(file, number, found[1])
             elif line.strip():
                 table = _table(file, number, line, columns, delimiter)
-            number += 1
-            text = rest if has_more else None
-        if table and text is not None:
-            yield from table.rows(number, text)
+            number, start = number + 1, end
+        if table and start < len(block):
+            yield from table.rows(number, block[start:].removesuffix("\n"))
     if table is None:
         raise FileFaultError(f"{file.name} is blank: write it again, or remove it from the lake.")
     yield from table.end(is_cut=not has_end)

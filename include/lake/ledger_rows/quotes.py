@@ -5,7 +5,9 @@ quote inside a quoted value is doubled, and a delimiter or the line's end follow
 
 A quote that a writer forgot can look like a value of several lines. Each reading may be wrong, and
 a wrong one would hide good rows in a value, or make rows of a value's text. So lines are only
-joined if none of them looks like a row by itself; otherwise all of them are bad rows.
+joined if none between the first and the last one looks like a row by itself, and the first or the
+last one does not; otherwise all of them are bad rows. In a file with a single column each line
+looks like a row, so its values cannot span lines.
 """
 
 from __future__ import annotations
@@ -92,17 +94,25 @@ class Quotes:
             is_cut = end is End.CUT
             return Span(len(lines) - start, "unclosed_quote", is_one_row=False) if is_cut else None
         # The last line may also begin a value of several lines itself.
-        is_own = self.is_open(_without_cr(lines[last]))
-        own_last = self._next_odd(lines, last) if is_own else None
-        has_all = end is not End.LATER or len(lines) >= last + MAX_RECORD_LINES
-        if is_own and own_last is None and not has_all:
+        is_short = end is End.LATER and len(lines) < last + 2 * MAX_RECORD_LINES
+        if is_short and self.is_open(_without_cr(lines[last])):
             return None
-        other_count = 0
-        if own_last is not None and self._is_clear_row(lines[last : own_last + 1]):
-            # A line that begins a value again speaks for the lines before it.
-            is_chain = self.is_open(_without_cr(lines[own_last]))
-            other_count = 0 if is_chain else own_last - last
-        return self._closed(lines[start : last + 1], other_count)
+        other_last = self._row_from(lines, last)
+        if other_last is None:
+            return self._closed(lines[start : last + 1], 0)
+        # If the lines behind the last one make sense without it, it only ends a value.
+        between = map(_without_cr, lines[last + 1 : other_last])
+        is_consistent = all(map(self.is_record, between))
+        is_consistent = is_consistent and self._row_from(lines, other_last) is not None
+        return self._closed(lines[start : last + 1], 0 if is_consistent else other_last - last)
+
+    def _row_from(self, lines: Sequence[str], start: int) -> int | None:
+        """The last line of a row of several lines that begins at `start`, or None."""
+        if not self.is_open(_without_cr(lines[start])):
+            return None
+        last = self._next_odd(lines, start)
+        is_row = last is not None and self._is_clear_row(lines[start : last + 1])
+        return last if is_row else None
 
     def _closed(self, lines: Sequence[str], other_count: int) -> Span:
         """What the lines are, of which the last one closes the quote that the first one opens.
@@ -123,14 +133,14 @@ class Quotes:
             is_unclosed = is_own or all(rows)
             span = Span(broken + 1, "malformed_quote", is_one_row=False)
         elif width == self.width:
-            is_unclosed = bool(other_count and rows) and self._all_whole(lines[1:-1])
+            is_unclosed = False
             is_pair = starts_like_row and self._could_be_row(lines[-1])
-            if not rows and starts_like_row and other_count:
+            if other_count and (any(rows) or starts_like_row):
                 span = Span(len(lines) + other_count, "quote_across_rows", is_one_row=False)
             elif not any(rows) and not is_pair:
                 span = Span(len(lines), None)
         else:
-            is_unclosed = bool(other_count) or (all(rows) if rows else starts_like_row)
+            is_unclosed = bool(other_count) or (starts_like_row and not rows)
             if not any(rows):
                 span = Span(len(lines), count_fault(width, self.width))
         return Span(1, "unclosed_quote") if is_unclosed else span
@@ -167,14 +177,6 @@ class Quotes:
             for line in lines[1:-1]
             if line.strip()
         ]
-
-    def _all_whole(self, lines: Sequence[str]) -> bool:
-        """Whether each line, except blank ones, is a whole row."""
-        return all(
-            self.is_record(line) and len(self.fields(line)) == self.width
-            for line in lines
-            if line.strip()
-        )
 
     def _could_be_row(self, line: str) -> bool:
         """Whether a line with an odd number of quotes would be a row with one more quote."""

@@ -110,6 +110,21 @@ def is_ambiguous(file: LedgerFile, row: Row) -> bool:
     return bool(inside) or min(delimiters[0], delimiters[-1]) >= wanted
 
 
+def in_doubt(file: LedgerFile, broken: Broken) -> set[Row]:
+    """The rows from a touched one to the next row of several lines, and the one before them.
+
+    A stray quote may seem to be closed by the row of several lines.
+    """
+    spans = ["\n" in file.line(row) for row in file.rows]
+    if file.format != CSV or not any(spans):
+        return set()
+    found: set[Row] = set()
+    for at in broken.touched:
+        last = spans.index(True, at + 1) if True in spans[at + 1 :] else at
+        found.update(file.rows[max(at - 1, 0) : last + 1])
+    return found
+
+
 def check(file: LedgerFile, broken: Broken, block_bytes: int) -> None:
     try:
         good, bad = parsed(file, broken, block_bytes)
@@ -122,10 +137,8 @@ def check(file: LedgerFile, broken: Broken, block_bytes: int) -> None:
     untouched = Counter(row for at, row in enumerate(broken.rows) if at not in broken.touched)
     assert good <= rows, "a row has another value, or is there too often"
     missing = untouched - good
-    near = {row for at in broken.touched for row in file.rows[max(at - 1, 0) : at + 2]}
-    assert all(
-        is_ambiguous(file, row) or (row in near and "\n" in file.line(row)) for row in missing
-    ), "an untouched row is missing"
+    near = in_doubt(file, broken)
+    assert all(is_ambiguous(file, row) or row in near for row in missing), "a row is missing"
     assert good.total() + len(bad) >= rows.total() + broken.added, "a row is not listed"
     for reason, text in bad:
         assert reason in REASONS

@@ -182,8 +182,8 @@ def test_a_quoted_value_may_span_lines(parse: Parse, record: str, row: Row, end:
         ),
         pytest.param(
             ['2,b,"c', "4,d,e", '3,f,"\nd"'],
-            ["4", "3"],
-            ["unclosed_quote"],
+            [],
+            ["quote_across_rows"] * 4,
             id="a value that begins with LF behind a row",
         ),
         pytest.param(
@@ -255,11 +255,12 @@ def test_lines_that_end_with_lf_behind_lines_that_end_with_cr_are_a_fault(
 
 
 @pytest.mark.parametrize("line", ["", "   ", "\t"])
-def test_millions_of_blank_lines_are_skipped_in_bounded_time(parse: Parse, line: str) -> None:
+def test_many_blank_lines_are_skipped_in_bounded_time(parse: Parse, line: str) -> None:
     started = time.monotonic()
-    count = 1_000_000
-    written = parse("games/a.csv", f"{HEADER}1,a,x\n{(line + chr(10)) * count}2,b,y\n")
-    assert written.good == [(2, ("1", "a", "x")), (count + 3, ("2", "b", "y"))]
+    count = 300_000
+    blank = f"{line}\n" * count
+    written = parse("games/a.csv", f"{blank}{HEADER}1,a,x\n{blank}2,b,y\n")
+    assert written.good == [(count + 2, ("1", "a", "x")), (2 * count + 3, ("2", "b", "y"))]
     assert time.monotonic() - started < 60
 
 
