@@ -56,7 +56,11 @@ def test_rates_and_amounts_of_any_size(tmp_path: Path) -> None:
         ],
     )
     bets = (
-        *(("g1", "BTC", "0.00000001"), ("g2", "BTC", "1000.00000001"), ("g3", "VND", "15000000000")),
+        *(
+            ("g1", "BTC", "0.00000001"),
+            ("g2", "BTC", "1000.00000001"),
+            ("g3", "VND", "15000000000"),
+        ),
         *(("g4", "SHIB", "9999999999999999.99999999"), ("g5", "EUR", "3.33333333")),
         # No mart can hold these two, which must not stop the build.
         *(("g6", "BTC", "9999999999999999"), ("g7", "VND", "9999999999999.99999999")),
