@@ -1,7 +1,8 @@
 -- Every bet has an exchange rate and an amount that the marts can hold. Otherwise the
--- result of its player, game and day is null. The column cause names the reason: without
--- a rate of the currency, of the bet's day or of the 7 days before, load the rates. An
--- amount of 10^13 or more in the reporting currency must be corrected in the ledger.
+-- result of its player, game and day is null, and the column cause names the reason.
+-- no_exchange_rate: load a rate of the currency for the bet's day or for one of the 7
+-- days before. amount_too_large: correct the amount in the ledger, because it is 10^13
+-- or more in the reporting currency.
 {#
     This dependency makes dbt build the report before it runs this test. Rows without a
     rate are kept, so a failure must not stop the report.
