@@ -2,8 +2,8 @@
     An amount has up to 24 digits and a rate of each range up to 13, so a product has 38
     digits at most, which is the most that both engines hold. In a range of small rates,
     zeros are first moved from the rate to the amount. This changes no digit. From 10^13
-    on the result is null, so that no amount can overflow a model. DuckDB holds a product
-    of two decimals of up to 18 digits in 18 digits, so each amount is cast to 24 digits.
+    on the result is null, so that no amount can overflow a model. An amount is cast to
+    24 digits, because DuckDB holds a product of two decimals of up to 18 digits in 18.
 #}
 {% macro to_reporting_currency(amount, currency, rate) -%}
     {%- set is_same = currency ~ ' = ' ~ reporting_currency() -%}
