@@ -164,6 +164,37 @@ def test_rates_of_before_easter_serve_until_the_first_day_after_it(tmp_path: Pat
     assert_oracle_agrees(warehouse)
 
 
+def test_a_rate_serves_seven_days_and_not_one_more(tmp_path: Path) -> None:
+    """Without a rate the row is kept, its money is null, and a test names currency and cause."""
+    lake = HandLake(tmp_path / "lake")
+    lake.table(
+        "currency_exchange/ecb.csv",
+        [
+            {"date": "2026-04-02", "currency": currency, "baserateeuro": rate}
+            for currency, rate in (("USD", "0.8"), ("GBP", "1.2"))
+        ],
+    )
+    for day in ("01", "02", "09", "10"):
+        write(lake, f"2026-04-{day}", bet("WAGER", "g", 10, txcurrency="GBP", betid=day))
+    write(lake, "2026-04-11", bet("ROLLBACK", "g", 10, txcurrency="GBP", betid="10"))
+    write(lake, "2026-04-12", bet("WAGER", "h", 10**13))
+    warehouse = Warehouse(lake.root, tmp_path)
+    warehouse.build(*WITHOUT_TESTS)
+    results = warehouse.query("select bet_date, turnover from marts.rpt_betting order by 1")
+    assert [(str(row["bet_date"])[-2:], row["turnover"]) for row in results] == [
+        *(("01", None), ("02", 15), ("09", 15), ("10", None), ("11", None), ("12", None)),
+    ]
+    failing = warehouse.failing_rows("assert_bets_have_rates")
+    assert {
+        str(row["bet_date"])[-2:]: (row["game_id"], row["currency"], row["cause"])
+        for row in failing
+    } == {
+        **dict.fromkeys(("01", "10", "11"), ("g", "GBP", "no_exchange_rate")),
+        "12": ("h", None, "amount_too_large"),
+    }
+    assert_oracle_agrees(warehouse)
+
+
 def test_nulls_as_other_programs_write_them(tmp_path: Path) -> None:
     lake = HandLake(tmp_path / "lake")
     players = ("playerid", "country", "birthdate", "gender", "playerstate", "vip")

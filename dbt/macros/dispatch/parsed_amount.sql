@@ -1,7 +1,7 @@
 {#
     The patterns are read one after the other, so the common ones come first. A comma
-    before exactly three digits is ambiguous, see is_ambiguous_amount(). A number with an
-    exponent is written out first, because a cast would make it a double.
+    before exactly three digits is ambiguous, see is_ambiguous_amount(). A number with
+    an exponent is written out first, because a cast would make it a double.
 #}
 {% macro parsed_amount(text, precision=24, scale=8) -%}
     {{ adapter.dispatch('parsed_amount')(text, precision, scale) }}
@@ -41,19 +41,21 @@
             )
         when regexp_matches(
             {{ amount }},
-            '^[+-]?([0-9]{1,200}([.,][0-9]{0,200})?|[.,][0-9]{1,200})[eE][+-]?[0-9]{1,2}$'
+            '^[+-]?([0-9]{1,200}([.,][0-9]{0,200})?|[.,][0-9]{1,200})'
+            || '[eE][+-]?[0-9]{1,2}$'
         )
             then try_cast(
-                {{ without_exponent("replace(" ~ amount ~ ", ',', '.')") }} as {{ type }}
+                {{ without_exponent("replace(" ~ amount ~ ", ',', '.')") }}
+                as {{ type }}
             )
     end
 {%- endmacro %}
 
 {#
-    9999999999999999.99999999 as a double is 10^16. So the double is compared only to find
-    out whether a decimal can hold the number, and the decimal is compared exactly. The
-    cast keeps more decimals and round() follows, because Redshift's documentation does
-    not state whether a cast of text rounds.
+    9999999999999999.99999999 as a double is 10^16. So the double is compared only to
+    find out whether a decimal can hold the number, and the decimal is compared exactly.
+    The cast keeps more decimals and round() follows, because Redshift's documentation
+    does not state whether a cast of text rounds.
 #}
 {% macro redshift__parsed_amount(text, precision, scale) -%}
     {%- set amount = amount_text(text) -%}
@@ -84,7 +86,10 @@
         end
     {%- endset -%}
     {%- set exact -%}
-        round(cast({{ number }} as decimal(38, {{ 37 - precision + scale }})), {{ scale }})
+        round(
+            cast({{ number }} as decimal(38, {{ 37 - precision + scale }})),
+            {{ scale }}
+        )
     {%- endset -%}
     case
         when

@@ -1,13 +1,13 @@
 {#
-    An amount has up to 24 digits, and a rate up to 13, counted in its range. So a product
-    has 38 digits at most, which is the most that both engines hold. In a range of small
-    rates, zeros are first moved from the rate to the amount, which changes no digit. From
-    10^13 on the result is null, so that no amount can overflow a model. Each amount is cast
-    to 24 digits, also where fewer would do, because DuckDB holds a product of two decimals of
-    up to 18 digits in 18 digits.
+    An amount has up to 24 digits and a rate of each range up to 13, so a product has 38
+    digits at most, which is the most that both engines hold. In a range of small rates,
+    zeros are first moved from the rate to the amount. This changes no digit. From 10^13
+    on the result is null, so that no amount can overflow a model. An amount is cast to
+    24 digits, because DuckDB holds a product of two decimals of up to 18 digits in 18.
 #}
 {% macro to_reporting_currency(amount, currency, rate) -%}
     {%- set is_same = currency ~ ' = ' ~ reporting_currency() -%}
+    {%- set exact = 'cast(' ~ amount ~ ' as decimal(24, 8))' -%}
     {%- set size -%}
         abs(cast({{ amount }} as double precision))
         * cast({{ rate }} as double precision)
@@ -22,34 +22,35 @@
         when {{ size }} >= 10000000000000 then null
         when {{ rate }} >= 1000000000
             then cast(
-                cast({{ amount }} as decimal(24, 8)) * cast({{ rate }} as decimal(13, 0))
+                {{ exact }} * cast({{ rate }} as decimal(13, 0))
                 as decimal(38, 20)
             )
         when {{ rate }} >= 100000
             then cast(
-                cast({{ amount }} as decimal(24, 8)) * cast({{ rate }} as decimal(13, 4))
+                {{ exact }} * cast({{ rate }} as decimal(13, 4))
                 as decimal(38, 20)
             )
         when {{ rate }} >= 10
             then cast(
-                cast({{ amount }} as decimal(24, 8)) * cast({{ rate }} as decimal(13, 8))
+                {{ exact }} * cast({{ rate }} as decimal(13, 8))
                 as decimal(38, 20)
             )
         when {{ rate }} >= cast(0.001 as decimal(4, 3))
             then cast(
-                cast({{ amount }} as decimal(24, 8)) * cast({{ rate }} as decimal(13, 12))
+                {{ exact }} * cast({{ rate }} as decimal(13, 12))
                 as decimal(38, 20)
             )
         when {{ rate }} >= cast(0.0000001 as decimal(8, 7))
             then cast(
                 round(
                     cast(
-                        cast({{ amount }} as decimal(24, 8))
+                        {{ exact }}
                         * cast(0.0001 as decimal(5, 4))
                         as decimal(24, 12)
                     )
                     * cast(
-                        cast({{ rate }} as decimal(20, 20)) * cast(10000 as decimal(5, 0))
+                        cast({{ rate }} as decimal(20, 20))
+                        * cast(10000 as decimal(5, 0))
                         as decimal(13, 12)
                     ),
                     20
@@ -58,7 +59,7 @@
         else cast(
             round(
                 cast(
-                    cast({{ amount }} as decimal(24, 8))
+                    {{ exact }}
                     * cast(0.00000001 as decimal(9, 8))
                     as decimal(24, 16)
                 )

@@ -1,7 +1,6 @@
 {#
-    The text of an amount whose thousands are separated by plain spaces and apostrophes.
-    Programs also write a no-break space (U+00A0), a narrow no-break space (U+202F) and a
-    typographic apostrophe (U+2019).
+    Programs separate thousands with a space or an apostrophe. They also write a
+    no-break space (U+00A0), a narrow one (U+202F) or a typographic apostrophe (U+2019).
 #}
 {% macro amount_text(text) -%}
     {%- set plain -%}

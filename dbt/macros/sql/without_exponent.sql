@@ -1,6 +1,6 @@
 {#
-    Makes a text such as -1.25e-3 into -0.00125. The point is moved in a text that has 99
-    zeros on both sides, because both engines would read the number as a double.
+    The point is moved in a text that has 99 zeros on both sides, because both engines
+    would read a number with an exponent as a double.
 #}
 {% macro without_exponent(number) -%}
     {%- set mantissa -%}

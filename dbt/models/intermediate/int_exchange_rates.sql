@@ -72,7 +72,7 @@ cross_rates as (
         on euro_rates.rate_date = reporting_rates.rate_date
     where
         euro_rates.currency <> {{ reporting_currency() }}
-        {# A rate of 10^12 or more is a mistake in the data and would overflow the column. #}
+        {# A rate of 10^12 or more is a mistake, and would overflow the column. #}
         and cast(euro_rates.euro_rate as double precision)
         / cast(reporting_rates.euro_rate as double precision) < 999999999999
         and reporting_rates.euro_rate < 100000000
