@@ -8,6 +8,7 @@
 | `listing.py` | lists the partitions of the lake and their files |
 | `files.py` | checks the files that a run reads for the first time |
 | `run_days/` | finds and records the days that a run builds |
+| `ledger_rows/` | parses the ledger's and cost files, and separates good from bad rows |
 | `external_tables/` | creates the tables of schema `spectrum` |
 | `compaction/` | merges small files into few Parquet files |
 | `landing/` | parses event files and writes them into the lake |

@@ -85,8 +85,8 @@ class LedgerFile:
 class Broken:
     """A broken file: its content, the ending of its name, and which rows the breakage touched.
 
-    `added` counts the lines that the breakage added and that are no rows. The rows may have other
-    values than before if the breakage wrote valid rows: then `rows` are those of the file.
+    `rows` are those of the whole file, and `touched` their indexes. `added` counts the lines that
+    the breakage added and that are no rows, less the lines that it removed.
     """
 
     content: bytes
@@ -122,10 +122,9 @@ def _breaks(*formats: str, needs_zip: bool = False) -> Callable[[_Break], _Break
 
 
 def _parquet(columns: Sequence[str], rows: Sequence[Row]) -> bytes:
-    by_column = list(zip(*rows, strict=True)) if rows else [[] for _ in columns]
-    table = pa.Table.from_arrays(
-        [pa.array(values, pa.string()) for values in by_column], names=list(columns)
-    )
+    table = pa.table(
+        {f"{at}": pa.array([row[at] for row in rows], pa.string()) for at in range(len(columns))}
+    ).rename_columns(list(columns))
     stream = io.BytesIO()
     pq.write_table(table, stream, row_group_size=3, write_page_checksum=True)
     return stream.getvalue()
@@ -184,37 +183,29 @@ def unquoted_delimiter(file: LedgerFile, rng: random.Random) -> Broken:
     return _with_fields(file, rng, change)
 
 
+def _with_quote(file: LedgerFile, rng: random.Random, value: str) -> Broken:
+    """The CSV file with one value that has a stray quote, in a row of ordinary values."""
+    at = rng.randrange(len(file.rows))
+    fields = ["7"] * len(file.columns)
+    fields[rng.randrange(len(fields))] = value
+    lines = file.lines()
+    lines[at + 1] = file.delimiter.join(fields)
+    return _made(file, lines, touched=[at])
+
+
 @_breaks(CSV)
 def unclosed_quote(file: LedgerFile, rng: random.Random) -> Broken:
-    def change(fields: list[str]) -> None:
-        at = rng.randrange(len(fields))
-        fields[at] = f'"{fields[at].strip(chr(34))}'.rstrip('"') or '"'
-
-    return _with_fields(file, rng, change)
+    return _with_quote(file, rng, rng.choice(('"Lucky 7', '"', f'"Lucky{file.delimiter} 7')))
 
 
 @_breaks(CSV)
-def quote_opened_by_mistake(file: LedgerFile, rng: random.Random) -> Broken:
-    def change(fields: list[str]) -> None:
-        fields[rng.randrange(len(fields))] = '"Lucky 7'
-
-    return _with_fields(file, rng, change)
-
-
-@_breaks(CSV)
-def quote_closed_by_mistake(file: LedgerFile, rng: random.Random) -> Broken:
-    def change(fields: list[str]) -> None:
-        fields[rng.randrange(len(fields))] = 'Lucky 7"'
-
-    return _with_fields(file, rng, change)
+def unopened_quote(file: LedgerFile, rng: random.Random) -> Broken:
+    return _with_quote(file, rng, 'Lucky 7"')
 
 
 @_breaks(CSV)
 def quote_in_the_middle(file: LedgerFile, rng: random.Random) -> Broken:
-    def change(fields: list[str]) -> None:
-        fields[rng.randrange(len(fields))] = rng.choice(('5" disk', 'a "b" c', '"5" disk"'))
-
-    return _with_fields(file, rng, change)
+    return _with_quote(file, rng, rng.choice(('5" disk', 'a "b" c', '"5" disk"')))
 
 
 @_breaks(CSV)
@@ -228,13 +219,13 @@ def cut_last_line(file: LedgerFile, rng: random.Random) -> Broken:
 
 
 @_breaks(CSV)
-def total_footer(file: LedgerFile, rng: random.Random) -> Broken:
+def total_footer(file: LedgerFile, _rng: random.Random) -> Broken:
     fields = ["TOTAL", "1000.00"] if len(file.columns) > 2 else ["TOTAL", "1", "1000.00"]
     return _made(file, [*file.lines(), file.delimiter.join(fields)], added=1)
 
 
 @_breaks(CSV)
-def row_count_footer(file: LedgerFile, rng: random.Random) -> Broken:
+def row_count_footer(file: LedgerFile, _rng: random.Random) -> Broken:
     return _made(file, [*file.lines(), "", f"({len(file.rows)} rows affected)"], added=1)
 
 
@@ -283,7 +274,7 @@ def blank_lines(file: LedgerFile, rng: random.Random) -> Broken:
 
 
 @_breaks(CSV, JSON)
-def byte_order_mark(file: LedgerFile, rng: random.Random) -> Broken:
+def byte_order_mark(file: LedgerFile, _rng: random.Random) -> Broken:
     return _made(file, content=file.written(file.lines(), "utf-8-sig"))
 
 
@@ -333,36 +324,38 @@ def column_twice(file: LedgerFile, rng: random.Random) -> Broken:
 
 
 @_breaks(CSV)
-def no_header(file: LedgerFile, rng: random.Random) -> Broken:
+def no_header(file: LedgerFile, _rng: random.Random) -> Broken:
     return _made(file, file.lines()[1:], is_refused=True)
 
 
 @_breaks(CSV)
-def other_delimiter_below_the_header(file: LedgerFile, rng: random.Random) -> Broken:
+def other_delimiter_below_the_header(file: LedgerFile, _rng: random.Random) -> Broken:
     other = replace(file, delimiter=";" if file.delimiter != ";" else "\t")
-    lines = [file.lines()[0], *other.lines()[1:]]
+    # Delimiters of the header inside a row could make it a row of the header by accident.
+    rows = [line.replace(file.delimiter, "") for line in other.lines()[1:]]
+    lines = [file.lines()[0], *rows]
     return _made(file, lines, touched=range(len(file.rows)))
 
 
 @_breaks(CSV)
-def delimiter_behind_each_row(file: LedgerFile, rng: random.Random) -> Broken:
+def delimiter_behind_each_row(file: LedgerFile, _rng: random.Random) -> Broken:
     header, *lines = file.lines()
     lines = [line + file.delimiter for line in lines]
     return _made(file, [header, *lines], is_refused=True)
 
 
 @_breaks(CSV)
-def delimiter_behind_each_line(file: LedgerFile, rng: random.Random) -> Broken:
+def delimiter_behind_each_line(file: LedgerFile, _rng: random.Random) -> Broken:
     return _made(file, [line + file.delimiter for line in file.lines()])
 
 
 @_breaks(CSV)
-def excel_delimiter_line(file: LedgerFile, rng: random.Random) -> Broken:
+def excel_delimiter_line(file: LedgerFile, _rng: random.Random) -> Broken:
     return _made(file, [f"sep={file.delimiter}", *file.lines()])
 
 
 @_breaks(CSV)
-def wrong_excel_delimiter_line(file: LedgerFile, rng: random.Random) -> Broken:
+def wrong_excel_delimiter_line(file: LedgerFile, _rng: random.Random) -> Broken:
     return _made(file, [f"sep={'#' if file.delimiter == ';' else ';'}", *file.lines()])
 
 
@@ -378,7 +371,7 @@ def damaged_gzip(file: LedgerFile, rng: random.Random) -> Broken:
 
 
 @_breaks(CSV, JSON, needs_zip=True)
-def bytes_behind_gzip(file: LedgerFile, rng: random.Random) -> Broken:
+def bytes_behind_gzip(file: LedgerFile, _rng: random.Random) -> Broken:
     return _made(file, content=file.content + b"more", is_refused=True)
 
 
@@ -390,21 +383,21 @@ def gzip_in_two_members(file: LedgerFile, rng: random.Random) -> Broken:
 
 
 @_breaks(CSV, JSON)
-def gzip_without_its_ending(file: LedgerFile, rng: random.Random) -> Broken:
+def gzip_without_its_ending(file: LedgerFile, _rng: random.Random) -> Broken:
     content = replace(file, is_zipped=True).content
     ending = replace(file, is_zipped=False).ending
     return replace(_made(file, content=content, is_refused=True), ending=ending)
 
 
 @_breaks(CSV, JSON)
-def plain_text_as_gzip(file: LedgerFile, rng: random.Random) -> Broken:
+def plain_text_as_gzip(file: LedgerFile, _rng: random.Random) -> Broken:
     content = replace(file, is_zipped=False).content
     ending = replace(file, is_zipped=True).ending
     return replace(_made(file, content=content, is_refused=True), ending=ending)
 
 
 @_breaks(CSV, JSON, PARQUET)
-def no_bytes(file: LedgerFile, rng: random.Random) -> Broken:
+def no_bytes(file: LedgerFile, _rng: random.Random) -> Broken:
     return _made(file, content=b"", is_refused=True)
 
 
@@ -435,7 +428,7 @@ def json_array(file: LedgerFile, rng: random.Random) -> Broken:
 
 
 @_breaks(JSON)
-def objects_over_several_lines(file: LedgerFile, rng: random.Random) -> Broken:
+def objects_over_several_lines(file: LedgerFile, _rng: random.Random) -> Broken:
     lines = [json.dumps(json.loads(line), indent=2) for line in file.lines()]
     return _made(file, lines, is_refused=True)
 
@@ -462,7 +455,7 @@ def key_twice(file: LedgerFile, rng: random.Random) -> Broken:
 
 
 @_breaks(JSON)
-def keys_in_upper_case(file: LedgerFile, rng: random.Random) -> Broken:
+def keys_in_upper_case(file: LedgerFile, _rng: random.Random) -> Broken:
     columns = tuple(name.upper() for name in file.columns)
     return _made(file, content=replace(file, columns=columns).content)
 
@@ -503,7 +496,7 @@ def truncated_parquet(file: LedgerFile, rng: random.Random) -> Broken:
 
 
 @_breaks(PARQUET)
-def text_as_parquet(file: LedgerFile, rng: random.Random) -> Broken:
+def text_as_parquet(file: LedgerFile, _rng: random.Random) -> Broken:
     return _made(file, content=replace(file, format=CSV).content, is_refused=True)
 
 

@@ -45,7 +45,7 @@ def delimited_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]
             line, has_more, rest = text.partition("\n")
             line = line.removesuffix("\r")
             if found := re.fullmatch(r'"?sep=(.?)"?', line.strip(" "), re.IGNORECASE):
-                delimiter = _stated(file, found[1])
+                delimiter = _stated(file, number, found[1])
             elif line.strip():
                 table = _table(file, number, line, columns, delimiter)
             number += 1
@@ -57,10 +57,11 @@ def delimited_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]
     yield from table.end(is_cut=not has_end)
 
 
-def _stated(file: RawFile, delimiter: str) -> str:
+def _stated(file: RawFile, number: int, delimiter: str) -> str:
     if delimiter not in DELIMITERS:
         raise FileFaultError(
-            f"{file.name}, line 1: the line sep= must name a comma, a semicolon, a tab or a |."
+            f"{file.name}, line {number}: the line sep= names another delimiter than a comma, a "
+            "semicolon, a tab or a |: write the file with one of them."
         )
     return delimiter
 

@@ -79,9 +79,14 @@ class _Objects:
             if not line or line.isspace():
                 continue
             start: int | None = 0
+            row: _Pairs | Values | str
             while start is not None:
                 begin, start, value = _next_object(line, start)
-                row = value if isinstance(value, str) else self._values(value, line)
+                row = value
+                if not isinstance(row, str):
+                    # Only an escape can make a NUL character or half of a surrogate pair.
+                    has_escape = line.find("\\u", begin, start or len(line)) >= 0
+                    row = self._values(row, has_escape=has_escape)
                 if isinstance(row, str):
                     bad.append(bad_row(number, row, line[begin:start]))
                 else:
@@ -92,7 +97,7 @@ class _Objects:
                     numbers, good, bad = [], [], []
         yield self._made(numbers, good, bad)
 
-    def _values(self, pairs: _Pairs, line: str) -> Values | str:
+    def _values(self, pairs: _Pairs, *, has_escape: bool) -> Values | str:
         """The values of the declared columns, or the reason why the row is bad."""
         if not pairs:
             return [None] * len(self._columns)
@@ -104,14 +109,7 @@ class _Objects:
                 return "key_occurs_twice"
         else:
             values = [None if place is None else _text(found[place]) for place in places]
-        # Only an escape can make a NUL character or half of a surrogate pair.
-        if "\\u" in line:
-            for value in values:
-                if value and "\x00" in value:
-                    return "nul_character"
-                if value and any("\ud800" <= character <= "\udfff" for character in value):
-                    return "invalid_unicode"
-        return values
+        return (has_escape and _character_fault(values)) or values
 
     def _places_of(self, keys: tuple[str, ...]) -> list[int | None] | None:
         """The place of each declared column among the keys; None if one of them occurs twice."""
@@ -187,6 +185,15 @@ def _next_object(line: str, start: int) -> tuple[int, int | None, _Pairs | str]:
     if not isinstance(value, _Pairs) or line[end] != "{":
         return begin, None, "not_json"
     return begin, end, value
+
+
+def _character_fault(values: Values) -> str | None:
+    """Why a row with these values is bad because of one character, or None."""
+    text = "".join(value for value in values if value)
+    if "\x00" in text:
+        return "nul_character"
+    has_half_a_pair = any("\ud800" <= character <= "\udfff" for character in text)
+    return "invalid_unicode" if has_half_a_pair else None
 
 
 def _text(value: object) -> str | None:

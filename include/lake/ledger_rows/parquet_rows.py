@@ -29,23 +29,28 @@ def parquet_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
     `columns` maps each declared column, in lower case, to whether a file must have it. Raises
     FileFaultError if the file is damaged, if it lacks a column, or if it has a column twice.
     """
-    if not file.path.stat().st_size:
+    with file.path.open("rb") as stream:
+        is_empty = not stream.read(1)
+    if is_empty:
         raise FileFaultError(
             f"{file.name} has no bytes: write it again, or remove it from the lake."
         )
     try:
         _check(file, columns)
         yield from _converted(file, columns)
-    except (pa.ArrowException, duckdb.Error, OSError) as error:
+    except (pa.ArrowException, duckdb.Error, OSError, ValueError, MemoryError) as error:
         # The messages of both libraries can contain a value of the file.
-        cause = (
-            "has a text that is not UTF-8, probably Latin-1 or Windows-1252"
-            if "invalid string encoding" in str(error).lower()
-            else "is damaged or no Parquet file"
-        )
         raise FileFaultError(
-            f"{file.name} {cause}: write it again, or remove it from the lake."
+            f"{file.name} {_cause(error)}: write it again, or remove it from the lake."
         ) from None
+
+
+def _cause(error: Exception) -> str:
+    if "invalid string encoding" in str(error).lower():
+        return "has a text that is not UTF-8, probably Latin-1 or Windows-1252"
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is, because it is damaged or its row groups are large"
+    return "is damaged or no Parquet file"
 
 
 def _check(file: RawFile, columns: Mapping[str, bool]) -> None:

@@ -97,13 +97,18 @@ class Quotes:
         has_all = end is not End.LATER or len(lines) >= last + MAX_RECORD_LINES
         if is_own and own_last is None and not has_all:
             return None
-        begins_row = own_last is not None and self._is_clear_row(lines[last : own_last + 1])
-        return self._closed(lines[start : last + 1], begins_row=begins_row)
+        other_count = 0
+        if own_last is not None and self._is_clear_row(lines[last : own_last + 1]):
+            # A line that begins a value again speaks for the lines before it.
+            is_chain = self.is_open(_without_cr(lines[own_last]))
+            other_count = 0 if is_chain else own_last - last
+        return self._closed(lines[start : last + 1], other_count)
 
-    def _closed(self, lines: Sequence[str], *, begins_row: bool) -> Span:
+    def _closed(self, lines: Sequence[str], other_count: int) -> Span:
         """What the lines are, of which the last one closes the quote that the first one opens.
 
-        `begins_row` says whether the last line and some behind it are a row without the others.
+        If `other_count` is not 0, the last line and so many lines behind it would be a row, if the
+        quote of the first line were a mistake.
         """
         width = len(self.fields("\n".join(lines)))
         # The CR of a CRLF is no part of a line, but it is part of a value of several lines.
@@ -117,15 +122,15 @@ class Quotes:
             is_own = self.is_open(lines[broken]) or self.is_record(lines[broken])
             is_unclosed = is_own or all(rows)
             span = Span(broken + 1, "malformed_quote", is_one_row=False)
-        elif begins_row and (any(rows) or starts_like_row or width != self.width):
-            is_unclosed = True
         elif width == self.width:
-            is_unclosed = False
+            is_unclosed = bool(other_count and rows) and self._all_whole(lines[1:-1])
             is_pair = starts_like_row and self._could_be_row(lines[-1])
-            if not any(rows) and not is_pair and not begins_row:
+            if not rows and starts_like_row and other_count:
+                span = Span(len(lines) + other_count, "quote_across_rows", is_one_row=False)
+            elif not any(rows) and not is_pair:
                 span = Span(len(lines), None)
         else:
-            is_unclosed = all(rows) if rows else starts_like_row
+            is_unclosed = bool(other_count) or (all(rows) if rows else starts_like_row)
             if not any(rows):
                 span = Span(len(lines), count_fault(width, self.width))
         return Span(1, "unclosed_quote") if is_unclosed else span
@@ -162,6 +167,14 @@ class Quotes:
             for line in lines[1:-1]
             if line.strip()
         ]
+
+    def _all_whole(self, lines: Sequence[str]) -> bool:
+        """Whether each line, except blank ones, is a whole row."""
+        return all(
+            self.is_record(line) and len(self.fields(line)) == self.width
+            for line in lines
+            if line.strip()
+        )
 
     def _could_be_row(self, line: str) -> bool:
         """Whether a line with an odd number of quotes would be a row with one more quote."""

@@ -66,7 +66,7 @@ def _write_file(
 ) -> RowCounts:
     good = bad = 0
     first_bad: BadRow | None = None
-    for rows in _parser(file, source_name)(file, columns):
+    for rows in _parsed(file, source_name, columns):
         writer.add(file.name, rows)
         good += len(rows.lines)
         bad += len(rows.bad)
@@ -80,6 +80,16 @@ def _write_file(
             "it from the lake."
         )
     return RowCounts(good, bad)
+
+
+def _parsed(file: RawFile, source_name: str, columns: Mapping[str, bool]) -> Iterator[Rows]:
+    try:
+        yield from _parser(file, source_name)(file, columns)
+    except OSError as error:
+        raise FileFaultError(
+            f"{file.name} cannot be read ({error.strerror or type(error).__name__}): make it "
+            "readable, or remove it from the lake."
+        ) from None
 
 
 def _parser(file: RawFile, source_name: str) -> _Parser:

@@ -17,7 +17,7 @@ from tests.unit.lake.ledger_rows.parsed_file import Parse, Row
 HEADER = "id,name,note\n"
 AROUND = "1,a,x\n", "9,z,y\n"
 
-SECRET = "Secret7"
+CELL = "Secret7"
 """A cell's text that no message may contain."""
 
 
@@ -175,7 +175,10 @@ def test_a_quoted_value_may_span_lines(parse: Parse, record: str, row: Row, end:
             ['2,"b,c', '3,"d\ne",f'], ["3"], ["unclosed_quote"], id="a value of two lines behind"
         ),
         pytest.param(
-            ['2,b,"c', '3,"\nd",f'], ["3"], ["unclosed_quote"], id="a value that begins with LF"
+            ['2,b,"c', '3,"\nd",f'],
+            [],
+            ["quote_across_rows"] * 3,
+            id="a value that begins with LF",
         ),
         pytest.param(
             ['2,b,"c', "4,d,e", '3,f,"\nd"'],
@@ -222,32 +225,32 @@ def test_the_text_of_a_bad_row_is_cut(parse: Parse) -> None:
         ("", "has no bytes"),
         (" \n\n", "is blank"),
         ("sep=;\n", "is blank"),
-        ("sep=#\nid#name\n", "must name a comma"),
+        ("sep=#\nid#name\n", "line 1: the line sep= names another delimiter"),
         ("sep=;\nid,name\n1,a\n", "line 2: the header has none of the columns id, name"),
-        (f"1,{SECRET},x\n2,b,c\n", "line 1: the header has none of the columns id, name"),
-        (f"{SECRET},name\n1,a\n", "line 1: the header lacks the column id .*number 1"),
+        (f"1,{CELL},x\n2,b,c\n", "line 1: the header has none of the columns id, name"),
+        (f"{CELL},name\n1,a\n", "line 1: the header lacks the column id .*number 1"),
         ("\n\nid\n1\n", "line 3: the header lacks the column name .all its columns"),
         ("id,,note\n1,a,x\n", "the header lacks the column name .*number 2"),
         ("id,name,NAME\n1,a,b\n", "the column name occurs 2 times"),
         ('id,name,"note\n1,a,b\n', "the header has none of the columns"),
         ("id,na\x00me\n1,a\n", "line 1: the header contains a NUL"),
         ("id,name\rx,y\n1,a\n", "line 1: the header contains a carriage return"),
-        (f"id,name\n1\n2,{SECRET},b\n", r"line 2: .*too_few_fields.*no row of the file is valid"),
-        (f"id,name\n1,{SECRET},\n2,b,\n", r"line 2: .*too_many_fields"),
+        (f"id,name\n1\n2,{CELL},b\n", r"line 2: .*too_few_fields.*no row of the file is valid"),
+        (f"id,name\n1,{CELL},\n2,b,\n", r"line 2: .*too_many_fields"),
         ("id,name\r1,a\r2,b\n3,c\n", "line 1: the header contains a carriage return"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused(parse: Parse, text: str, message: str) -> None:
     with pytest.raises(FileFaultError, match=f"^games/a.csv.*{message}") as raised:
         parse("games/a.csv", text)
-    assert SECRET not in str(raised.value)
+    assert CELL not in str(raised.value)
 
 
 def test_lines_that_end_with_lf_behind_lines_that_end_with_cr_are_a_fault(
     parse: Parse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_lines, "BLOCK_BYTES", 10)
-    with pytest.raises(FileFaultError, match="^games/a.csv, line 4: .* CR alone"):
+    with pytest.raises(FileFaultError, match=r"^games/a.csv, line 4: .* CR alone"):
         parse("games/a.csv", "id,name\r1,a\r2,b\r3,c\n4,d\n")
 
 

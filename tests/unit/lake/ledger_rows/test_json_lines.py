@@ -10,7 +10,7 @@ from include.lake.ledger_rows import json_lines
 from include.lake.ledger_rows.rows import FileFaultError
 from tests.unit.lake.ledger_rows.parsed_file import Parse, Row
 
-SECRET = "Secret7"
+CELL = "Secret7"
 DEEP = "[" * 100_000
 
 
@@ -90,6 +90,12 @@ def test_each_object_of_a_line_is_a_row(parse: Parse, monkeypatch: pytest.Monkey
     assert written.bad == [(2, "not_json", '{"id": 5, "na')]
 
 
+def test_a_line_of_many_objects_is_read_in_bounded_time(parse: Parse) -> None:
+    # Firehose writes up to 128 MB without a line end.
+    written = parse("games/a.jsonl", '{"id": 1, "name": "a"}' * 200_000)
+    assert len(written.good) == 200_000
+
+
 def test_an_object_with_unknown_text_behind_it_is_bad_and_those_before_it_are_good(
     parse: Parse,
 ) -> None:
@@ -103,8 +109,8 @@ def test_a_key_that_a_row_lacks_is_null_and_one_that_all_rows_lack_is_a_fault(pa
     rows = '{"id": 1}\n{"name": "b"}\n{}\n'
     written = parse("games/a.jsonl", rows)
     assert written.values == [("1", None, None), (None, "b", None), (None, None, None)]
-    with pytest.raises(FileFaultError, match="^games/a.jsonl: no row has the key name"):
-        parse("games/a.jsonl", f'{{"id": 1, "{SECRET}": 2}}\n{{"id": 2}}\n')
+    with pytest.raises(FileFaultError, match=r"^games/a.jsonl: no row has the key name"):
+        parse("games/a.jsonl", f'{{"id": 1, "{CELL}": 2}}\n{{"id": 2}}\n')
 
 
 @pytest.mark.parametrize(
@@ -116,12 +122,12 @@ def test_a_key_that_a_row_lacks_is_null_and_one_that_all_rows_lack_is_a_fault(pa
         ('\n[{"id": 1, "name": "a"}]', "line 2: the file begins a JSON array"),
         ('[\n  {"id": 1}\n]\n', "line 1: the file begins a JSON array"),
         ('{\n  "id": 1\n}\n', "line 1: an object spans several lines"),
-        (f"x {SECRET}\n5\n", "line 1: .*not_json.* no row of the file is valid"),
-        (f'\n"{SECRET}"\n', "line 2: .*not_an_object"),
-        (f'{{"id": "{SECRET}", "Id": 2, "name": 1}}\n', "line 1: .*key_occurs_twice"),
+        (f"x {CELL}\n5\n", "line 1: .*not_json.* no row of the file is valid"),
+        (f'\n"{CELL}"\n', "line 2: .*not_an_object"),
+        (f'{{"id": "{CELL}", "Id": 2, "name": 1}}\n', "line 1: .*key_occurs_twice"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused(parse: Parse, text: str, message: str) -> None:
     with pytest.raises(FileFaultError, match=f"^games/a.jsonl.*{message}") as raised:
         parse("games/a.jsonl", text)
-    assert SECRET not in str(raised.value)
+    assert CELL not in str(raised.value)

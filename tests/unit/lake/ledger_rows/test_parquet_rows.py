@@ -17,7 +17,7 @@ from include.lake.ledger_rows.rows import FileFaultError
 from include.warehouse.duckdb_file import DuckDB
 from tests.unit.lake.ledger_rows.parsed_file import Parse
 
-SECRET = "Secret7"
+CELL = "Secret7"
 
 
 def parquet(folder: Path, query: str, options: str = "") -> bytes:
@@ -96,9 +96,9 @@ def test_a_row_with_a_nul_character_is_bad(parse: Parse, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        (f"select '{SECRET}' as id", "lacks the column name"),
-        (f"select '{SECRET}' as id, 1 as nam", "lacks the column name"),
-        (f"select '{SECRET}' || chr(0) as id, 1 as name", "line 1: .*nul_character"),
+        (f"select '{CELL}' as id", "lacks the column name"),
+        (f"select '{CELL}' as id, 1 as nam", "lacks the column name"),
+        (f"select '{CELL}' || chr(0) as id, 1 as name", "line 1: .*nul_character"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(
@@ -106,11 +106,11 @@ def test_a_file_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(FileFaultError, match=f"^games/a.parquet.*{message}") as raised:
         parse("games/a.parquet", parquet(tmp_path, query))
-    assert SECRET not in str(raised.value)
+    assert CELL not in str(raised.value)
 
 
 def _two_columns() -> pa.Table:
-    values = pa.array([f"{SECRET} {number}" for number in range(1000)])
+    values = pa.array([f"{CELL} {number}" for number in range(1000)])
     return pa.table({"id": values, "name": values})
 
 
@@ -122,7 +122,7 @@ def _written(path: Path, table: pa.Table) -> bytes:
 def test_a_column_that_occurs_twice_is_a_fault(parse: Parse, tmp_path: Path) -> None:
     table = _two_columns()
     content = _written(tmp_path / "a", table.append_column("Name", table["id"]))
-    with pytest.raises(FileFaultError, match="^games/a.parquet: the column name occurs 2 times"):
+    with pytest.raises(FileFaultError, match=r"^games/a.parquet: the column name occurs 2 times"):
         parse("games/a.parquet", content)
     # A column that is not declared may occur twice.
     content = _written(
@@ -134,7 +134,7 @@ def test_a_column_that_occurs_twice_is_a_fault(parse: Parse, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda content: b"",
+        lambda _: b"",
         lambda content: content[:4],
         lambda content: content[:-1],
         lambda content: content[:-4] + b"PARE",
@@ -142,8 +142,8 @@ def test_a_column_that_occurs_twice_is_a_fault(parse: Parse, tmp_path: Path) -> 
         lambda content: content[-500:],
         lambda content: content[:-8] + b"\xff\xff\xff\x7f" + content[-4:],
         lambda content: content[:-300] + b"\xff" * 200 + content[-100:],
-        lambda content: content.replace(f"{SECRET} 77".encode(), f"{SECRET} 78".encode(), 1),
-        lambda content: content.replace(f"{SECRET} 77".encode(), b"\xff" * 10, 1),
+        lambda content: content.replace(f"{CELL} 77".encode(), f"{CELL} 78".encode(), 1),
+        lambda content: content.replace(f"{CELL} 77".encode(), b"\xff" * 10, 1),
     ],
 )
 def test_a_damaged_file_is_refused(parse: Parse, tmp_path: Path, change: object) -> None:
@@ -153,7 +153,7 @@ def test_a_damaged_file_is_refused(parse: Parse, tmp_path: Path, change: object)
         FileFaultError, match=r"^games/a.parquet (has no bytes|is damaged)"
     ) as found:
         parse("games/a.parquet", content)
-    assert SECRET not in str(found.value)
+    assert CELL not in str(found.value)
 
 
 def test_a_text_that_is_not_utf_8_is_named(parse: Parse, tmp_path: Path) -> None:

@@ -83,6 +83,12 @@ def test_a_name_with_another_ending_is_refused(tmp_path: Path, name: str) -> Non
         write_rows([raw(tmp_path, f"games/{name}", b"id\n")], "games", COLUMNS, tmp_path / "t")
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"])
+def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileFaultError, match=rf"^games/{name} cannot be read \(No such file"):
+        write_rows([RawFile(f"games/{name}", tmp_path / "x")], "games", COLUMNS, tmp_path / "t")
+
+
 def test_every_reason_has_an_explanation() -> None:
     used = {
         word
@@ -135,5 +141,4 @@ def test_the_memory_does_not_grow_with_the_file(tmp_path: Path, ending: str) -> 
     )
     good, bad, megabytes = json.loads(ran.stdout)
     assert (good, bad) == (rows, 0)
-    print(ending, megabytes)
     assert megabytes < 200
