@@ -118,7 +118,7 @@ land: install ## Land event files into the lake: FILES="a.jsonl b.jsonl.gz"
 generate: install ## Write reproducible sample data into the lake: DAYS= PLAYERS= SEED= END=
 	@$(LAKE) generate $(SAMPLE)
 
-compact: install ## Merge a source's small files into Parquet of the declared types: SOURCE=raw_events ARGS="--from 2026-01-01"
+compact: install ## Merge small files of events into Parquet of the declared types: SOURCE=raw_events ARGS="--from 2026-01-01"
 	@$(LAKE) compact --source "$(SOURCE)" $(ARGS)
 
 manifest: install ## Make dbt's manifest, from which the DAG takes its tasks

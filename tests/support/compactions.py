@@ -12,7 +12,7 @@ from include.manifest import Manifest
 DAYS = ("raw_events/year=2026/month=09/day=01", "raw_events/year=2026/month=09/day=02")
 TEXT = "varchar(1024)"
 EXPECTED = [(f"{day}-{name}", 1) for day in DAYS for name in "abc"]
-"""The rows of `write_events`, sorted."""
+"""The rows of `write_events`, sorted. The first half is that of the first day."""
 
 
 def manifest() -> Manifest:
@@ -59,12 +59,12 @@ def export(path: Path, rows: Sequence[tuple[object, object]], kind: str = "bigin
     hidden.replace(path)
 
 
-def write_events(lake: Path) -> None:
-    """Write two days with three files of one event each, of which one must be converted."""
+def write_events(lake: Path, days: Sequence[str] = DAYS) -> None:
+    """Write days with three files of one event each, of which one must be converted."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for day in DAYS:
+    for day in days:
         export(lake / day / "a.parquet", [(f"{day}-a", 1)])
         export(lake / day / "b.parquet", [(f"{day}-b", 1)], "integer")
         table = pa.table({"note": ["kept"], "event_timestamp": [1], "event_id": [f"{day}-c"]})

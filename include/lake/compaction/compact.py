@@ -6,6 +6,7 @@ compaction, because each run writes their rows as one Parquet file per day.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -49,7 +50,7 @@ def compact_source(
     """
     source = _compactable(manifest, name)
     store = open_store(lake)
-    with store.lock(lock_path(name)):
+    with _folder_errors(lake), store.lock(lock_path(name)):
         end_stopped_merge(store, name)
         before = after = 0
         changed: list[str] | None = None
@@ -77,6 +78,18 @@ def compact_source(
             f"files of {', '.join(sorted(set(changed)))} were replaced again and again, and stay "
             "as they are: run again when nothing writes these days any more"
         )
+
+
+@contextlib.contextmanager
+def _folder_errors(lake: Lake) -> Iterator[None]:
+    """Turn an OSError of a lake in a folder into a UserError with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"the lake {lake.root} cannot be changed ({error.strerror or error}): free space or "
+            "grant write access, and run again before the next build. No row is lost."
+        ) from None
 
 
 def _compactable(manifest: Manifest, name: str) -> Source:

@@ -87,8 +87,10 @@ class FolderStore:
         self.make_durable([path])
 
     def remove(self, path: str) -> None:
-        """Remove a file."""
+        """Remove a file, and what a killed process has written of it under its hidden name."""
         self._lake.remove(self._full(path))
+        file = self._root / path
+        file.with_name(f".{file.name}").unlink(missing_ok=True)
 
     def move(self, path: str, target: str, version: str) -> None:
         """Rename a file if it still has a version.
@@ -108,17 +110,17 @@ class FolderStore:
     def put_back(self, path: str, target: str) -> None:
         """Give the file its old name back, unless another file has it."""
         here, there = self._root / path, self._root / target
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
-            try:
-                # Unlike a rename, a link never replaces a file that an export has just written.
-                here.hardlink_to(there)
-            except PermissionError:
-                # This file system has no hard links.
-                if here.exists():
-                    return
+        try:
+            # Unlike a rename, a link never replaces a file that an export has just written.
+            here.hardlink_to(there)
+        except (FileNotFoundError, FileExistsError):
+            return
+        except OSError:
+            # This file system has no hard links.
+            if not here.exists():
                 there.rename(here)
-            else:
-                there.unlink()
+        else:
+            there.unlink()
 
     def make_durable(self, paths: Iterable[str]) -> None:
         """Flush the folders of files to the disk."""

@@ -95,6 +95,7 @@ def _undo(store: Store, journal: Journal) -> None:
         store.remove(journal.undone)
         store.move(journal.merged, journal.undone, version)
         store.make_durable([journal.merged, journal.undone])
+    store.remove(journal.merged)
     store.remove(journal.record)
     store.remove(journal_path(journal.source))
 

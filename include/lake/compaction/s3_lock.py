@@ -72,19 +72,24 @@ def read_lock(client: Any, bucket: str, key: str) -> Held | None:
         return None
     try:
         answer = client.get_object(Bucket=bucket, Key=key)
-        content = json.loads(answer["Body"].read())
+        body = answer["Body"].read()
     except ClientError as error:
         if error.response["Error"]["Code"] in CONFLICTS:
             return None
         raise
+    try:
+        content = json.loads(body)
+    except ValueError:
+        # The empty lock of a folder was copied to the bucket.
+        content = {}
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     now = parsedate_to_datetime(date) if date else datetime.now(UTC)
     return Held(
-        owner=content["owner"],
-        token=content["token"],
+        owner=content.get("owner", "unknown"),
+        token=content.get("token", ""),
         etag=answer["ETag"],
         age=(now - answer["LastModified"]).total_seconds(),
-        lease=content["lease_seconds"],
+        lease=content.get("lease_seconds", LEASE_SECONDS),
     )
 
 

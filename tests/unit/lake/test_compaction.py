@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +18,16 @@ import duckdb
 import pyarrow.parquet as pq
 
 from include.lake import files
-from include.lake.compaction import compact
+from include.lake.compaction import compact, moves
 from include.lake.compaction.compact import compact_source
+from include.lake.compaction.folder import FolderStore
 from include.lake.compaction.journal import Journal
 from include.lake.compaction.moves import check_ended
 from include.lake.compaction.store import open_store
 from include.lake.landing.landing import land_files
+from include.lake.landing.landing_zone import LandingZone
 from include.lake.sources import sources
-from include.lake.storage.file_lock import file_lock
+from include.lake.storage.file_lock import file_lock, is_locked
 from include.lake.storage.folder import FolderLake
 from include.settings import UserError
 from tests.support.compactions import (
@@ -219,6 +224,63 @@ def test_a_move_that_an_export_overtakes_is_put_back(lake: Path) -> None:
     assert event_rows(lake) == sorted([*EXPECTED[1:], ("newer", 2)])
 
 
+def test_a_move_is_put_back_without_hard_links(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    store = open_store(FolderLake(lake))
+    path, target = f"{DAYS[0]}/a.parquet", "_compacted/1/a.parquet"
+    version = store.version(path)
+    assert version
+    store.move(path, target, version)
+    assert store.is_moved(path, target, version)
+    store.put_back(path, target)
+    assert event_rows(lake) == EXPECTED
+
+
+@pytest.mark.parametrize("operation", ["write", "move"])
+def test_a_full_disk_is_one_sentence_and_loses_nothing(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderStore, operation, full)
+        with pytest.raises(UserError, match=r"No space left.*run again before the next build"):
+            compacted(lake)
+    compacted(lake)
+    assert event_rows(lake) == EXPECTED
+
+
+def test_a_landing_decides_nothing_while_files_are_moved(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = lake / "_landing/commit.lock"
+    held: list[bool] = []
+
+    def note(function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any, **options: Any) -> Any:
+            held.append(is_locked(lock))
+            return function(*arguments, **options)
+
+        return noted
+
+    monkeypatch.setattr(compact, "end_merge", note(compact.end_merge))
+    monkeypatch.setattr(moves, "_end", note(moves._end))
+    monkeypatch.setattr(LandingZone, "_receipt", note(LandingZone._receipt))
+    compacted(lake)
+    (lake / "_compaction/raw_events").rename(lake / "records")
+    sorted((lake / "records").iterdir())[0].rename(lake / "_compaction/raw_events.json")
+    compacted(lake)
+    source = tmp_path / "events.jsonl"
+    source.write_text('{"event": {"event_id": "e"}, "application_id": "a"}')
+    land_files(lake, [str(source)])
+    # The steps are two merges, the end of a stopped one, and a landing.
+    assert held == [True] * 6
+
+
 def test_a_file_is_read_again_if_it_changes_while_it_is_read(lake: Path) -> None:
     store = open_store(FolderLake(lake))
     path = lake / DAYS[0] / "a.parquet"
@@ -280,3 +342,22 @@ def test_a_landing_after_a_compaction_adds_nothing(tmp_path: Path) -> None:
     (landing,) = land_files(lake, [str(source)])
     assert not landing.landed_before
     assert len(event_rows(lake)) == 10
+
+
+def test_a_landing_that_ends_after_its_files_were_merged_adds_nothing(tmp_path: Path) -> None:
+    """The landing was killed when its files were in the lake and its receipt was not written."""
+    lake, source = tmp_path / "lake", tmp_path / "events.jsonl"
+    for number in range(2):
+        event = {"event_id": f"e{number}", "event_timestamp": 1_788_246_655}
+        source.write_text(json.dumps({"event": event, "application_id": "a"}))
+        (landing,) = land_files(lake, [str(source)])
+    expected = event_rows(lake)
+    committed = lake / "_landing/committed" / landing.sha256
+    committed.mkdir()
+    receipt = lake / f"_landing/receipts/{landing.sha256}.json"
+    receipt.rename(committed / "receipt.json")
+    compacted(lake)
+    (again,) = land_files(lake, [str(source)])
+    assert again.landed_before
+    assert receipt.exists()
+    assert event_rows(lake) == expected
