@@ -9,8 +9,7 @@ it, then clear that task with its downstream (on a laptop: `make up`, `make retr
 | task | why it is red | what to do |
 |---|---|---|
 | `preflight` | dbt, manifest, lake or warehouse cannot be used | what the error names |
-| `partitions` | a file is faulty, a source lost its rows, another run builds | what it names |
-| `freshness` | dbt cannot determine the freshness of a source | what it names |
+| `partitions`, `freshness` | a file is faulty, rows were lost, another run builds | what it names |
 | `dbt_build` | 3 tries failed; each node then runs dbt itself (not on Fargate) | what it names |
 | a node | an error (3 tries) or a failed test (1 try) | inform its owner |
 | `cross_model_tests` | marts contradict each other | run the SQL that the error names |
@@ -18,10 +17,9 @@ it, then clear that task with its downstream (on a laptop: `make up`, `make retr
 
 A stale source skips the nodes that need it and all nodes after them; then `done` is red.
 
-**Manual run** (Trigger, or REST with `conf`): `select` and `exclude` in dbt's syntax, `from` and
-`to`, `full_refresh`, `dry_run` (`preflight` compiles and lists; all but `done` is skipped). With
-`allow_lost_rows`, the run builds although a source lost its files or most of its rows. Nodes that
-are not selected are skipped, `done` is green, and the next run builds the same days again.
+**Manual run** (Trigger, or REST with `conf`): `select`, `exclude`, `from`, `to`, `full_refresh`,
+`allow_lost_rows` (after a loss that is meant), `dry_run` (`preflight` lists, the rest is skipped).
+Nodes that are not selected are skipped, `done` is green, and the next run builds the days again.
 """
 
 import os

@@ -46,7 +46,7 @@ def test_a_loss_stops_the_run_and_a_warehouse_of_an_earlier_version_is_upgraded(
     assert find() == []
     redshift.record()
     with redshift.opened() as database:
-        counts = dict(
+        counts: dict[str, int] = dict(
             database.rows(f"select source, key_count from {PREFIX}operations.built_sources")
         )
         assert counts["players"] == 4

@@ -117,6 +117,8 @@ class Warehouse:
         return self.variables | {
             "GAME_ANALYTICS_LAKE": str(_scratch()),
             "GAME_ANALYTICS_DUCKDB": str(_scratch() / FILE),
+            # Only the first step of a run reads this setting.
+            "GAME_ANALYTICS_ALLOW_LOST_ROWS": "",
         }
 
     @contextmanager

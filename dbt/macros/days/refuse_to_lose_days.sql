@@ -28,9 +28,10 @@
         {{ exceptions.raise_compiler_error(
             "a full refresh would lose the rows of " ~ lost[0] ~ " days from " ~ lost[1]
             ~ " to " ~ lost[2] ~ ", because this run did not find all of their files in"
-            ~ " the lake: put the files back, or build the days that are there with a"
-            ~ " manual run with from and to, or delete the rows of these days with a"
-            ~ " run in which GAME_ANALYTICS_LATE_DAYS is empty."
+            ~ " the lake: put the files back; or build only the days that still have"
+            ~ " their files, with a manual run of the DAG with from and to; or give up"
+            ~ " the rows of these days with a run in which GAME_ANALYTICS_LATE_DAYS is"
+            ~ " empty (include/aws/operations.md, A full refresh that is refused)."
         ) }}
     {% endif %}
 {% endmacro %}

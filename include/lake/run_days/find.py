@@ -328,7 +328,9 @@ def _warnings_of_changed_models(changed: set[str]) -> list[str]:
         f"the SQL of {task_id_of(model)} changed since its rows were built; days that are "
         "not touched keep the old result until a full refresh: `full_refresh` in the form of a "
         'manual run, the input {"full_refresh": true} of an execution of the state machine, or '
-        '`make build ARGS="--full-refresh"`.'
+        '`make build ARGS="--full-refresh"`. It is refused if files of built days have expired: '
+        "then a manual run of the DAG with `from` and `to` builds the days that still have files, "
+        "and the expired days keep the old result."
         for model in sorted(node for node in changed if node.startswith("model."))
     ]
 

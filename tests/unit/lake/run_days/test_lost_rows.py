@@ -6,6 +6,7 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
 from include.lake.run_days import find
 from include.lake.run_days.find import find_run_days
+from include.lake.run_days.lost_rows import count_keys
 from include.settings import Settings, UserError
 from include.warehouse.duckdb_file import DuckDB
 from tests.unit.lake.run_days.builds import Build, event_file, event_folder, manifest
@@ -160,10 +162,12 @@ def test_the_keys_of_unchanged_files_are_not_counted_again(
 ) -> None:
     built(build)
     counted: list[set[str]] = []
-    count_keys = find.count_keys
-    monkeypatch.setattr(
-        find, "count_keys", lambda *given: [counted.append(given[3]), count_keys(*given)][1]
-    )
+
+    def count(*given: Any) -> dict[str, int]:
+        counted.append(given[3])
+        return count_keys(*given)
+
+    monkeypatch.setattr(find, "count_keys", count)
     build.touched()
     games(build, *"12345")
     build.touched()
