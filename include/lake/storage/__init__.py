@@ -1,4 +1,12 @@
-"""dbt's environment, and Airflow's for `make run`: the files of a lake, in a folder or in S3."""
+"""dbt's environment, and Airflow's for `make run`: the files of a lake, in a folder or in S3.
+
+| file | does |
+|---|---|
+| `lake.py` | declares what the package can do with a lake |
+| `folder.py` | lists, reads and writes the files of a folder of this machine |
+| `s3.py` | lists, reads and writes the objects below an S3 prefix |
+| `file_lock.py` | a lock between the processes of one machine |
+"""
 
 from __future__ import annotations
 
