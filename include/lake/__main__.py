@@ -193,8 +193,8 @@ def _folder(settings: Settings) -> Path:
         raise UserError(
             f"landing writes into a folder, and the lake is {settings.lake}: set "
             "GAME_ANALYTICS_TARGET to local and GAME_ANALYTICS_LAKE to a folder, land there, "
-            f"and copy the folder with `aws s3 sync FOLDER {settings.lake} --exclude '_*' "
-            "--exclude 'ledger_rows/*'`."
+            "and copy the folder with `aws s3 sync --exclude '_*' --exclude 'ledger_rows/*' FOLDER "
+            f"{settings.lake}`."
         )
     return Path(settings.lake)
 

@@ -88,6 +88,10 @@ def check_name(source: Source, file: DataFile) -> None:
             f"{' or '.join(source.endings)}: rename it if it has data of this kind, else move it "
             "out of the lake."
         )
+    if not source.is_parsed and any(part.startswith("#") for part in [*file.folders, file.name]):
+        raise UserError(
+            f"{place} has a name that begins with #, which Spectrum does not read: rename it."
+        )
     if source.is_parsed and not file.size:
         raise UserError(
             f"{place} has 0 bytes, so its upload probably failed: write it again or remove it."

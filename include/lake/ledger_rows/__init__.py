@@ -2,6 +2,7 @@
 
 | file | does |
 |---|---|
+| `refresh.py` | keeps one Parquet file with the rows of each partition in the lake |
 | `write.py` | writes the rows of raw files to one Parquet file |
 | `rows.py` | the rows that the parsers return, the reasons of bad rows, and faults of files |
 | `text_lines.py` | decompresses and decodes a text file in blocks of whole lines |

@@ -2,10 +2,10 @@
 
 | file | does |
 |---|---|
-| `lake.py` | defines what the package can do with a lake |
-| `folder.py` | does that in a folder |
-| `s3.py` | does that in S3 |
-| `file_lock.py` | locks files of a folder between processes |
+| `lake.py` | declares what the package can do with a lake |
+| `folder.py` | lists, reads and writes the files of a folder of this machine |
+| `s3.py` | lists, reads and writes the objects below an S3 prefix |
+| `file_lock.py` | a lock between the processes of one machine |
 """
 
 from __future__ import annotations

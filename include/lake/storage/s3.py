@@ -24,6 +24,7 @@ WRITE_REMEDY = "let this role write to it (include/aws/policies/compaction_role.
 WRITE_ROWS_REMEDY = (
     f"let this role write and delete below {LEDGER_ROWS}/ (include/aws/policies/airflow_role.json)"
 )
+REMOVED_REMEDY = "a file was removed while the lake was read: run again"
 FOOTER_BYTES = 64 * 1024
 """How much of a Parquet file's end is read first: the footer of most files is smaller."""
 
@@ -194,7 +195,9 @@ class S3Lake:
             action,
             denied=denied,
             NoSuchBucket="make the bucket, or set GAME_ANALYTICS_LAKE to another",
-            NoSuchKey="a file was removed while the lake was read: run again",
+            NoSuchKey=REMOVED_REMEDY,
+            # A download asks for the object's size first, and that error has only a number.
+            **{"404": REMOVED_REMEDY},
         )
 
 

@@ -96,6 +96,12 @@ def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path, name: str) ->
     assert "move it out of the lake" in str(caught.value)
 
 
+def test_an_event_file_that_spectrum_passes_over_is_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path / "raw_events/year=2026/month=09/day=01/#a.parquet")
+    with pytest.raises(UserError, match=r"#a\.parquet has a name that begins with #.*rename it"):
+        list_lake(FolderLake(tmp_path), SOURCES, None)
+
+
 def test_a_raw_file_of_0_bytes_is_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path / "games/a.csv", "")
     with pytest.raises(UserError, match=r"^games/a\.csv has 0 bytes.*write it again or remove it"):
