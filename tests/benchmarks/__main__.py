@@ -5,7 +5,7 @@
 | landing | `landing.py`      | events landed per second, beside the raw JSON parser's lines |
 | build   | `against_hand.py` | plain `dbt build` against `by_hand.sql`, on the sample |
 | large   | `against_hand.py` | plain `dbt build` against `by_hand.sql`, on three million events |
-| memory  | `peak_memory.py`  | peak memory at 1, 5 and 10 million events: generate, land, build |
+| memory  | `peak_memory.py`  | peak memory of 1, 5, 10 million events: generated, landed, built |
 | day     | `touched_day.py`  | one touched day on 90 days of history over one on 10 days |
 | redshift | `on_redshift.py` | on the stand-in: build beside DuckDB, partitions, bytes scanned |
 | fargate | `fargate.py`      | the dbt image: its size, its start, its command over `dbt build` |
