@@ -21,7 +21,8 @@ def status(hosts: str, host: str) -> int:
     app.get("/")(lambda: "answer")
     for entry in own_host.middlewares(hosts):
         app.add_middleware(entry["middleware"], **entry["kwargs"])
-    return TestClient(app).get("/", headers={"Host": host}).status_code
+    code: int = TestClient(app).get("/", headers={"Host": host}).status_code
+    return code
 
 
 @pytest.mark.parametrize(
