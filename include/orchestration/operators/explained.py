@@ -75,11 +75,11 @@ class ExplainedDbtOperator:
                 raise AirflowFailException(message + MAKE_MANIFEST)
             return
         self._raise_for(self._problems(results))
-        what = f"dbt ended with exit code {result.exit_code}."
+        what = f"dbt ended with exit code {result.exit_code}"
         output = "\n".join(result.full_output[-20:])
         # As a problem, dbt's output reaches an alert only in masked form.
         self.problems = [ExplainedProblem(what, output)]
-        raise AirflowException(f"{what}\n{output}")
+        raise AirflowException(f"{what}.\n{output}")
 
     def raise_for_problems(self, problems: Sequence[Problem], context: Any) -> None:
         """Raise the problems of a node result, after keeping their SQL as files and for the UI.
