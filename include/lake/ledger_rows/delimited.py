@@ -189,13 +189,14 @@ class _Table:
             at += 1
             if not line or self._is_blank(line):
                 continue
-            if reason := self._character_fault(line):
-                bad.append(bad_row(number, reason, line))
-            elif quotes.is_record(line):
-                numbers.append(number)
-                records.append(line)
-            elif not quotes.is_open(line):
-                bad.append(bad_row(number, "malformed_quote", line))
+            is_record = quotes.is_record(line)
+            if is_record or not quotes.is_open(line):
+                reason = self._character_fault(line) or (None if is_record else "malformed_quote")
+                if reason:
+                    bad.append(bad_row(number, reason, line))
+                else:
+                    numbers.append(number)
+                    records.append(line)
             else:
                 span = quotes.span(lines, at - 1, end)
                 if span is None:

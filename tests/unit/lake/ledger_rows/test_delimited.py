@@ -105,6 +105,8 @@ def test_a_header_of_one_column_has_the_delimiter_of_the_ending(parse: Parse) ->
         ("2,b\x00,c", [(3, "nul_character")]),
         ('2,"b\x00",c', [(3, "nul_character")]),
         ('2,"b\nx\x00",c', [(3, "nul_character")]),
+        ('2,"b\x00\nc",d', [(3, "nul_character")]),
+        ('2,"b\rc\nd,e",f', [(3, "mixed_line_ends")]),
         ("2,b,c\r3,d,e", [(3, "mixed_line_ends")]),
         ('2,"b\rd",c', [(3, "mixed_line_ends")]),
         ("2,b,c\r\r", [(3, "mixed_line_ends")]),
