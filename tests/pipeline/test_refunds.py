@@ -94,7 +94,7 @@ def refund_events(lake: HandLake) -> None:
             "2026-03-12T12:00:00", "iap_transaction", user_id="p", transaction_id=transaction,
             currency_amount=amount, currency_type=currency,
         )  # fmt: skip
-    for day, transaction, values in (
+    for day, refunded, values in (
         (13, "in parts", {"currency_amount": "4"}),
         (14, "in parts", {"currency_amount": "6"}),
         (13, "too much", {"currency_amount": "7", "currency_type": "USD"}),
@@ -108,8 +108,7 @@ def refund_events(lake: HandLake) -> None:
         (14, None, {"currency_amount": "x"}),
     ):
         lake.event(
-            f"2026-03-{day}T12:00:00", "iap_refund", user_id="p", transaction_id=transaction,
-            **values,
+            f"2026-03-{day}T12:00:00", "iap_refund", user_id="p", transaction_id=refunded, **values,
         )  # fmt: skip
     lake.event(
         "2026-03-15T12:00:00", "iap_transaction", user_id="q", transaction_id="never bought",

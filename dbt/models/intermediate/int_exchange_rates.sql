@@ -91,19 +91,19 @@ division_0 as (
 ),
 
 {% for step in [1, 2, 3] -%}
-division_{{ step }} as (
-    select
-        *,
-        {{ whole_quotient('dividend_' ~ step, 'divisor') }} as quotient_{{ step }},
-        mod(dividend_{{ step }}, divisor) as remainder_{{ step }}
-    from (
+    division_{{ step }} as (
         select
             *,
-            {{ whole_product('remainder_' ~ (step - 1), 100000000) }}
-                as dividend_{{ step }}
-        from division_{{ step - 1 }}
-    ) as steps
-),
+            {{ whole_quotient('dividend_' ~ step, 'divisor') }} as quotient_{{ step }},
+            mod(dividend_{{ step }}, divisor) as remainder_{{ step }}
+        from (
+            select
+                *,
+                {{ whole_product('remainder_' ~ (step - 1), 100000000) }}
+                    as dividend_{{ step }}
+            from division_{{ step - 1 }}
+        ) as steps
+    ),
 
 {% endfor -%}
 
@@ -153,8 +153,8 @@ rounded_rates as (
                 ('0.001', 12),
                 ('0.0000001', 16),
             ] -%}
-            when rate >= {{ least }}
-                then cast(round(rate, {{ decimals }}) as decimal(32, 20))
+                when rate >= {{ least }}
+                    then cast(round(rate, {{ decimals }}) as decimal(32, 20))
             {% endfor -%}
             else cast(round(rate, 20) as decimal(32, 20))
         end as rate
