@@ -83,9 +83,9 @@ repeated_events as (
 ),
 
 {#
-    DuckDB holds the rows of each CTE that is read several times, and writes to disk what
-    does not fit into memory. So only valid_events has the JSON text of all events, and
-    it is read only three times.
+    DuckDB holds the rows of each CTE that is read several times, and writes to disk
+    what does not fit into memory. So only valid_events has the JSON text of all events,
+    and it is read only three times.
 #}
 first_arrivals as (
     select
