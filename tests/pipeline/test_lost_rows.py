@@ -42,7 +42,7 @@ def test_the_history_of_players_survives_a_failed_export(tmp_path: Path) -> None
     export("p1")
     with pytest.raises(UserError, match="players had 3 keys and has 1"):
         build(warehouse)
-    exported.write_text("playerid,country\n")
+    exported.write_text(",".join(LEDGER_COLUMNS["players"]) + "\n")
     with pytest.raises(UserError, match="players had 3 keys and has 0"):
         build(warehouse)
     exported.unlink()
