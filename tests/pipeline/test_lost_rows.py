@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 from include.settings import UserError
-from tests.support.hand_lake import HandLake, Row
+from tests.support.hand_lake import LEDGER_COLUMNS, HandLake, Row
 from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 SELECTED = (*WITHOUT_TESTS, "--select", "+snap_ledger_players+")
