@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 from include.settings import UserError
-from tests.support.hand_lake import HandLake, Row
+from tests.support.hand_lake import LEDGER_COLUMNS, HandLake, Row
 from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 SELECTED = (*WITHOUT_TESTS, "--select", "+snap_ledger_players+")
@@ -42,7 +42,7 @@ def test_the_history_of_players_survives_a_failed_export(tmp_path: Path) -> None
     export("p1")
     with pytest.raises(UserError, match="players had 3 keys and has 1"):
         build(warehouse)
-    exported.write_text("playerid,country\n")
+    exported.write_text(",".join(LEDGER_COLUMNS["players"]) + "\n")
     with pytest.raises(UserError, match="players had 3 keys and has 0"):
         build(warehouse)
     exported.unlink()
