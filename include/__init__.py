@@ -8,6 +8,7 @@
 | `messages.py` | defines what the processes of the package send to each other |
 | `run_form.py` | defines and checks the form of a manual run |
 | `partial_builds.py` | refuses options of dbt with which a build would be incomplete |
+| `engine_text.py` | removes values of the data from the errors of a warehouse |
 | `remedies.py` | finds the remedy for a warehouse's error |
 | `object_store.py` | makes AWS clients, explains AWS's errors, reads and writes the files of DOCS |
 | `command.py` | makes a function a command that prints a user error as one sentence |

@@ -7,6 +7,7 @@
 | `retry.py` | `make retry`: one task of the last run again |
 | `build.py` | `make build`: `dbt build` without Airflow |
 | `airflow.py` | starts Airflow's processes, and calls its REST API |
+| `private.py` | lets only the owner read what the commands write |
 | `processes.py` | starts and ends other processes, and handles signals |
 | `lock.py` | keeps two commands from building in a checkout at the same time |
 """
