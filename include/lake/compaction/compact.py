@@ -19,8 +19,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from include.engine_text import without_values
 from include.lake.compaction.journal import Journal, Move, journal_path, lock_path
-from include.lake.compaction.moves import end_merge, end_stopped_merge, is_compactable
+from include.lake.compaction.moves import (
+    count_merge,
+    end_merge,
+    end_stopped_merge,
+    is_compactable,
+)
 from include.lake.compaction.store import Store, open_store
 from include.lake.external_tables.duckdb import readers, typed
 from include.lake.files import SMALL_BYTES, fits
@@ -162,6 +168,7 @@ def _merge(
     with store.landing_waits():
         if any(store.version(path) != version for path, version in versions.items()):
             return None
+        count_merge(store, source.name)
         store.write(journal_path(source.name), journal.to_json())
         store.write(journal.merged, content)
         return len(files) if end_merge(store, journal) else None
@@ -218,7 +225,7 @@ def _merged_rows(source: Source, files: Sequence[DataFile], folder: Path) -> byt
                 "(format parquet, compression zstd)"
             )
         except (duckdb.Error, pa.ArrowException) as error:
-            reason = str(error).replace(f"{folder}/", "").splitlines()[0]
+            reason = without_values(str(error).replace(f"{folder}/", "").splitlines()[0])
             raise UserError(
                 f"{', '.join(file.path for file in files)} cannot be merged ({reason}; files are "
                 "numbered from 0): repair or move the named file, and run again."

@@ -80,6 +80,11 @@ def lock_path(source: str) -> str:
     return f"{FOLDER}/{source}.lock"
 
 
+def counter_path(source: str) -> str:
+    """The path of the number of merges of a source that were begun so far."""
+    return f"{FOLDER}/{source}.merges"
+
+
 class MergedFiles:
     """Which files of a lake in a folder were merged into which files."""
 

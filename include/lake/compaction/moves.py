@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from include.lake.compaction.journal import Journal, Move, journal_path, lock_path
+from include.lake.compaction.journal import (
+    Journal,
+    Move,
+    counter_path,
+    journal_path,
+    lock_path,
+)
 from include.lake.compaction.store import Store, open_store
 from include.lake.sources import Source
 from include.lake.storage.lake import THREADS, Lake
@@ -39,6 +45,27 @@ def check_ended(lake: Lake, declared: Iterable[Source]) -> None:
                 f"the compaction of {source.name} was stopped, and some rows may be in the lake "
                 f"twice: `make compact SOURCE={source.name}` ends it."
             )
+
+
+def merge_count(lake: Lake, declared: Iterable[Source]) -> int:
+    """The number of merges that were begun in the lake so far.
+
+    A build during which it grows may have read a row twice, so no such build is recorded.
+    """
+    store = open_store(lake)
+    return sum(
+        _count(store, counter_path(source.name)) for source in declared if is_compactable(source)
+    )
+
+
+def count_merge(store: Store, source: str) -> None:
+    """Count a merge that is about to begin. The caller holds the lock."""
+    path = counter_path(source)
+    store.write(path, str(_count(store, path) + 1).encode())
+
+
+def _count(store: Store, path: str) -> int:
+    return int(store.read(path)) if store.exists(path) else 0
 
 
 def end_merge(store: Store, journal: Journal) -> bool:

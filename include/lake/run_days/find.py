@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from include.lake.compaction.moves import check_ended
+from include.lake.compaction.moves import check_ended, merge_count
 from include.lake.files import check_files, small_files
 from include.lake.ledger_rows.refresh import refresh_rows
 from include.lake.listing import Listing, Partition, list_lake
@@ -92,6 +92,7 @@ def find_run_days(
     allow_lost_rows = allow_lost_rows or settings.allow_lost_rows == "1"
     declared = sources(manifest)
     lake = open_lake(settings)
+    merges = merge_count(lake, declared)
     check_ended(lake, declared)
     create_tables(database, settings)
     with build_lock.taken(database, settings, run_id, lease):
@@ -126,7 +127,7 @@ def find_run_days(
         keys = count_keys(database, settings, declared, _changed_sources(partitions), before)
         if not allow_lost_rows:
             refuse(sources_without_keys(before, keys))
-        _write(database, settings, partitions, days, keys, dates, run_id)
+        _write(database, settings, partitions, days, keys, (run_id, dates is None, merges))
         return RunDays(
             days,
             [*done, *small_files(declared, partitions.listing)],
@@ -293,8 +294,7 @@ def _write(
     partitions: _Partitions,
     days: Mapping[str, list[str]],
     keys: Mapping[str, int],
-    dates: Dates | None,
-    run_id: str,
+    run: tuple[str, bool, int],
 ) -> None:
     """Replace the listing and the days of the run before by those of this run."""
     schema = operations_schema(settings)
@@ -304,7 +304,7 @@ def _write(
     with database.transaction():
         for table in ("listed_partitions", "listed_sources", "run_days", "run"):
             database.execute(f"delete from {schema}.{table}")
-        database.insert(f"{schema}.run", [(run_id, dates is None)])
+        database.insert(f"{schema}.run", [run])
         database.insert(f"{schema}.listed_partitions", listed)
         database.insert(f"{schema}.listed_sources", list(keys.items()))
         database.insert(f"{schema}.run_days", run_days)

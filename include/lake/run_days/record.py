@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from include.lake.compaction.moves import check_ended, merge_count
 from include.lake.run_days.checksums import logic_checksums
 from include.lake.run_days.tables import (
     PARTITION_COLUMNS,
@@ -9,8 +10,10 @@ from include.lake.run_days.tables import (
     is_covered,
     operations_schema,
 )
+from include.lake.sources import sources
+from include.lake.storage import open_lake
 from include.manifest import Manifest
-from include.settings import Settings
+from include.settings import Settings, UserError
 from include.warehouse import build_lock
 from include.warehouse.database import Database
 
@@ -28,11 +31,12 @@ def record_build(
     Returns how many partitions were recorded. What is recorded is the listing of the run's first
     step: files that arrived during the build differ from it, so the next run finds them. Raises
     LockLostError if another run has replaced the run's days, because the other run's days may be
-    more than this run has built.
+    more than this run has built. Raises UserError if a compaction merged files during the build.
     """
     create_tables(database, settings)
     schema = operations_schema(settings)
     is_whole = build_lock.keep(database, settings, run_id)
+    _refuse_merged_files(database, settings, manifest)
     recorded = {node for (node,) in database.rows(f"select node from {schema}.built_logic")}
     current = logic_checksums(manifest, settings)
     # A changed model keeps its old checksum, and so its warning, until a full refresh builds all
@@ -73,6 +77,19 @@ def record_build(
         f"select count(*) from {schema}.built_partitions where {is_covered(schema)}"
     )
     return int(count)
+
+
+def _refuse_merged_files(database: Database, settings: Settings, manifest: Manifest) -> None:
+    """Raise UserError if a row may have been in the lake twice, or nowhere, during the build."""
+    lake, declared = open_lake(settings), sources(manifest)
+    ((before,),) = database.rows(f"select merge_count from {operations_schema(settings)}.run")
+    # A run that an earlier version of the package began has no number.
+    if before is not None and merge_count(lake, declared) != before:
+        raise UserError(
+            "`make compact` merged files during this build, which may have read their rows twice, "
+            "so no day is recorded: start a new run, which builds the same days again."
+        )
+    check_ended(lake, declared)
 
 
 def _adopt_fingerprints(database: Database, schema: str) -> None:

@@ -3,7 +3,8 @@
 - `listed_partitions`: the fingerprints of the partitions as this run's first step listed them.
 - `listed_sources`: the number of keys of each counted source, as this run's first step found it.
 - `run_days`: this run's days by source. The models' macros read them into literals.
-- `run`: the id of this run, and whether its days are all touched days, not requested dates.
+- `run`: the id of this run, whether its days are all touched days and not requested dates, and how
+  many merges of files the lake had seen.
 - `begun_days`: the days that a run began to build since they were last recorded.
 - `built_partitions`: the fingerprints of the partitions as of the last successful build.
 - `built_sources`: the number of keys of each counted source as of the last successful build.
@@ -43,7 +44,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "built_sources": SOURCE_COLUMNS,
     "run_days": DAY_COLUMNS,
     "begun_days": DAY_COLUMNS,
-    "run": {"run_id": "varchar(1024)", "is_whole": "boolean"},
+    "run": {"run_id": "varchar(1024)", "is_whole": "boolean", "merge_count": "bigint"},
     "built_until": {"changed_at": "timestamp"},
     "built_logic": {"node": "varchar(1024)", "checksum": "varchar(256)"},
 }

@@ -57,7 +57,7 @@ def rows_of_a_build(lake: Path) -> list[tuple[object, ...]] | None:
     except UserError:
         return None
     with duckdb.connect() as connection:
-        create_views(DuckDB(connection), FolderLake(lake), "spectrum", sources(manifest()))
+        create_views(DuckDB(connection), FolderLake(lake), "", sources(manifest()))
         found = connection.execute("select event_id, event_timestamp from spectrum.raw_events")
         return sorted(found.fetchall())
 
