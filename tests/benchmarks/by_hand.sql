@@ -454,8 +454,9 @@ select
     purchases.original_amount,
     purchases.original_currency,
     cast(purchases.converted_amount as decimal(18, 4)) as revenue,
-    refunds.refunded_at,
-    cast(refunds.refunded_at as date) as refund_date,
+    -- Nothing of a purchase of 0.00 can be refunded.
+    if(purchases.converted_amount = 0, null, refunds.refunded_at) as refunded_at,
+    cast(if(purchases.converted_amount = 0, null, refunds.refunded_at) as date) as refund_date,
     -- Refunds of the sample have no amount, so each returns the whole purchase.
     cast(
         if(refunds.refunded_at is null, 0, purchases.converted_amount) as decimal(18, 4)
