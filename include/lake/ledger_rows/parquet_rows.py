@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.lake.external_tables.duckdb import typed
-from include.lake.ledger_rows.rows import BadRow, FileFaultError, RawFile, Rows, bad_row
+from include.lake.ledger_rows.rows import (
+    BadRow,
+    FileFaultError,
+    RawFile,
+    Rows,
+    bad_row,
+    missing_remedy,
+)
 from include.warehouse.duckdb_file import DuckDB
 
 ROWS_AT_ONCE = 50_000
@@ -63,8 +70,7 @@ def _check(file: RawFile, columns: Mapping[str, bool]) -> None:
         for column, is_required in columns.items():
             if is_required and column not in lower:
                 raise FileFaultError(
-                    f"{file.name} lacks the column {column}: rename the column in the file, or "
-                    "add it."
+                    f"{file.name} lacks the column {column}: {missing_remedy('column')}."
                 )
             if lower.count(column) > 1:
                 raise FileFaultError(

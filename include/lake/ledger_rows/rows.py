@@ -25,6 +25,9 @@ REASONS = {
     "repeated_header": "the row repeats the header",
     "not_json": "the line is not valid JSON, for example because it is cut",
     "not_an_object": "the line is JSON, but not an object",
+    "missing_key": "the row lacks a required key and has an undeclared one, so its key is probably "
+    "misspelled",
+    "nested_too_deeply": "the row has objects or arrays that are nested too deeply",
     "key_occurs_twice": "a key occurs twice with different values",
     "invalid_unicode": "a text contains half of a surrogate pair",
 }
@@ -75,6 +78,14 @@ class FileFaultError(UserError):
     The message names the file, the line if there is one, the likely cause and the remedy. It never
     contains a value of a row, because alerts carry it.
     """
+
+
+def missing_remedy(kind: str) -> str:
+    """What to do about a file that lacks a declared column; `kind` is what a file calls it."""
+    return (
+        f"rename the {kind} in the file, or add it, or, if files may lack it, give the column "
+        "`meta: {optional: true}` in the YAML of the source"
+    )
 
 
 def bad_row(line: int, reason: str, text: str) -> BadRow:

@@ -12,6 +12,7 @@ from tests.unit.lake.ledger_rows.parsed_file import Parse, Row
 
 CELL = "Secret7"
 DEEP = "[" * 100_000
+NESTED = '{"a":'
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ DEEP = "[" * 100_000
         ('{"id": 1, "ID": 1, "name": "b"}', ("1", "b", None)),
         ('{"id": 1, "x": 1, "x": 2, "name": "b"}', ("1", "b", None)),
         ('  {"id": 1, "name": "b"}\t\r', ("1", "b", None)),
+        (f'{{"id": {"[" * 100}{"]" * 100}, "name": 1}}', (f"{'[' * 100}{']' * 100}", "1", None)),
     ],
 )
 def test_values_become_text(parse: Parse, line: str, row: Row) -> None:
@@ -62,7 +64,11 @@ def test_values_become_text(parse: Parse, line: str, row: Row) -> None:
         ("5", [(2, "not_an_object")]),
         ('"text"', [(2, "not_an_object")]),
         ('[{"id": "2", "name": "b"}]', [(2, "not_an_object")]),
-        (f'{{"id": {DEEP}', [(2, "not_json")]),
+        (f'{{"id": {DEEP}', [(2, "nested_too_deeply")]),
+        (f'{{"id": {NESTED * 400}1{"}" * 400}, "name": "b"}}', [(2, "nested_too_deeply")]),
+        (f'{{"id": {"[" * 101}{"]" * 101}, "name": "b"}}', [(2, "nested_too_deeply")]),
+        (f'{{"id": 1, "ID": {NESTED * 400}1{"}" * 400}}}', [(2, "nested_too_deeply")]),
+        ('{"iD": "2", "na_me": "b"}', [(2, "missing_key")]),
         ('{"id": "2", "ID": "3", "name": "b"}', [(2, "key_occurs_twice")]),
         ('{"id": "2", "name": "b", "name": null}', [(2, "key_occurs_twice")]),
         ('{"id": "2\\u0000", "name": "b"}', [(2, "nul_character")]),
@@ -109,8 +115,25 @@ def test_a_key_that_a_row_lacks_is_null_and_one_that_all_rows_lack_is_a_fault(pa
     rows = '{"id": 1}\n{"name": "b"}\n{}\n'
     written = parse("games/a.jsonl", rows)
     assert written.values == [("1", None, None), (None, "b", None), (None, None, None)]
-    with pytest.raises(FileFaultError, match=r"^games/a.jsonl: no row has the key name"):
-        parse("games/a.jsonl", f'{{"id": 1, "{CELL}": 2}}\n{{"id": 2}}\n')
+    for others in ('{"id": 2}\n', ""):
+        with pytest.raises(
+            FileFaultError, match=r"^games/a.jsonl: no row has the key name.*optional: true"
+        ):
+            parse("games/a.jsonl", f'{{"id": 1, "{CELL}": 2}}\n{others}')
+
+
+def test_a_row_with_other_keys_than_the_rows_before_it_is_bad(parse: Parse) -> None:
+    columns = {"realamount": True, "txcurrency": True, "note": False}
+    renamed = '{"real_amount": "10", "tx_currency": "GBP"}'
+    good = ['{"realamount": "10", "txcurrency": "GBP", "more": 1}', '{"realamount": "5"}', "{}"]
+    written = parse("games/a.jsonl", "\n".join([good[0], renamed, *good[1:]]), columns)
+    assert written.values == [("10", "GBP", None), ("5", None, None), (None, None, None)]
+    assert written.bad == [(2, "missing_key", renamed)]
+
+
+def test_a_row_may_lack_an_optional_key_and_have_an_undeclared_one(parse: Parse) -> None:
+    written = parse("games/a.jsonl", '{"id": "1", "name": "a", "notes": "x"}\n')
+    assert written.values == [("1", "a", None)]
 
 
 @pytest.mark.parametrize(
