@@ -20,6 +20,7 @@ from include.lake.ledger_rows.rows import (
     Rows,
     bad_row,
     missing_remedy,
+    whole_text,
 )
 from include.lake.ledger_rows.text_lines import text_blocks
 
@@ -229,7 +230,13 @@ def _character_fault(values: Values) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    """A JSON value as the text of a column; null for null."""
+    """A JSON value as the text of a column; null for null.
+
+    A number that is an integer is the text of that integer, however it is written: 12345.0 and
+    1.2345e4 are 12345, as in a Parquet file.
+    """
+    if isinstance(value, _Number):
+        return whole_text(value)
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

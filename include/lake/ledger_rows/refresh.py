@@ -34,7 +34,7 @@ from include.lake.sources import LEDGER_ROWS, Source
 from include.lake.storage.lake import THREADS, DataFile, Lake
 from include.settings import UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise it when a change of the parser changes rows, so that all files are parsed again."""
 
 

@@ -11,6 +11,9 @@ import pyarrow as pa
 
 from include.settings import UserError
 
+WHOLE_DIGITS = 38
+"""The digits of the longest integer that is made of a number with a point or an exponent."""
+_EXPONENT_LENGTH = 6
 RAW_LENGTH = 1000
 """The characters of a bad row's text that are kept."""
 
@@ -20,6 +23,7 @@ REASONS = {
     "unclosed_quote": "a quoted value is not closed",
     "quote_across_rows": "a quoted value spans lines that look like rows",
     "malformed_quote": "a quote stands inside a value, or text follows a closing quote",
+    "not_utf8": "a binary value is no text in UTF-8",
     "nul_character": "the row contains a NUL character",
     "mixed_line_ends": "the row contains a carriage return that does not end a line",
     "repeated_header": "the row repeats the header",
@@ -78,6 +82,26 @@ class FileFaultError(UserError):
     The message names the file, the line if there is one, the likely cause and the remedy. It never
     contains a value of a row, because alerts carry it.
     """
+
+
+def whole_text(number: str) -> str:
+    """The text of a JSON number: that of its integer if it has one, else the number as it is.
+
+    A number with a decimal point or an exponent, and with more than `WHOLE_DIGITS` digits before
+    the point, stays as it is.
+    """
+    mantissa, _, exponent = number.lower().partition("e")
+    whole, _, decimals = mantissa.removeprefix("-").partition(".")
+    digits = (whole + decimals).lstrip("0")
+    if not digits:
+        return "0"
+    if (not decimals and not exponent) or len(exponent) > _EXPONENT_LENGTH:
+        return number
+    significant = digits.rstrip("0")
+    zeros = len(digits) - len(significant) - len(decimals) + int(exponent or 0)
+    if zeros < 0 or len(significant) + zeros > WHOLE_DIGITS:
+        return number
+    return f"{'-' * number.startswith('-')}{significant}{'0' * zeros}"
 
 
 def missing_remedy(kind: str) -> str:
