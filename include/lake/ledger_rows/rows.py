@@ -14,6 +14,8 @@ from include.settings import UserError
 WHOLE_DIGITS = 38
 """The digits of the longest integer that is made of a number with a point or an exponent."""
 _EXPONENT_LENGTH = 6
+NAMED_FAULTS = 5
+"""How many refused files an error names."""
 RAW_LENGTH = 1000
 """The characters of a bad row's text that are kept."""
 
@@ -77,11 +79,21 @@ class Rows:
 
 
 class FileFaultError(UserError):
-    """A whole file cannot be read.
+    """Files that cannot be read, each with a message.
 
-    The message names the file, the line if there is one, the likely cause and the remedy. It never
-    contains a value of a row, because alerts carry it.
+    A message names the file, the line if there is one, the likely cause and the remedy. It never
+    contains a value of a row, because alerts carry it. The error has the first `NAMED_FAULTS`
+    messages in one line, and the number of the other files.
     """
+
+    def __init__(self, *messages: str) -> None:
+        self.messages = messages
+        text = " ".join(messages[:NAMED_FAULTS])
+        if len(messages) > 1:
+            text = f"{len(messages)} files are refused: {text}"
+        if (more := len(messages) - NAMED_FAULTS) > 0:
+            text += f" {more} more file{'s are' if more > 1 else ' is'} refused."
+        super().__init__(text)
 
 
 def whole_text(number: str) -> str:
