@@ -41,7 +41,8 @@ def parquet_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
     """Convert a Parquet file in blocks of rows.
 
     `columns` maps each declared column, in lower case, to whether a file must have it. Raises
-    FileFaultError if the file is damaged, if it lacks a column, or if it has a column twice.
+    FileFaultError if the file is damaged, if it lacks a column, if it has a column twice, or if it
+    has a column with the name that DuckDB gives to the number of the row.
     """
     with file.path.open("rb") as stream:
         is_empty = not stream.read(1)
@@ -74,6 +75,11 @@ def _check(file: RawFile, columns: Mapping[str, bool]) -> None:
     ) as parquet:
         names = parquet.schema_arrow.names
         lower = [name.lower() for name in names]
+        if _ROW_NUMBER in lower:
+            raise FileFaultError(
+                f"{file.name} has a column {_ROW_NUMBER}, a name that is reserved for the number "
+                "of the row: rename or remove the column in the file."
+            )
         for column, is_required in columns.items():
             if is_required and column not in lower:
                 raise FileFaultError(

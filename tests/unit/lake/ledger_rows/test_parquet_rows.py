@@ -133,6 +133,7 @@ def test_a_row_with_a_nul_character_is_bad(parse: Parse, tmp_path: Path) -> None
     [
         (f"select '{CELL}' as id", "lacks the column name: .*optional: true"),
         (f"select '{CELL}' as id, 1 as nam", "lacks the column name: .*optional: true"),
+        ("select 1 as id, 2 as name, 7 as File_Row_Number", "has a column file_row_number, a name"),
         (f"select '{CELL}' || chr(0) as id, 1 as name", "line 1: .*nul_character"),
     ],
 )
