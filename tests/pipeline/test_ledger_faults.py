@@ -85,7 +85,7 @@ def test_what_is_left_out_is_listed_without_personal_data(tmp_path: Path) -> Non
         bet("ROLLBACK", "h", 2),
     )
     write(lake, "2026-03-11", *(bet("WAGER", "g", n) for n in range(99)), bet("WAGER", "g", "x"))
-    lake.table("players/p.csv", [{"playerid": name, "country": "SE"} for name in ("", "p1")])
+    lake.table("players/p.csv", [{"playerid": name, "country": "SE"} for name in ("0", "p1")])
     lake.table(
         "currency_exchange/rates.csv",
         [{"date": f"2026-03-{day}", "currency": "EUR", "baserateeuro": 1} for day in range(10, 29)]

@@ -22,7 +22,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from include.lake.ledger_rows.quotes import End, Quotes, count_fault
-from include.lake.ledger_rows.rows import BadRow, FileFaultError, RawFile, Rows, bad_row
+from include.lake.ledger_rows.rows import (
+    BadRow,
+    FileFaultError,
+    RawFile,
+    Rows,
+    bad_row,
+    missing_remedy,
+)
 from include.lake.ledger_rows.text_lines import text_blocks
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -95,8 +102,8 @@ def _table(
         positions = f"undeclared columns: number {', '.join(map(str, others[:20]))}"
         raise FileFaultError(
             f"{place}: the header lacks the column {required[0]} ("
-            f"{positions if others else 'all its columns are declared'}): rename the column in the "
-            "file, or add it."
+            f"{positions if others else 'all its columns are declared'}): "
+            f"{missing_remedy('column')}."
         )
     for column in found:
         if header.count(column) > 1:

@@ -1,8 +1,8 @@
 """Parses files with one JSON object per line.
 
 Keys match the declared columns in any letter case. Objects side by side on one line are one row
-each. Objects and arrays become JSON text, numbers keep their digits, `true` and `false` become
-text. A part of a line that is not an object is one bad row.
+each. Objects and arrays become JSON text, and `true` and `false` become text. A part of a line that
+is not an object is one bad row.
 """
 
 from __future__ import annotations
@@ -13,13 +13,23 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from include.lake.ledger_rows.rows import BadRow, FileFaultError, RawFile, Rows, bad_row
+from include.lake.ledger_rows.rows import (
+    BadRow,
+    FileFaultError,
+    RawFile,
+    Rows,
+    bad_row,
+    missing_remedy,
+    whole_text,
+)
 from include.lake.ledger_rows.text_lines import text_blocks
 
 ROWS_AT_ONCE = 20_000
 _BLANKS = " \t\r"
 _KNOWN_SHAPES = 10_000
 """The number of different sequences of keys whose places are remembered."""
+_DEEPEST = 100
+"""The levels of objects and arrays that the value of a declared column may have."""
 
 Values: TypeAlias = list[str | None]
 
@@ -28,10 +38,11 @@ def json_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
     """Parse a file of JSON lines in blocks of rows.
 
     `columns` maps each declared column, in lower case, to whether a file must have it. A key that a
-    row does not have is null. Raises FileFaultError if the file cannot be read, or if a column that
-    it must have is a key of no row, because then its name is probably another.
+    row does not have is null. A row that lacks a key it must have, and has a key that is not
+    declared, is bad, because the key is probably misspelled. Raises FileFaultError if the file
+    cannot be read, or if a column that it must have is a key of no row.
     """
-    objects = _Objects(tuple(columns))
+    objects = _Objects(columns)
     is_blank = True
     for first, block in text_blocks(file):
         if is_blank and (start := block.lstrip()):
@@ -42,9 +53,9 @@ def json_rows(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
     if is_blank:
         raise FileFaultError(f"{file.name} is blank: write it again, or remove it from the lake.")
     missing = [column for column, must in columns.items() if must and column not in objects.found]
-    if objects.has_good and missing:
+    if objects.has_rows and missing:
         raise FileFaultError(
-            f"{file.name}: no row has the key {missing[0]}: rename the key in the file, or add it."
+            f"{file.name}: no row has the key {missing[0]}: {missing_remedy('key')}."
         )
 
 
@@ -62,13 +73,18 @@ def _check_start(file: RawFile, number: int, start: str) -> None:
 
 
 class _Objects:
-    """The objects of a file's lines; `found` are the declared columns that some good row has."""
+    """The objects of a file's lines.
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
+    `found` are the declared columns that some object has. `has_rows` is whether there is a good row
+    or one with a misspelled key.
+    """
+
+    def __init__(self, columns: Mapping[str, bool]) -> None:
         self.found: set[str] = set()
-        self.has_good = False
-        self._columns = columns
-        self._places: dict[tuple[str, ...], list[int | None] | None] = {}
+        self.has_rows = False
+        self._columns = tuple(columns)
+        self._required = {column for column, is_required in columns.items() if is_required}
+        self._places: dict[tuple[str, ...], list[int | None] | str | None] = {}
 
     def rows(self, first: int, block: str) -> Iterator[Rows]:
         """Parse a block of lines; `first` is the number of its first line."""
@@ -103,22 +119,33 @@ class _Objects:
             return [None] * len(self._columns)
         keys, found = zip(*pairs, strict=True)
         places = self._places_of(keys)
-        if places is None:
-            values = self._repeated(pairs)
-            if values is None:
-                return "key_occurs_twice"
-        else:
-            values = [None if place is None else _text(found[place]) for place in places]
+        if isinstance(places, str):
+            return places
+        try:
+            if places is None:
+                values = self._repeated(pairs)
+                if values is None:
+                    return "key_occurs_twice"
+            else:
+                values = [None if place is None else _text(found[place]) for place in places]
+        except _TooDeepError:
+            return "nested_too_deeply"
         return (has_escape and _character_fault(values)) or values
 
-    def _places_of(self, keys: tuple[str, ...]) -> list[int | None] | None:
-        """The place of each declared column among the keys; None if one of them occurs twice."""
+    def _places_of(self, keys: tuple[str, ...]) -> list[int | None] | str | None:
+        """The place of each declared column among the keys.
+
+        None if one of them occurs twice, and the reason if a row with these keys is bad.
+        """
         if keys in self._places:
             return self._places[keys]
         lower = [key.lower() for key in keys]
         self.found.update(set(lower) & set(self._columns))
-        places = None
-        if all(lower.count(column) <= 1 for column in self._columns):
+        places: list[int | None] | str | None = None
+        if not self._required.issubset(lower) and not set(lower).issubset(self._columns):
+            self.has_rows = True
+            places = "missing_key"
+        elif all(lower.count(column) <= 1 for column in self._columns):
             places = [lower.index(column) if column in lower else None for column in self._columns]
         if len(self._places) < _KNOWN_SHAPES:
             self._places[keys] = places
@@ -134,7 +161,7 @@ class _Objects:
         return [row.get(column) for column in self._columns]
 
     def _made(self, numbers: list[int], good: list[Values], bad: list[BadRow]) -> Rows:
-        self.has_good = self.has_good or bool(good)
+        self.has_rows = self.has_rows or bool(good)
         by_column: Sequence[Sequence[str | None]] = list(zip(*good, strict=True))
         return Rows(
             pa.array(numbers, pa.int64()),
@@ -147,6 +174,10 @@ class _Number(str):
     """A JSON number as it is written in the file, so that no digit is lost."""
 
     __slots__ = ()
+
+
+class _TooDeepError(Exception):
+    """A value has more than `_DEEPEST` levels."""
 
 
 class _Pairs(list[tuple[str, object]]):
@@ -176,8 +207,10 @@ def _next_object(line: str, start: int) -> tuple[int, int | None, _Pairs | str]:
         begin += 1
     try:
         value, end = _DECODER.raw_decode(line, begin)
-    except (ValueError, RecursionError):
+    except ValueError:
         return begin, None, "not_json"
+    except RecursionError:
+        return begin, None, "nested_too_deeply"
     while end < len(line) and line[end] in _BLANKS:
         end += 1
     if end == len(line):
@@ -197,7 +230,13 @@ def _character_fault(values: Values) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    """A JSON value as the text of a column; null for null."""
+    """A JSON value as the text of a column; null for null.
+
+    A number that is an integer is the text of that integer, however it is written: 12345.0 and
+    1.2345e4 are 12345, as in a Parquet file.
+    """
+    if isinstance(value, _Number):
+        return whole_text(value)
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -205,12 +244,14 @@ def _text(value: object) -> str | None:
     return _json(value)
 
 
-def _json(value: object) -> str:
+def _json(value: object, depth: int = 1) -> str:
+    if depth > _DEEPEST:
+        raise _TooDeepError
     if isinstance(value, _Number):
         return str(value)
     if isinstance(value, _Pairs):
-        inner = ",".join(f"{_json(key)}:{_json(item)}" for key, item in value)
+        inner = ",".join(f"{_json(key)}:{_json(item, depth + 1)}" for key, item in value)
         return f"{{{inner}}}"
     if isinstance(value, list):
-        return f"[{','.join(map(_json, value))}]"
+        return f"[{','.join(_json(item, depth + 1) for item in value)}]"
     return json.dumps(value, ensure_ascii=False)

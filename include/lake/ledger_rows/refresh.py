@@ -27,14 +27,14 @@ import click
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.lake.ledger_rows.rows import RawFile, RowCounts
+from include.lake.ledger_rows.rows import FileFaultError, RawFile, RowCounts
 from include.lake.ledger_rows.write import write_rows
 from include.lake.listing import Listing, list_lake
 from include.lake.sources import LEDGER_ROWS, Source
 from include.lake.storage.lake import THREADS, DataFile, Lake
 from include.settings import UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise it when a change of the parser changes rows, so that all files are parsed again."""
 
 
@@ -158,10 +158,12 @@ def _relative(lake: Lake, file: DataFile) -> str:
 def _parse(lake: Lake, missing: Sequence[_Partition], scratch: Path) -> list[_Parsed]:
     """Parse the raw files of each partition into a file of the folder `scratch`.
 
-    The raw files of at most `THREADS` partitions are on this machine at a time. Raises UserError
-    for a file that is refused or cannot be read, and if the disk is full.
+    The raw files of at most `THREADS` partitions are on this machine at a time. Raises
+    FileFaultError for all files that are refused, once every partition was parsed. Raises UserError
+    for a file that cannot be read, and if the disk is full.
     """
     parsed: list[_Parsed] = []
+    faults: list[str] = []
     label = "parsing ledger and cost files"
     with (
         _read_errors(scratch),
@@ -176,8 +178,13 @@ def _parse(lake: Lake, missing: Sequence[_Partition], scratch: Path) -> list[_Pa
                 copies = dict(zip(files, pool.map(lake.local_copy, files, places), strict=True))
                 for partition in group:
                     target = scratch / f"{len(parsed)}.parquet"
-                    parsed.append(_parse_partition(lake, partition, copies, target))
+                    try:
+                        parsed.append(_parse_partition(lake, partition, copies, target))
+                    except FileFaultError as error:
+                        faults += error.messages
                     progress.update(1)
+    if faults:
+        raise FileFaultError(*faults)
     return parsed
 
 

@@ -45,16 +45,23 @@ def write_rows(
     line (in a Parquet file: of the row), and for a bad row a key of `REASONS` as its problem and
     the first characters of its text. A bad row is null in the declared columns.
 
-    Raises FileFaultError for a file that cannot be read or that has bad rows only; then there is
-    no target file.
+    Raises FileFaultError, after all files were parsed, for those that cannot be read or that have
+    bad rows only; then there is no target file.
     """
     good = bad = 0
+    faults: list[str] = []
     try:
         with _Writer(columns, target) as writer:
             for file in inputs:
-                counts = _write_file(writer, file, source_name, columns)
+                try:
+                    counts = _write_file(writer, file, source_name, columns)
+                except FileFaultError as error:
+                    faults += error.messages
+                    continue
                 good += counts.good
                 bad += counts.bad
+        if faults:
+            raise FileFaultError(*faults)
     except BaseException:
         target.unlink(missing_ok=True)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ class FolderLake:
     def files(self, source: Source, since: date | None = None) -> Iterator[DataFile]:  # noqa: ARG002
         """The files of a source. All of them, because listing a folder is cheap.
 
-        Raises UserError for a folder that cannot be listed and for a link to a missing file.
+        Raises UserError for a folder that cannot be listed, for a link to a missing file or back to
+        a folder around it, and for a name that is not UTF-8.
         """
         self._check_is_folder()
         folder = self.path / source.name
@@ -37,10 +39,7 @@ class FolderLake:
             try:
                 stat = entry.stat()
             except OSError as error:
-                raise UserError(
-                    f"{entry.path} cannot be read ({error.strerror}): repair or remove it, then "
-                    "run again."
-                ) from None
+                raise _unreadable(entry, error) from None
             yield DataFile(
                 path=entry.path,
                 folders=Path(entry.path).relative_to(folder).parts[:-1],
@@ -122,14 +121,21 @@ def _renamed_when_written(path: Path) -> Iterator[IO[bytes]]:
     hidden.rename(path)
 
 
-def visible_files(folder: Path) -> Iterator[os.DirEntry[str]]:
+def visible_files(
+    folder: Path, outer: frozenset[tuple[int, int]] | None = None
+) -> Iterator[os.DirEntry[str]]:
     """The files in a folder and its subfolders, in any order.
 
-    Files and folders whose names begin with `_` or `.` are left out. Raises UserError for a folder
-    that cannot be listed; a missing folder has no files.
+    Files and folders whose names begin with `_` or `.` are left out. `outer` identifies the folders
+    around this one. Raises UserError for a folder that cannot be listed, for a name that is not
+    UTF-8, and for a link that leads back to one of the folders around it; a missing folder has no
+    files.
     """
     try:
         entries = list(os.scandir(folder))
+        # A link into a folder above the lake leads back, too.
+        around = folder.resolve().parents if outer is None else []
+        outer = (outer or frozenset()).union(map(_identity, [folder, *around]))
     except FileNotFoundError:
         return
     except OSError as error:
@@ -139,7 +145,50 @@ def visible_files(folder: Path) -> Iterator[os.DirEntry[str]]:
     for entry in entries:
         if entry.name.startswith(("_", ".")):
             continue
-        if entry.is_dir():
-            yield from visible_files(Path(entry.path))
+        if not _is_utf8(entry.name):
+            raise UserError(
+                f"{_printable(entry.path)} has a name that is not UTF-8, probably Latin-1 or "
+                "Windows-1252: rename it."
+            )
+        if _is_folder(entry, outer):
+            yield from visible_files(Path(entry.path), outer)
         else:
             yield entry
+
+
+def _is_folder(entry: os.DirEntry[str], outer: frozenset[tuple[int, int]]) -> bool:
+    """Whether an entry is a folder. Raises UserError for a link to one of the folders `outer`."""
+    try:
+        if not entry.is_dir():
+            return False
+        identity = _identity(Path(entry.path))
+    except OSError as error:
+        raise _unreadable(entry, error) from None
+    if identity in outer:
+        raise UserError(f"{entry.path} is a link that leads back to a folder around it: remove it.")
+    return True
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """The device and the number of a folder, by which a link to it is recognised."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _unreadable(entry: os.DirEntry[str], error: OSError) -> UserError:
+    """The error for a file or link whose state cannot be read."""
+    if error.errno == errno.ELOOP:
+        return UserError(f"{entry.path} is a link that leads back to itself: remove it.")
+    return UserError(
+        f"{entry.path} cannot be read ({error.strerror}): repair or remove it, then run again."
+    )
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name can be encoded; Python represents other bytes by half surrogate pairs."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _printable(path: str) -> str:
+    """A path with each byte that is not UTF-8 as `\\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

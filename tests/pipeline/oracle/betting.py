@@ -12,7 +12,15 @@ from typing import NamedTuple
 from tests.pipeline.oracle.events import Table
 from tests.pipeline.oracle.lake import Placed, Row
 from tests.pipeline.oracle.money import ZERO, Rates
-from tests.pipeline.oracle.values import amount, currency, given, is_ambiguous, money, ratio
+from tests.pipeline.oracle.values import (
+    amount,
+    currency,
+    given,
+    given_id,
+    is_ambiguous,
+    money,
+    ratio,
+)
 
 _KINDS = ("cash", "bonus")
 _SIDES = (True, False)
@@ -81,8 +89,12 @@ def reason(placed: Placed) -> str | None:
 
 
 def _fault(row: Row) -> str | None:
-    for name, column in (("bet", "betid"), ("player", "playerid"), ("game", "gameid")):
-        if given(row.get(column)) is None:
+    for name, column, read in (
+        ("bet", "betid", given),
+        ("player", "playerid", given_id),
+        ("game", "gameid", given),
+    ):
+        if read(row.get(column)) is None:
             return f"missing_{name}_id"
     kind = given(row.get("txtype"))
     if kind is None:

@@ -17,6 +17,7 @@ from tests.pipeline.oracle.values import (
     currency,
     euro_rate,
     given,
+    given_id,
     is_ambiguous,
     iso_day,
     money,
@@ -332,8 +333,10 @@ def _spend_fault(row: Row) -> str | None:
     return "amount_not_readable" if amount(given(row.get("amount"))) is None else None
 
 
-def _id_fault(column: str, reason: str) -> Callable[[Row], str | None]:
-    return lambda row: None if given(row.get(column)) else reason
+def _id_fault(
+    column: str, reason: str, read: Callable[[object], str | None] = given
+) -> Callable[[Row], str | None]:
+    return lambda row: None if read(row.get(column)) else reason
 
 
 FAULTS: Mapping[str, Callable[[Row], str | None]] = {
@@ -342,6 +345,6 @@ FAULTS: Mapping[str, Callable[[Row], str | None]] = {
     "games": _id_fault("id", "missing_game_id"),
     "game_providers": _id_fault("id", "missing_game_provider_id"),
     "game_categories": _id_fault("game_id", "missing_game_id"),
-    "players": _id_fault("playerid", "missing_player_id"),
+    "players": _id_fault("playerid", "missing_player_id", given_id),
 }
 """Functions that return why a row is left out, or None, by source without partitions."""

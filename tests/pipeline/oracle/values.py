@@ -49,7 +49,14 @@ def cell(value: object) -> str | None:
 
 
 def given(value: object) -> str | None:
-    """The text of a column of the ledger or of costs; None also for the words that mean null."""
+    """The text of a column of the ledger or of costs; None also for the words that mean null.
+
+    A number that is an integer of at most 38 digits is the text of that integer.
+    """
+    if isinstance(value, float | Decimal):
+        exact = Decimal(str(value))
+        if exact.is_finite() and exact.adjusted() < 38 and exact == exact.to_integral_value():
+            return str(int(exact))
     found = cell(value)
     return None if (found or "").lower() in _NULLS else found
 
@@ -144,9 +151,19 @@ def entity(value: object) -> str | None:
 def known_id(value: object) -> str | None:
     """The name of an entity; None if it is a text that programs write for no id."""
     found = entity(value)
+    return None if _names_nobody(found) else found
+
+
+def given_id(value: object) -> str | None:
+    """The id of a player in a column of the ledger; None if it is a text that is no id."""
+    found = given(value)
+    return None if _names_nobody(found) else found
+
+
+def _names_nobody(found: str | None) -> bool:
     plain = (found or "").strip(_BLANKS).lower()
     none = {"null", "undefined", "none", "00000000-0000-0000-0000-000000000000"}
-    return None if plain in none or set(plain) <= {"0"} else found
+    return plain in none or set(plain) <= {"0"}
 
 
 def number(value: str | None) -> Decimal | None:

@@ -165,3 +165,42 @@ def test_a_folder_that_may_not_be_listed_is_named(
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match=r"raw_events cannot be listed \(Permission denied\)"):
         list_lake(FolderLake(tmp_path), SOURCES, None)
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "games"
+    folder.mkdir()
+    for name, is_folder in ((b"\xff.csv", False), (b"\xe9", True)):
+        path = os.path.join(os.fsencode(folder), name)  # noqa: PTH118
+        os.mkdir(path) if is_folder else os.close(os.open(path, os.O_CREAT))  # noqa: PTH102
+        shown = name.decode("utf-8", "backslashreplace").replace("\\", r"\\")
+        with pytest.raises(
+            UserError, match=rf"/games/{shown} has a name that is not UTF-8"
+        ) as found:
+            list_lake(FolderLake(tmp_path), SOURCES, None)
+        str(found.value).encode()
+        os.rmdir(path) if is_folder else os.remove(path)  # noqa: PTH106, PTH107
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("loop", "is a link that leads back to itself: remove it"),
+        (".", "is a link that leads back to a folder around it: remove it"),
+        ("../..", "is a link that leads back to a folder around it: remove it"),
+        ("../../games/deep", "is a link that leads back to a folder around it: remove it"),
+    ],
+)
+def test_a_link_that_leads_back_is_refused(tmp_path: Path, target: str, message: str) -> None:
+    write(tmp_path / "games/deep/a.csv")
+    (tmp_path / "games/deep/loop").symlink_to(target)
+    with pytest.raises(UserError, match=f"/games/deep/loop {message}"):
+        list_lake(FolderLake(tmp_path), SOURCES, None)
+
+
+def test_a_link_to_another_folder_is_followed(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere/a.csv", "12")
+    (tmp_path / "games").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "games" / name).symlink_to("../elsewhere")
+    assert days(tmp_path) == {("games", ""): (2, 4)}

@@ -17,7 +17,7 @@ with players as (
 
 parsed as (
     select
-        {{ trimmed('playerid') }} as player_id,
+        {{ known_id(known_text('playerid')) }} as player_id,
         upper({{ known_text('country') }}) as country,
         {{ parsed_date('birthdate') }} as birth_date,
         {{ known_text('gender') }} as gender,
@@ -31,7 +31,7 @@ parsed as (
         {{ parsed_date('latestupdate') }} as updated_date,
         {{ known_text('latestupdate') }} as updated_text
     from players
-    where {{ known_text('playerid') }} is not null
+    where {{ known_id(known_text('playerid')) }} is not null
 ),
 
 ranked as (

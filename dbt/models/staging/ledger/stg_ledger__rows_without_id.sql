@@ -51,7 +51,7 @@ players as (
         problem,
         raw_row
     from {{ source('ledger', 'players') }}
-    where {{ known_text('playerid') }} is null
+    where {{ known_id(known_text('playerid')) }} is null
 ),
 
 final as (

@@ -36,7 +36,7 @@ parsed as (
         game_transactions.partition_day,
         {{ parsed_date('game_transactions.partition_day') }} as bet_date,
         {{ known_text('game_transactions.betid') }} as bet_id,
-        {{ known_text('game_transactions.playerid') }} as player_id,
+        {{ known_id(known_text('game_transactions.playerid')) }} as player_id,
         {{ known_text('game_transactions.gameid') }} as game_id,
         {{ known_text('game_transactions.channeluid') }} as channel_id,
         upper({{ known_text('game_transactions.txtype') }})

@@ -230,7 +230,7 @@ def test_the_text_of_a_bad_row_is_cut(parse: Parse) -> None:
         ("sep=#\nid#name\n", "line 1: the line sep= names another delimiter"),
         ("sep=;\nid,name\n1,a\n", "line 2: the header has none of the columns id, name"),
         (f"1,{CELL},x\n2,b,c\n", "line 1: the header has none of the columns id, name"),
-        (f"{CELL},name\n1,a\n", "line 1: the header lacks the column id .*number 1"),
+        (f"{CELL},name\n1,a\n", "line 1: the header lacks the column id .*number 1.*optional"),
         ("\n\nid\n1\n", "line 3: the header lacks the column name .all its columns"),
         ("id,,note\n1,a,x\n", "the header lacks the column name .*number 2"),
         ("id,name,NAME\n1,a,b\n", "the column name occurs 2 times"),

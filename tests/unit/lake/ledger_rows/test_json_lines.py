@@ -12,6 +12,7 @@ from tests.unit.lake.ledger_rows.parsed_file import Parse, Row
 
 CELL = "Secret7"
 DEEP = "[" * 100_000
+NESTED = '{"a":'
 
 
 @pytest.mark.parametrize(
@@ -21,10 +22,18 @@ DEEP = "[" * 100_000
         ('{"NOTE": "x", "Name": "a", "iD": "1", "more": 5}', ("1", "a", "x")),
         ('{"id": "1", "name": null}', ("1", None, None)),
         ('{"id": "", "name": " "}', ("", " ", None)),
-        ('{"id": 1.50, "name": 1e3, "note": -0}', ("1.50", "1e3", "-0")),
+        ('{"id": 12345, "name": 12345.0, "note": 1.2345e4}', ("12345", "12345", "12345")),
+        ('{"id": 76561197980428154123.0, "name": 1E-20}', ("76561197980428154123", "1E-20", None)),
+        ('{"id": 1e17, "name": 1.50, "note": -1.5E+1}', ("100000000000000000", "1.50", "-15")),
+        ('{"id": -0, "name": 0.0e99999999, "note": 120e-1}', ("0", "0", "12")),
+        ('{"id": 1e37, "name": 1e38, "note": 0.10}', (f"1{'0' * 37}", "1e38", "0.10")),
         (
-            '{"id": 76561197980428154123.0, "name": 1E-20}',
-            ("76561197980428154123.0", "1E-20", None),
+            '{"id": 1e999999999, "name": 1e-999999, "note": 100}',
+            ("1e999999999", "1e-999999", "100"),
+        ),
+        (
+            f'{{"id": 1e{"9" * 5000}, "name": {"9" * 5000}, "note": 0.5e1}}',
+            (f"1e{'9' * 5000}", "9" * 5000, "5"),
         ),
         ('{"id": true, "name": false}', ("true", "false", None)),
         (
@@ -37,6 +46,7 @@ DEEP = "[" * 100_000
         ('{"id": 1, "ID": 1, "name": "b"}', ("1", "b", None)),
         ('{"id": 1, "x": 1, "x": 2, "name": "b"}', ("1", "b", None)),
         ('  {"id": 1, "name": "b"}\t\r', ("1", "b", None)),
+        (f'{{"id": {"[" * 100}{"]" * 100}, "name": 1}}', (f"{'[' * 100}{']' * 100}", "1", None)),
     ],
 )
 def test_values_become_text(parse: Parse, line: str, row: Row) -> None:
@@ -62,7 +72,11 @@ def test_values_become_text(parse: Parse, line: str, row: Row) -> None:
         ("5", [(2, "not_an_object")]),
         ('"text"', [(2, "not_an_object")]),
         ('[{"id": "2", "name": "b"}]', [(2, "not_an_object")]),
-        (f'{{"id": {DEEP}', [(2, "not_json")]),
+        (f'{{"id": {DEEP}', [(2, "nested_too_deeply")]),
+        (f'{{"id": {NESTED * 400}1{"}" * 400}, "name": "b"}}', [(2, "nested_too_deeply")]),
+        (f'{{"id": {"[" * 101}{"]" * 101}, "name": "b"}}', [(2, "nested_too_deeply")]),
+        (f'{{"id": 1, "ID": {NESTED * 400}1{"}" * 400}}}', [(2, "nested_too_deeply")]),
+        ('{"iD": "2", "na_me": "b"}', [(2, "missing_key")]),
         ('{"id": "2", "ID": "3", "name": "b"}', [(2, "key_occurs_twice")]),
         ('{"id": "2", "name": "b", "name": null}', [(2, "key_occurs_twice")]),
         ('{"id": "2\\u0000", "name": "b"}', [(2, "nul_character")]),
@@ -109,8 +123,25 @@ def test_a_key_that_a_row_lacks_is_null_and_one_that_all_rows_lack_is_a_fault(pa
     rows = '{"id": 1}\n{"name": "b"}\n{}\n'
     written = parse("games/a.jsonl", rows)
     assert written.values == [("1", None, None), (None, "b", None), (None, None, None)]
-    with pytest.raises(FileFaultError, match=r"^games/a.jsonl: no row has the key name"):
-        parse("games/a.jsonl", f'{{"id": 1, "{CELL}": 2}}\n{{"id": 2}}\n')
+    for others in ('{"id": 2}\n', ""):
+        with pytest.raises(
+            FileFaultError, match=r"^games/a.jsonl: no row has the key name.*optional: true"
+        ):
+            parse("games/a.jsonl", f'{{"id": 1, "{CELL}": 2}}\n{others}')
+
+
+def test_a_row_with_other_keys_than_the_rows_before_it_is_bad(parse: Parse) -> None:
+    columns = {"realamount": True, "txcurrency": True, "note": False}
+    renamed = '{"real_amount": "10", "tx_currency": "GBP"}'
+    good = ['{"realamount": "10", "txcurrency": "GBP", "more": 1}', '{"realamount": "5"}', "{}"]
+    written = parse("games/a.jsonl", "\n".join([good[0], renamed, *good[1:]]), columns)
+    assert written.values == [("10", "GBP", None), ("5", None, None), (None, None, None)]
+    assert written.bad == [(2, "missing_key", renamed)]
+
+
+def test_a_row_may_lack_an_optional_key_and_have_an_undeclared_one(parse: Parse) -> None:
+    written = parse("games/a.jsonl", '{"id": "1", "name": "a", "notes": "x"}\n')
+    assert written.values == [("1", "a", None)]
 
 
 @pytest.mark.parametrize(

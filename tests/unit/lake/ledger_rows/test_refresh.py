@@ -269,3 +269,26 @@ def test_a_file_that_cannot_be_read_is_named(lake: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(refresh, "write_rows", refuse)
     with pytest.raises(UserError, match=r"a\.csv cannot be read \(Permission denied\): give this"):
         run(lake)
+
+
+def test_all_refused_files_are_in_one_error(lake: Path) -> None:
+    run(lake)
+    before = stored(lake)
+    for number in range(4):
+        write(lake, f"games/{number}.csv", "id,name\n1\n" if number else "name\nOne\n")
+    for day in (4, 5, 6):
+        write(lake, f"{DAY}{day}/a.csv", "betid\nb\n")
+    with pytest.raises(UserError) as raised:
+        run(lake)
+    message = str(raised.value)
+    assert message.startswith(f"7 files are refused: {DAY}4/a.csv, line 1: the header lacks")
+    for name in (f"{DAY}5/a.csv", f"{DAY}6/a.csv", "games/0.csv", "games/1.csv"):
+        assert f". {name}, line " in message
+    assert message.endswith(" 2 more files are refused.")
+    assert stored(lake) == before
+
+
+def test_a_refused_file_alone_is_the_whole_error(lake: Path) -> None:
+    write(lake, "games/a.csv", "name\nOne\n")
+    with pytest.raises(UserError, match=r"^games/a\.csv, line 1: .* in the YAML of the source\.$"):
+        run(lake)
