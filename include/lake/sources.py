@@ -121,6 +121,6 @@ def _source(unique_id: str, declared: Mapping[str, Any]) -> Source:
     return replace(source, columns=columns | ROW_COLUMNS) if source.is_parsed else source
 
 
-def data_ending(name: str, endings: Iterable[str] = ENDINGS) -> str | None:
+def data_ending(name: str, endings: Iterable[str]) -> str | None:
     """The ending by which a file is a data file, or None if it is not one."""
     return next((ending for ending in endings if name.lower().endswith(ending)), None)

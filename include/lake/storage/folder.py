@@ -77,12 +77,6 @@ class FolderLake:
         with local.open("rb") as content, _renamed_when_written(Path(path)) as file:
             shutil.copyfileobj(content, file)
 
-    def move(self, path: str, target: str) -> None:
-        """Rename a file. Raises OSError."""
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            Path(path).rename(target)
-
     def remove(self, path: str) -> None:
         """Remove a file. Raises OSError."""
         Path(path).unlink(missing_ok=True)
