@@ -84,7 +84,7 @@ def refresh_rows(
     """Parse the new and changed partitions of all parsed sources, and remove those that are gone.
 
     All partitions are parsed into a local folder before anything in the lake changes, so a file
-    that is refused leaves the rows of the last run. Then each partition loses its old file before
+    that is refused, or replaced while it is read, leaves the rows of the last run. Then each partition loses its old file before
     it gets the new one: a reader finds the rows of one of them or none, and never both. If the step
     stops in between, the next one finds that the new file is missing.
 
@@ -178,7 +178,19 @@ def _parse(lake: Lake, missing: Sequence[_Partition], scratch: Path) -> list[_Pa
                     target = scratch / f"{len(parsed)}.parquet"
                     parsed.append(_parse_partition(lake, partition, copies, target))
                     progress.update(1)
+                _refuse_replaced(lake, files, pool)
     return parsed
+
+
+def _refuse_replaced(lake: Lake, files: Sequence[DataFile], pool: ThreadPoolExecutor) -> None:
+    """Raise UserError if a file that was read is another one than the listing's.
+
+    Its rows would be stored below the hash of the listed file, and a file that is written while it
+    is read can end in the middle.
+    """
+    for file, is_unchanged in zip(files, pool.map(lake.is_unchanged, files), strict=True):
+        if not is_unchanged:
+            raise UserError(f"{_relative(lake, file)} was replaced while it was read: run again.")
 
 
 def _parse_partition(

@@ -59,6 +59,11 @@ class FolderLake:
         """The path of the file itself."""
         return Path(file.path)
 
+    def is_unchanged(self, file: DataFile) -> bool:
+        """Whether a file has the size and the time with which it was listed. Raises OSError."""
+        found = Path(file.path).stat()
+        return (found.st_size, str(found.st_mtime_ns)) == (file.size, file.version)
+
     def exists(self, path: str) -> bool:
         """Whether there is a file at a path."""
         return Path(path).exists()

@@ -63,6 +63,9 @@ class Lake(Protocol):
         It is the file itself if the lake is a folder. A file in S3 is downloaded to `target`.
         """
 
+    def is_unchanged(self, file: DataFile) -> bool:
+        """Whether a file has the size and the version with which it was listed."""
+
     def read(self, path: str) -> bytes:
         """The content of a file."""
 

@@ -121,6 +121,12 @@ class S3Lake:
             self.client.download_file(self.bucket, self._key(file.path), str(target))
         return target
 
+    def is_unchanged(self, file: DataFile) -> bool:
+        """Whether an object has the size and the ETag with which it was listed."""
+        with self._read_errors():
+            found = self.client.head_object(Bucket=self.bucket, Key=self._key(file.path))
+        return (found["ContentLength"], found["ETag"].strip('"')) == (file.size, file.version)
+
     def read(self, path: str) -> bytes:
         """The content of an object."""
         return self._read(self._key(path))
