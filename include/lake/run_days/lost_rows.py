@@ -252,7 +252,9 @@ def good_rows(lake: Lake, file: Path | DataFile) -> int:
         return 0
     column = metadata.schema.names.index("problem")
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    return sum(group.column(column).statistics.null_count for group in groups)
+    # The parser always writes statistics.
+    nulls = [group.column(column).statistics for group in groups]
+    return sum(found.null_count or 0 for found in nulls if found)
 
 
 def count_keys(

@@ -64,10 +64,6 @@ class FolderLake:
         found = Path(file.path).stat()
         return (found.st_size, str(found.st_mtime_ns)) == (file.size, file.version)
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file at a path."""
-        return Path(path).exists()
-
     def read(self, path: str) -> bytes:
         """The content of a file. Raises OSError."""
         return Path(path).read_bytes()
