@@ -73,7 +73,8 @@ without worker wrapper write writing wrong yet yml yyyy zero zerodivisionerror z
 """
 WORDS = frozenset(WORDS_TEXT.split())
 """The words of which the messages of DuckDB, PostgreSQL, Redshift, Spectrum and dbt consist. None
-of them can identify a person: no name, and no attribute of a person."""
+of them is an attribute of a person. Few of them are also names, such as "Field" and "Small", and
+pass."""
 PUNCTUATION = frozenset(" \n.,:;!?'\"()[]<>=*/_-")
 COUNT = re.compile(r"Got \d+ results?, configured to (?:fail|warn) if [!<>=]{1,2} ?\d+")
 """dbt's whole message about a failed test."""

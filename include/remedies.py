@@ -26,7 +26,7 @@ REMEDIES = (
     ),
     (
         r"out of memory error|failed to (allocate|pin|offload) [^\n]* of size",
-        "DuckDB needs more than its memory limit, which the message shows: close other programs, "
+        "DuckDB needs more than its memory limit, which the log shows: close other programs, "
         "give the container more memory, raise GAME_ANALYTICS_DUCKDB_MEMORY (for example 4GiB), "
         "or build fewer days at once (from and to of the form), then clear the task",
     ),

@@ -1,5 +1,6 @@
--- Every purchase has an exchange rate. Without a rate, its revenue is null and is not
--- part of any sum.
+-- Every purchase has an exchange rate and an amount that the marts can hold. Otherwise
+-- its revenue is null and is not part of any sum. Load the missing rate; an amount of
+-- 10^13 or more in the reporting currency must be corrected in the event.
 {#
     This dependency makes dbt build the reports before it runs this test. Rows without a
     rate are kept, so a failure must not stop the reports.

@@ -9,7 +9,7 @@ with purchases as (
         transaction_id,
         player_id
     from {{ ref('int_money_events') }}
-    where event_type = 'iap_transaction'
+    where event_type = 'iap_transaction' and amount >= 0
 ),
 
 kept_purchases as (

@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
+
+import httpx
 
 from include.laptop.airflow import Client, free_port
 from include.settings import Settings, UserError

@@ -55,7 +55,8 @@
     9999999999999999.99999999 as a double is 10^16. So the double is compared only to
     find out whether a decimal can hold the number, and the decimal is compared exactly.
     The cast keeps more decimals and round() follows, because Redshift's documentation
-    does not state whether a cast of text rounds.
+    does not state whether a cast of text rounds. A number of more than 308 digits is no
+    double, so the pattern has bounds.
 #}
 {% macro redshift__parsed_amount(text, precision, scale) -%}
     {%- set amount = amount_text(text) -%}
@@ -66,21 +67,24 @@
             when {{ is_ambiguous_amount(text) }} then null
             when
                 {{ amount }}
-                ~ '^{{ three }}((,[0-9]{3})+[.][0-9]*|,[0-9]{3}(,[0-9]{3})+)$'
+                ~ '^{{ three }}((,[0-9]{3})+[.][0-9]{0,200}|(,[0-9]{3}){2,60})$'
                 then replace({{ amount }}, ',', '')
             when
                 {{ amount }}
-                ~ '^{{ three }}(([.][0-9]{3})+,[0-9]*|[.][0-9]{3}([.][0-9]{3})+)$'
+                ~ '^{{ three }}(([.][0-9]{3})+,[0-9]{0,200}|([.][0-9]{3}){2,60})$'
                 then replace(replace({{ amount }}, '.', ''), ',', '.')
             when
                 {{ amount }}
-                ~ '^{{ three }}(( [0-9]{3})+|(''[0-9]{3})+)([.,][0-9]*)?$'
+                ~ '^{{ three }}(( [0-9]{3})+|(''[0-9]{3})+)([.,][0-9]{0,200})?$'
                 then replace(
                     replace(replace({{ amount }}, ' ', ''), '''', ''), ',', '.'
                 )
             when
                 {{ amount }}
-                ~ '^[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)[eE][+-]?[0-9][0-9]?$'
+                ~ (
+                    '^[+-]?([0-9]{1,200}([.,][0-9]{0,200})?|[.,][0-9]{1,200})'
+                    || '[eE][+-]?[0-9]{1,2}$'
+                )
                 then {{ without_exponent("replace(" ~ amount ~ ", ',', '.')") }}
             else replace({{ amount }}, ',', '.')
         end
@@ -94,7 +98,7 @@
     case
         when
             {{ number }}
-            ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$'
+            ~ '^[+-]?([0-9]{1,255}([.][0-9]{0,255})?|[.][0-9]{1,255})$'
             then case
                 when
                     abs(cast({{ number }} as double precision))

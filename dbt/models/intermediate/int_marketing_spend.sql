@@ -16,29 +16,29 @@ exchange_rates as (
     from {{ ref('int_exchange_rates') }}
 ),
 
-final as (
+converted as (
     select
         spend.spend_date,
         spend.acquisition_channel,
-        {{ rounded_money('sum(' ~ to_reporting_currency(
+        {{ to_reporting_currency(
             'spend.amount', 'spend.currency', 'exchange_rates.rate'
-        ) ~ ')') }} as amount,
-        cast(
-            sum(
-                case
-                    when
-                        spend.currency <> {{ reporting_currency() }}
-                        and exchange_rates.rate is null
-                        then 1
-                    else 0
-                end
-            ) as bigint
-        ) as missing_rate_count
+        ) }} as converted_amount
     from spend
     left join exchange_rates
         on
             spend.currency = exchange_rates.currency
             and spend.spend_date = exchange_rates.rate_date
+),
+
+final as (
+    select
+        spend_date,
+        acquisition_channel,
+        {{ rounded_money('sum(converted_amount)') }} as amount,
+        cast(
+            sum(case when converted_amount is null then 1 else 0 end) as bigint
+        ) as missing_rate_count
+    from converted
     group by 1, 2
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Mapping
@@ -13,11 +14,14 @@ from airflow.sdk.exceptions import AirflowException
 from cosmos.operators.local import DbtBuildLocalOperator, DbtTestLocalOperator
 from game_analytics_triggers import page
 
+from include.command import ERROR
 from include.orchestration import connection
 from include.orchestration.operators.artifacts import artifacts_of, keep_artifacts
 from include.orchestration.operators.explained import ExplainedDbtOperator
 from include.orchestration.operators.selection import form_of
 from include.settings import ROOT, Settings
+
+logger = logging.getLogger(__name__)
 
 
 class NodeLink(BaseOperatorLink):
@@ -103,4 +107,7 @@ def keep_lock(settings: Settings, run_id: str) -> None:
         check=False,
     )
     if kept.returncode:
-        raise AirflowException(kept.stderr.strip().removeprefix("error: ") or kept.stdout)
+        # The last line has no value of the data. Above it there may be the warehouse's own text.
+        *_, last = ["", *kept.stderr.strip().splitlines()]
+        logger.error(kept.stderr.strip())
+        raise AirflowException(last.removeprefix(ERROR) or "the build lock could not be taken")

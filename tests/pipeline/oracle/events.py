@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tests.pipeline.oracle.lake import Placed, Row
 from tests.pipeline.oracle.values import (
+    TOO_MUCH,
     amount,
     cell,
     json_object,
@@ -155,8 +156,10 @@ def refusal(placed: Placed, metadata: Row, data: Row) -> str | None:
     if _too_long(row, data):
         return "text_too_long"
     given = known(data.get(_AMOUNTS.get(cell(row.get("event_type")) or "", "")))
-    if given is not None and amount(given) is None:
-        return "amount_not_valid"
+    if given is not None:
+        value = amount(given)
+        if value is None or abs(value) >= TOO_MUCH:
+            return "amount_not_valid"
     return None
 
 

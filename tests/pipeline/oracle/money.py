@@ -11,6 +11,7 @@ from decimal import Decimal
 from tests.pipeline.oracle.events import DAY, Event, Table
 from tests.pipeline.oracle.lake import Row
 from tests.pipeline.oracle.values import (
+    TOO_MUCH,
     amount,
     cross_rate,
     currency,
@@ -23,8 +24,6 @@ from tests.pipeline.oracle.values import (
 )
 
 ZERO = Decimal(0)
-TOO_MUCH = Decimal(10) ** 13
-"""Amounts that no mart can hold."""
 UNKNOWN = "Unknown"
 
 
@@ -238,7 +237,11 @@ def fct_purchases(found: list[Purchase], returned: Iterable[Refund]) -> Table:
             "original_currency": purchase.original_currency,
             "revenue": purchase.revenue,
             "refunded_at": min(
-                (utc_time(refund.event.event_timestamp) for refund in own[purchase.key]),
+                (
+                    utc_time(refund.event.event_timestamp)
+                    for refund in own[purchase.key]
+                    if refund.returned is None or refund.returned
+                ),
                 default=None,
             ),
             "refunded_revenue": _sum(refund.returned for refund in own[purchase.key]),

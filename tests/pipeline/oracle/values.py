@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import NoReturn
 
+TOO_MUCH = Decimal(10) ** 13
+"""Amounts that no mart can hold."""
 EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
 """So many digits that no product or sum of the lake's amounts is rounded before the end."""
 

@@ -165,6 +165,15 @@ def test_an_alert_carries_no_value_of_a_file(
     assert "KeyError: '***'" in sent[2]
 
 
+def test_an_error_of_the_compilation_is_sent_as_it_is() -> None:
+    """dbt raises it before it reads any row, and on-call needs its names and its remedy."""
+    message = "Compilation Error in model int_bets\n  a full refresh would lose the rows of 3 days"
+    problem = ExplainedProblem(what="model int_bets had an error", message=message)
+    assert problem.masked_message("s3://b/lake") == message
+    problem = ExplainedProblem(what="model int_bets had an error", message="Database Error: Zoltan")
+    assert "Zoltan" not in problem.masked_message("s3://b/lake")
+
+
 def test_only_an_error_that_this_package_raises_is_sent_as_it_is(sns: Sns) -> None:
     """An AirflowException of another package can quote a value as well."""
     with pytest.raises(AirflowFailException) as own:

@@ -39,7 +39,10 @@ purchases as (
         player_id,
         event_date
     from {{ ref('int_money_events') }}
-    where event_type = 'iap_transaction' and player_id is not null
+    where
+        event_type = 'iap_transaction'
+        and player_id is not null
+        and amount >= 0
 ),
 
 shared_transactions as (

@@ -15,7 +15,12 @@ refunds as (
     select
         application_id,
         transaction_id,
-        min(refunded_at) as refunded_at,
+        min(
+            case
+                when refunded_revenue is null or refunded_revenue <> 0
+                    then refunded_at
+            end
+        ) as refunded_at,
         {{ sum_if_all_known('refunded_revenue') }} as refunded_revenue
     from {{ ref('int_refunds') }}
     where is_known_transaction

@@ -97,7 +97,8 @@ events_with_keys as (
             as raw_event_timestamp,
         cast(
             {{ parsed_amount(
-                text_of('metadata_texts', metadata_keys, 'processing_timestamp')
+                text_of('metadata_texts', metadata_keys, 'processing_timestamp'),
+                precision=18
             ) }}
             as bigint
         ) as arrival_timestamp,
@@ -129,7 +130,9 @@ events_with_time as (
             when event_timestamp between 1 and 253402300799
                 then {{ epoch_to_timestamp('event_timestamp') }}
         end as event_at,
-        {{ parsed_amount('amount_text') }} as amount
+        {# From 10^13 on, no mart could hold the amount. -#}
+        cast({{ parsed_amount('amount_text', precision=21) }} as decimal(24, 8))
+            as amount
     from events_with_keys
 ),
 
