@@ -27,7 +27,8 @@ VARIABLES = (
     "DBT_EXCLUDE_RESOURCE_TYPES",
     "DBT_INDIRECT_SELECTION",
 )
-"""The variables that have such an effect on every build."""
+"""The variables that have such an effect on every build. dbt reads each of them by a second name
+too (`engine_name`), and prefers that one."""
 OFF = frozenset({"", "0", "false", "f", "no", "n", "off"})
 """The values with which dbt reads a variable as not set."""
 ARGUMENTS = ("empty", "sample", "event_time_start", "event_time_end", "defer", "favor_state")
@@ -48,9 +49,14 @@ def refuse_options(words: Sequence[str]) -> None:
 
 def refuse_variables(environ: Mapping[str, str]) -> None:
     """Raise UserError if a variable would make dbt leave out rows, nodes or tests."""
-    for variable in VARIABLES:
+    for variable in (name for each in VARIABLES for name in (each, engine_name(each))):
         if environ.get(variable, "").strip().lower() not in OFF:
             raise UserError(
                 f"the variable {variable} is set, with which dbt leaves out rows, nodes or tests "
                 "of every build: unset it."
             )
+
+
+def engine_name(variable: str) -> str:
+    """The second name of a variable of dbt, such as `DBT_ENGINE_EMPTY` of `DBT_EMPTY`."""
+    return variable.replace("DBT_", "DBT_ENGINE_", 1)

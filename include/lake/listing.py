@@ -47,12 +47,6 @@ class Listing:
     partitions: list[Partition]
     files: Mapping[tuple[str, str], list[DataFile]]
 
-    def of(self, source: Source) -> list[DataFile]:
-        """All files of a source."""
-        return [
-            file for (name, _), found in self.files.items() if name == source.name for file in found
-        ]
-
 
 def partition_day(source: Source, file: DataFile) -> str:
     """The day of a file's folder. Raises UserError for a file outside the partition folders."""

@@ -30,8 +30,9 @@ class Source:
     `partition_columns` is empty for a source without partitions, else `(date,)` or
     `(year, month, day)`. `columns` maps the declared columns, including the partition columns, to
     their types. `optional` names the columns that a file of a parsed source may lack. `key` names
-    the columns that tell its rows apart, if it has no partitions. A run stops if most of these keys
-    are lost, or all files, unless the source `can_be_empty`.
+    the columns that tell its rows apart, if it has no partitions. A run stops if all files, most of
+    these keys, or most days or rows of a source with partitions are lost, unless the source
+    `can_be_empty`.
     """
 
     unique_id: str
@@ -60,7 +61,7 @@ class Source:
         """The path, below the lake, of the folder that the external table of this source reads.
 
         Each schema prefix has its own folder of parsed rows, because a run with another prefix may
-        replace files while this one reads them.
+        replace files while this one reads them. Two warehouses on one lake need a prefix each.
         """
         if not self.is_parsed:
             return self.name
@@ -121,6 +122,6 @@ def _source(unique_id: str, declared: Mapping[str, Any]) -> Source:
     return replace(source, columns=columns | ROW_COLUMNS) if source.is_parsed else source
 
 
-def data_ending(name: str, endings: Iterable[str] = ENDINGS) -> str | None:
+def data_ending(name: str, endings: Iterable[str]) -> str | None:
     """The ending by which a file is a data file, or None if it is not one."""
     return next((ending for ending in endings if name.lower().endswith(ending)), None)

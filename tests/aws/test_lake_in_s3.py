@@ -268,6 +268,20 @@ def test_objects_are_parsed_once_and_again_when_their_etag_changes(client: Any) 
     assert stored_rows(client) == []
 
 
+def test_an_object_that_is_replaced_after_the_listing_changes_nothing(client: Any) -> None:
+    lake = S3Lake(f"s3://{BUCKET}/lake")
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng1\n")
+    refresh(lake)
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng2\n")
+    listing = list_lake(lake, [GAMES], None)
+    client.put_object(Bucket=BUCKET, Key="lake/games/a.csv", Body=b"id\ng3\n")
+    with pytest.raises(UserError, match=r"^games/a\.csv was replaced while it was read: run again"):
+        refresh_rows(lake, [GAMES], listing, None)
+    assert stored_rows(client) == [["g1"]]
+    refresh(lake)
+    assert stored_rows(client) == [["g3"]]
+
+
 @pytest.mark.parametrize("refused", ["PutObject", "DeleteObject"])
 def test_refused_ledger_rows_name_the_policy(
     client: Any, monkeypatch: pytest.MonkeyPatch, refused: str

@@ -64,6 +64,9 @@ def test_a_loss_stops_the_run_and_a_warehouse_of_an_earlier_version_is_upgraded(
             f"select count(*), count(fingerprint) from {PREFIX}operations.built_partitions"
         )
         assert database.rows(fingerprints) == [(4, 4)]
+        # The keys were counted again, in the file with the parsed rows that is in S3.
+        counted = f"select key_count from {PREFIX}operations.built_sources where source = 'players'"
+        assert database.rows(counted) == [(4,)]
 
     write_players(lake, "p1", "", "")
     with pytest.raises(UserError, match="players had 4 keys and has 1"):

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from include.partial_builds import OPTIONS, VARIABLES, refuse_options, refuse_variables
+from include.partial_builds import (
+    OPTIONS,
+    VARIABLES,
+    engine_name,
+    refuse_options,
+    refuse_variables,
+)
 from include.settings import UserError
 
 
@@ -23,13 +29,16 @@ def test_other_options_are_accepted() -> None:
 
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_a_variable_with_the_effect_of_such_an_option_is_named(variable: str) -> None:
-    with pytest.raises(UserError, match=f"the variable {variable} is set, .*: unset it"):
-        refuse_variables({variable: "1"})
-    refuse_variables({variable: " False "})
+    for name in (variable, variable.replace("DBT_", "DBT_ENGINE_")):
+        with pytest.raises(UserError, match=f"the variable {name} is set, .*: unset it"):
+            refuse_variables({name: "1"})
+        refuse_variables({name: " False "})
 
 
 def test_each_variable_is_one_that_dbt_reads() -> None:
     params = pytest.importorskip("dbt.cli.params", reason="runs in dbt's environment")
     text = Path(params.__file__).read_text(encoding="utf-8")
     assert [variable for variable in VARIABLES if f'"{variable}"' not in text] == []
+    preferred = {variable.name for variable in params.KNOWN_ENV_VARS}
+    assert {engine_name(variable) for variable in VARIABLES} <= preferred
     assert [option for option in OPTIONS if f'"{option}' not in text] == []

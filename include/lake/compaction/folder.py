@@ -52,7 +52,7 @@ class FolderStore:
 
     def exists(self, path: str) -> bool:
         """Whether there is a file at a path."""
-        return self._lake.exists(self._full(path))
+        return (self._root / path).exists()
 
     def version(self, path: str) -> str | None:
         """The size, the time of change and the inode of a file."""

@@ -2,12 +2,14 @@
 
 The file is `ledger_rows/<source>/[date=YYYY-MM-DD/]<hash>.parquet` below the lake, and the external
 tables read nothing else of these sources. The hash covers the name, size and time of change (in S3
-the ETag) of each raw file, the declared columns and `FORMAT_VERSION`. So a partition is parsed
-again exactly if one of them has changed.
+the ETag) of each raw file, the declared columns and `FORMAT_VERSION`. So a partition that
+a run lists is parsed again exactly if one of them has changed. Days before the bound of LATE_DAYS
+are not listed: their files stay until a run that lists the whole lake.
 
 The first step of a run calls `refresh_rows`. On Redshift it holds the build lock, and on DuckDB the
 only connection to the warehouse's file, so no other run of the same warehouse and schema prefix
 reads or replaces the files at the same time. Other prefixes have other folders (`rows_folder`).
+Nothing separates two warehouses that use one lake with the same prefix.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -40,6 +42,24 @@ FORMAT_VERSION = 2
 
 NAMED_FILES = 5
 """How many files with bad rows the log names for each source."""
+
+
+@dataclass(frozen=True)
+class PartitionRows:
+    """The rows that a partition with raw files will have once the step has ended.
+
+    `file` is the Parquet file with them: a path of this machine if the rows were parsed just now,
+    else a file of the lake. `old` are the files of the lake that it replaces.
+    """
+
+    source: Source
+    day: str
+    file: Path | DataFile
+    old: Sequence[DataFile]
+
+
+Check = Callable[[Sequence[PartitionRows]], None]
+"""A function that raises an error if these rows must not replace those of the lake."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +100,23 @@ def refresh_rows(
     listing: Listing,
     since: date | None,
     schema_prefix: str = "",
+    check: Check = lambda _: None,
 ) -> list[str]:
     """Parse the new and changed partitions of all parsed sources, and remove those that are gone.
 
     All partitions are parsed into a local folder before anything in the lake changes, so a file
-    that is refused leaves the rows of the last run. Then each partition loses its old file before
-    it gets the new one: a reader finds the rows of one of them or none, and never both. If the step
-    stops in between, the next one finds that the new file is missing.
+    that is refused, or replaced while it is read, leaves the rows of the last run, and so does an
+    error of `check`. Then each partition loses its old file before it gets the new one: a reader
+    finds the rows of one of them or none, and never both. If the step stops in between, the next
+    one finds that the new file is missing.
 
-    The listing has no days before `since`, so the rows of these days stay as they are. If a source
-    was never parsed, all its days are. Returns a line for each source that was parsed. Raises
-    UserError for a file that is refused and for a lake that cannot be written.
+    The listing has no days before `since`, so the rows of these days stay as they are, also if raw
+    files of them were changed or removed. If a source was never parsed, all its days are. Returns
+    a line for each source that was parsed. Raises UserError for a file that is refused and for a
+    lake that cannot be written.
     """
     wanted: list[_Partition] = []
-    old: dict[tuple[str, str], list[str]] = {}
+    old: dict[tuple[str, str], list[DataFile]] = {}
     for source in declared:
         if not source.is_parsed:
             continue
@@ -110,9 +133,24 @@ def refresh_rows(
             _Partition(source, day, files, _rows_path(lake, stored, source, day, files))
             for day, files in raw.items()
         ]
-    missing = [one for one in wanted if one.path not in old.get((one.source.name, one.day), [])]
+    kept_rows: dict[str, Path | DataFile] = {
+        file.path: file for files in old.values() for file in files
+    }
+    missing = [one for one in wanted if one.path not in kept_rows]
     with tempfile.TemporaryDirectory() as scratch:
         parsed = _parse(lake, missing, Path(scratch))
+        rows = kept_rows | {one.partition.path: one.file for one in parsed}
+        check(
+            [
+                PartitionRows(
+                    one.source,
+                    one.day,
+                    rows[one.path],
+                    _outdated(old.get((one.source.name, one.day), []), one.path),
+                )
+                for one in wanted
+            ]
+        )
         _replace_files(lake, _changes(wanted, old, parsed))
     return _lines(parsed)
 
@@ -122,21 +160,25 @@ def _raw_files(listing: Listing, source: Source) -> dict[str, list[DataFile]]:
     return {day: files for (name, day), files in listing.files.items() if name == source.name}
 
 
-def _stored_files(lake: Lake, stored: Source, since: date | None) -> dict[str, list[str]]:
-    """The paths of the files below `ledger_rows/` of a source by day.
+def _stored_files(lake: Lake, stored: Source, since: date | None) -> dict[str, list[DataFile]]:
+    """The files below `ledger_rows/` of a source by day.
 
     Raises UserError for a file that this module has not written, because it would be read as rows.
     """
-    found: dict[str, list[str]] = {}
-    for (_, day), files in list_lake(lake, [stored], since).files.items():
+    found = {day: files for (_, day), files in list_lake(lake, [stored], since).files.items()}
+    for files in found.values():
         for file in files:
             if not re.fullmatch(r"[0-9a-f]{16}\.parquet", file.name):
                 raise UserError(
                     f"{file.path} was not written by a run, and {LEDGER_ROWS}/ is only for parsed "
                     f"rows: move it out of {LEDGER_ROWS}/."
                 )
-            found.setdefault(day, []).append(file.path)
     return found
+
+
+def _outdated(files: Sequence[DataFile], path: str) -> list[DataFile]:
+    """The files of a partition other than the wanted one."""
+    return [file for file in files if file.path != path]
 
 
 def _rows_path(
@@ -183,9 +225,21 @@ def _parse(lake: Lake, missing: Sequence[_Partition], scratch: Path) -> list[_Pa
                     except FileFaultError as error:
                         faults += error.messages
                     progress.update(1)
+                _refuse_replaced(lake, files, pool)
     if faults:
         raise FileFaultError(*faults)
     return parsed
+
+
+def _refuse_replaced(lake: Lake, files: Sequence[DataFile], pool: ThreadPoolExecutor) -> None:
+    """Raise UserError if a file that was read is another one than the listing's.
+
+    Its rows would be stored below the hash of the listed file, and a file that is written while it
+    is read can end in the middle.
+    """
+    for file, is_unchanged in zip(files, pool.map(lake.is_unchanged, files), strict=True):
+        if not is_unchanged:
+            raise UserError(f"{_relative(lake, file)} was replaced while it was read: run again.")
 
 
 def _parse_partition(
@@ -208,7 +262,7 @@ def _parse_partition(
 
 def _changes(
     wanted: Sequence[_Partition],
-    old: Mapping[tuple[str, str], list[str]],
+    old: Mapping[tuple[str, str], list[DataFile]],
     parsed: Sequence[_Parsed],
 ) -> list[_Change]:
     """The partitions that get a new file or lose files that are no longer wanted."""
@@ -217,7 +271,7 @@ def _changes(
     changes = []
     for key in sorted({*paths, *old}):
         path = paths.get(key, "")
-        outdated = [file for file in old.get(key, []) if file != path]
+        outdated = [file.path for file in _outdated(old.get(key, []), path)]
         if outdated or path in new:
             changes.append(_Change(outdated, path, new.get(path)))
     return changes

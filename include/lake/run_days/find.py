@@ -14,12 +14,11 @@ from include.lake.run_days.checksums import logic_checksums, sources_of_changed_
 from include.lake.run_days.expiry import days_to_keep
 from include.lake.run_days.lost_rows import (
     LostRows,
+    RowCheck,
     built_keys,
-    count_keys,
     refuse,
     sources_without_days,
     sources_without_files,
-    sources_without_keys,
 )
 from include.lake.run_days.tables import (
     built_partitions,
@@ -119,19 +118,26 @@ def find_run_days(
         if not allow_lost_rows:
             refuse(_lost_files(partitions, touched, kept, before))
         _check_new_files(partitions, settings, days)
+        check = RowCheck(
+            lake,
+            settings,
+            declared,
+            partitions.built,
+            _changed_sources(partitions),
+            before,
+            allow_lost_rows,
+        )
         done = refresh_rows(
-            lake, declared, partitions.listing, since, settings.schema_prefix
+            lake, declared, partitions.listing, since, settings.schema_prefix, check
         ) + _create_external_tables(database, settings, partitions)
         # A compaction may have begun since the first check.
         check_ended(lake, declared)
-        keys = count_keys(database, settings, declared, _changed_sources(partitions), before)
-        if not allow_lost_rows:
-            refuse(sources_without_keys(before, keys))
-        _write(database, settings, partitions, days, keys, (run_id, dates is None, merges))
+        _write(database, settings, partitions, days, check.keys, (run_id, dates is None, merges))
         return RunDays(
             days,
             [*done, *small_files(declared, partitions.listing)],
             [
+                *check.warnings,
                 *_warnings_of_kept_days(
                     {source: sorted(found & kept[source]) for source, found in touched.items()}
                 ),

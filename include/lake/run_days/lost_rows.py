@@ -8,28 +8,48 @@ losses since the last successful build:
 - a source without partitions has lost more than half of its keys (`config.meta.key` of its YAML);
 - a source with partitions has lost more than half of its days, apart from expired days.
 
+It also stops a run in which most changed days of a parsed source have lost all their rows, because
+a failed export can leave files with nothing but a header. Keys and rows are counted in the parsed
+files before they replace those of the lake (`RowCheck`).
+
 The meta `can_be_empty` of a source leaves it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from include.engine_text import without_values
+from include.lake.external_tables.duckdb import readers
+from include.lake.ledger_rows.refresh import PartitionRows
 from include.lake.listing import Listing, Partition
 from include.lake.run_days.tables import operations_schema
 from include.lake.sources import Source
-from include.lake.storage.lake import Lake
+from include.lake.storage.lake import THREADS, DataFile, Lake
 from include.settings import Settings, UserError
 from include.warehouse.database import Database
+from include.warehouse.duckdb_file import limit_memory
+
+NAMED_DAYS = 5
+"""How many days without rows a warning names."""
 
 
 @dataclass(frozen=True)
 class LostRows:
-    """How many things of a `kind` (file, day, key) a source had at the last build, and has now."""
+    """How many things of a kind a source had at the last build, and has now.
+
+    `kind` is `file`, `day`, `key` or `changed day with rows`.
+    """
 
     source: str
     kind: str
@@ -37,7 +57,7 @@ class LostRows:
     now: int
 
     def __str__(self) -> str:
-        kind = self.kind if self.before == 1 else f"{self.kind}s"
+        kind = self.kind if self.before == 1 else re.sub(r"(file|day|key)", r"\1s", self.kind)
         return f"{self.source} had {self.before:,} {kind} and has {self.now:,}"
 
 
@@ -93,9 +113,10 @@ def sources_without_days(
     kept: Mapping[str, set[str]],
     listing: Listing,
 ) -> list[LostRows]:
-    """The partitioned sources of which this run would remove more than half of the built days.
+    """The partitioned sources that have less than half as many days as were built.
 
     `touched` and `kept` are the days by source that have changed, and that must stay as they are.
+    New days count, because a file may have been moved to its right day.
     """
     built_days: dict[str, set[str]] = {}
     for partition in built:
@@ -110,8 +131,10 @@ def sources_without_days(
             for day in (before & touched[source.name]) - kept.get(source.name, set())
             if (source.name, day) not in listing.files
         }
-        if 2 * len(gone) > len(before):
-            lost.append(LostRows(source.name, "day", len(before), len(before) - len(gone)))
+        listed = {day for name, day in listing.files if name == source.name}
+        now = len((before - gone) | listed)
+        if 2 * now < len(before):
+            lost.append(LostRows(source.name, "day", len(before), now))
     return lost
 
 
@@ -121,18 +144,133 @@ def built_keys(database: Database, settings: Settings) -> dict[str, int]:
     return dict(database.rows(f"select source, key_count from {schema}.built_sources"))
 
 
+def sources_without_keys(
+    declared: Iterable[Source], before: Mapping[str, int], now: Mapping[str, int]
+) -> list[LostRows]:
+    """The sources that have lost more than half of the keys of the last successful build."""
+    return [
+        LostRows(source.name, "key", before[source.name], now[source.name])
+        for source in declared
+        if source.name in now
+        and not source.can_be_empty
+        and 2 * now[source.name] < before.get(source.name, 0)
+    ]
+
+
+@dataclass
+class RowCheck:
+    """Compares the rows of all listed partitions with those of the last run and the last build.
+
+    It is called before any parsed file replaces another one. `known` are the numbers of keys of the
+    last successful build, and `changed` the sources without partitions whose files have changed
+    since. A call writes the numbers of keys to `keys`, and to `warnings` the days that lost their
+    rows. It raises UserError for a source that lost most of them, unless `allow_lost_rows`.
+    """
+
+    lake: Lake
+    settings: Settings
+    declared: Sequence[Source]
+    built: Sequence[Partition]
+    changed: set[str]
+    known: Mapping[str, int]
+    allow_lost_rows: bool
+    keys: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def __call__(self, rows: Sequence[PartitionRows]) -> None:
+        """Check the rows."""
+        files = {one.source.name: one.file for one in rows if not one.day}
+        self.keys |= count_keys(
+            self.lake, self.settings, self.declared, files, self.changed, self.known
+        )
+        lost = sources_without_keys(self.declared, self.known, self.keys)
+        for source in self.declared:
+            if source.partition_columns and not source.can_be_empty:
+                lost += self._lost_days(
+                    source, [one for one in rows if one.source.name == source.name]
+                )
+        if not self.allow_lost_rows:
+            refuse(lost)
+
+    def _lost_days(self, source: Source, rows: Sequence[PartitionRows]) -> list[LostRows]:
+        """A source of which more than half of the changed days with rows have none any more.
+
+        One such day alone is a warning as long as another day of the source has rows, because a
+        correction can empty a day.
+        """
+        with ThreadPoolExecutor(THREADS) as pool:
+            replaced = [one for one in rows if one.old]
+            empty = {
+                one.day
+                for one, count in zip(replaced, pool.map(self._new_count, replaced), strict=True)
+                if not count
+            }
+            # The footers in the lake are read only if there may be a loss.
+            if not empty:
+                return []
+            counts = pool.map(self._old_count, replaced)
+            before = {one.day for one, count in zip(replaced, counts, strict=True) if count}
+        lost = before & empty
+        others = [one for one in rows if one.day not in lost]
+        is_one_of_many = len(lost) == 1 and (
+            any(
+                partition.source == source.name and partition.day not in {one.day for one in rows}
+                for partition in self.built
+            )
+            or any(self._new_count(one) for one in others)
+        )
+        if 2 * len(lost) > len(before) and not is_one_of_many:
+            kind = "changed day with rows"
+            return [LostRows(source.name, kind, len(before), len(before) - len(lost))]
+        if lost:
+            more = len(lost) - NAMED_DAYS
+            self.warnings.append(
+                f"{source.name}: the files of {', '.join(sorted(lost)[:NAMED_DAYS])}"
+                f"{f' and {more} more days' * (more > 0)} had rows in the last run and have none "
+                "now: if an export failed, write these files again."
+            )
+        return []
+
+    def _new_count(self, one: PartitionRows) -> int:
+        """The number of good rows that a partition will have."""
+        return good_rows(self.lake, one.file)
+
+    def _old_count(self, one: PartitionRows) -> int:
+        """The number of good rows in the files that are replaced."""
+        return sum(good_rows(self.lake, file) for file in one.old)
+
+
+def good_rows(lake: Lake, file: Path | DataFile) -> int:
+    """The number of good rows of a Parquet file with parsed rows, from its footer.
+
+    A file of the lake that is damaged or gone has none. Good rows are those without a problem.
+    """
+    try:
+        with file.open("rb") if isinstance(file, Path) else lake.footer(file) as end:
+            metadata = pq.read_metadata(end)
+    except (pa.ArrowException, OSError):
+        return 0
+    column = metadata.schema.names.index("problem")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    # The parser always writes statistics.
+    nulls = [group.column(column).statistics for group in groups]
+    return sum(found.null_count or 0 for found in nulls if found)
+
+
 def count_keys(
-    database: Database,
+    lake: Lake,
     settings: Settings,
     declared: Iterable[Source],
+    files: Mapping[str, Path | DataFile],
     changed: set[str],
     known: Mapping[str, int],
 ) -> dict[str, int]:
-    """The number of keys of each source that declares a key, by one query on its external table.
+    """The number of keys of each source that declares a key.
 
+    `files` are the Parquet files with the parsed rows by source. A source without files has no key.
     A row without the first column of the key is not counted; its other columns may be empty. A
-    source that is not among the `changed` ones has the `known` number. Raises UserError for
-    a file that DuckDB cannot read.
+    source that is not among the `changed` ones has the `known` number. Raises UserError for a
+    file that cannot be counted.
     """
     counts = {}
     for source in declared:
@@ -140,26 +278,31 @@ def count_keys(
             continue
         if source.name in known and source.name not in changed:
             counts[source.name] = known[source.name]
-            continue
-        first, *others = (f'trim("{column}")' for column in source.key)
-        # The concatenation with a null is null, and such a row is not counted.
-        key = f"nullif({first}, '')" + "".join(f" || ' ' || coalesce({o}, '')" for o in others)
-        table = f"{settings.schema_prefix}spectrum.{source.name}"
-        try:
-            ((count,),) = database.rows(f"select count(distinct {key}) from {table}")
-        except duckdb.Error as error:
-            raise UserError(
-                f"{settings.lake}/{source.name} has a file that cannot be read "
-                f"({str(error).splitlines()[0]}): replace or remove that file."
-            ) from None
-        counts[source.name] = int(count)
+        elif source.name in files:
+            counts[source.name] = _count(lake, settings, source, files[source.name])
+        else:
+            counts[source.name] = 0
     return counts
 
 
-def sources_without_keys(before: Mapping[str, int], now: Mapping[str, int]) -> list[LostRows]:
-    """The sources that have lost more than half of the keys of the last successful build."""
-    return [
-        LostRows(source, "key", before[source], count)
-        for source, count in now.items()
-        if 2 * count < before.get(source, 0)
-    ]
+def _count(lake: Lake, settings: Settings, source: Source, file: Path | DataFile) -> int:
+    """The number of keys in a Parquet file, which is copied to this machine if it is in S3."""
+    first, *others = (f'trim("{column}")' for column in source.key)
+    # The concatenation with a null is null, and such a row is not counted.
+    key = f"nullif({first}, '')" + "".join(f" || ' ' || coalesce({o}, '')" for o in others)
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        # The connection to the warehouse needs memory as well.
+        limit_memory(connection, settings, read_only=True, folder=Path(folder))
+        try:
+            path = file if isinstance(file, Path) else lake.local_copy(file, Path(folder, "rows"))
+            (reader,) = readers(source, [str(path)], hive=False)
+            query = f"select count(distinct {key}) from {reader}"
+            (count,) = connection.execute(query).fetchone() or (0,)
+        except (duckdb.Error, OSError) as error:
+            reason = without_values(str(error).splitlines()[0])
+            parsed = f"{lake.root}/{source.rows_folder(settings.schema_prefix)}"
+            raise UserError(
+                f"the keys of {source.name} cannot be counted ({reason}): free memory and disk "
+                f"space, or remove {parsed} if its file is damaged, and run again."
+            ) from None
+    return int(count)

@@ -58,9 +58,10 @@ class FolderLake:
         """The path of the file itself."""
         return Path(file.path)
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file at a path."""
-        return Path(path).exists()
+    def is_unchanged(self, file: DataFile) -> bool:
+        """Whether a file has the size and the time with which it was listed. Raises OSError."""
+        found = Path(file.path).stat()
+        return (found.st_size, str(found.st_mtime_ns)) == (file.size, file.version)
 
     def read(self, path: str) -> bytes:
         """The content of a file. Raises OSError."""
@@ -75,12 +76,6 @@ class FolderLake:
         """Copy a file to a hidden name, and rename it once the disk has it. Raises OSError."""
         with local.open("rb") as content, _renamed_when_written(Path(path)) as file:
             shutil.copyfileobj(content, file)
-
-    def move(self, path: str, target: str) -> None:
-        """Rename a file. Raises OSError."""
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            Path(path).rename(target)
 
     def remove(self, path: str) -> None:
         """Remove a file. Raises OSError."""

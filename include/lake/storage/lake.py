@@ -11,7 +11,7 @@ from typing import IO, Protocol
 from include.lake.sources import Source
 
 THREADS = 16
-"""Files that are read or moved at a time; a client of S3 keeps as many connections open."""
+"""Files that are read or written at a time; a client of S3 keeps as many connections open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Lake(Protocol):
         It is the file itself if the lake is a folder. A file in S3 is downloaded to `target`.
         """
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file at a path."""
+    def is_unchanged(self, file: DataFile) -> bool:
+        """Whether a file has the size and the version with which it was listed."""
 
     def read(self, path: str) -> bytes:
         """The content of a file."""
@@ -74,12 +74,6 @@ class Lake(Protocol):
 
     def upload(self, local: Path, path: str) -> None:
         """Write a file with the content of a file of this machine, as `write` does."""
-
-    def move(self, path: str, target: str) -> None:
-        """Move a file, so that it is at every moment in at least one of the two places.
-
-        A file that does not exist is no error.
-        """
 
     def remove(self, path: str) -> None:
         """Remove a file. A file that does not exist is no error."""

@@ -121,16 +121,11 @@ class S3Lake:
             self.client.download_file(self.bucket, self._key(file.path), str(target))
         return target
 
-    def exists(self, path: str) -> bool:
-        """Whether there is an object at a path.
-
-        The answer comes from a listing. A request for the object itself would be denied instead of
-        answered with "not found" if the role may list only some prefixes.
-        """
-        key = self._key(path)
+    def is_unchanged(self, file: DataFile) -> bool:
+        """Whether an object has the size and the ETag with which it was listed."""
         with self._read_errors():
-            found = self.client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
-        return any(entry["Key"] == key for entry in found.get("Contents", []))
+            found = self.client.head_object(Bucket=self.bucket, Key=self._key(file.path))
+        return (found["ContentLength"], found["ETag"].strip('"')) == (file.size, file.version)
 
     def read(self, path: str) -> bytes:
         """The content of an object."""
@@ -157,14 +152,6 @@ class S3Lake:
             except S3UploadFailedError as error:
                 # boto3 wraps the error of S3, which has the code.
                 raise (error.__context__ or error) from None
-
-    def move(self, path: str, target: str) -> None:
-        """Copy an object, then remove it."""
-        source = {"Bucket": self.bucket, "Key": self._key(path)}
-        if self.exists(path):
-            with self._write_errors(target):
-                self.client.copy(source, self.bucket, self._key(target))
-            self.remove(path)
 
     def remove(self, path: str) -> None:
         """Remove an object with a request of its own.

@@ -262,6 +262,30 @@ def test_a_lake_that_cannot_be_written_is_one_sentence(
         run(lake)
 
 
+@pytest.mark.parametrize("change", ["size", "time"])
+def test_a_file_that_is_replaced_while_it_is_read_changes_nothing(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    run(lake)
+    before = stored(lake)
+    file = write(lake, "games/g.csv", "id,name\ng2,Two\n")
+    os.utime(file, ns=(1, 1))
+
+    def replacing(inputs: Sequence[RawFile], *rest: Any) -> RowCounts:
+        counts = write_rows(inputs, *rest)
+        file.write_text(f"id,name\ng3,Two{'x' * (change == 'size')}\n")
+        os.utime(file, ns=(1, 1 if change == "size" else 2))
+        return counts
+
+    monkeypatch.setattr(refresh, "write_rows", replacing)
+    with pytest.raises(UserError, match=r"^games/g\.csv was replaced while it was read: run again"):
+        run(lake)
+    assert stored(lake) == before
+    monkeypatch.undo()
+    run(lake)
+    assert rows(lake)[0][0] == "g3"
+
+
 def test_a_file_that_cannot_be_read_is_named(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(inputs: Sequence[RawFile], *_: object) -> None:
         raise PermissionError(13, "Permission denied", str(inputs[0].path))
