@@ -123,7 +123,7 @@ def examples(rng: random.Random, first: int, count: int) -> Iterator[Example]:
         # Some files arrive in a day that was built before, or in a day with another broken file.
         day = rng.choice((WHOLE_DAY, *[FIRST_DAY + timedelta((number - first) // 2)] * 9))
         name = rng.choice((TRANSACTIONS, TRANSACTIONS, *SOURCES))
-        rows = generate(rng, name, key, day, rng.choice((3, 8, 30, 150)))
+        rows = generate(rng.randrange(2**32), name, key, day, rng.choice((3, 8, 30, 150)))
         if name == "marketing_spend" and breakage in {
             *("missing_column", "renamed_column", "empty_name_in_header")
         }:
@@ -161,7 +161,7 @@ def valid_rows(name: str, rows: Sequence[tuple[str, ...]], key: str) -> Source:
 def write_base(truth: Truth, lake: Path, rng: random.Random) -> None:
     """Write a whole file of each source, and the rates of all days that the bets need."""
     for number, name in enumerate(SOURCES):
-        rows = generate(rng, name, f"base{number}", WHOLE_DAY, 40)
+        rows = generate(rng.randrange(2**32), name, f"base{number}", WHOLE_DAY, 40)
         whole(truth, lake, rows, (CSV, JSON, PARQUET)[number % 3])
     games = [(f"g{n}", f"Game {n}", f"v{n % (PROVIDERS + 1)}") for n in range(GAMES)]
     whole(truth, lake, valid_rows("games", games, "played"), CSV)

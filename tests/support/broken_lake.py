@@ -53,16 +53,24 @@ class Source:
     entries: tuple[Entry, ...]
 
 
-def text(rng: random.Random, start: str) -> str:
+class Values(random.Random):
+    """Random values. If `is_plain`, few rows of a CSV file need quotes."""
+
+    is_plain = False
+
+
+def text(rng: Values, start: str) -> str:
     """A text that begins with `start` and may be hard to read in one of the formats."""
-    if rng.random() < 0.6:
+    if rng.is_plain or rng.random() < 0.6:
         return start
     return f"{start} {''.join(rng.choices(_PIECES, k=rng.randrange(1, 5)))}."
 
 
-def amount(rng: random.Random, value: Decimal) -> str:
+def amount(rng: Values, value: Decimal) -> str:
     """An amount with two decimals in one of the forms that a ledger may have."""
     plain = f"{value:.2f}"
+    if rng.is_plain:
+        return plain
     grouped = f"{value:,.2f}"
     forms = [plain, plain, plain.replace(".", ","), grouped, f" {plain} "]
     forms.append(grouped.translate(str.maketrans(",.", ".,")))
@@ -73,18 +81,18 @@ def amount(rng: random.Random, value: Decimal) -> str:
     return rng.choice(forms)
 
 
-def day_text(rng: random.Random, day: date) -> str:
+def day_text(rng: Values, day: date) -> str:
     """A day as ISO date, as time, or as day number of a spreadsheet."""
     number = str((day - date(1899, 12, 30)).days)
     return rng.choice((day.isoformat(), f"{day}T00:00:00Z", number, f"{number}.0"))
 
 
-def _cents(rng: random.Random) -> Decimal:
+def _cents(rng: Values) -> Decimal:
     return Decimal(rng.choice((0, rng.randrange(10_000), rng.randrange(300_000)))) / 100
 
 
 def _with_fault(
-    rng: random.Random, values: dict[str, str | None], faults: Sequence[tuple[str, str | None, str]]
+    rng: Values, values: dict[str, str | None], faults: Sequence[tuple[str, str | None, str]]
 ) -> str | None:
     """Give one row in twelve a value that is not valid; returns the reason or None."""
     if rng.random() > 1 / 12:
@@ -94,13 +102,13 @@ def _with_fault(
     return reason
 
 
-def _transaction(rng: random.Random, key: str, number: int, day: date) -> Entry:
+def _transaction(rng: Values, key: str, number: int, day: date) -> Entry:
     kind = rng.choice(("WAGER", "wager", "RESULT", "Jackpot"))
     cash, bonus = _cents(rng), _cents(rng) if rng.random() < 0.3 else Decimal(0)
     currency = rng.choice(tuple(_RATES))
     game = f"g{rng.randrange(GAMES + 2)}"
     player = text(rng, f"p{rng.randrange(3)}")
-    no_bonus = rng.choice(("0", "", None, "0,00", "\\N", "NULL"))
+    no_bonus = rng.choice(("0", "", None, ".00", "\\N", "NULL"))
     values: dict[str, str | None] = {
         "realamount": amount(rng, cash),
         "bonusamount": amount(rng, bonus) if bonus else no_bonus,
@@ -127,7 +135,7 @@ def _transaction(rng: random.Random, key: str, number: int, day: date) -> Entry:
     return Entry(tuple(values.values()), effect, fault)
 
 
-def _rate(rng: random.Random, key: str, number: int, day: date) -> Entry:
+def _rate(rng: Values, key: str, number: int, day: date) -> Entry:
     euro_rate = Decimal(number + 11) / 1000
     currency = f"X{key}N{number}".upper()
     values: dict[str, str | None] = {
@@ -146,7 +154,7 @@ def _rate(rng: random.Random, key: str, number: int, day: date) -> Entry:
     return Entry(tuple(values.values()), (day, currency, euro_rate / EURO_RATES["USD"]), fault)
 
 
-def _game(rng: random.Random, key: str, number: int, _day: date) -> Entry:
+def _game(rng: Values, key: str, number: int, _day: date) -> Entry:
     game, name = text(rng, f"G{key}-{number}"), text(rng, f"name {number}")
     provider = f"v{rng.randrange(PROVIDERS)}"
     values: dict[str, str | None] = {"id": game, "game_name": name, "gameproviderid": provider}
@@ -154,21 +162,21 @@ def _game(rng: random.Random, key: str, number: int, _day: date) -> Entry:
     return Entry(tuple(values.values()), (game, name, provider), fault)
 
 
-def _provider(rng: random.Random, key: str, number: int, _day: date) -> Entry:
+def _provider(rng: Values, key: str, number: int, _day: date) -> Entry:
     provider, name = f"V{key}-{number}", text(rng, f"maker {number}")
     values: dict[str, str | None] = {"id": provider, "game_provider_name": name}
     fault = _with_fault(rng, values, (("id", None, "missing_game_provider_id"),))
     return Entry(tuple(values.values()), (provider, name), fault)
 
 
-def _category(rng: random.Random, key: str, number: int, _day: date) -> Entry:
+def _category(rng: Values, key: str, number: int, _day: date) -> Entry:
     game, category = f"C{key}-{number}", text(rng, f"slots {number}")
     values: dict[str, str | None] = {"game_id": game, "game_category": category}
     fault = _with_fault(rng, values, (("game_id", "nan", "missing_game_id"),))
     return Entry(tuple(values.values()), (game, category), fault)
 
 
-def _player(rng: random.Random, key: str, number: int, _day: date) -> Entry:
+def _player(rng: Values, key: str, number: int, _day: date) -> Entry:
     player = text(rng, f"P{key}-{number}")
     updated = FIRST_DAY + timedelta(rng.randrange(300))
     gender, state = rng.choice(("f", "m", None, "\\N")), text(rng, f"state {number}")
@@ -193,7 +201,7 @@ def _player(rng: random.Random, key: str, number: int, _day: date) -> Entry:
     )
 
 
-def _cost(rng: random.Random, key: str, number: int, day: date) -> Entry:
+def _cost(rng: Values, key: str, number: int, day: date) -> Entry:
     spent, currency = Decimal(number) + _cents(rng), rng.choice(tuple(_RATES))
     channel = text(rng, f"channel {key}-{number % 3}")
     values: dict[str, str | None] = {
@@ -213,7 +221,7 @@ def _cost(rng: random.Random, key: str, number: int, day: date) -> Entry:
     return Entry(tuple(values.values()), (day, channel, spent * _RATES[currency]), fault)
 
 
-_ROWS: dict[str, Callable[[random.Random, str, int, date], Entry]] = {
+_ROWS: dict[str, Callable[[Values, str, int, date], Entry]] = {
     TRANSACTIONS: _transaction,
     "currency_exchange": _rate,
     "games": _game,
@@ -225,8 +233,10 @@ _ROWS: dict[str, Callable[[random.Random, str, int, date], Entry]] = {
 SOURCES = tuple(_ROWS)
 
 
-def generate(rng: random.Random, name: str, key: str, day: date, count: int) -> Source:
+def generate(seed: int, name: str, key: str, day: date, count: int) -> Source:
     """Rows of a source with ids that contain the key. Equal rows are generated once."""
+    rng = Values(seed)
+    rng.is_plain = rng.random() < 0.5
     made = {(entry := _ROWS[name](rng, key, n, day)).values: entry for n in range(count)}
     partition = day if name == TRANSACTIONS else None
     return Source(name, key, partition, LEDGER_COLUMNS[name], tuple(made.values()))
