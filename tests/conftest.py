@@ -48,6 +48,7 @@ LONGEST_FIRST = (
     "pipeline/test_oracle_numbers.py",
     "redshift/test_redshift_faults.py",
     "pipeline/test_incremental_truth.py",
+    "pipeline/test_broken_ledgers.py",
     "containers/test_compose.py",
     # In both: the linters.
     "unit/test_style.py",

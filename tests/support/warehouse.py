@@ -6,13 +6,16 @@ of a small lake is one second. Here dbt parses the project once, and every build
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import date
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import duckdb
 import pytest
@@ -22,6 +25,7 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest as DbtManifest
 from dbt.contracts.graph.nodes import ModelNode
 
+from include.lake.__main__ import main as lake_command
 from include.lake.run_days.find import find_run_days
 from include.lake.run_days.record import record_build
 from include.manifest import PROJECT, Manifest
@@ -148,6 +152,18 @@ class Warehouse:
             return find_run_days(
                 database, self.settings, self._parsed[1], asked, full_refresh=full_refresh
             ).days
+
+    def partitions(self) -> tuple[int, str]:
+        """Run the command `partitions` in this process; returns exit code and standard error."""
+        errors = io.StringIO()
+        with (
+            environment(self.variables),
+            patch.object(Manifest, "read", lambda: self._parsed[1]),
+            patch.object(sys, "argv", ["include.lake", "partitions"]),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(errors),
+        ):
+            return lake_command(), errors.getvalue()
 
     def dbt(self, *arguments: str) -> dict[str, str]:
         """Run `dbt build`; returns the message of each failed node, by name."""
