@@ -25,7 +25,7 @@ from include.lake.compaction.moves import check_ended
 from include.lake.compaction.store import open_store
 from include.lake.sources import sources
 from include.lake.storage.s3 import S3Lake
-from include.object_store import aws_client
+from include.object_store import s3_client
 from include.settings import UserError
 from tests.support.compaction_requests import disturbed_in_s3, upload
 from tests.support.compaction_steps import AGAIN, KILL, NEW, REPLACE, UNDO
@@ -103,11 +103,12 @@ def test_a_compaction_keeps_the_rows_and_the_merged_files(client: Any, lake: S3L
     compacted(lake)
     assert rows(client) == ROWS
     found = keys(client)
-    # The journal and the lock are removed, and the merged files are kept below `_compacted/`.
+    # The journal and the lock are removed; the merged files and the number of merges are kept.
     assert len([key for key in found if key.startswith("lake/raw_events/")]) == 1
     assert len([key for key in found if key.startswith("lake/_compacted/")]) == 3
     assert len([key for key in found if key.startswith("lake/_compaction/raw_events/")]) == 1
-    assert len(found) == 5
+    assert "lake/_compaction/raw_events.merges" in found
+    assert len(found) == 6
     compacted(lake)
     assert keys(client) == found
 
@@ -274,10 +275,10 @@ def test_a_lock_whose_answer_was_lost_is_held(
     client: Any, lake: S3Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """botocore repeats a request without an answer, and S3 refuses the second one."""
-    make = aws_client
+    make = s3_client
 
-    def forgetful(service: str) -> Any:
-        made = make(service)
+    def forgetful(owner: str = "") -> Any:
+        made = make(owner)
         put = made.put_object
 
         def twice(**request: Any) -> Any:
@@ -287,7 +288,7 @@ def test_a_lock_whose_answer_was_lost_is_held(
         made.put_object = twice
         return made
 
-    monkeypatch.setattr(s3_lock, "aws_client", forgetful)
+    monkeypatch.setattr(s3_lock, "s3_client", forgetful)
     with open_store(lake).lock(LOCK):
         assert f"lake/{LOCK}" in keys(client)
     assert f"lake/{LOCK}" not in keys(client)

@@ -79,7 +79,7 @@ class Place:
             "GAME_ANALYTICS_DUCKDB": "/tmp/warehouse.duckdb",  # noqa: S108 - the only folder that the container can write
             **environ,
         }
-        volumes = {"/lake": "lake:ro", "/docs": "docs"}
+        volumes = {"/lake": "lake", "/docs": "docs"}
         if "CASE" in environ:
             volumes["/app/dbt"] = "project/dbt:ro"
         mounted = [(inside, *name.split(":")) for inside, name in volumes.items()]
@@ -126,6 +126,8 @@ def place(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Place:
     _python(ROOT, "include.lake", "generate", *SAMPLE, GAME_ANALYTICS_LAKE=str(folder / "lake"))
     (folder / "docs").mkdir()
     os.chown(folder / "docs", USER, USER)
+    # The step `partitions` writes the parsed rows of the ledger.
+    os.chown(folder / "lake", USER, USER)
     project = folder / "project"
     left_out = shutil.ignore_patterns("__pycache__", "target", "logs")
     for name in ("include", "dbt"):

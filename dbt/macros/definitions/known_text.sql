@@ -1,12 +1,14 @@
 {#
     Programs that export tables write a null as one of these words. A literal cannot
     hold a backslash for both engines, because Redshift reads it as an escape character.
+    The function chr() stands outside the list, because DuckDB makes a join of a list
+    that has more than literals.
 #}
 {% macro known_text(text) -%}
     case
         when
-            lower({{ trimmed(text) }})
-            not in ('', chr(92) || 'n', 'null', 'none', 'nan')
+            lower({{ trimmed(text) }}) not in ('', 'null', 'none', 'nan')
+            and lower({{ trimmed(text) }}) <> chr(92) || 'n'
             then {{ trimmed(text) }}
     end
 {%- endmacro %}

@@ -98,7 +98,11 @@ def test_every_model_test_and_snapshot_compiles(project: Project) -> None:
 
 
 def test_sqlfluff_parses_all_of_it_as_redshift(project: Project) -> None:
-    linter = Linter(config=FluffConfig(overrides={"dialect": "redshift", "templater": "raw", "max_parse_depth": 0}))
+    linter = Linter(
+        config=FluffConfig(
+            overrides={"dialect": "redshift", "templater": "raw", "max_parse_depth": 0}
+        )
+    )
     unparsable = [
         f"{name}: {violation}"
         for name, query in project.queries.items()

@@ -95,13 +95,8 @@ events_with_keys as (
         ) }} as processing_status,
         {{ text_of('metadata_texts', metadata_keys, 'raw_event_timestamp') }}
             as raw_event_timestamp,
-        cast(
-            {{ parsed_amount(
-                text_of('metadata_texts', metadata_keys, 'processing_timestamp'),
-                precision=18
-            ) }}
-            as bigint
-        ) as arrival_timestamp,
+        {{ text_of('metadata_texts', metadata_keys, 'processing_timestamp') }}
+            as processing_timestamp,
         coalesce(
             {{ known_id('user_id_name') }}, {{ known_id('player_id_name') }}
         ) as player_id,
@@ -130,6 +125,8 @@ events_with_time as (
             when event_timestamp between 1 and 253402300799
                 then {{ epoch_to_timestamp('event_timestamp') }}
         end as event_at,
+        cast({{ parsed_amount('processing_timestamp', precision=18) }} as bigint)
+            as arrival_timestamp,
         {# From 10^13 on, no mart could hold the amount. -#}
         cast({{ parsed_amount('amount_text', precision=21) }} as decimal(24, 8))
             as amount
