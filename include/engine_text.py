@@ -42,34 +42,35 @@ internal internalerror interval into invalid invalidinputexception io ioexceptio
 item its join json json_extract jsonb jsonpath key keyerror killed known lacks larger left length
 less level library limit limits line lineno lines link list lists literal location lock log logical
 login long macro macros magic malformed many map mapping marts match matched materialization
-materialized maximum mean member memory memoryerror merge message metadata method minimum mismatch
-missing mm model models modifier modulo more move multiple multiplication must name named names nan
-near negative network new no node non nonexistent not notsupportederror null nulls number numbers
-numeric object objects occurred of offset oid on once one only open operation operationalerror
-operations operator option options or order ordered origin original oserror other out
-outofmemoryexception outofrangeexception output overflow overflowed owner padbmaster pandas parallel
-parameter parameters parquet parse parser parserexception parsing partition partitioned password
-path pattern peer perform permission physical pid pipe policy possible postgresql precision prepared
-previous primary privilege privileges problem procedure process programmingerror python query
-query_id quote quoted quotes ran random range re reached read read_csv read_json read_parquet reader
-reading recognized record recursion recursive reference referenced references refused regexp
-relation relations remove removed rename repeated request requested required requires reset resource
-restore result results return returned returning role rollback root row rows rule rules run runtime
-runtimeerror s s3 s3serviceexception safe scalar scan scans schema search secret security seed seeds
-segment select sequence serializable serializationexception serialize server serverless service
-session set setting shared should size small smaller smallint snappy snapshot snapshots sniffer
-sniffing socket source space span specified specify spectrum sql ss ssl staging start state
-statement statements statistics status stl_load_errors stopped storage strict string strptime struct
-subquery subtraction superuser support supported svl_s3log svl_s3query syntax system t table tables
-target template temporary terminated test tests text than that the then there this time timed
-timeout timeouterror timestamp timestamptz timestampz to token too transaction transactionexception
-transform transition true truncate truncated try_cast tuple two type typed typeerror
-typemismatchexception types uint16 uint32 uint64 uint8 unable unavailable unclosed undefined
-unexpected unexpectedly unhandled unicode unicodedecodeerror union unique unit unknown unnest
-unquoted unrecognized unsupported unterminated updatable update upgrade usage use used user using
-utf uuid valid value valueerror values varchar variable variant varying vector version view views
-violated violates violation warehouse warn was when where whether which while window with within
-without worker wrapper write writing wrong yet yml yyyy zero zerodivisionerror zone zstd
+materialized max_temp_directory_size maximum mean member memory memoryerror merge message metadata
+method minimum mismatch missing mm model models modifier modulo more move multiple multiplication
+must name named names nan near negative network new no node non nonexistent not notsupportederror
+null nulls number numbers numeric object objects occurred of offload offset oid on once one only
+open operation operationalerror operations operator option options or order ordered origin original
+oserror other out outofmemoryexception outofrangeexception output overflow overflowed owner
+padbmaster pandas parallel parameter parameters parquet parse parser parserexception parsing
+partition partitioned password path pattern peer perform permission physical pid pipe policy
+possible postgresql precision prepared previous primary privilege privileges problem procedure
+process programmingerror python query query_id quote quoted quotes ran random range re reached read
+read_csv read_json read_parquet reader reading recognized record recursion recursive reference
+referenced references refused regexp relation relations remove removed rename repeated request
+requested required requires reset resource restore result results return returned returning role
+rollback root row rows rule rules run runtime runtimeerror s s3 s3serviceexception safe scalar scan
+scans schema search secret security seed seeds segment select sequence serializable
+serializationexception serialize server serverless service session set setting shared should size
+small smaller smallint snappy snapshot snapshots sniffer sniffing socket source space span specified
+specify spectrum sql ss ssl staging start state statement statements statistics status
+stl_load_errors stopped storage strict string strptime struct subquery subtraction superuser support
+supported svl_s3log svl_s3query syntax system t table tables target template temporary terminated
+test tests text than that the then there this time timed timeout timeouterror timestamp timestamptz
+timestampz to token too transaction transactionexception transform transition true truncate
+truncated try_cast tuple two type typed typeerror typemismatchexception types uint16 uint32 uint64
+uint8 unable unavailable unclosed undefined unexpected unexpectedly unhandled unicode
+unicodedecodeerror union unique unit unknown unnest unquoted unrecognized unsupported unterminated
+updatable update upgrade usage use used user using utf uuid valid value valueerror values varchar
+variable variant varying vector version view views violated violates violation warehouse warn was
+when where whether which while window with within without worker wrapper write writing wrong yet yml
+yyyy zero zerodivisionerror zone zstd
 """
 WORDS = frozenset(WORDS_TEXT.split())
 """The words of which the messages of DuckDB, PostgreSQL, Redshift, Spectrum and dbt consist. None
