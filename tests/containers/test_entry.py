@@ -156,7 +156,7 @@ def test_a_good_build_leaves_a_complete_report(place: Place) -> None:
     assert ended.result == {
         "run_id": "nightly-1",
         "status": "success",
-        "message": "38 nodes built",
+        "message": "45 nodes built",
         "exit_code": 0,
         "failed": [],
     }
@@ -164,7 +164,7 @@ def test_a_good_build_leaves_a_complete_report(place: Place) -> None:
     assert {"event_types", "stg_game_events", "rpt_daily_kpis", "cross_model_tests"} <= set(
         ended.events
     )
-    assert len(ended.events) == 39
+    assert len(ended.events) == 46
     assert "model.game_analytics.rpt_daily_kpis success" in ended.output
 
     def read(name: str) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def test_failed_nodes_are_named_and_the_other_nodes_are_built(place: Place) -> N
     assert failed["stg_marketing__spend"]["status"] == "error"
     assert "no_such_column" in failed["stg_marketing__spend"]["message"]
     assert "dim_games" in result["message"]
-    assert result["message"].startswith("of 38 nodes these failed: ")
+    assert result["message"].startswith("of 45 nodes these failed: ")
     assert ended.events["int_marketing_spend"] == "skipped"
     assert ended.events["fct_sessions"] == "success"
     assert "cross_model_tests" not in ended.events
@@ -254,10 +254,10 @@ def test_a_stopped_build_reports_and_ends_even_if_dbt_hangs(place: Place) -> Non
 
 def test_a_report_that_cannot_be_written_is_an_error(place: Place) -> None:
     command = ("dbt", "build", "--select", "event_types")
-    ended = place.run("", *command, GAME_ANALYTICS_DOCS="/lake/docs")
+    ended = place.run("", *command, GAME_ANALYTICS_DOCS="/app/docs")
     assert ended.code == 1
     assert "seed.game_analytics.event_types success" in ended.output
-    assert "/lake/docs" in ended.output.partition("error: built, but the report is incomplete:")[2]
+    assert "/app/docs" in ended.output.partition("error: built, but the report is incomplete:")[2]
 
 
 def test_the_command_follow_builds_the_request_of_a_dag_run(place: Place) -> None:
