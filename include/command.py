@@ -31,7 +31,7 @@ def command(main: Callable[[], int]) -> Callable[[], int]:
             if str(error):
                 print(f"{ERROR}{error}", file=sys.stderr)
             return 1
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the last line must be masked for any bug
             traceback.print_exc()
             print(f"{ERROR}{type(error).__name__}: {without_values(str(error))}", file=sys.stderr)
             return 1

@@ -79,6 +79,8 @@ pass."""
 PUNCTUATION = frozenset(" \n.,:;!?'\"()[]<>=*/_-")
 COUNT = re.compile(r"Got \d+ results?, configured to (?:fail|warn) if [!<>=]{1,2} ?\d+")
 """dbt's whole message about a failed test."""
+COMPILATION = "Compilation Error"
+"""The start of the errors that dbt makes before it reads any row: they hold names and no values."""
 LINES = frozenset({"line", "row"})
 """A number that directly follows one of these words is a place in a file, not a value."""
 DATA_FOLLOWS = re.compile(
@@ -96,12 +98,12 @@ def without_values(text: str, *, shown: str = "", lake: str = "") -> str:
     """Return an error message in which each part that may be a value is replaced by `***`.
 
     What remains are `WORDS`, the words of `shown`, a line number at the beginning, the paths of
-    files below `lake`, and dbt's count of failed rows. `shown` is text that the reader sees anyway,
-    such as the compiled SQL with its names of columns. A value that consists of such words alone is
-    not recognized as a value.
+    files below `lake`, dbt's count of failed rows, and dbt's compilation errors as a whole. `shown`
+    is text that the reader sees anyway, such as the compiled SQL with its names of columns. A value
+    that consists of such words alone is not recognized as a value.
     """
     text = text.strip()
-    if COUNT.fullmatch(text):
+    if COUNT.fullmatch(text) or text.startswith(COMPILATION):
         return text
     if data := DATA_FOLLOWS.search(text):
         text = f"{text[: data.end()]} {MASKED}"

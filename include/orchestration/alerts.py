@@ -72,9 +72,6 @@ class ExplainedProblem:
 
     def masked_message(self, lake: str) -> str:
         """dbt's message without a value; it keeps the names that the alert shows anyway."""
-        # dbt makes these errors before it reads any row, so they hold names and no values.
-        if self.message.startswith("Compilation Error"):
-            return self.message
         shown = " ".join((self.what, self.file, self.sql, self.read_sql()))
         return without_values(self.message, shown=shown, lake=lake)
 

@@ -17,10 +17,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
+
+import duckdb
 
 from include.lake.ledger_rows import text_lines
 from tests.support.broken_lake import (

@@ -79,8 +79,9 @@ def test_a_failed_test_a_broken_model_and_a_stale_source(checkout: Checkout) -> 
     assert "file: dbt/models/marts/dim_days.sql" in ended.stdout
     # A stale source skips its nodes, and no fingerprint is recorded.
     assert seen["stg_bets"] == seen["fct_bets"] == ["skipped"]
-    assert seen["event_types"] == ["success"]
-    assert seen["kpi_summary"] == ["success"]
+    # A busy machine may need a second try of a task, so only the end counts.
+    assert seen["event_types"][-1] == "success"
+    assert seen["kpi_summary"][-1] == "success"
     # Neither succeeds, whether the skip or the failure came first.
     assert seen["done"] == ["upstream_failed"]
     assert seen["record_partitions"] in (["skipped"], ["upstream_failed"])

@@ -137,27 +137,11 @@ summed_rates as (
     from exact_rates
 ),
 
-{#
-    At least ten digits are kept, however small or large the rate is, and 13 at most, so
-    that to_reporting_currency() can multiply without rounding.
-#}
 rounded_rates as (
     select
         rate_date,
         currency,
-        case
-            {% for least, decimals in [
-                ('1000000000', 0),
-                ('100000', 4),
-                ('10', 8),
-                ('0.001', 12),
-                ('0.0000001', 16),
-            ] -%}
-                when rate >= {{ least }}
-                    then cast(round(rate, {{ decimals }}) as decimal(32, 20))
-            {% endfor -%}
-            else cast(round(rate, 20) as decimal(32, 20))
-        end as rate
+        {{ rounded_rate('rate') }} as rate
     from summed_rates
 ),
 

@@ -117,7 +117,7 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
             else:
                 again = isinstance(error, LockedError)
                 result = failure(options.run_id, str(error), again=again)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - any bug must be reported
             # A bug must be in the report as well, where the on-call engineer looks.
             traceback.print_exc()
             # The state machine sends the message in an alert, and the error may quote a file.

@@ -90,8 +90,9 @@ class S3Store:
             place = {"Bucket": self._bucket, "Key": self._key(path)}
             self._unless_changed(path, version, "delete_object", **place, IfMatch=version)
 
+    # `move` writes the target only from the version, so the version is not compared again.
     def is_moved(self, path: str, target: str, version: str) -> bool:  # noqa: ARG002
-        """Whether nothing is at the path. Only `move` writes the target, from the version."""
+        """Whether the object is at the target and nothing is at the path."""
         return self.exists(target) and not self.exists(path)
 
     def put_back(self, path: str, target: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import os
 import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, cast
 
 import click
 
@@ -91,10 +92,12 @@ def open_events(name: str) -> Iterator[tuple[IO[bytes], Callable[[], object]]]:
     """The stream of a file's decompressed bytes, and a function that updates its progress bar."""
     with contextlib.ExitStack() as stack:
         try:
-            raw: BinaryIO = (
-                sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))
+            # Standard input is a buffered reader, too, although its type is a wider one.
+            raw = cast(
+                io.BufferedReader,
+                sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb")),
             )
-            zipped = name.lower().endswith(".gz") or raw.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]
+            zipped = name.lower().endswith(".gz") or raw.peek(2)[:2] == b"\x1f\x8b"
             size = os.fstat(raw.fileno()).st_size if raw.seekable() else 0
         except OSError as error:
             raise _unreadable(name, error) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 
 import duckdb
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from include import memory
 from include.lake.external_tables.duckdb import typed
 from include.lake.ledger_rows.rows import (
     WHOLE_DIGITS,
@@ -26,6 +28,7 @@ from include.lake.ledger_rows.rows import (
     bad_row,
     missing_remedy,
 )
+from include.settings import Settings
 from include.warehouse.duckdb_file import DuckDB
 
 ROWS_AT_ONCE = 50_000
@@ -91,7 +94,7 @@ def _check(file: RawFile, columns: Mapping[str, bool]) -> None:
                     "or rename all but one. Names in different letter case are equal."
                 )
         wanted = [name for name in names if name.lower() in columns]
-        # DuckDB reads some encodings that pyarrow does not read, but it checks no checksums.
+        # DuckDB reads some encodings that pyarrow does not, but it checks no checksums.
         with contextlib.suppress(pa.ArrowNotImplementedError):
             for _ in parquet.iter_batches(ROWS_AT_ONCE, columns=wanted, use_threads=False):
                 pass
@@ -100,7 +103,8 @@ def _check(file: RawFile, columns: Mapping[str, bool]) -> None:
 def _converted(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
     path = str(file.path).replace("'", "''")
     raw = f"read_parquet(['{path}'], {_ROW_NUMBER} = true, hive_partitioning = false)"
-    with duckdb.connect(config=_CONFIG) as connection:
+    memory_limit = memory.options(Settings.from_env(os.environ), read_only=True)["memory_limit"]
+    with duckdb.connect(config=_CONFIG | {"memory_limit": memory_limit}) as connection:
         # The text of a timestamp with time zone must not depend on the machine.
         connection.execute("set TimeZone = 'UTC'")
         connection.execute("set enable_progress_bar = false")
@@ -113,11 +117,11 @@ def _converted(file: RawFile, columns: Mapping[str, bool]) -> Iterator[Rows]:
         ).to_arrow_reader(ROWS_AT_ONCE)
         for batch in batches:
             is_bad = pc.or_(batch.column(len(columns) + 1), batch.column(len(columns) + 2))
-            bad: list[BadRow] = []
+            good, bad = batch, list[BadRow]()
             if pc.any(is_bad).as_py():
                 bad = list(_bad_rows(batch.filter(is_bad), tuple(columns)))
-                batch = batch.filter(pc.invert(is_bad))  # noqa: PLW2901
-            yield Rows(batch.column(len(columns)), batch.columns[: len(columns)], bad)
+                good = batch.filter(pc.invert(is_bad))
+            yield Rows(good.column(len(columns)), good.columns[: len(columns)], bad)
 
 
 def _plain(connection: duckdb.DuckDBPyConnection, raw: str, columns: Mapping[str, bool]) -> str:

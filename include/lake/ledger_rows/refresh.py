@@ -26,8 +26,6 @@ from datetime import date
 from pathlib import Path
 
 import click
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from include.lake.ledger_rows.rows import FileFaultError, RawFile, RowCounts
 from include.lake.ledger_rows.write import write_rows
@@ -36,10 +34,8 @@ from include.lake.sources import LEDGER_ROWS, Source
 from include.lake.storage.lake import THREADS, DataFile, Lake
 from include.settings import UserError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it when a change of the parser changes rows, so that all files are parsed again."""
-
-
 NAMED_FILES = 5
 """How many files with bad rows the log names for each source."""
 
@@ -74,12 +70,11 @@ class _Partition:
 
 @dataclass(frozen=True)
 class _Parsed:
-    """A partition whose rows are in a file of this machine. `bad_files` are those with bad rows."""
+    """A partition whose rows are in a file of this machine."""
 
     partition: _Partition
     file: Path
     counts: RowCounts
-    bad_files: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -252,12 +247,7 @@ def _parse_partition(
         for file in sorted(partition.raw, key=lambda file: file.path)
     ]
     counts = write_rows(inputs, source.name, source.parsed_columns, target)
-    bad_files: list[str] = []
-    if counts.bad:
-        rows = pq.read_table(target, columns=["file_name", "problem"])
-        names = rows.filter(pc.is_valid(rows["problem"]))["file_name"].unique()
-        bad_files = [str(name) for name in names.to_pylist()]
-    return _Parsed(partition, target, counts, bad_files)
+    return _Parsed(partition, target, counts)
 
 
 def _changes(
@@ -309,7 +299,7 @@ def _lines(parsed: Sequence[_Parsed]) -> list[str]:
             f"of {files} file{'s' if files != 1 else ''}"
         )
         if bad:
-            bad_files = [file for one in own for file in one.bad_files]
+            bad_files = [file for one in own for file in one.counts.bad_files]
             more = len(bad_files) - NAMED_FILES
             line += (
                 f", of which {bad} cannot be read and are listed in fct_quarantined_rows: "

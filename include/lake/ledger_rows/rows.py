@@ -35,6 +35,7 @@ REASONS = {
     "misspelled",
     "nested_too_deeply": "the row has objects or arrays that are nested too deeply",
     "key_occurs_twice": "a key occurs twice with different values",
+    "text_too_long": "a value is longer than the column of the table",
     "invalid_unicode": "a text contains half of a surrogate pair",
 }
 """The reasons for which a row is bad, each with its explanation."""
@@ -50,10 +51,11 @@ class RawFile:
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """The numbers of good and bad rows."""
+    """The numbers of good and bad rows, and the names of the files with bad rows."""
 
     good: int
     bad: int
+    bad_files: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.lake.ledger_rows.delimited import delimited_rows
@@ -20,10 +23,14 @@ from include.lake.ledger_rows.rows import (
     RawFile,
     RowCounts,
     Rows,
+    bad_row,
 )
+from include.lake.sources import ROW_COLUMNS
 
 ROWS_AT_ONCE = 50_000
-FILE_NAME, LINE_NUMBER, PROBLEM, RAW_ROW = "file_name", "line_number", "problem", "raw_row"
+FILE_NAME, LINE_NUMBER, PROBLEM, RAW_ROW = ROW_COLUMNS
+LONGEST_VALUE = 1024
+"""The bytes that a column of a source holds (`varchar(1024)`). Spectrum cuts a longer value."""
 
 _Parser = Callable[[RawFile, Mapping[str, bool]], Iterator[Rows]]
 _PARSERS: dict[str, _Parser] = {
@@ -45,10 +52,13 @@ def write_rows(
     line (in a Parquet file: of the row), and for a bad row a key of `REASONS` as its problem and
     the first characters of its text. A bad row is null in the declared columns.
 
+    A row with a value of more than `LONGEST_VALUE` bytes is bad, too.
+
     Raises FileFaultError, after all files were parsed, for those that cannot be read or that have
     bad rows only; then there is no target file.
     """
     good = bad = 0
+    bad_files: list[str] = []
     faults: list[str] = []
     try:
         with _Writer(columns, target) as writer:
@@ -60,12 +70,13 @@ def write_rows(
                     continue
                 good += counts.good
                 bad += counts.bad
+                bad_files += counts.bad_files
         if faults:
             raise FileFaultError(*faults)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    return RowCounts(good, bad)
+    return RowCounts(good, bad, bad_files)
 
 
 def _write_file(
@@ -73,7 +84,8 @@ def _write_file(
 ) -> RowCounts:
     good = bad = 0
     first_bad: BadRow | None = None
-    for rows in _parsed(file, source_name, columns):
+    for parsed in _parsed(file, source_name, columns):
+        rows = _of_length(parsed, tuple(columns))
         writer.add(file.name, rows)
         good += len(rows.lines)
         bad += len(rows.bad)
@@ -86,7 +98,32 @@ def _write_file(
             f"({first_bad.reason}), and no row of the file is valid: correct the file, or remove "
             "it from the lake."
         )
-    return RowCounts(good, bad)
+    return RowCounts(good, bad, [file.name] if bad else [])
+
+
+def _of_length(rows: Rows, names: Sequence[str]) -> Rows:
+    """The rows, of which those with a value of more than `LONGEST_VALUE` bytes are bad."""
+    is_long = functools.reduce(pc.or_, map(_is_long, rows.columns))
+    if not pc.any(is_long).as_py():
+        return rows
+    values = [column.filter(is_long).to_pylist() for column in rows.columns]
+    bad = [
+        bad_row(
+            line,
+            "text_too_long",
+            json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False),
+        )
+        for line, *row in zip(rows.lines.filter(is_long).to_pylist(), *values, strict=True)
+    ]
+    is_kept = pc.invert(is_long)
+    kept = [column.filter(is_kept) for column in rows.columns]
+    return Rows(rows.lines.filter(is_kept), kept, [*rows.bad, *bad])
+
+
+def _is_long(column: pa.Array[Any]) -> pa.BooleanArray:
+    lengths = pc.call_function("binary_length", [column])
+    is_long = pc.call_function("greater", [lengths, pa.scalar(LONGEST_VALUE)])
+    return cast(pa.BooleanArray, pc.call_function("coalesce", [is_long, pa.scalar(False)]))
 
 
 def _parsed(file: RawFile, source_name: str, columns: Mapping[str, bool]) -> Iterator[Rows]:

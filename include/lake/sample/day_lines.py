@@ -21,6 +21,7 @@ class DayLines:
     ) -> None:
         self.days = days
         self.held_bytes = held_bytes
+        # It stays open as long as this object, so no `with` block can close it.
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._lines: dict[int, list[bytes]] = {day: [] for day in days}
         self._places: dict[int, list[tuple[int, int]]] = {day: [] for day in days}

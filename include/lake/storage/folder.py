@@ -27,6 +27,7 @@ class FolderLake:
         """The folder's path."""
         return str(self.path)
 
+    # Only a lake in S3 leaves out days before `since`, because each request costs time there.
     def files(self, source: Source, since: date | None = None) -> Iterator[DataFile]:  # noqa: ARG002
         """The files of a source. All of them, because listing a folder is cheap.
 
@@ -54,6 +55,7 @@ class FolderLake:
         """The opened file. Raises OSError."""
         return Path(file.path).open("rb")
 
+    # Only a lake in S3 needs the target.
     def local_copy(self, file: DataFile, target: Path) -> Path:  # noqa: ARG002
         """The path of the file itself."""
         return Path(file.path)

@@ -267,11 +267,9 @@ def test_many_blank_lines_are_skipped_in_bounded_time(parse: Parse, line: str) -
 
 
 def test_long_values_are_read(parse: Parse) -> None:
-    # Python's csv module refuses fields of more than 131,072 characters.
+    """Python's csv module refuses fields of more than 131,072 characters."""
     value = "é" * 300_000
-    text = f'id,name\n1,{value}\n2,"{value}"\n3,"a\n{value}"\n'
-    assert parse("games/a.csv", text).values == [
-        ("1", value, None),
-        ("2", value, None),
-        ("3", f"a\n{value}", None),
-    ]
+    text = f'id,name,other\n1,a,{value}\n2,b,"{value}"\n3,c,"a\n{value}"\n'
+    found = parse("games/a.csv", text)
+    assert found.values == [("1", "a", None), ("2", "b", None), ("3", "c", None)]
+    assert parse("games/a.csv", f"id,name\n1,{value}\n2,b\n").reasons == [(2, "text_too_long")]

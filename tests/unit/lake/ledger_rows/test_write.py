@@ -38,7 +38,9 @@ def test_all_files_are_written_with_the_origin_of_each_row(tmp_path: Path) -> No
         raw(tmp_path, "games/e.csv", b"id\n"),
     ]
     target = tmp_path / "target.parquet"
-    assert write_rows(inputs, "games", COLUMNS, target) == RowCounts(good=4, bad=2)
+    assert write_rows(inputs, "games", COLUMNS, target) == RowCounts(
+        good=4, bad=2, bad_files=["games/a.csv", "games/c.jsonl.gz"]
+    )
     table = pq.read_table(target)
     assert {field.name: str(field.type) for field in table.schema} == {
         "id": "string",
@@ -59,10 +61,34 @@ def test_all_files_are_written_with_the_origin_of_each_row(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_value_that_a_column_cannot_hold_makes_its_row_bad(tmp_path: Path, kind: str) -> None:
+    """Spectrum would cut it, and two long ids with the same beginning would be one."""
+    names = ["é" * 512, "é" * 512 + "x", "short"]
+    path = tmp_path / "raw"
+    if kind == "parquet":
+        pq.write_table(pa.table({"id": ["1", "2", "3"], "name": names}), path)
+    elif kind == "csv":
+        path.write_text("id,name\n" + "".join(f"{n},{name}\n" for n, name in enumerate(names, 1)))
+    else:
+        rows = ({"id": str(n), "name": name} for n, name in enumerate(names, 1))
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    target = tmp_path / "target.parquet"
+    counts = write_rows([RawFile(f"games/a.{kind}", path)], "games", COLUMNS, target)
+    assert counts == RowCounts(good=2, bad=1, bad_files=[f"games/a.{kind}"])
+    found = {row["id"]: row for row in pq.read_table(target).to_pylist()}
+    assert {found["1"]["name"], found["3"]["name"]} == {names[0], names[2]}
+    assert (found[None]["problem"], found[None]["line_number"]) == (
+        "text_too_long",
+        3 if kind == "csv" else 2,
+    )
+    assert found[None]["raw_row"].startswith('{"id": "2", "name": "ééé')
+
+
 def test_files_without_rows_make_a_target_without_rows(tmp_path: Path) -> None:
     target = tmp_path / "target.parquet"
     counts = write_rows([raw(tmp_path, "games/a.csv", b"id\n")], "games", COLUMNS, target)
-    assert counts == RowCounts(good=0, bad=0)
+    assert counts == RowCounts(good=0, bad=0, bad_files=[])
     assert pq.read_table(target).num_rows == 0
 
 
