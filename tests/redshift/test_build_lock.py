@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -121,14 +122,18 @@ def test_a_build_renews_its_lock_and_is_called_when_it_is_lost(
 
 
 STAYS = (
-    "import sys, time\n"
-    "try:\n    time.sleep(60)\n"
+    "import pathlib, sys, time\n"
+    "try:\n    pathlib.Path(sys.argv[1]).touch()\n    time.sleep(60)\n"
     "except KeyboardInterrupt:\n    print('interrupted'); sys.exit(3)"
 )
+"""A program that shows by a file that it can be interrupted."""
 
 
 def test_a_program_runs_under_the_lock_and_a_lost_one_interrupts_it(
-    database: Database, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(build_lock, "RENEW_SECONDS", 0.2)
     begin(database, "builder")
@@ -139,7 +144,11 @@ def test_a_program_runs_under_the_lock_and_a_lost_one_interrupts_it(
     assert build_lock.main() == 2
     assert build_lock.keep(database, SETTINGS, "builder") is True
 
+    started = tmp_path / "started"
+
     def steal() -> None:
+        while not started.exists():
+            time.sleep(0.05)
         with open_database(SETTINGS) as own:
             while True:
                 let_expire(own)
@@ -147,10 +156,10 @@ def test_a_program_runs_under_the_lock_and_a_lost_one_interrupts_it(
                     begin(own, "thief")
                     return
 
-    thief = threading.Timer(2, steal)
+    thief = threading.Thread(target=steal, daemon=True)
     thief.start()
     with pytest.raises(LockLostError, match="thief"):
-        build_lock.during(SETTINGS, "builder", [sys.executable, "-c", STAYS])
+        build_lock.during(SETTINGS, "builder", [sys.executable, "-c", STAYS, str(started)])
     thief.join()
     assert capfd.readouterr().out == "interrupted\n"
 
