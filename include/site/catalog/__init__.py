@@ -1,0 +1,12 @@
+"""The data catalog: a page for each asset, from the S3 folder to the dashboard.
+
+| file | what it does |
+|---|---|
+| `sizes.py` | rows and bytes of the tables, files and bytes of the folders |
+| `outcomes.py` | how each asset and test ended in this run and in the last ones |
+| `catalog.py` | writes `catalog.html` and a page per asset |
+"""
+
+from include.site.catalog.catalog import write_catalog
+
+__all__ = ["write_catalog"]

@@ -1,0 +1,225 @@
+"""Writes the catalog: `catalog.html` with all assets, and `catalog/<asset>.html` for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from include.object_store import open_documents
+from include.settings import Settings, UserError
+from include.site import pages, runs
+from include.site.assets import Asset, read_assets
+from include.site.catalog.outcomes import (
+    OUTCOMES_FILE,
+    SHOWN_RUNS,
+    Outcome,
+    PastRun,
+    past_runs,
+    read_outcomes,
+    to_file,
+    worst,
+)
+from include.site.catalog.sizes import Size, folder_sizes, table_sizes
+from include.warehouse.database import open_database
+
+FOLDER = "catalog"
+"""The folder with the pages of the assets, beside `catalog.html`."""
+LOCK_SECONDS = 20
+BAR_WIDTH, CHART_HEIGHT = 9, 40
+"""The width of a bar with its gap, and the height of the chart of the last runs, in pixels."""
+LAYERS = ("Lake", "External tables", "Seeds", "Staging", "Intermediate", "Snapshots", "Marts")
+"""The layers in the order in which data flows. Other schemas follow, and exposures are last."""
+SCRIPT = (Path(__file__).parent / "search.js").read_text()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the catalog shows of an asset: the asset, how it ended in this run, and its size.
+
+    `status` is the worst of the asset's own and of its tests, empty if the run built and tested
+    neither.
+    """
+
+    asset: Asset
+    outcome: Outcome | None
+    status: str
+    size: Size
+    freshness: Mapping[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the definition."""
+        return self.asset.description.partition(". ")[0].rstrip(".") + "."
+
+    @property
+    def search(self) -> str:
+        """The text in which the search looks."""
+        asset = self.asset
+        columns = (column.name for column in asset.columns)
+        words = (asset.name, asset.kind, asset.location, asset.owner.name, *asset.tags, *columns)
+        return " ".join(words).lower()
+
+
+def write_catalog(settings: Settings, folder: Path) -> list[Path]:
+    """Write the catalog of a run into the folder with the run's artifacts; returns the files.
+
+    Sizes are left out if the warehouse cannot be read, and the history if DOCS cannot.
+    """
+    run = json.loads((folder / runs.RUN_FILE).read_text())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    outcomes = read_outcomes(json.loads((folder / "run_results.json").read_text()))
+    freshness = {
+        source["unique_id"]: source
+        for source in json.loads((folder / "sources.json").read_text())["results"]
+    }
+    assets = read_assets(manifest)
+    sizes = _sizes(settings, assets.values())
+    entries = {
+        unique_id: _entry(asset, outcomes, sizes.get(unique_id, Size()), freshness)
+        for unique_id, asset in assets.items()
+    }
+    by_asset = {
+        unique_id: (entry.status, entry.outcome.seconds if entry.outcome else 0.0)
+        for unique_id, entry in entries.items()
+        if entry.status
+    }
+    (folder / OUTCOMES_FILE).write_text(to_file(by_asset))
+    history = [
+        *_history(settings, run["run_id"]),
+        PastRun(run["run_id"], run["published_at"], "", by_asset),
+    ]
+    index = folder / "catalog.html"
+    index.write_text(_index_page(run, entries.values()))
+    written = [index, folder / OUTCOMES_FILE]
+    (folder / FOLDER).mkdir()
+    for entry in entries.values():
+        path = folder / FOLDER / f"{entry.asset.page}.html"
+        path.write_text(_asset_page(run, entry, entries, outcomes, history))
+        written.append(path)
+    return written
+
+
+def _entry(
+    asset: Asset,
+    outcomes: Mapping[str, Outcome],
+    size: Size,
+    freshness: Mapping[str, Mapping[str, Any]],
+) -> Entry:
+    outcome = outcomes.get(asset.unique_id)
+    ended = [outcomes[test.unique_id] for test in asset.tests if test.unique_id in outcomes]
+    statuses = [one.status for one in ([outcome] if outcome else []) + ended]
+    return Entry(asset, outcome, worst(statuses), size, freshness.get(asset.unique_id, {}))
+
+
+def _sizes(settings: Settings, assets: Iterable[Asset]) -> dict[str, Size]:
+    """The sizes by the assets' ids; empty if the warehouse cannot be read."""
+    try:
+        with open_database(settings, timeout_seconds=LOCK_SECONDS, read_only=True) as database:
+            tables = table_sizes(database, settings)
+            folders = folder_sizes(database, settings)
+    except (UserError, duckdb.Error) as error:
+        print(f"warning: the catalog shows no sizes: {error}", flush=True)
+        return {}
+    found = {}
+    for asset in assets:
+        by_name = folders if asset.kind == "folder" else tables
+        if size := by_name.get(asset.location.rstrip("/")):
+            found[asset.unique_id] = size
+    return found
+
+
+def _history(settings: Settings, run_id: str) -> list[PastRun]:
+    """The published runs before this one; empty if DOCS cannot be read."""
+    try:
+        documents = open_documents(settings.docs, settings.docs_owner)
+        published = [run for run in runs.published_runs(documents) if run.run_id != run_id]
+        return past_runs(documents, published[: SHOWN_RUNS - 1])
+    except UserError as error:
+        print(f"warning: the catalog shows no runs before this one: {error}", flush=True)
+        return []
+
+
+def _index_page(run: Mapping[str, Any], entries: Iterable[Entry]) -> str:
+    by_layer: dict[str, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: (_layer_order(entry.asset), entry.asset.name)):
+        by_layer.setdefault(layer(entry.asset), []).append(entry)
+    return pages.render("catalog.html", script=SCRIPT, run=run, layers=by_layer)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A run in the chart of an asset. `height` is in pixels; without a status it did not run."""
+
+    x: int
+    height: float
+    status: str
+    text: str
+    page: str
+
+
+def bars(unique_id: str, history: Sequence[PastRun]) -> list[Bar]:
+    """The bars of the last runs of an asset, whose heights are in proportion to the seconds."""
+    longest = max((run.outcomes[unique_id][1] for run in history if unique_id in run.outcomes), default=0)
+    found = []
+    for place, run in enumerate(history):
+        status, seconds = run.outcomes.get(unique_id, ("", 0.0))
+        share = seconds / longest if longest else 0
+        text = f"{run.run_id}: {status or 'not built'}"
+        found.append(
+            Bar(
+                x=place * BAR_WIDTH,
+                height=max(3, round(share * CHART_HEIGHT, 1)),
+                status=status,
+                text=f"{text}, {seconds:.2f} s" if status else text,
+                page=run.page,
+            )
+        )
+    return found
+
+
+def layer(asset: Asset) -> str:
+    """The layer of an asset, under which the catalog lists it."""
+    by_kind = {
+        "folder": "Lake",
+        "external table": "External tables",
+        "seed": "Seeds",
+        "snapshot": "Snapshots",
+        "exposure": "Exposures",
+    }
+    if asset.kind in by_kind:
+        return by_kind[asset.kind]
+    folder = asset.file.removeprefix("dbt/models/").partition("/")[0]
+    return folder.capitalize()
+
+
+def _layer_order(asset: Asset) -> tuple[int, str]:
+    name = layer(asset)
+    if name == "Exposures":
+        return len(LAYERS) + 1, name
+    return LAYERS.index(name) if name in LAYERS else len(LAYERS), name
+
+
+def _asset_page(
+    run: Mapping[str, Any],
+    entry: Entry,
+    entries: Mapping[str, Entry],
+    outcomes: Mapping[str, Outcome],
+    history: Sequence[PastRun],
+) -> str:
+    asset = entry.asset
+    return pages.render(
+        "asset.html",
+        run=run,
+        entry=entry,
+        asset=asset,
+        layer=layer(asset),
+        upstream=[entries[unique_id].asset for unique_id in asset.upstream],
+        downstream=[entries[unique_id].asset for unique_id in asset.downstream],
+        tests=[(test, outcomes.get(test.unique_id)) for test in asset.tests],
+        bars=bars(asset.unique_id, history),
+        chart=(BAR_WIDTH * len(history), CHART_HEIGHT),
+    )
