@@ -14,6 +14,7 @@ it, then clear that task with its downstream (on a laptop: `make up`, `make retr
 | a node | an error (3 tries) or a failed test (1 try) | inform its owner |
 | `cross_model_tests` | marts contradict each other | run the SQL that the error names |
 | `record_partitions`, `kpi_summary`, `unlock` | a step after the marts failed | clear it |
+| `publish` | the pages in DOCS could not be written; those before are unchanged | what it names |
 
 A stale source skips the nodes that need it and all nodes after them; then `done` is red.
 
@@ -65,7 +66,7 @@ with (
     partitions = step(
         task_id="partitions", command=["include.lake", "partitions", *run], form=RunForm.days
     )
-    freshness = step(task_id=operators.FRESHNESS, command=["include.lake", "freshness"])
+    freshness = step(task_id=operators.FRESHNESS, command=["include.lake", "freshness", *run])
     nodes = transform.dbt_nodes(settings, manifest)
     tests = transform.cross_model_tests(settings, manifest)
     record = operators.RecordOperator(
@@ -76,6 +77,12 @@ with (
         form=RunForm.refresh,
     )
     kpis = step(task_id="kpi_summary", command=["include.build.kpis"], trigger_rule="all_done")
+    publish = operators.PublishOperator(
+        task_id="publish",
+        settings=settings,
+        command=["include.site", "publish", *run, "--request"],
+        later=["unlock", "done"],
+    )
     done = operators.DoneOperator(
         task_id="done",
         manifest=manifest,
@@ -90,11 +97,12 @@ with (
     if settings.target == "redshift":
         free = ["include.warehouse.build_lock", "free", *run]
         unlock = step(task_id="unlock", command=free, trigger_rule="all_done")
-        kpis >> unlock >> done
+        publish >> unlock >> done
     # The nodes too: the tests run even if nodes were skipped, and then no day may be recorded.
     [nodes, tests] >> record
     [nodes, tests, record] >> kpis
-    [nodes, tests, record, kpis] >> done
+    kpis >> publish
+    [nodes, tests, record, kpis, publish] >> done
 
     # Last: Airflow copies the form into each task that is created later (0.5 s per 1,000 tasks).
     dag.params.update(transform.params())

@@ -46,7 +46,7 @@ NODES = {
 }
 STEPS = {
     *("preflight", "partitions", "freshness", "dbt_build"),
-    *("cross_model_tests", "record_partitions", "kpi_summary", "done"),
+    *("cross_model_tests", "record_partitions", "kpi_summary", "publish", "done"),
 }
 IMPORT_SECONDS = 10
 

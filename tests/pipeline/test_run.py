@@ -34,7 +34,7 @@ NODES = {
 }
 STEPS = {
     *("preflight", "partitions", "freshness", "cross_model_tests"),
-    *("record_partitions", "kpi_summary", "done"),
+    *("record_partitions", "kpi_summary", "publish", "done"),
 }
 
 
@@ -192,7 +192,7 @@ def test_up_and_retry_one_task(checkout: Checkout, airflow: Client) -> None:
     assert cleared.returncode == 0, cleared.stderr
     again = {
         *("stg_bets", "eph_bets", "fct_bets", "cross_model_tests"),
-        *("record_partitions", "kpi_summary", "done"),
+        *("record_partitions", "kpi_summary", "publish", "done"),
     }
     expected = f"Cleared in run {run_id}, and running again: {', '.join(sorted(again))}.\n"
     assert cleared.stdout == expected

@@ -4,9 +4,8 @@
 |---|---|
 | `__main__.py` | the command line, signals, exit codes |
 | `commands.py` | `build` (a whole run, for Step Functions), `follow` (Airflow), `dbt …` (Cosmos) |
-| `reports.py` | uploads the node results while dbt runs, then the artifacts and `result.json` |
 
-The report is written below the setting DOCS. Its folder `<DOCS>/runs/<run>/<command>/` gets these
+The report (`include/build/reports.py`) is written below the setting DOCS. Its folder `<DOCS>/runs/<run>/<command>/` gets these
 files:
 
 - `events/<number>.jsonl`: a line for each node that ended, a `NodeResult` of `include.messages`;

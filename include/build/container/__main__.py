@@ -32,7 +32,7 @@ from types import FrameType
 
 from include import manifest
 from include.build.container import commands
-from include.build.container.reports import Report
+from include.build.reports import Report
 from include.command import command
 from include.engine_text import without_values
 from include.messages import (

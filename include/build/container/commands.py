@@ -9,7 +9,7 @@ from dataclasses import replace
 from dbt.cli.main import dbtRunner
 
 from include.build import preflight
-from include.build.container.reports import Report
+from include.build.reports import Report
 from include.build.node_results import NodeResultCollector
 from include.build.run_dbt import build, interrupt, run_dbt
 from include.engine_text import without_values
@@ -97,7 +97,7 @@ def _build_days(
     request = _request(run_id, report, manifest, stale, full_refresh)
     # Nothing is selected if every node needs a stale source.
     if request.select != ():
-        run_dbt(request, settings, report.add)
+        run_dbt(request, settings, report.print_and_add)
     release(settings)
     failed = report.failed()
     if failed:
@@ -162,7 +162,7 @@ def follow(settings: Settings, report: Report) -> RunResult:
         )
         raise UserError(message)
     request = replace(from_json(content, BuildRequest), artifacts=str(report.target))
-    build(request, settings, report.add)
+    build(request, settings, report.print_and_add)
     failed = report.failed()
     return RunResult(
         request.run_id,
@@ -179,7 +179,7 @@ def dbt(settings: Settings, words: Sequence[str], report: Report, run_id: str) -
     A build that belongs to a run renews the run's build lock.
     """
     manifest = Manifest.read()
-    collector = NodeResultCollector(manifest, report.target, settings.adapter, report.add)
+    collector = NodeResultCollector(manifest, report.target, settings.adapter, report.print_and_add)
     across = {manifest.selector(test): test for test in manifest.tests_across()}
     if tests := [across[word] for word in " ".join(words).split() if word in across]:
         collector.group(tests, CROSS_MODEL_TESTS)

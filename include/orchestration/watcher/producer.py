@@ -31,7 +31,7 @@ from include.messages import (
     to_json,
     to_plain,
 )
-from include.orchestration.operators.artifacts import artifacts_of
+from include.orchestration.operators.artifacts import artifacts_of, report_of
 from include.orchestration.operators.done import MARTS
 from include.orchestration.operators.selection import form_of, skip_reasons
 from include.orchestration.operators.steps import DbtEnvironmentOperator
@@ -123,6 +123,8 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             tests=self._tests(context),
             full_refresh=form_of(context).full_refresh,
             catalog=is_all and self.publishes,
+            # A container finds its report beside the request.
+            report="" if self.publishes else report_of(self.settings, context["ti"]),
         )
 
     def _tests(self, context: Any) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from include.build import preflight
 from include.build.container import __main__ as module
 from include.build.container import commands
 from include.build.container.__main__ import Stop, run
-from include.build.container.reports import FAILURES, MESSAGE_LENGTH, Report
+from include.build.reports import FAILURES, MESSAGE_LENGTH, Report
 from include.engine_text import without_values
 from include.manifest import Manifest
 from include.messages import (

@@ -1,0 +1,113 @@
+"""Renders the page of a run and the index page of all runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from include.artifacts import RUNS
+from include.manifest import described
+from include.site.run_artifacts import Result, compiled_file
+from include.site.runs import Run, moment
+
+HERE = Path(__file__).parent
+TITLES = {
+    "report.html": "KPI report",
+    "catalog.html": "Catalog",
+    "lineage.html": "Lineage",
+    "dbt/index.html": "dbt docs",
+}
+"""The names of the pages that readers see, by file. A page without a name is shown by its file."""
+ORDER = ("error", "fail", "skipped", "warn", "success")
+"""The statuses in the order in which a page lists them."""
+
+ENVIRONMENT = Environment(
+    autoescape=True,
+    loader=FileSystemLoader(HERE / "templates"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def duration(seconds: float) -> str:
+    """Return a number of seconds for readers, such as `3 min 20 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def time_of(text: str) -> str:
+    """Return a time in UTC for readers."""
+    return f"{moment(text):%Y-%m-%d %H:%M} UTC"
+
+
+def in_order(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return counts by status, the worst status first."""
+    known = [(status, counts[status]) for status in ORDER if counts.get(status)]
+    return [*known, *sorted((item for item in counts.items() if item[0] not in ORDER))]
+
+
+def titles(run: Run) -> list[tuple[str, str]]:
+    """Return the pages of a run as pairs of title and file."""
+    listed = sorted(run.pages, key=lambda page: (*TITLES, page).index(page))
+    return [(TITLES.get(page, page), page) for page in listed]
+
+
+ENVIRONMENT.filters.update(
+    duration=duration, time=time_of, in_order=in_order, titles=titles
+)
+
+
+def index_page(runs: Sequence[Run]) -> str:
+    """Return the page that lists the runs, of which the first is the latest.
+
+    Its `meta` element `latest` names the folder of the latest publication for programs.
+    """
+    return _render("runs.html", runs=runs, root=RUNS)
+
+
+def run_page(
+    run: Run, results: Sequence[Result], manifest: Mapping[str, Any], states: Mapping[str, str]
+) -> str:
+    """Return the page of a run: its outcome, and the last result of each node and test."""
+    nodes = manifest.get("nodes", {})
+    rows = [_row(result, nodes.get(result["unique_id"], {})) for result in results]
+    rows.sort(key=lambda row: (_place(row["status"]), row["kind"] == "test", -row["seconds"]))
+    bad_tasks = sorted(
+        (task, state) for task, state in states.items() if state in {"failed", "upstream_failed"}
+    )
+    return _render("run.html", run=run, rows=rows, bad_tasks=bad_tasks)
+
+
+def _row(result: Result, node: Mapping[str, Any]) -> dict[str, Any]:
+    kind, name = described(result["unique_id"])
+    rows = dict(result.get("adapter_response") or {}).get("rows_affected")
+    message = str(result.get("message") or "")
+    return {
+        "kind": kind,
+        "name": name,
+        "status": result["status"],
+        "seconds": float(result.get("execution_time") or 0),
+        "rows": int(rows) if rows is not None and int(rows) >= 0 else None,
+        # dbt's message of a success is the answer of the warehouse, such as OK or INSERT 0 12.
+        "message": "" if result["status"] == "success" else message,
+        "sql": compiled_file(result["unique_id"]) if node.get("compiled_code") else "",
+    }
+
+
+def _place(status: str) -> int:
+    return ORDER.index(status) if status in ORDER else 0
+
+
+def _render(template: str, **values: Any) -> str:
+    style = Markup((HERE / "style.css").read_text())  # noqa: S704 - a file of this package
+    text = ENVIRONMENT.get_template(template).render(style=style, **values)
+    return re.sub(r"\n\s*\n+", "\n", text)
