@@ -8,6 +8,9 @@
 | `runs.py` | the published runs: their `run.json`, the index page, the deletion of old runs |
 | `dbt_docs.py` | makes dbt's documentation as a single page |
 | `pages.py` | renders the page of a run and the index page |
+| `assets.py` | describes every data asset, from the manifest alone |
+| `catalog/` | writes the data catalog |
+| `lineage/` | finds the column lineage of all models, and follows personal data along it |
 
 Below DOCS:
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,18 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def byte_size(count: int | None) -> str:
+    """Return a number of bytes for readers, such as `1.2 MB`; empty for None."""
+    if count is None:
+        return ""
+    size, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:,.0f} B" if unit == "B" else f"{size:,.1f} {unit}"
+
+
 def time_of(text: str) -> str:
     """Return a time in UTC for readers."""
     return f"{moment(text):%Y-%m-%d %H:%M} UTC"
@@ -62,7 +75,7 @@ def titles(run: Run) -> list[tuple[str, str]]:
 
 
 ENVIRONMENT.filters.update(
-    duration=duration, time=time_of, in_order=in_order, titles=titles
+    byte_count=byte_size, duration=duration, time=time_of, in_order=in_order, titles=titles
 )
 
 
@@ -71,7 +84,7 @@ def index_page(runs: Sequence[Run]) -> str:
 
     Its `meta` element `latest` names the folder of the latest publication for programs.
     """
-    return _render("runs.html", runs=runs, root=RUNS)
+    return render("runs.html", runs=runs, root=RUNS)
 
 
 def run_page(
@@ -84,7 +97,7 @@ def run_page(
     bad_tasks = sorted(
         (task, state) for task, state in states.items() if state in {"failed", "upstream_failed"}
     )
-    return _render("run.html", run=run, rows=rows, bad_tasks=bad_tasks)
+    return render("run.html", run=run, rows=rows, bad_tasks=bad_tasks)
 
 
 def _row(result: Result, node: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +120,12 @@ def _place(status: str) -> int:
     return ORDER.index(status) if status in ORDER else 0
 
 
-def _render(template: str, **values: Any) -> str:
-    style = Markup((HERE / "style.css").read_text())  # noqa: S704 - a file of this package
-    text = ENVIRONMENT.get_template(template).render(style=style, **values)
-    return re.sub(r"\n\s*\n+", "\n", text)
+def render(template: str, script: str = "", **values: Any) -> str:
+    """Return a page. The only script that browsers run in it is `script`."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return ENVIRONMENT.get_template(template).render(
+        style=Markup((HERE / "style.css").read_text()),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - a file of this package
+        script_source=f"'sha256-{digest}'" if script else "'none'",
+        **values,
+    )

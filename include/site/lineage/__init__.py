@@ -1,0 +1,18 @@
+"""dbt's environment: column lineage by sqlglot, over the SQL that dbt has compiled.
+
+| file | does |
+|---|---|
+| `edges.py` | the edges between columns, and all of them as one result |
+| `project.py` | reads the manifest, and follows its nodes from the sources to the marts |
+| `cache.py` | keeps the result of each node for the next run |
+| `query.py` | finds what each column of one query is made of |
+| `frames.py` | the sources that a query reads: tables, subqueries, sets of rows, functions |
+| `json_paths.py` | the path inside a JSON text that an expression reads |
+| `templates.py` | finds the places where an expression has a given form |
+| `personal_data.py` | follows marks of personal data along the edges, and finds leaks |
+"""
+
+from include.site.lineage.edges import ROWS, ColumnLineage, Edge, Kind, Unresolved
+from include.site.lineage.project import column_lineage
+
+__all__ = ["ROWS", "ColumnLineage", "Edge", "Kind", "Unresolved", "column_lineage"]
