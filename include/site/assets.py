@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from include.messages import file_name
@@ -88,7 +88,7 @@ class Asset:
     file: str = ""
     sql: str = ""
     readers: Sequence[str] = ()
-    freshness: Mapping[str, str] = {}  # noqa: RUF012 - a mapping that is never changed
+    freshness: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_assets(manifest: Mapping[str, Any]) -> dict[str, Asset]:
@@ -178,7 +178,7 @@ def _folder(table: Asset, source: Mapping[str, Any]) -> Asset:
         kind="folder",
         name=f"{source['name']}/",
         location=f"{source['name']}/",
-        description=str(source.get("source_description", "")).strip(),
+        description=f"{table.description} {source.get('source_description', '')}".strip(),
         owner=table.owner,
         tags=table.tags,
         file=table.file,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from include.artifacts import RUNS
 from include.manifest import described
@@ -45,6 +46,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def prose(text: str) -> Markup:
+    """Return text for readers, in which what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
 def byte_size(count: int | None) -> str:
     """Return a number of bytes for readers, such as `1.2 MB`; empty for None."""
     if count is None:
@@ -75,7 +81,7 @@ def titles(run: Run) -> list[tuple[str, str]]:
 
 
 ENVIRONMENT.filters.update(
-    byte_count=byte_size, duration=duration, time=time_of, in_order=in_order, titles=titles
+    byte_count=byte_size, duration=duration, prose=prose, time=time_of, in_order=in_order, titles=titles
 )
 
 

@@ -41,14 +41,14 @@ class Entry:
     """What the catalog shows of an asset: the asset, how it ended in this run, and its size.
 
     `status` is the worst of the asset's own and of its tests, empty if the run built and tested
-    neither.
+    neither. `freshness` is dbt's status of a source in this run.
     """
 
     asset: Asset
     outcome: Outcome | None
     status: str
     size: Size
-    freshness: Mapping[str, Any]
+    freshness: str
 
     @property
     def summary(self) -> str:
@@ -73,7 +73,7 @@ def write_catalog(settings: Settings, folder: Path) -> list[Path]:
     manifest = json.loads((folder / "manifest.json").read_text())
     outcomes = read_outcomes(json.loads((folder / "run_results.json").read_text()))
     freshness = {
-        source["unique_id"]: source
+        source["unique_id"]: str(source.get("status", ""))
         for source in json.loads((folder / "sources.json").read_text())["results"]
     }
     assets = read_assets(manifest)
@@ -107,12 +107,12 @@ def _entry(
     asset: Asset,
     outcomes: Mapping[str, Outcome],
     size: Size,
-    freshness: Mapping[str, Mapping[str, Any]],
+    freshness: Mapping[str, str],
 ) -> Entry:
     outcome = outcomes.get(asset.unique_id)
     ended = [outcomes[test.unique_id] for test in asset.tests if test.unique_id in outcomes]
     statuses = [one.status for one in ([outcome] if outcome else []) + ended]
-    return Entry(asset, outcome, worst(statuses), size, freshness.get(asset.unique_id, {}))
+    return Entry(asset, outcome, worst(statuses), size, freshness.get(asset.unique_id, ""))
 
 
 def _sizes(settings: Settings, assets: Iterable[Asset]) -> dict[str, Size]:

@@ -10,6 +10,7 @@ const HEAD = 40;
 const ROW = 22;
 const SPACE = 18;
 const FOUND = 40;
+const READABLE = 1.4;
 const canvas = document.getElementById("graph");
 const panel = document.getElementById("panel");
 const search = document.getElementById("search");
@@ -133,13 +134,18 @@ let size = { width: 1, height: 1 };
 const apply = () => {
   canvas.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
 };
+// Shows the whole graph, or as much of it around a point as can be read.
+let center = null;
 const fit = () => {
   const box = canvas.getBoundingClientRect();
-  const scale = Math.max(size.width / box.width, size.height / box.height, 0.6) * 1.06;
+  const whole = Math.max(size.width / box.width, size.height / box.height, 0.6) * 1.06;
+  const scale = center ? Math.min(whole, READABLE) : whole;
   view.width = box.width * scale;
   view.height = box.height * scale;
-  view.x = (size.width - view.width) / 2;
-  view.y = (size.height - view.height) / 2;
+  const start = (at, length, all) =>
+    length > all ? (all - length) / 2 : Math.min(Math.max(at - length / 2, -20), all - length + 20);
+  view.x = start(center ? center.x : 0, view.width, size.width);
+  view.y = start(center ? center.y : 0, view.height, size.height);
   apply();
 };
 const zoom = (factor, x = 0.5, y = 0.5) => {
@@ -215,6 +221,8 @@ const draw = (boxes, arrows, lit = new Set()) => {
   );
   canvas.replaceChildren(...paths, ...boxes.map((box) => drawBox(box, lit)));
   canvas.classList.toggle("has-lit", lit.size > 0);
+  const chosen = boxes.find((box) => box.chosen);
+  center = chosen ? { x: chosen.x + WIDTH / 2, y: chosen.y } : { x: 0, y: size.height / 2 };
   fit();
 };
 
@@ -253,20 +261,35 @@ const showNode = (id) => {
   );
 };
 
-const step = (edge) => {
-  const [from, to, kind, path, expression] = edge;
-  const item = element(
-    "li",
-    {},
-    element("span", { class: `use ${kinds[kind]}` }, kinds[kind]),
-    " ",
-    columnLink(to),
-    " ← ",
-    columnLink(from),
-  );
-  if (texts[path]) item.append(" ", element("code", { class: "path" }, texts[path]));
-  if (texts[expression]) item.append(element("code", { class: "sql" }, texts[expression]));
+// All uses of one column in another one, with each expression once.
+const step = (uses) => {
+  const [from, to] = uses[0];
+  const item = element("li", {});
+  for (const kind of new Set(uses.map((use) => kinds[use[2]]))) {
+    item.append(element("span", { class: `use ${kind}` }, kind), " ");
+  }
+  item.append(columnLink(to), " ← ", columnLink(from));
+  for (const path of new Set(uses.map((use) => texts[use[3]]).filter(Boolean))) {
+    item.append(element("span", { class: "path" }, "JSON path ", element("b", {}, path)));
+  }
+  for (const expression of new Set(uses.map((use) => texts[use[4]]).filter(Boolean))) {
+    item.append(element("code", {}, expression));
+  }
   return item;
+};
+
+const steps = (title, places, empty) => {
+  if (!places.size) return [element("h3", {}, title), element("p", { class: "quiet" }, empty)];
+  const pairs = new Map();
+  for (const place of places) {
+    const pair = edges[place].slice(0, 2).join();
+    pairs.set(pair, [...(pairs.get(pair) ?? []), edges[place]]);
+  }
+  const rank = ([edge]) => nodes[owner[edge[1]]].rank;
+  const list = element("ol", { class: "steps" });
+  const sorted = [...pairs.values()].sort((a, b) => rank(b) - rank(a));
+  list.append(...sorted.map(step));
+  return [element("h3", {}, title), list];
 };
 
 const showColumn = (column) => {
@@ -322,13 +345,6 @@ const showColumn = (column) => {
   }));
   draw(boxes, arrows);
   heading.textContent = `${nodes[id].name}.${nameOf(column)}`;
-  const steps = (title, places, empty) => {
-    const list = element("ol", { class: "steps" });
-    [...places]
-      .sort((a, b) => nodes[owner[edges[b][1]]].rank - nodes[owner[edges[a][1]]].rank)
-      .forEach((place) => list.append(step(edges[place])));
-    return [element("h3", {}, title), places.size ? list : element("p", { class: "quiet" }, empty)];
-  };
   panel.replaceChildren(
     element("h2", {}, labelOf(column)),
     element("p", {}, "in ", element("a", { href: `#${encodeURIComponent(nodes[id].page)}` }, nodes[id].name)),
@@ -431,7 +447,10 @@ canvas.addEventListener(
 );
 document.getElementById("nearer").addEventListener("click", () => zoom(1 / 1.3));
 document.getElementById("farther").addEventListener("click", () => zoom(1.3));
-document.getElementById("fit").addEventListener("click", fit);
+document.getElementById("fit").addEventListener("click", () => {
+  center = null;
+  fit();
+});
 whole.addEventListener("click", () => (location.hash = ""));
 withRows.addEventListener("change", show);
 search.addEventListener("input", find);
