@@ -12,7 +12,7 @@
 | `personal_data.py` | follows marks of personal data along the edges, and finds leaks |
 """
 
-from include.site.lineage.edges import ROWS, ColumnLineage, Edge, Kind, Unresolved
+from include.site.lineage.edges import ROWS, Column, ColumnLineage, Edge, Kind, Unresolved
 from include.site.lineage.project import column_lineage
 
-__all__ = ["ROWS", "ColumnLineage", "Edge", "Kind", "Unresolved", "column_lineage"]
+__all__ = ["ROWS", "Column", "ColumnLineage", "Edge", "Kind", "Unresolved", "column_lineage"]

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlglot
-from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from include.manifest import BUILT_TYPES, without_collector
+from include.manifest import BUILT_TYPES
 from include.site.lineage import cache
 from include.site.lineage.cache import NodeLineage
 from include.site.lineage.edges import ROWS, Column, ColumnLineage, Edge, Kind, Unresolved
@@ -41,9 +40,7 @@ def column_lineage(
     nodes. `dialect` is `duckdb` or `redshift`. Each edge names the `forms` that its value passes.
     `cache_file` keeps the results for the next call; without it, all nodes are followed.
     """
-    # The trees of a query refer to their parents, and none of them is garbage before the end.
-    with without_collector():
-        return _Project(manifest, dialect, forms, cache.read(cache_file)).lineage(cache_file)
+    return _Project(manifest, dialect, forms, cache.read(cache_file)).lineage(cache_file)
 
 
 class _Project:
@@ -64,7 +61,7 @@ class _Project:
             if node["resource_type"] in BUILT_TYPES
         }
         self._names = {
-            unique_id: _relation_name(node, dialect)
+            unique_id: _relation_name(node)
             for unique_id, node in {**self._sources, **self._nodes}.items()
         }
         self._columns: dict[str, Sequence[str] | None] = {
@@ -187,11 +184,11 @@ def _least_ended(uses: Uses) -> Uses:
     }
 
 
-def _relation_name(node: Node, dialect: str) -> RelationName:
+def _relation_name(node: Node) -> RelationName:
     if node.get("config", {}).get("materialized") == "ephemeral":
         return "", "", f"{EPHEMERAL}{node.get('alias') or node['name']}".lower()
-    table = exp.to_table(node["relation_name"], dialect=dialect)
-    return table.catalog.lower(), table.db.lower(), table.name.lower()
+    name = node.get("identifier") or node.get("alias") or node["name"]
+    return (node.get("database") or "").lower(), node["schema"].lower(), name.lower()
 
 
 def _declared(node: Node) -> list[str]:

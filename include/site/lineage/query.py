@@ -13,6 +13,7 @@ from functools import cached_property
 import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
+from sqlglot.schema import MappingSchema
 
 from include.site.lineage import json_paths
 from include.site.lineage.edges import Kind
@@ -511,7 +512,7 @@ def _qualified(
     return qualify(
         tree,
         dialect=dialect,
-        schema=found,
+        schema=MappingSchema(found, dialect=dialect, normalize=False),
         quote_identifiers=False,
         identify=False,
         validate_qualify_columns=False,
