@@ -52,7 +52,7 @@ def time_of(text: str) -> str:
 def in_order(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return counts by status, the worst status first."""
     known = [(status, counts[status]) for status in ORDER if counts.get(status)]
-    return [*known, *sorted((item for item in counts.items() if item[0] not in ORDER))]
+    return [*known, *sorted(item for item in counts.items() if item[0] not in ORDER)]
 
 
 def titles(run: Run) -> list[tuple[str, str]]:
@@ -61,9 +61,7 @@ def titles(run: Run) -> list[tuple[str, str]]:
     return [(TITLES.get(page, page), page) for page in listed]
 
 
-ENVIRONMENT.filters.update(
-    duration=duration, time=time_of, in_order=in_order, titles=titles
-)
+ENVIRONMENT.filters.update(duration=duration, time=time_of, in_order=in_order, titles=titles)
 
 
 def index_page(runs: Sequence[Run]) -> str:
