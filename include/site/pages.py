@@ -71,7 +71,7 @@ def time_of(text: str) -> str:
 def in_order(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return counts by status, the worst status first."""
     known = [(status, counts[status]) for status in ORDER if counts.get(status)]
-    return [*known, *sorted((item for item in counts.items() if item[0] not in ORDER))]
+    return [*known, *sorted(item for item in counts.items() if item[0] not in ORDER)]
 
 
 def titles(run: Run) -> list[tuple[str, str]]:
@@ -81,7 +81,12 @@ def titles(run: Run) -> list[tuple[str, str]]:
 
 
 ENVIRONMENT.filters.update(
-    byte_count=byte_size, duration=duration, prose=prose, time=time_of, in_order=in_order, titles=titles
+    byte_count=byte_size,
+    duration=duration,
+    in_order=in_order,
+    prose=prose,
+    time=time_of,
+    titles=titles,
 )
 
 

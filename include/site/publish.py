@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from include.artifacts import RUNS, run_folder, write_files
+from include.artifacts import RUNS, write_files
 from include.manifest import BUILT_TYPES, task_id_of
 from include.messages import FAILED, GOOD, Published, PublishRequest, file_name, to_json
 from include.object_store import Documents, open_documents
@@ -40,7 +40,6 @@ PAGES: Sequence[Callable[[Settings, Path], list[Path]]] = ()
 It writes its files there and returns them; the page that readers open comes first."""
 
 
-
 def publish_run(settings: Settings, run_id: str, request: PublishRequest) -> Published:
     """Publish the pages of a run; raises UserError if that fails, and then nothing has changed."""
     now = datetime.now(UTC)
@@ -49,11 +48,12 @@ def publish_run(settings: Settings, run_id: str, request: PublishRequest) -> Pub
     try:
         with tempfile.TemporaryDirectory() as scratch:
             run = _write_publication(settings, documents, run_id, request, now, Path(scratch))
-    except OSError as error:
-        message = f"the pages of the run cannot be made ({error}): give this host room on its disk"
-        raise UserError(f"{message}, and clear this task.") from None
-    documents.write(f"{RUNS}/{run.folder}/{runs.RUN_FILE}", to_json(run, indent=2).encode())
-    listed = runs.write_index(documents, now, days)
+        documents.write(f"{RUNS}/{run.folder}/{runs.RUN_FILE}", to_json(run, indent=2).encode())
+        listed = runs.write_index(documents, now, days)
+    except (UserError, OSError) as error:
+        reason = str(error) if isinstance(error, UserError) else f"{error}: free some disk space."
+        message = f"the run is not published, and the site is as before: {reason}"
+        raise UserError(message) from None
     _clean(documents, listed, now, days)
     for note in run.notes:
         print(f"warning: {note}.", flush=True)
@@ -99,7 +99,7 @@ def _write_publication(
         if path.is_file()
     }
     if error := write_files(documents, files_by_name):
-        raise UserError(f"the run is not published, the site is as before: {error}")
+        raise UserError(error)
     return run
 
 

@@ -29,7 +29,7 @@ FIRST_MANIFESTS = ("dbt_build/", "build/", "freshness/")
 Result = dict[str, Any]
 """A result as dbt writes it into `run_results.json`."""
 NAME_LENGTH = 150
-"""The length to which names of files are cut: a test's name can be longer than file systems allow."""
+"""The length to which names of files are cut, because a test's name can be very long."""
 
 
 @dataclass(frozen=True)

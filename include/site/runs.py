@@ -85,9 +85,7 @@ def latest_publication(documents: Documents) -> str:
 def kept(runs: Sequence[Run], now: datetime, days: int) -> list[Run]:
     """Return the runs that are not older than a number of days, and always the latest one."""
     oldest = now - timedelta(days=days)
-    return [
-        run for at, run in enumerate(runs) if at == 0 or moment(run.published_at) >= oldest
-    ]
+    return [run for at, run in enumerate(runs) if at == 0 or moment(run.published_at) >= oldest]
 
 
 def write_index(documents: Documents, now: datetime, days: int) -> list[Run]:

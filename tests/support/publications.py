@@ -19,7 +19,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
-from include.messages import PublishRequest
+from include.messages import Published, PublishRequest
 from include.object_store import Documents
 from include.settings import ROOT, Settings
 from include.site import publish as module
@@ -100,10 +100,10 @@ def settings_for(docs: str) -> Settings:
     return Settings(docs=docs)
 
 
-def publish(docs: str, run_id: str, request: PublishRequest = PublishRequest()) -> module.Published:
+def publish(docs: str, run_id: str, request: PublishRequest | None = None) -> Published:
     """Publish a run, without running dbt for its docs."""
     module.write_dbt_docs = without_dbt
-    return module.publish_run(settings_for(docs), run_id, request)
+    return module.publish_run(settings_for(docs), run_id, request or PublishRequest())
 
 
 def links(page: str) -> list[str]:

@@ -19,6 +19,8 @@ from include.messages import (
     NodeResult,
     Problem,
     Progress,
+    Published,
+    PublishRequest,
     RunResult,
     SelectedNodes,
     StaleSources,
@@ -51,6 +53,11 @@ MESSAGES = [
     SelectedNodes(None),
     SelectedNodes(()),
     StaleSources(("source.p.a",)),
+    PublishRequest(
+        "2026-09-01T04:30:00+00:00", {"a": "failed"}, ("source.p.a",), "failed", HOSTILE
+    ),
+    PublishRequest(),
+    Published("r", "failed", "runs/r/site/1", ("report.html",), (HOSTILE,)),
 ]
 
 

@@ -124,6 +124,11 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
             message = f"{type(error).__name__}: {without_values(str(error))}"
             code = commands.exit_code([str(error)])
             result = RunResult(options.run_id, "error", message, code)
+        if options.command == "build" and not stop.signal:
+            try:
+                result = commands.publish(settings, report, result)
+            except KeyboardInterrupt:
+                result = stop.result()
         stop.is_ending = True
         report.close(result)
     if report.upload_error and not result.exit_code:

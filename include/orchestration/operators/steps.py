@@ -153,9 +153,11 @@ class PublishOperator(DbtEnvironmentOperator):
     `later` has the ids of the tasks that come after this one, whose states say nothing yet.
     """
 
-    def __init__(self, *, later: Iterable[str], **kwargs: Any) -> None:
-        super().__init__(trigger_rule="all_done", **kwargs)
-        self.later = sorted(later)
+    later = frozenset({"unlock", "done"})
+
+    def __init__(self, **kwargs: Any) -> None:
+        command = ["include.site", "publish", "--run-id", "{{ run_id }}", "--request"]
+        super().__init__(command=command, trigger_rule="all_done", **kwargs)
 
     def execute(self, context: Any) -> Any:
         """Publish; raises AirflowException if the site could not be changed."""

@@ -245,7 +245,7 @@ def test_after_a_failed_write_the_old_site_stays_and_the_run_says_so(
             publish(str(documents.path), "new")
             break
         except UserError as caught:
-            assert "S3 refuses it" in str(caught) or "No space left" in str(caught)  # noqa: PT017
+            assert "S3 refuses it" in str(caught) or "No space left" in str(caught)
         assert (documents.path / runs.INDEX).read_bytes() == before
         assert listed_runs(documents) == ["old"]
     assert number > 5
@@ -306,9 +306,7 @@ def test_a_run_that_is_published_between_two_steps_of_another_is_not_lost(
     assert set(listed_runs(documents)) == {"a", "b"}
 
 
-def test_old_runs_are_deleted_but_never_the_latest(
-    documents: DocumentsInFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_runs_are_deleted_but_never_the_latest(documents: DocumentsInFolder) -> None:
     for run_id in ("ancient", "recent"):
         write_run(documents, run_id)
         publish(str(documents.path), run_id)
