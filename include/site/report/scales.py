@@ -1,0 +1,57 @@
+"""Axes with round ticks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+"""The round steps of an axis, times a power of ten."""
+DAY_STEPS = (1, 2, 7, 14, 28, 56)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear axis from the lowest to the highest tick, drawn from `start` to `end`."""
+
+    ticks: Sequence[float]
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """The position of a value."""
+        low, high = self.ticks[0], self.ticks[-1]
+        return self.start + (value - low) / (high - low) * (self.end - self.start)
+
+
+def ticks(low: float, high: float, count: int = 4, *, whole: bool = False) -> list[float]:
+    """At least two round values that enclose 0, `low` and `high`, in about `count` steps.
+
+    With `whole` the steps are whole numbers.
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    if high == low:
+        high = 1.0
+    rough = (high - low) / count
+    power = math.floor(math.log10(rough))
+    step = next(
+        step for factor in STEPS if (step := factor * 10.0**power) >= rough * (1 - 1e-9)
+    )
+    if whole:
+        step = max(1.0, math.ceil(step))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    # Multiples of the step and not repeated sums, which would add up rounding errors.
+    return [_clean(number * step) for number in range(first, last + 1)]
+
+
+def _clean(value: float) -> float:
+    """Without the rounding error of a product such as 3 * 0.1, which is 0.30000000000000004."""
+    return float(f"{value:.12g}")
+
+
+def day_ticks(days: Sequence[date], count: int = 5) -> list[int]:
+    """The places of up to about `count` days with equal distances, the last day included."""
+    step = next((step for step in DAY_STEPS if len(days) / step <= count), DAY_STEPS[-1])
+    return list(range(len(days) - 1, -1, -step))[::-1]
