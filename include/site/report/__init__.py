@@ -9,6 +9,7 @@
 | `sections.py` | makes figures, charts and tables of one application and period |
 | `whole_product.py` | makes figures, charts and tables of betting and data health |
 | `heat_map.py` | groups cohorts into the rows of the heat map |
+| `daily.py` | charts with a point per day, or per week of a long period |
 | `charts.py` | the geometry of line and column charts |
 | `scales.py` | axes with round ticks |
 | `formats.py` | numbers and days as text |

@@ -6,7 +6,7 @@ height with all of its values as text, which the browser shows on hover.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -70,10 +70,10 @@ class Strip:
 
 @dataclass(frozen=True)
 class Table:
-    """The data of a chart. A cell has the exact value and its text."""
+    """The data of a chart, with all digits."""
 
     head: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    rows: Sequence[tuple[str, Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Chart:
     strips: Sequence[Strip]
     legend: Sequence[tuple[str, str, str]]
     table: Table
+    is_zero: bool
     note: str = ""
 
     @property
@@ -105,12 +106,12 @@ def chart(
     *,
     lines: Sequence[Series] = (),
     columns: Sequence[Series] = (),
-    places: Sequence[int] = (),
+    ticks_at: Mapping[int, str],
     point: str = "Day",
     unit: str = "",
     note: str = "",
 ) -> Chart:
-    """A chart of lines over stacked columns. `places` are the points that the x axis labels.
+    """A chart of lines over stacked columns. `ticks_at` are the points that the x axis labels.
 
     Parts of a column below zero are stacked downwards, so that refunds do not hide revenue. Points
     without a value interrupt a line. `unit` is the currency of the values, if they have one.
@@ -129,7 +130,7 @@ def chart(
         title=title,
         summary=_summary(title, labels, everything, text),
         y_ticks=[Tick(_round(y(value)), formats.axis(value, form)) for value in y_values],
-        x_ticks=[Tick(_round(centres[place]), labels[place]) for place in places],
+        x_ticks=[Tick(_round(centres[place]), name) for place, name in ticks_at.items()],
         zero=_round(y(0)),
         lines=[line for series in lines if (line := _line(series, centres, y)).dots],
         bars=_bars(columns, stacks, centres, width * BAR_SHARE, y),
@@ -145,13 +146,11 @@ def chart(
         table=Table(
             [point, *(f"{s.label}{f' ({unit})' if unit else ''}" for s in everything)],
             [
-                (
-                    label,
-                    [(formats.exact(s.values[place]), text(s.values[place])) for s in everything],
-                )
+                (label, [text(series.values[place]) for series in everything])
                 for place, label in enumerate(labels)
             ],
         ),
+        is_zero=bool(values) and not any(values),
         note=note,
     )
 

@@ -104,7 +104,14 @@ def days(first: date, last: date) -> str:
         return f"{day(last)} {last.year}"
     if first.year != last.year:
         return f"{day(first)} {first.year} – {day(last)} {last.year}"
-    return f"{first.day if first.month == last.month else day(first)} – {day(last)} {last.year}"
+    return f"{short_days(first, last)} {last.year}"
+
+
+def short_days(first: date, last: date) -> str:
+    """A range of days without years."""
+    if first == last:
+        return day(last)
+    return f"{first.day if first.month == last.month else day(first)} – {day(last)}"
 
 
 def _fixed(value: Decimal, places: int) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from include.site.report import formats
 from include.site.report.metrics import Number, Row, ratio, total
-from include.site.report.periods import PERIODS, Period
+from include.site.report.periods import WEEK, Period
 
 LEVELS = 7
 """The number of colours."""
-WEEK = 7
 
 
 @dataclass(frozen=True)
@@ -51,31 +50,20 @@ def rows(cohorts: Sequence[Row], numbers: Sequence[int], period: Period) -> list
     """
     found = []
     for each, is_previous in ((period, False), (period.previous, True)):
-        for first, last in _blocks(each):
+        for first, last in reversed(each.blocks(1 if each.days <= WEEK else WEEK)):
             if last < period.first_known:
                 continue
             within = [row for row in cohorts if first <= row["cohort_day"] <= last]
             sizes = [row for row in within if row["n"] == numbers[0]]
             found.append(
                 HeatRow(
-                    formats.days(first, last)[:-5] if first.year == last.year else
-                    formats.days(first, last),
+                    formats.short_days(first, last),
                     is_previous,
                     total(sizes, "cohort_size") or 0,
                     [_cell(within, number, last, period.last) for number in numbers],
                 )
             )
     return found
-
-
-def _blocks(period: Period) -> Iterator[tuple[date, date]]:
-    """The days of a short period, or the weeks of a longer one, from its end backwards."""
-    length = 1 if period.days == min(PERIODS) else WEEK
-    last = period.last
-    while last >= period.first:
-        first = max(last - timedelta(days=length - 1), period.first)
-        yield first, last
-        last = first - timedelta(days=1)
 
 
 def _cell(within: Sequence[Row], number: int, last: date, as_of: date) -> Cell:

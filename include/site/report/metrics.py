@@ -99,6 +99,11 @@ def value(metric: Metric, rows: Sequence[Row], period: Period) -> Number | None:
         return ratio(total(rows, metric.column), len({row["day"] for row in rows}), money=False)
     if metric.over is Over.SUM:
         return total(rows, metric.column)
+    return quotient_of(metric, rows)
+
+
+def quotient_of(metric: Metric, rows: Sequence[Row]) -> Number | None:
+    """The sum of the metric's numerator divided by the sum of its denominator."""
     return ratio(
         total(rows, metric.numerator),
         total(rows, metric.denominator),
@@ -233,7 +238,7 @@ RTP = Metric(BETTING, "rtp", "RTP", "rate", Over.RATIO, "winnings", "turnover", 
 HOLD = Metric(BETTING, "hold", "Hold", "rate", Over.RATIO, "ggr", "turnover", better="")
 BETS = Metric(BETTING, "bet_count", "Bets", "count", Over.SUM)
 UNSETTLED = Metric(
-    BETTING, "unsettled_wager_count", "Open wagers", "count", Over.SUM, better="less"
+    BETTING, "unsettled_wager_count", "Open wagers", "count", Over.SUM, better=""
 )
 BETS_AND_MONEY = (GGR, NGR, TURNOVER, WINNINGS, RTP, HOLD, BETS, UNSETTLED)
 BY_GAME = (GGR, NGR, RTP, TURNOVER, BETS)

@@ -1,15 +1,16 @@
 """Writes the KPI report, `report.html`, which needs no network and no script.
 
-The page holds every application and period; radio buttons and CSS show one of them. Its only script
-shows the values under the pointer. It has its hash in the page's content security policy.
+Radio buttons and CSS show one application and period. The only script of a page shows the values
+under the pointer. Its hash is in the page's content security policy.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +39,22 @@ OVERVIEW = (
     metrics.NEW_PLAYERS,
 )
 """The metrics of the table of applications."""
-SECTIONS = (
-    ("players", "Players"),
-    ("revenue", "Revenue"),
-    ("retention", "Retention"),
-    ("ltv", "LTV"),
-    ("betting", "Betting"),
-    ("health", "Data health"),
-)
+APPLICATION_SECTIONS = [
+    *(("players", "Players"), ("revenue", "Revenue"), ("retention", "Retention"), ("ltv", "LTV"))
+]
+WHOLE_PRODUCT_SECTIONS = [("betting", "Betting"), ("health", "Data health")]
+FIRST = "report.html"
+ON_ONE_PAGE = 6
+"""More applications would make a page slow on a phone: each needs up to 20 kB, compressed."""
 
 
 def write_report(settings: Settings, folder: Path) -> list[Path]:
-    """Write `report.html` into the folder, which is created, and return its path.
+    """Write the report into the folder, which is created, and return the paths of its pages.
 
-    If there is no warehouse, or if it cannot be opened, the page says so. A mart that does not
-    exist is named in its section.
+    `report.html` is the first of them. With more than `ON_ONE_PAGE` applications each has a page of
+    its own, `report-<hash of its id>.html`, and `report.html` links to them. If there is no
+    warehouse, or if it cannot be read, the page says so. A mart that does not exist is named in its
+    section.
     """
     now = datetime.now(UTC)
     data, problem = Data(), ""
@@ -65,53 +67,92 @@ def write_report(settings: Settings, folder: Path) -> list[Path]:
         except (UserError, duckdb.Error) as error:
             problem = f"The report could not be made: {error}"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "report.html"
-    path.write_text(page(data, settings, now, problem), encoding="utf-8")
-    return [path]
+    written = []
+    for name, text in pages(data, settings, now, problem):
+        written.append(folder / name)
+        written[-1].write_text(text, encoding="utf-8")
+    return written
 
 
-def page(data: Data, settings: Settings, now: datetime, problem: str = "") -> str:
-    """The page as HTML. With a `problem` it holds that text alone."""
+def pages(
+    data: Data, settings: Settings, now: datetime, problem: str = ""
+) -> Iterator[tuple[str, str]]:
+    """The name and the HTML of each page. With a `problem` there is one page, with that text."""
     currency = settings.reporting_currency
     panels: dict[tuple[str, int], Panel] = {}
     for application in sorted({*data.kpis, *data.retention, *data.ltv}):
         for days in PERIODS:
             if found := panel(data, application, days, currency):
                 panels[application, days] = found
-    applications = sorted({application for application, _ in panels})
-    described, definitions_problem = definitions()
+    everything = sorted({application for application, _ in panels})
+    betting = {days: whole_product.betting(data, days, currency) for days in PERIODS}
+    shared = {
+        **_constants(),
+        "data": data,
+        "panels": panels,
+        "everything": everything,
+        "betting": {days: found for days, found in betting.items() if found},
+        "health": {days: whole_product.health(data, days) for days in PERIODS},
+        "currency": currency,
+        "today": now.date(),
+        "written": f"{now:%Y-%m-%d %H:%M}",
+        "problem": problem,
+    }
+    is_one_page = len(everything) <= ON_ONE_PAGE
+    links = {} if is_one_page else {each: file_name(each) for each in everything}
+    first = everything if is_one_page else []
+    yield FIRST, _rendered(shared, first, links, is_first=True)
+    for application, name in links.items():
+        yield name, _rendered(shared, [application], links, is_first=False)
+
+
+def file_name(application: str) -> str:
+    """The name of an application's own page. An id can hold what no file name may hold."""
+    return f"report-{hashlib.sha256(application.encode()).hexdigest()[:16]}.html"
+
+
+def _rendered(
+    shared: Mapping[str, Any], applications: Sequence[str], links: Mapping[str, str], is_first: bool
+) -> str:
+    """A page with these applications; the first one has what belongs to no application as well."""
+    everything = shared["everything"]
+    sections = [("applications", "Applications")] if is_first and len(everything) > 1 else []
+    sections += APPLICATION_SECTIONS if applications or not links else []
+    sections += WHOLE_PRODUCT_SECTIONS if is_first else []
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            **shared,
+            applications=applications,
+            links=links,
+            sections=dict(sections),
+            is_first=is_first,
+            is_picker=len(applications) > FEW_APPLICATIONS
+            or sum(map(len, applications)) > FEW_CHARACTERS,
+        )
+    )
+
+
+def _constants() -> dict[str, Any]:
+    """What does not depend on the data."""
+    described, problem = definitions()
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    sections = [*SECTIONS]
-    if len(applications) > 1:
-        sections.insert(0, ("applications", "Applications"))
-    betting = {days: whole_product.betting(data, days, currency) for days in PERIODS}
-    return _environment().get_template("report.html.jinja").render(
-        data=data,
-        panels=panels,
-        applications=applications,
-        is_picker=len(applications) > FEW_APPLICATIONS
-        or sum(map(len, applications)) > FEW_CHARACTERS,
-        overview=OVERVIEW,
-        betting={days: found for days, found in betting.items() if found},
-        health={days: whole_product.health(data, days) for days in PERIODS},
-        definitions=described,
-        definitions_problem=definitions_problem,
-        sections=sections,
-        periods=PERIODS,
-        period_first=SHOWN_FIRST,
-        currency=currency,
-        today=now.date(),
-        written=f"{now:%Y-%m-%d %H:%M}",
-        problem=problem,
-        # These two files belong to the package, and no value is in them.
-        style=Markup(  # noqa: S704
-            STYLE.read_text(encoding="utf-8")
-            + (TEMPLATES / "report.css").read_text(encoding="utf-8")
-        ),
-        script=Markup(script),  # noqa: S704
-        script_hash=Markup(f"sha256-{digest}"),  # noqa: S704
-    )
+    style = STYLE.read_text(encoding="utf-8")
+    style += (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    return {
+        "definitions": described,
+        "definitions_problem": problem,
+        "overview": OVERVIEW,
+        "periods": PERIODS,
+        "period_first": SHOWN_FIRST,
+        "first_page": FIRST,
+        # These two files belong to the package, and no value of the data is in them.
+        "style": Markup(style),  # noqa: S704
+        "script": Markup(script),  # noqa: S704
+        "script_hash": Markup(f"sha256-{digest}"),  # noqa: S704
+    }
 
 
 @cache
@@ -129,6 +170,7 @@ def _environment() -> Environment:
     environment.filters.update(filters)
     environment.globals.update(
         days=formats.days,
+        share=partial(metrics.ratio, money=False),
         day=formats.day,
         width=charts.WIDTH,
         height=charts.HEIGHT,

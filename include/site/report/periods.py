@@ -8,6 +8,7 @@ from datetime import date, timedelta
 PERIODS = (7, 28, 90)
 """The lengths of the periods in days."""
 SHOWN_FIRST = 28
+WEEK = 7
 HISTORY_DAYS = 2 * max(PERIODS)
 """The longest period and the one before it."""
 
@@ -48,13 +49,22 @@ class Period:
         """The days of the period, whether or not the mart holds them."""
         return [self.first + timedelta(days=number) for number in range(self.days)]
 
+    def blocks(self, length: int) -> list[tuple[date, date]]:
+        """The first and last days of blocks of `length` days, the oldest first.
+
+        They are counted from the end, so the oldest block can be shorter.
+        """
+        found = []
+        last = self.last
+        while last >= self.first:
+            first = max(last - timedelta(days=length - 1), self.first)
+            found.append((first, last))
+            last = first - timedelta(days=1)
+        return found[::-1]
+
     def has(self, day: date) -> bool:
         """Whether a day belongs to the period."""
         return self.first <= day <= self.last
-
-    def knows(self, day: date) -> bool:
-        """Whether the mart's days include this one."""
-        return self.first_known <= day
 
     def coverage(self, days_before: int = 0) -> Coverage:
         """The days that the mart holds of the period and of `days_before` days before it."""

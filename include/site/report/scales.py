@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 """The round steps of an axis, times a power of ten."""
 DAY_STEPS = (1, 2, 7, 14, 28, 56)
+"""The distances of the labels of days."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def _clean(value: float) -> float:
     return float(f"{value:.12g}")
 
 
-def day_ticks(days: Sequence[date], count: int = 5) -> list[int]:
-    """The places of up to about `count` days with equal distances, the last day included."""
-    step = next((step for step in DAY_STEPS if len(days) / step <= count), DAY_STEPS[-1])
-    return list(range(len(days) - 1, -1, -step))[::-1]
+def day_ticks(days: int, count: int = 5) -> list[int]:
+    """The places of about `count` of the days with equal distances, the last day included."""
+    step = next((step for step in DAY_STEPS if days / step <= count), DAY_STEPS[-1])
+    return list(range(days - 1, -1, -step))[::-1]

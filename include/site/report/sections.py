@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
+from functools import partial
 
-from include.site.report import formats, heat_map, metrics
+from include.site.report import heat_map, metrics
 from include.site.report.charts import Chart, Series, chart
 from include.site.report.metrics import (
     Figure,
@@ -18,16 +17,15 @@ from include.site.report.metrics import (
     figure,
     ratio,
     total,
-    value,
 )
+from include.site.report.daily import DailySeries, daily_chart, last, per_day, ratio_of
 from include.site.report.periods import Period
 from include.site.report.queries import Data, known_from, last_day
-from include.site.report.scales import day_ticks
 
-TILE_DAYS = (1, 7, 30)
+TILE_DAYS = (1, 3, 7, 14, 30, 90)
 """The days N of retention that have a tile."""
 TILE_AGES = (7, 30, 90)
-"""The ages of LTV that have a tile."""
+"""The ages of LTV and ROAS that have a tile."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Panel:
     heat_days: Sequence[int]
     heat_rows: Sequence[heat_map.HeatRow]
     ltv: Sequence[Tile]
-    ltv_chart: Chart | None
+    ltv_charts: Sequence[Chart]
     ltv_rows: Sequence[CohortRow]
 
     def tile(self, metric: Metric) -> Figure | None:
@@ -83,10 +81,10 @@ class Panel:
 
 def panel(data: Data, application: str, days: int, currency: str) -> Panel | None:
     """The panel of an application; None if the marts hold no day of it that has ended."""
-    last = last_day(data, application)
-    if last is None:
+    as_of = last_day(data, application)
+    if as_of is None:
         return None
-    period = Period(days, last, known_from(data, application, last))
+    period = Period(days, as_of, known_from(data, application, as_of))
     kpis = data.kpis.get(application, [])
     retention = data.retention.get(application, [])
     ltv = data.ltv.get(application, [])
@@ -112,8 +110,8 @@ def panel(data: Data, application: str, days: int, currency: str) -> Panel | Non
         retention_rows=retention_rows,
         heat_days=numbers,
         heat_rows=heat_map.rows(retention, numbers, period) if numbers else [],
-        ltv=[*_cohort_tiles(ltv_rows, TILE_AGES, 0), *_cohort_tiles(ltv_rows, TILE_AGES[1:2], 1)],
-        ltv_chart=_ltv_chart(ltv_rows, currency) if ltv_rows else None,
+        ltv=[*_cohort_tiles(ltv_rows, TILE_AGES, 0), *_cohort_tiles(ltv_rows, TILE_AGES, 1)],
+        ltv_charts=_ltv_charts(ltv_rows, currency) if ltv_rows else [],
         ltv_rows=ltv_rows,
     )
 
@@ -152,99 +150,67 @@ def counted(
     )
 
 
-def by_day(
-    period: Period, rows: Sequence[Row], column: str | Callable[[Row], Number | None]
-) -> list[Number | None]:
-    """A value for each day of a period; None for a day without a row."""
-    found = {row["day"]: row[column] if isinstance(column, str) else column(row) for row in rows}
-    return [found.get(day) for day in period.dates]
-
-
-def daily_chart(
-    title: str,
-    period: Period,
-    form: str,
-    *,
-    lines: Sequence[Series] = (),
-    columns: Sequence[Series] = (),
-    unit: str = "",
-    note: str = "",
-) -> Chart:
-    """A chart with a point for each day of a period."""
-    return chart(
-        title,
-        [formats.day(day) for day in period.dates],
-        form,
-        lines=lines,
-        columns=columns,
-        places=day_ticks(period.dates),
-        unit=unit,
-        note=note,
-    )
-
-
 def _activity_charts(kpis: Sequence[Row], period: Period) -> list[Chart]:
+    series = partial(DailySeries, rows=kpis)
     return [
         daily_chart(
             "Active players",
             period,
             "count",
             lines=[
-                Series("MAU", "c3", by_day(period, kpis, "mau")),
-                Series("WAU", "c2", by_day(period, kpis, "wau")),
-                Series("DAU, previous period", "before", by_day(period.previous, kpis, "dau")),
-                Series("DAU", "c1", by_day(period, kpis, "dau")),
+                series("MAU", "c3", last("mau")),
+                series("WAU", "c2", last("wau")),
+                series("DAU", "c1", per_day("dau")),
             ],
         ),
         daily_chart(
-            "New and returning players",
+            "DAU: new and returning players",
             period,
             "count",
             columns=[
-                Series("Returning", "c1", by_day(period, kpis, "returning_players")),
-                Series("New", "c2", by_day(period, kpis, "new_players")),
+                series("Returning", "c1", per_day("returning_players")),
+                series("New", "c2", per_day("new_players")),
             ],
+            lines=[series("DAU, previous period", "before", per_day("dau"), is_previous=True)],
         ),
     ]
 
 
 def _money_charts(kpis: Sequence[Row], period: Period, currency: str) -> list[Chart]:
-    def refunds(row: Row) -> Number | None:
-        # Decimal has a zero with a sign, which would be shown.
-        return -row["refunds"] + 0 if row["refunds"] is not None else None
-
+    series = partial(DailySeries, rows=kpis)
     charts = [
         daily_chart(
             "Revenue per day",
             period,
             "money",
             columns=[
-                Series("In-app purchases", "c1", by_day(period, kpis, "iap_revenue")),
-                Series("Ads", "c2", by_day(period, kpis, "ad_revenue")),
-                Series("Refunds", "negative", by_day(period, kpis, refunds)),
+                series("In-app purchases", "c1", per_day("iap_revenue")),
+                series("Ads", "c2", per_day("ad_revenue")),
+                series("Refunds", "negative", per_day("refunds", sign=-1)),
             ],
             lines=[
-                Series(
-                    "Revenue, previous period", "before", by_day(period.previous, kpis, "revenue")
-                ),
-                Series("Revenue", "ink", by_day(period, kpis, "revenue")),
+                series("Revenue, previous period", "before", per_day("revenue"), is_previous=True),
+                series("Revenue", "ink", per_day("revenue")),
             ],
             unit=currency,
-        )
+        ),
+        daily_chart(
+            "Payers per day",
+            period,
+            "count",
+            columns=[series("Payers", "c1", per_day("payers"))],
+            lines=[series("Previous period", "before", per_day("payers"), is_previous=True)],
+        ),
     ]
     for metric, unit in ((metrics.ARPDAU, currency), (metrics.CONVERSION, "")):
-
-        def of_day(row: Row, metric: Metric = metric) -> Number | None:
-            return value(metric, [row], period)
-
         charts.append(
             daily_chart(
-                f"{metric.label} per day",
+                metric.label,
                 period,
                 metric.form,
                 lines=[
-                    Series("Previous period", "before", by_day(period.previous, kpis, of_day)),
-                    Series(metric.label, "c1", by_day(period, kpis, of_day)),
+                    series("Previous period", "before", ratio_of(metric), is_previous=True),
+                    series(metric.label, "c1", ratio_of(metric)),
                 ],
                 unit=unit,
             )
@@ -283,7 +249,11 @@ def _overall(metric: Metric, row: Row) -> Number | None:
 
 def _cohort_tiles(rows: Sequence[CohortRow], numbers: Sequence[int], place: int) -> list[Tile]:
     return [
-        Tile(f"{row.figures[place].metric.label}, day {row.n}", row.figures[place], row.n)
+        Tile(
+            f"{row.figures[place].metric.label.removesuffix(' retention')}, day {row.n}",
+            row.figures[place],
+            row.n,
+        )
         for row in rows
         if row.n in numbers
     ]
@@ -298,16 +268,25 @@ def _retention_chart(rows: Sequence[CohortRow]) -> Chart:
     ]
     before = [row.figures[0].before for row in rows]
     lines.insert(len(lines) - 1, Series("Classic, previous period", "before", before))
-    return _cohort_chart("Retention by day N", rows, "rate", lines)
+    return _cohort_chart("Retention by days since the first activity", rows, "rate", lines)
 
 
-def _ltv_chart(rows: Sequence[CohortRow], currency: str) -> Chart:
-    lines = [
+def _ltv_charts(rows: Sequence[CohortRow], currency: str) -> list[Chart]:
+    ltv = [
         Series("Previous period", "before", [row.figures[0].before for row in rows]),
         Series("All cohorts", "c2", [row.overall for row in rows]),
         Series("LTV", "c1", [row.figures[0].now for row in rows]),
     ]
-    return _cohort_chart("LTV by age", rows, "unit_money", lines, unit=currency)
+    roas = [
+        Series("Previous period", "before", [row.figures[1].before for row in rows]),
+        Series("ROAS", "c1", [row.figures[1].now for row in rows]),
+    ]
+    return [
+        _cohort_chart(
+            "LTV by days since the first activity", rows, "unit_money", ltv, unit=currency
+        ),
+        _cohort_chart("ROAS by days since the first activity", rows, "rate", roas),
+    ]
 
 
 def _cohort_chart(
@@ -318,21 +297,8 @@ def _cohort_chart(
         [f"Day {row.n}" for row in rows],
         form,
         lines=lines,
-        places=range(len(rows)),
+        ticks_at={place: str(row.n) for place, row in enumerate(rows)},
         point="Age",
         unit=unit,
         note="The ages are drawn at equal distances.",
     )
-
-
-def filled(
-    rows: Sequence[Row], first: date, last: date, counts: Sequence[str], money: Sequence[str] = ()
-) -> list[Row]:
-    """The rows with a row of zeros for each day between `first` and `last` that has none.
-
-    A day without bets or files has no row in its mart.
-    """
-    zeros = {**dict.fromkeys(counts, 0), **dict.fromkeys(money, Decimal(0))}
-    there = {row["day"]: row for row in rows}
-    days = Period((last - first).days + 1, last, first).dates
-    return [there.get(day, {"day": day, **zeros}) for day in days]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from include.site.report import metrics
-from include.site.report.charts import Chart, Series
+from include.site.report.charts import Chart
+from include.site.report.daily import DailySeries, daily_chart, filled, per_day, ratio_of
 from include.site.report.metrics import Metric, Row, figure, total, value
 from include.site.report.periods import HISTORY_DAYS, Period
 from include.site.report.queries import BET_COUNTS, BET_MONEY, HEALTH_COUNTS, Data
-from include.site.report.sections import Tile, by_day, counted, daily_chart, filled
+from include.site.report.sections import Tile, counted
 
 GAMES_SHOWN = 20
 """The games with the highest turnover have a row of their own; the others share one."""
@@ -58,29 +60,26 @@ def betting(data: Data, days: int, currency: str) -> Betting | None:
     oldest = Period(HISTORY_DAYS, last, data.first_bet_day).first
     rows = filled(data.bets, max(oldest, data.first_bet_day), last, BET_COUNTS, BET_MONEY)
     tiles = [Tile(metric.label, figure(metric, rows, period)) for metric in metrics.BETS_AND_MONEY]
-
-    def rtp(row: Row) -> metrics.Number | None:
-        return value(metrics.RTP, [row], period)
-
+    series = partial(DailySeries, rows=rows)
     charts = [
         daily_chart(
             "GGR and NGR per day",
             period,
             "money",
-            columns=[Series("GGR", "c1", by_day(period, rows, "ggr"))],
+            columns=[series("GGR", "c1", per_day("ggr"))],
             lines=[
-                Series("GGR, previous period", "before", by_day(period.previous, rows, "ggr")),
-                Series("NGR", "c2", by_day(period, rows, "ngr")),
+                series("GGR, previous period", "before", per_day("ggr"), is_previous=True),
+                series("NGR", "c2", per_day("ngr")),
             ],
             unit=currency,
         ),
         daily_chart(
-            "RTP per day",
+            "RTP",
             period,
             "rate",
             lines=[
-                Series("Previous period", "before", by_day(period.previous, rows, rtp)),
-                Series("RTP", "c1", by_day(period, rows, rtp)),
+                series("Previous period", "before", ratio_of(metrics.RTP), is_previous=True),
+                series("RTP", "c1", ratio_of(metrics.RTP)),
             ],
         ),
     ]
@@ -159,24 +158,23 @@ def health(data: Data, days: int) -> list[Source]:
 
 
 def _health_charts(name: str, rows: Sequence[Row], period: Period) -> list[Chart]:
+    series = partial(DailySeries, rows=rows)
     return [
         daily_chart(
             f"Landed rows per day, {name}",
             period,
             "count",
-            columns=[Series("Landed rows", "c1", by_day(period, rows, "landed_count"))],
-            lines=[
-                Series("Previous period", "before", by_day(period.previous, rows, "landed_count"))
-            ],
+            columns=[series("Landed rows", "c1", per_day("landed_count"))],
+            lines=[series("Previous period", "before", per_day("landed_count"), is_previous=True)],
         ),
         daily_chart(
             f"Rows with a fault per day, {name}",
             period,
             "count",
             columns=[
-                Series("Not valid", "c4", by_day(period, rows, "schema_mismatch_count")),
-                Series("Duplicates", "c3", by_day(period, rows, "duplicate_count")),
-                Series("Rejected", "negative", by_day(period, rows, "rejected_count")),
+                series("Not valid", "c4", per_day("schema_mismatch_count")),
+                series("Duplicates", "c3", per_day("duplicate_count")),
+                series("Rejected", "negative", per_day("rejected_count")),
             ],
         ),
     ]
