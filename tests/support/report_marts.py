@@ -6,7 +6,7 @@ The numbers are made of hashes, so that each day and cohort has others, and the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -24,8 +24,6 @@ HOSTILE_NAMES = (
 )
 """Names that a game or a ledger can send."""
 
-SHIFT = {"day": 1, "huge": 10**13}
-
 
 def make(
     path: Path,
@@ -34,11 +32,13 @@ def make(
     *,
     games: Sequence[str] = (),
     huge: bool = False,
+    has_unknown_money: bool = False,
 ) -> Path:
     """Write a warehouse with the marts that the report reads, and return its path.
 
     `applications` gives the number of days of each; they end with `last`. With `huge` money is
-    close to the largest amount that the marts hold.
+    close to the largest amount that the marts hold. With `has_unknown_money` one bet, 40 days
+    before the last day, has no exchange rate.
     """
     with duckdb.connect(str(path)) as warehouse:
         warehouse.execute("create schema marts")
@@ -52,8 +52,8 @@ def make(
         for statement in STATEMENTS:
             warehouse.execute(
                 statement.replace("$last", f"date '{last}'")
-                .replace("$first", f"date '{last - timedelta(days=199)}'")
-                .replace("$factor", f"cast({factor} as decimal(18, 4))")
+                .replace("$unknown", "3" if has_unknown_money else "-1")
+                .replace("$factor", f"cast({factor} as decimal(38, 0))")
             )
         warehouse.execute("drop table applications")
         warehouse.execute("drop table games")
@@ -77,7 +77,7 @@ STATEMENTS = (
             cast(case when h % 17 = 0 then 0 else h % 9 end as bigint) as new_players,
             cast(2 * (h % 60) as bigint) as session_count,
             cast(case when h % 17 = 0 then 0 else h % 5 end as bigint) as payers,
-            cast(h * 0.3717 * $factor as decimal(18, 4)) as iap_revenue,
+            cast(cast(h * 0.3717 as decimal(38, 4)) * $factor as decimal(18, 4)) as iap_revenue,
             cast(h * 0.0113 as decimal(18, 4)) as ad_revenue,
             cast(case when h % 6 = 0 then h * 1.7 else 0 end as decimal(18, 4)) as refunds
         from days
@@ -142,8 +142,10 @@ STATEMENTS = (
         cast(age_days as integer) as age_days,
         cast(1 + hash(application_id, age, acquisition_channel) % 20 as bigint) as cohort_size,
         cast(
-            (cast(hash(age, acquisition_channel) % 900 as decimal(18, 4)) - 90)
-            * (age_days + 1) * 0.0137 * $factor as decimal(18, 4)
+            cast(
+                (cast(hash(age, acquisition_channel) % 900 as integer) - 90) * (age_days + 1)
+                * 0.0137 as decimal(38, 4)
+            ) * $factor as decimal(18, 4)
         ) as cumulative_revenue,
         cast(case when acquisition_channel = 'ads' then 3.5 + age % 4 end as decimal(18, 4))
             as spend,
@@ -174,18 +176,19 @@ STATEMENTS = (
         select $last - cast(age as integer) as bet_date, game_id, number, age,
             cast(hash(game_id, age) % 500 as integer) as h
         from games, range(200) as ages (age)
-        where hash(game_id, age) % 4 > 0
+        where hash(game_id, age) % 4 > 0 or (number = $unknown and age = 40)
     ),
     sums as (
         select bet_date, game_id, cast(h % 50 as bigint) as bet_count,
             cast(h % 9 as bigint) as players,
             cast(
-                case when number = 3 and age = 2 then null else (h + 1) * $factor * 1.0357 end
+                case when number = $unknown and age = 40 then null
+                else cast((h + 1) * 1.0357 as decimal(38, 4)) * $factor end
                 as decimal(18, 4)
             ) as turnover,
             cast(
-                case when number = 3 and age = 2 then null
-                else ((h * 7) % 620) * $factor * 0.9411 end as decimal(18, 4)
+                case when number = $unknown and age = 40 then null
+                else cast(((h * 7) % 620) * 0.9411 as decimal(38, 4)) * $factor end as decimal(18, 4)
             ) as winnings,
             cast(h % 3 as bigint) as unsettled_wager_count
         from days

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 """The round steps of an axis, times a power of ten."""
+BEYOND = 0.02
+"""The part of a step by which a value may lie beyond the last tick: less than a pixel or two."""
 DAY_STEPS = (1, 2, 7, 14, 28, 56)
 """The distances of the labels of days."""
 
@@ -27,7 +29,7 @@ class Scale:
 
 
 def ticks(low: float, high: float, count: int = 4, *, whole: bool = False) -> list[float]:
-    """At least two round values that enclose 0, `low` and `high`, in about `count` steps.
+    """Round values that enclose 0 and, but for a hair, `low` and `high`, in about `count` steps.
 
     With `whole` the steps are whole numbers.
     """
@@ -41,9 +43,9 @@ def ticks(low: float, high: float, count: int = 4, *, whole: bool = False) -> li
     )
     if whole:
         step = max(1.0, math.ceil(step))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    first, last = math.floor(low / step + BEYOND), math.ceil(high / step - BEYOND)
     # Multiples of the step and not repeated sums, which would add up rounding errors.
-    return [_clean(number * step) for number in range(first, last + 1)]
+    return [_clean(number * step) for number in range(min(first, 0), max(last, 0) + 1)]
 
 
 def _clean(value: float) -> float:

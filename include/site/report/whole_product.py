@@ -21,7 +21,7 @@ GAMES_SHOWN = 20
 
 @dataclass(frozen=True)
 class GameRow:
-    """A game, or all others. `bar` is its GGR as a share of the largest one, without its sign."""
+    """A game, or all others, which have no id. `bar` is the GGR in percent of the largest one."""
 
     game_id: str | None
     name: str
@@ -115,7 +115,7 @@ def _games(now: Sequence[Row], before: Sequence[Row], period: Period) -> list[Ga
             for found in (current, previous)
         ]
         rows.append((None, f"All {len(others)} other games", *sums))
-    largest = max((abs(row["ggr"] or 0) for _, _, row, _ in rows), default=0)
+    largest = max((abs(row["ggr"] or 0) for game, _, row, _ in rows if game is not None), default=0)
     return [
         GameRow(
             game,
@@ -124,7 +124,8 @@ def _games(now: Sequence[Row], before: Sequence[Row], period: Period) -> list[Ga
                 counted(metric, period, value(metric, [row], period), _before(metric, was, period))
                 for metric in metrics.BY_GAME
             ],
-            round(float(abs(row["ggr"] or 0) / largest) * 100, 1) if largest else 0.0,
+            round(float(abs(row["ggr"] or 0) / largest) * 100, 1) if largest and game is not None
+            else 0.0,
             (row["ggr"] or 0) < 0,
         )
         for game, name, row, was in rows
