@@ -9,6 +9,7 @@
 | `dbt_docs.py` | makes dbt's documentation as a single page |
 | `pages.py` | renders the page of a run and the index page |
 | `assets.py` | describes every data asset, from the manifest alone |
+| `report/` | writes the KPI report: numbers of the marts, charts and definitions on one page |
 | `catalog/` | writes the data catalog |
 | `lineage/` | finds the column lineage of all models, and follows personal data along it |
 
