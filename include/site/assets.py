@@ -128,7 +128,7 @@ def read_assets(manifest: Mapping[str, Any]) -> dict[str, Asset]:
 
 def grain(description: str) -> str:
     """The sentence that begins with "One row per", empty if there is none."""
-    found = re.search(r"\bOne row per [^.]*\.", description)
+    found = re.search(r"\bOne row per .*?\.(?=\s|$)", description, re.DOTALL)
     return found[0] if found else ""
 
 

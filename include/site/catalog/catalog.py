@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
-from include.object_store import open_documents
+
+from include.object_store import Documents, open_documents
 from include.settings import Settings, UserError
 from include.site import pages, runs
 from include.site.assets import Asset, read_assets
+from include.site.assets import Column as DeclaredColumn
 from include.site.catalog.outcomes import (
     OUTCOMES_FILE,
     SHOWN_RUNS,
     Outcome,
     PastRun,
     past_runs,
+    read_freshness,
     read_outcomes,
     to_file,
     worst,
 )
 from include.site.catalog.sizes import Size, folder_sizes, table_sizes
+from include.site.lineage.compiled import DIALECTS, compiled_manifest
+from include.site.lineage.edges import Column, ColumnLineage, Kind
+from include.site.lineage.page import lineage_page
+from include.site.lineage.personal_data import Mark, forms, personal_data, policies
+from include.site.lineage.project import column_lineage
 from include.warehouse.database import open_database
 
+LINEAGE_FILE = "lineage.json"
+"""What was found for each node; the next publication uses it again."""
 FOLDER = "catalog"
 """The folder with the pages of the assets, beside `catalog.html`."""
 LOCK_SECONDS = 20
@@ -65,42 +76,71 @@ class Entry:
 
 
 def write_catalog(settings: Settings, folder: Path) -> list[Path]:
-    """Write the catalog of a run into the folder with the run's artifacts; returns the files.
+    """Write catalog and lineage of a run into the folder with its artifacts; returns both pages.
 
-    Sizes are left out if the warehouse cannot be read, and the history if DOCS cannot.
+    What cannot be found is left out with a warning: the sizes without the warehouse, the last runs
+    without DOCS, and column lineage if a model does not compile.
     """
     run = json.loads((folder / runs.RUN_FILE).read_text())
-    manifest = json.loads((folder / "manifest.json").read_text())
-    outcomes = read_outcomes(json.loads((folder / "run_results.json").read_text()))
-    freshness = {
-        source["unique_id"]: str(source.get("status", ""))
-        for source in json.loads((folder / "sources.json").read_text())["results"]
-    }
-    assets = read_assets(manifest)
+    assets = read_assets(json.loads((folder / "manifest.json").read_text()))
+    results = json.loads((folder / "run_results.json").read_text())
+    freshness = json.loads((folder / "sources.json").read_text())
+    outcomes = read_outcomes(results)
     sizes = _sizes(settings, assets.values())
     entries = {
-        unique_id: _entry(asset, outcomes, sizes.get(unique_id, Size()), freshness)
+        unique_id: _entry(asset, outcomes, sizes.get(unique_id, Size()), read_freshness(freshness))
         for unique_id, asset in assets.items()
     }
-    by_asset = {
+    statuses = {
         unique_id: (entry.status, entry.outcome.seconds if entry.outcome else 0.0)
         for unique_id, entry in entries.items()
         if entry.status
     }
-    (folder / OUTCOMES_FILE).write_text(to_file(by_asset))
+    (folder / OUTCOMES_FILE).write_text(to_file(statuses))
+    documents = open_documents(settings.docs, settings.docs_owner)
+    published = _published(documents, run["run_id"])
     history = [
-        *_history(settings, run["run_id"]),
-        PastRun(run["run_id"], run["published_at"], "", by_asset),
+        *past_runs(documents, published[: SHOWN_RUNS - 1]),
+        PastRun(run["run_id"], run["published_at"], "", statuses),
     ]
-    index = folder / "catalog.html"
-    index.write_text(_index_page(run, entries.values()))
-    written = [index, folder / OUTCOMES_FILE]
+    lineage, marks = _lineage(settings, documents, folder)
+    index, graph = folder / "catalog.html", folder / "lineage.html"
+    index.write_text(_index_page(run, entries.values(), marks))
+    graph.write_text(lineage_page(run, assets, lineage))
     (folder / FOLDER).mkdir()
     for entry in entries.values():
-        path = folder / FOLDER / f"{entry.asset.page}.html"
-        path.write_text(_asset_page(run, entry, entries, outcomes, history))
-        written.append(path)
-    return written
+        page = _asset_page(run, entry, entries, outcomes, history, lineage, marks)
+        (folder / FOLDER / f"{entry.asset.page}.html").write_text(page)
+    return [index, graph]
+
+
+def _lineage(
+    settings: Settings, documents: Documents, folder: Path
+) -> tuple[ColumnLineage, Mapping[Column, Mark]]:
+    """The column lineage of the project, and the marks of personal data by column.
+
+    What the latest publication has found is used again for each node whose SQL has not changed.
+    """
+    kept = folder / LINEAGE_FILE
+    try:
+        latest = runs.latest_publication(documents)
+        kept.write_bytes(documents.read(f"{latest}/{LINEAGE_FILE}") or b"{}")
+        manifest = compiled_manifest(settings)
+    except UserError as error:
+        print(f"warning: no column lineage is published: {error}", flush=True)
+        return ColumnLineage({}, (), ()), {}
+    dialect = DIALECTS[settings.target]
+    lineage = column_lineage(manifest, dialect, forms=forms(manifest, dialect), cache_file=kept)
+    return lineage, personal_data(manifest, lineage).marks
+
+
+def _published(documents: Documents, run_id: str) -> list[runs.Run]:
+    """The published runs before this one; empty if DOCS cannot be read."""
+    try:
+        return [run for run in runs.published_runs(documents) if run.run_id != run_id]
+    except UserError as error:
+        print(f"warning: the catalog shows no runs before this one: {error}", flush=True)
+        return []
 
 
 def _entry(
@@ -132,22 +172,16 @@ def _sizes(settings: Settings, assets: Iterable[Asset]) -> dict[str, Size]:
     return found
 
 
-def _history(settings: Settings, run_id: str) -> list[PastRun]:
-    """The published runs before this one; empty if DOCS cannot be read."""
-    try:
-        documents = open_documents(settings.docs, settings.docs_owner)
-        published = [run for run in runs.published_runs(documents) if run.run_id != run_id]
-        return past_runs(documents, published[: SHOWN_RUNS - 1])
-    except UserError as error:
-        print(f"warning: the catalog shows no runs before this one: {error}", flush=True)
-        return []
-
-
-def _index_page(run: Mapping[str, Any], entries: Iterable[Entry]) -> str:
+def _index_page(
+    run: Mapping[str, Any], entries: Iterable[Entry], marks: Mapping[Column, Mark]
+) -> str:
+    largest: dict[str, Mark] = {}
+    for (unique_id, _), mark in marks.items():
+        largest[unique_id] = max(mark, largest.get(unique_id, Mark.NONE))
     by_layer: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: (_layer_order(entry.asset), entry.asset.name)):
         by_layer.setdefault(layer(entry.asset), []).append(entry)
-    return pages.render("catalog.html", script=SCRIPT, run=run, layers=by_layer)
+    return pages.render("catalog.html", script=SCRIPT, run=run, layers=by_layer, marks=largest)
 
 
 @dataclass(frozen=True)
@@ -163,7 +197,9 @@ class Bar:
 
 def bars(unique_id: str, history: Sequence[PastRun]) -> list[Bar]:
     """The bars of the last runs of an asset, whose heights are in proportion to the seconds."""
-    longest = max((run.outcomes[unique_id][1] for run in history if unique_id in run.outcomes), default=0)
+    longest = max(
+        (run.outcomes[unique_id][1] for run in history if unique_id in run.outcomes), default=0
+    )
     found = []
     for place, run in enumerate(history):
         status, seconds = run.outcomes.get(unique_id, ("", 0.0))
@@ -203,14 +239,57 @@ def _layer_order(asset: Asset) -> tuple[int, str]:
     return LAYERS.index(name) if name in LAYERS else len(LAYERS), name
 
 
+@dataclass(frozen=True)
+class ColumnEntry:
+    """A column as the page of its asset shows it.
+
+    `mark` says how personal it is. `made_of` are the columns that its value is taken or computed
+    from, each with its asset and the expressions. `link` leads to it in the graph.
+    """
+
+    column: DeclaredColumn
+    mark: Mark
+    made_of: Sequence[tuple[Asset, str, Sequence[str]]]
+    link: str
+
+
+def _columns(
+    asset: Asset,
+    entries: Mapping[str, Entry],
+    lineage: ColumnLineage,
+    marks: Mapping[Column, Mark],
+) -> Iterator[ColumnEntry]:
+    for declared in asset.columns:
+        column = Column(asset.unique_id, declared.name.lower())
+        steps: dict[Column, list[str]] = {}
+        for edge in lineage.into.get(column, ()):
+            if edge.kind is Kind.VALUE:
+                found = steps.setdefault(edge.origin, [])
+                path = f"JSON path {edge.path}" if edge.path else ""
+                found += [text for text in (path, edge.expression) if text and text not in found]
+        yield ColumnEntry(
+            declared,
+            marks.get(column, Mark.NONE),
+            [(entries[origin.unique_id].asset, origin.name, steps[origin]) for origin in steps],
+            f"../lineage.html#{quote(asset.page)}/{quote(column.name, safe='')}",
+        )
+
+
 def _asset_page(
     run: Mapping[str, Any],
     entry: Entry,
     entries: Mapping[str, Entry],
     outcomes: Mapping[str, Outcome],
     history: Sequence[PastRun],
+    lineage: ColumnLineage,
+    marks: Mapping[Column, Mark],
 ) -> str:
     asset = entry.asset
+    columns = list(_columns(asset, entries, lineage, marks))
+    by_mark = {
+        mark: [column.column.name for column in columns if column.mark is mark]
+        for mark in (Mark.IDENTIFIER, Mark.QUASI_IDENTIFIER)
+    }
     return pages.render(
         "asset.html",
         run=run,
@@ -219,6 +298,8 @@ def _asset_page(
         layer=layer(asset),
         upstream=[entries[unique_id].asset for unique_id in asset.upstream],
         downstream=[entries[unique_id].asset for unique_id in asset.downstream],
+        columns=columns,
+        policies=[(mark, names, policies()[mark]) for mark, names in by_mark.items() if names],
         tests=[(test, outcomes.get(test.unique_id)) for test in asset.tests],
         bars=bars(asset.unique_id, history),
         chart=(BAR_WIDTH * len(history), CHART_HEIGHT),

@@ -48,6 +48,11 @@ def read_outcomes(run_results: Mapping[str, Any]) -> dict[str, Outcome]:
     return {result["unique_id"]: _outcome(result) for result in run_results["results"]}
 
 
+def read_freshness(sources: Mapping[str, Any]) -> dict[str, str]:
+    """dbt's status of each source by id, from the merged `sources.json` of a run."""
+    return {source["unique_id"]: str(source.get("status", "")) for source in sources["results"]}
+
+
 def worst(statuses: Sequence[str]) -> str:
     """The worst of some statuses, empty if there is none."""
     known = [status for status in WORST_FIRST if status in statuses]

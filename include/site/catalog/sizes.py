@@ -69,4 +69,3 @@ def _duckdb_size(database: Database, schema: str, table: str) -> Size:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-

@@ -6,7 +6,6 @@ it, and an edge is five numbers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,7 @@ def lineage_page(
     run: Mapping[str, Any], assets: Mapping[str, Asset], lineage: ColumnLineage
 ) -> str:
     """The page for the assets of a run. Columns that could not be resolved are listed in it."""
-    unresolved = [
-        (assets[one.target.unique_id], one) for one in lineage.unresolved
-    ]
+    unresolved = [(assets[one.target.unique_id], one) for one in lineage.unresolved]
     return pages.render(
         "lineage.html", run=run, data=graph(assets, lineage), script=SCRIPT, unresolved=unresolved
     )
