@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import Engine, Unavailable
+from tests.support.debian import Unavailable
+from tests.support.engine import Engine
 from tests.support.reference_data import REFERENCE_DATA
 
 # Only dbt's environment has PostgreSQL's driver.

@@ -13,7 +13,7 @@ import duckdb
 
 HOSTILE_NAMES = (
     "<script>document.title='ran'; window.ran = true</script>",
-    "\"><img src=x onerror=\"window.ran = true\">",
+    '"><img src=x onerror="window.ran = true">',
     "'; drop table marts.rpt_daily_kpis; --",
     "</style></title><svg onload=window.ran=true>",
     "{{ 7 * 7 }} {% raw %} ${7*7} &lt;b&gt;",
@@ -188,7 +188,8 @@ STATEMENTS = (
             ) as turnover,
             cast(
                 case when number = $unknown and age = 40 then null
-                else cast(((h * 7) % 620) * 0.9411 as decimal(38, 4)) * $factor end as decimal(18, 4)
+                else cast(((h * 7) % 620) * 0.9411 as decimal(38, 4)) * $factor end
+                as decimal(18, 4)
             ) as winnings,
             cast(h % 3 as bigint) as unsettled_wager_count
         from days

@@ -60,5 +60,3 @@ def _columns(manifest: Manifest) -> dict[tuple[str, str], str]:
             for name, column in described.items():
                 found[node["name"], name] = str(column.get("description") or "")
     return found
-
-

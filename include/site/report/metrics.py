@@ -142,9 +142,7 @@ class Figure:
         return change(self.now, self.before, self.metric.form, self.metric.better)
 
 
-def change(
-    now: Number | None, before: Number | None, form: str, better: str = ""
-) -> Change | None:
+def change(now: Number | None, before: Number | None, form: str, better: str = "") -> Change | None:
     """The change between two figures; None if one is unknown, or if there is nothing to divide by.
 
     The base of a relative change is the absolute value of the previous figure, so that a rise from
@@ -237,9 +235,7 @@ NGR = Metric(BETTING, "ngr", "NGR", "money", Over.SUM)
 RTP = Metric(BETTING, "rtp", "RTP", "rate", Over.RATIO, "winnings", "turnover", better="")
 HOLD = Metric(BETTING, "hold", "Hold", "rate", Over.RATIO, "ggr", "turnover", better="")
 BETS = Metric(BETTING, "bet_count", "Bets", "count", Over.SUM)
-UNSETTLED = Metric(
-    BETTING, "unsettled_wager_count", "Open wagers", "count", Over.SUM, better=""
-)
+UNSETTLED = Metric(BETTING, "unsettled_wager_count", "Open wagers", "count", Over.SUM, better="")
 BETS_AND_MONEY = (GGR, NGR, TURNOVER, WINNINGS, RTP, HOLD, BETS, UNSETTLED)
 BY_GAME = (GGR, NGR, RTP, TURNOVER, BETS)
 

@@ -157,7 +157,7 @@ def _constants() -> dict[str, Any]:
 
 @cache
 def _environment() -> Environment:
-    """Jinja with the templates. Every value is escaped, and a name that is not given is an error."""
+    """Jinja with the templates. Every value is escaped, and an unknown name is an error."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
     )

@@ -166,9 +166,7 @@ def _cohorts(
     return found
 
 
-def _overall(
-    warehouse: Database, mart: str, age: str, columns: tuple[str, ...]
-) -> dict[str, Rows]:
+def _overall(warehouse: Database, mart: str, age: str, columns: tuple[str, ...]) -> dict[str, Rows]:
     rows = warehouse.rows(
         f"select application_id, {age}, {', '.join(columns)} from {mart} order by 1, 2"
     )

@@ -38,9 +38,7 @@ def ticks(low: float, high: float, count: int = 4, *, whole: bool = False) -> li
         high = 1.0
     rough = (high - low) / count
     power = math.floor(math.log10(rough))
-    step = next(
-        step for factor in STEPS if (step := factor * 10.0**power) >= rough * (1 - 1e-9)
-    )
+    step = next(step for factor in STEPS if (step := factor * 10.0**power) >= rough * (1 - 1e-9))
     if whole:
         step = max(1.0, math.ceil(step))
     first, last = math.floor(low / step + BEYOND), math.ceil(high / step - BEYOND)

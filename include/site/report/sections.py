@@ -8,6 +8,7 @@ from functools import partial
 
 from include.site.report import heat_map, metrics
 from include.site.report.charts import Chart, Series, chart
+from include.site.report.daily import DailySeries, daily_chart, last, per_day, ratio_of
 from include.site.report.metrics import (
     Figure,
     Metric,
@@ -18,7 +19,6 @@ from include.site.report.metrics import (
     ratio,
     total,
 )
-from include.site.report.daily import DailySeries, daily_chart, last, per_day, ratio_of
 from include.site.report.periods import Period
 from include.site.report.queries import Data, known_from, last_day
 
@@ -91,11 +91,17 @@ def panel(data: Data, application: str, days: int, currency: str) -> Panel | Non
     numbers = sorted({row["n"] for row in retention})
     ages = sorted({row["n"] for row in ltv})
     retention_rows = _cohort_rows(
-        retention, data.retention_overall.get(application, []), numbers, period,
+        retention,
+        data.retention_overall.get(application, []),
+        numbers,
+        period,
         tuple(metrics.RETAINED.values()),
     )
     ltv_rows = _cohort_rows(
-        ltv, data.ltv_overall.get(application, []), ages, period,
+        ltv,
+        data.ltv_overall.get(application, []),
+        ages,
+        period,
         (metrics.LIFETIME_VALUE, metrics.ROAS),
     )
     return Panel(
@@ -136,9 +142,7 @@ def _money(data: Data, application: str, kpis: Sequence[Row], period: Period) ->
     return tiles
 
 
-def counted(
-    metric: Metric, period: Period, now: Number | None, before: Number | None
-) -> Figure:
+def counted(metric: Metric, period: Period, now: Number | None, before: Number | None) -> Figure:
     """A figure that the warehouse has made. It is unknown if the mart has no day of the period."""
     covered, covered_before = coverage(metric, period), coverage(metric, period.previous)
     return Figure(

@@ -124,7 +124,8 @@ def _games(now: Sequence[Row], before: Sequence[Row], period: Period) -> list[Ga
                 counted(metric, period, value(metric, [row], period), _before(metric, was, period))
                 for metric in metrics.BY_GAME
             ],
-            round(float(abs(row["ggr"] or 0) / largest) * 100, 1) if largest and game is not None
+            round(float(abs(row["ggr"] or 0) / largest) * 100, 1)
+            if largest and game is not None
             else 0.0,
             (row["ggr"] or 0) < 0,
         )

@@ -135,9 +135,7 @@ class _Elements(HTMLParser):
 
 def test_names_become_text_and_never_markup(tmp_path: Path) -> None:
     names = report_marts.HOSTILE_NAMES
-    path = report_marts.make(
-        tmp_path / "w.duckdb", dict.fromkeys(names, 9), YESTERDAY, games=names
-    )
+    path = report_marts.make(tmp_path / "w.duckdb", dict.fromkeys(names, 9), YESTERDAY, games=names)
     for written in write_report(Settings(duckdb=str(path)), tmp_path / "site"):
         elements = _Elements()
         elements.feed(_text(written))

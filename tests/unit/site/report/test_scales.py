@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,7 +51,7 @@ def test_ticks_enclose_all_values_in_few_equal_steps(one: float, other: float) -
     assert 0 in found
     assert found[0] <= low + step * BEYOND * 1.01
     assert found[-1] >= high - step * BEYOND * 1.01
-    assert all(math.isclose(b - a, step, rel_tol=1e-6) for a, b in zip(found, found[1:], strict=False))
+    assert all(math.isclose(b - a, step, rel_tol=1e-6) for a, b in itertools.pairwise(found))
 
 
 def test_a_scale_puts_the_ends_of_the_axis_at_its_ends() -> None:
