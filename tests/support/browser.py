@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.debian import install
@@ -72,3 +73,15 @@ def opened(
         yield found
     finally:
         context.close()
+
+
+def axe_findings(page: Page) -> list[str]:
+    """What axe-core finds: each rule with the elements."""
+    response = Axe().run(page).response
+    return [
+        f"{violation['id']}: {violation['help']}: "
+        + "; ".join(
+            f"{node['html'][:160]} {node.get('failureSummary')}" for node in violation["nodes"][:3]
+        )
+        for violation in response["violations"]
+    ]

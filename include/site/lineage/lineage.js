@@ -419,6 +419,7 @@ const find = () => {
   }
 };
 
+document.getElementById("needs-scripts").hidden = true;
 let drag = null;
 canvas.addEventListener("pointerdown", (event) => {
   if (!event.target.closest("[role=button]")) {
