@@ -62,7 +62,7 @@ TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
   .status { font-weight: 600; white-space: nowrap }
   .success { color: var(--good) } .warn { color: var(--warn) } .fail, .error { color: var(--bad) }
   .skipped, .none { color: var(--quiet) }
-  .message { white-space: pre-line; overflow-wrap: anywhere }
+  .message { white-space: pre-line; overflow-wrap: anywhere; min-width: 12rem }
   pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-radius: .5rem;
         background: var(--raised) }
   code, pre { font: .85rem/1.5 ui-monospace, monospace }

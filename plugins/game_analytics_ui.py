@@ -2,11 +2,13 @@
 
 All routes read the files below DOCS, a folder or an S3 prefix, so that the API server shares no
 disk with the workers. Each route asks Airflow whether the user may read the tasks of the DAG
-`game_analytics`: 401 without a login, 403 without the right.
+`game_analytics`: 401 without a login, 403 without the right. Artifacts and node pages also need the
+right to read its logs.
 
 | route, below `/game-analytics` | serves |
 |---|---|
-| `/site/<name>` | the file below DOCS with this name |
+| `/site/<name>` | a file of the site: the index of runs, or a file of a publication |
+| `/artifacts/<name>` | a file that a process of a run has written |
 | `/latest/<page>` | leads to the page of the run that was published last |
 | `/runs/<run>/<page>` | leads to the page of this run |
 | `/dags/<dag>`, `/dags/<dag>/runs/<run>` | lead to the index of runs and to the page of the run |
@@ -16,7 +18,7 @@ disk with the workers. Each route asks Airflow whether the user may read the tas
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -57,6 +59,8 @@ TYPES = {
     **dict.fromkeys(("sql", "log", "txt", "jsonl"), "text/plain; charset=utf-8"),
 }
 """The content types by the ending of the file's name. Any other file is a download."""
+ACTIVE = frozenset({"html", "js", "css", "svg"})
+"""The endings of files that a browser runs or draws. Of these, artifacts are shown as text."""
 DBT_DOCS = re.compile(PUBLICATION.pattern + "dbt/index.html")
 NO_CONTENT = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 """The policy of a response that is no page."""
@@ -76,6 +80,9 @@ HASH = re.compile(r"'sha(?:256|384|512)-[A-Za-z0-9+/=_-]+'")
 HEAD_LENGTH = 4096
 """The length of the start of a page in which its own policy is searched."""
 
+READS_LOGS = Depends(requires_access_dag("GET", DagAccessEntity.TASK_LOGS, DAG))
+"""The right to read the logs of the DAG's tasks. The messages of the warehouse can quote values of
+the data, in the artifacts as in the logs."""
 app = FastAPI(
     title="Game analytics",
     # The documentation of the routes would be routes without a guard.
@@ -113,32 +120,17 @@ def home(request: Request) -> Response:
 
 
 @app.get("/site/{name:path}")
-def file(request: Request, name: str) -> Response:
-    """Serve a file below DOCS."""
-    found = docs().open(name)
-    if found is None:
-        raise HTTPException(404, "There is no such file below DOCS.")
-    headers = {"ETag": found.etag}
-    if _matches(request.headers.get("If-None-Match", ""), found.etag):
-        found.stream.close()
-        return Response(status_code=304, headers=headers)
-    kind = name.rpartition(".")[2].lower() if "." in name.rpartition("/")[2] else ""
-    # HTML elsewhere was not written by a publication, so it is shown as text.
-    is_page = name == INDEX or PUBLICATION.match(name)
-    if kind == "html" and not is_page:
-        kind = "txt"
-    if kind not in TYPES:
-        headers["Content-Disposition"] = "attachment"
-    headers["Content-Length"] = str(found.size)
-    chunks = found.chunks()
-    if kind == "html":
-        first = next(chunks, b"")
-        headers["Content-Security-Policy"] = (
-            DBT_POLICY if DBT_DOCS.fullmatch(name) else page_policy(first)
-        )
-        chunks = _with_first(first, chunks)
-    media_type = TYPES.get(kind, "application/octet-stream")
-    return StreamingResponse(chunks, headers=headers, media_type=media_type)
+def site(request: Request, name: str) -> Response:
+    """Serve a file of the site: the index of runs, or a file of a publication."""
+    if name != INDEX and not PUBLICATION.match(name):
+        raise HTTPException(404, "There is no such file in the site.")
+    return _file(request, name, is_page=True)
+
+
+@app.get("/artifacts/{name:path}", dependencies=[READS_LOGS])
+def artifact(request: Request, name: str) -> Response:
+    """Serve what a process that ran dbt has written. No such file is a page."""
+    return _file(request, name, is_page=False)
 
 
 @app.get("/latest/{page:path}")
@@ -173,7 +165,7 @@ def dag_run(request: Request, dag_id: str, run_id: str) -> Response:
     return run(request, run_id, INDEX)
 
 
-@app.get(f"/{DAG}/{{run_id}}/{{task_id}}", response_class=HTMLResponse)
+@app.get(f"/{DAG}/{{run_id}}/{{task_id}}", dependencies=[READS_LOGS])
 def node(request: Request, run_id: str, task_id: str) -> Response:
     """Show a node in a run, also before the run is published."""
     try:
@@ -181,6 +173,32 @@ def node(request: Request, run_id: str, task_id: str) -> Response:
     except NotFoundError as error:
         raise HTTPException(404, str(error)) from None
     return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
+
+
+def _file(request: Request, name: str, *, is_page: bool) -> Response:
+    """Serve a file below DOCS; if it `is_page`, a browser may show HTML as a page."""
+    found = docs().open(name)
+    if found is None:
+        raise HTTPException(404, "There is no such file below DOCS.")
+    headers = {"ETag": found.etag}
+    if _matches(request.headers.get("If-None-Match", ""), found.etag):
+        found.stream.close()
+        return Response(status_code=304, headers=headers)
+    kind = name.rpartition(".")[2].lower() if "." in name.rpartition("/")[2] else ""
+    if not is_page and kind in ACTIVE:
+        kind = "txt"
+    if kind not in TYPES:
+        headers["Content-Disposition"] = "attachment"
+    headers["Content-Length"] = str(found.size)
+    chunks = found.chunks()
+    if kind == "html":
+        first = next(chunks, b"")
+        headers["Content-Security-Policy"] = (
+            DBT_POLICY if DBT_DOCS.fullmatch(name) else page_policy(first)
+        )
+        chunks = _with_first(first, chunks)
+    media_type = TYPES.get(kind, "application/octet-stream")
+    return StreamingResponse(chunks, headers=headers, media_type=media_type)
 
 
 def page_policy(start: bytes) -> str:
@@ -209,7 +227,7 @@ def _matches(header: str, etag: str) -> bool:
     return etag in tags or tags == ["*"]
 
 
-def _with_first(first: bytes, rest: Iterable[bytes]) -> Iterable[bytes]:
+def _with_first(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
     yield first
     yield from rest
 

@@ -32,6 +32,7 @@ from include.site.run_artifacts import (
     own_manifest,
     read_run,
     with_compiled_sql,
+    without_data,
 )
 
 PAGES: Sequence[Callable[[Settings, Path], list[Path]]] = ()
@@ -72,6 +73,7 @@ def _write_publication(
 ) -> runs.Run:
     """Make all files of a publication in a folder and write them into DOCS, where nothing links."""
     artifacts = read_run(documents, run_id)
+    artifacts = replace(artifacts, results=[without_data(one) for one in artifacts.results])
     manifest = artifacts.manifest or own_manifest()
     manifest = with_compiled_sql(manifest, artifacts.results, _latest_manifest(documents))
     run = describe(run_id, request, artifacts, manifest, now)

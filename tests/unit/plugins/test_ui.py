@@ -94,8 +94,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 def client(site: Site) -> Iterator[TestClient]:
     """A client whose user may see everything."""
     assert site
-    (guard,) = ui.app.router.dependencies
-    ui.app.dependency_overrides[guard.dependency] = lambda: None
+    for guard in (*ui.app.router.dependencies, ui.READS_LOGS):
+        ui.app.dependency_overrides[guard.dependency] = lambda: None
     yield TestClient(ui.app, follow_redirects=False)
     ui.app.dependency_overrides.clear()
 
@@ -116,7 +116,7 @@ def addresses() -> list[tuple[str, str]]:
 def test_every_route_refuses_a_person_without_a_login(site: Site) -> None:
     site.publish()
     client = TestClient(ui.app, follow_redirects=False)
-    assert len(addresses()) >= 7
+    assert len(addresses()) >= 8
     for method, path in addresses():
         answer = client.request(method, path)
         assert answer.status_code == 401, path
@@ -151,7 +151,38 @@ def test_every_route_refuses_a_person_without_the_right(
             assert client.request(method, f"{path}?dag_id=other").status_code == 403, path
     finally:
         ui.app.dependency_overrides.clear()
+    # The first right that is refused ends the request; another test refuses the second one only.
     assert set(asked) == {("GET", "TASK_INSTANCE", "game_analytics", "somebody")}
+
+
+def test_what_can_quote_the_data_needs_the_right_to_read_logs(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.publish()
+    site.write("runs/r1/dbt_build/try_1-a/run_results.json", {})
+
+    class Manager:
+        """An auth manager that allows everything but to read logs."""
+
+        def is_authorized_dag(self, *, access_entity: Any, **_: Any) -> bool:
+            return bool(access_entity.value != "TASK_LOGS")
+
+    async def get_user() -> str:
+        return "somebody"
+
+    monkeypatch.setattr(security, "get_auth_manager", Manager)
+    monkeypatch.setattr(security.DagModel, "get_team_name", lambda *_: None)
+    ui.app.dependency_overrides[security.get_user] = get_user
+    try:
+        client = TestClient(ui.app)
+        artifact = "runs/r1/dbt_build/try_1-a/run_results.json"
+        for path in (f"/artifacts/{artifact}", "/game_analytics/r1/fct_bets"):
+            assert client.get(path).status_code == 403
+        assert client.get(f"/site/{artifact}").status_code == 404
+        assert client.get("/site/index.html").status_code == 200
+        assert client.get("/latest/report.html").status_code == 200
+    finally:
+        ui.app.dependency_overrides.clear()
 
 
 def test_the_documentation_of_the_routes_is_off(client: TestClient) -> None:
@@ -186,7 +217,7 @@ def test_without_any_run_each_address_says_so(client: TestClient) -> None:
 def test_nothing_but_published_files_is_served(client: TestClient, site: Site, name: str) -> None:
     site.publish()
     for raw in (name, name.replace("/", "%2F"), name.replace(".", "%2e").replace("/", "%2f")):
-        for route in ("/site/", "/latest/", "/runs/r1/"):
+        for route in ("/site/", "/artifacts/", "/latest/", "/runs/r1/"):
             quoted = raw.encode("utf-8", "surrogateescape").replace(b"\x00", b"%00")
             quoted = quoted.replace(b"\n", b"%0a").replace(b"\x7f", b"%7f")
             try:
@@ -247,6 +278,8 @@ def test_a_file_is_sent_again_only_if_it_has_changed(client: TestClient, site: S
         # HTML that is no published page is text.
         ("runs/r1/dbt_build/try_1-a/compiled/x.html", "text/plain; charset=utf-8"),
         ("other.html", "text/plain; charset=utf-8"),
+        ("runs/r1/x.svg", "text/plain; charset=utf-8"),
+        (f"{PUBLICATION}/x.svg", "image/svg+xml"),
         ("runs/r1/program.exe", "application/octet-stream"),
         ("runs/r1/html", "application/octet-stream"),
     ],
@@ -254,7 +287,8 @@ def test_a_file_is_sent_again_only_if_it_has_changed(client: TestClient, site: S
 def test_types_and_headers(client: TestClient, site: Site, name: str, kind: str) -> None:
     site.publish()
     site.write(name, PAGE)
-    answer = client.get(f"/site/{name}")
+    is_page = name.startswith(PUBLICATION)
+    answer = client.get(f"/{'site' if is_page else 'artifacts'}/{name}")
     assert answer.headers["Content-Type"] == kind
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert int(answer.headers["Content-Length"]) == len(answer.content) == len(PAGE)

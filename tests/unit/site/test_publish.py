@@ -167,10 +167,21 @@ def test_sql_of_an_unchanged_node_is_taken_from_the_run_before(
     assert "compiled_code" not in nodes[STG]
 
 
+def test_messages_on_the_site_quote_no_value_of_the_data(documents: DocumentsInFolder) -> None:
+    message = "Conversion Error: Could not convert string 'Zoltan Kovacs' to INT32"
+    write_run(documents, "r", result(FCT, "error", message=message))
+    publish(str(documents.path), "r")
+    for path in (*site_of(documents, "r").rglob("*"), documents.path / runs.INDEX):
+        assert path.is_dir() or b"Zoltan" not in path.read_bytes(), path
+    page = (site_of(documents, "r") / "index.html").read_text()
+    assert "Could not convert string" in page
+
+
 def test_hostile_names_and_messages_stay_text(documents: DocumentsInFolder) -> None:
     run_id = "<img src=x onerror=alert(1)>\"'../../x"
     folder = module.file_name(run_id)
-    write_run(documents, folder, result(FCT, "error", message="</td><script>alert(1)</script>"))
+    message = "Compilation Error in model </td><script>alert(1)</script>"
+    write_run(documents, folder, result(FCT, "error", message=message))
     publish(str(documents.path), run_id, PublishRequest(message="<script>alert(2)</script>"))
     pages = [documents.path / runs.INDEX, site_of(documents, folder) / "index.html"]
     for page in pages:
