@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("dbt", reason="runs in dbt's environment")
+pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
 from include.messages import NodeResult, Problem, PublishRequest, to_json
 from include.object_store import DocumentsInFolder
