@@ -50,7 +50,7 @@ def publish_run(settings: Settings, run_id: str, request: PublishRequest) -> Pub
         with tempfile.TemporaryDirectory() as scratch:
             run = _write_publication(settings, documents, run_id, request, now, Path(scratch))
         documents.write(f"{RUNS}/{run.folder}/{runs.RUN_FILE}", to_json(run, indent=2).encode())
-        listed = runs.write_index(documents, now, days)
+        listed = runs.write_index(documents, pages.index_page, now, days)
     except (UserError, OSError) as error:
         reason = str(error) if isinstance(error, UserError) else f"{error}: free some disk space."
         message = f"the run is not published, and the site is as before: {reason}"

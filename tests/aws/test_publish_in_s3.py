@@ -12,8 +12,8 @@ pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
 from include.object_store import DocumentsInS3, open_documents
 from include.settings import UserError
+from include.site import pages, runs
 from include.site import publish as module
-from include.site import runs
 from tests.support.ministack import MiniStack
 from tests.support.publications import listed_runs, publish, write_run
 
@@ -128,7 +128,7 @@ def test_old_runs_are_deleted_and_nothing_else(client: Any, documents: Documents
     assert deleted == ["runs/ancient/", "runs/ancient_2/"]
     assert documents.folders("runs/") == ["now", "recent"]
     assert "other/runs/ancient/a" in keys(client)
-    runs.write_index(documents, datetime.now(UTC), 90)
+    runs.write_index(documents, pages.index_page, datetime.now(UTC), 90)
     assert listed_runs(documents) == ["now", "recent"]
 
 

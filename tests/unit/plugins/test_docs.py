@@ -9,15 +9,7 @@ import pytest
 from game_analytics_docs import DEFAULT, DocsError, DocsInFolder, docs_root, is_allowed
 
 from include.settings import Settings
-
-OUTSIDE = (
-    *("../secret", "runs/../../secret", "runs/..", "..", ".", "", "/etc/passwd", "//etc/passwd"),
-    *("runs//a", "runs/", "/", "runs\\..\\..\\secret", "..\\secret", "%2e%2e/secret"),
-    *("./index.html", "runs/.hidden", ".hidden/a", "index.html\x00", "index.html\x00.txt"),
-    *("index.html\n", "\x7f", "runs/a/index.html/more", "\udcff"),
-    *("a" * 300, "a/" * 600 + "a", "é" * 600),
-)
-"""Names that are no published file."""
+from tests.support.hostile_names import OUTSIDE
 
 
 @pytest.fixture

@@ -17,10 +17,12 @@ import game_analytics_docs
 import game_analytics_ui as ui
 from airflow.api_fastapi.core_api import security
 from airflow.api_fastapi.core_api.datamodels.plugins import ExternalViewResponse
+from airflow.models.dag import DagModel
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from game_analytics_triggers import PAGES
 
-from tests.unit.plugins.test_docs import OUTSIDE
+from tests.support.hostile_names import OUTSIDE
 
 NODE = {
     "name": "fct_bets",
@@ -142,7 +144,7 @@ def test_every_route_refuses_a_person_without_the_right(
         return "somebody"
 
     monkeypatch.setattr(security, "get_auth_manager", Manager)
-    monkeypatch.setattr(security.DagModel, "get_team_name", lambda *_: None)
+    monkeypatch.setattr(DagModel, "get_team_name", lambda *_: None)
     ui.app.dependency_overrides[security.get_user] = get_user
     try:
         client = TestClient(ui.app, follow_redirects=False)
@@ -171,7 +173,7 @@ def test_what_can_quote_the_data_needs_the_right_to_read_logs(
         return "somebody"
 
     monkeypatch.setattr(security, "get_auth_manager", Manager)
-    monkeypatch.setattr(security.DagModel, "get_team_name", lambda *_: None)
+    monkeypatch.setattr(DagModel, "get_team_name", lambda *_: None)
     ui.app.dependency_overrides[security.get_user] = get_user
     try:
         client = TestClient(ui.app)
@@ -399,6 +401,6 @@ def test_airflow_accepts_every_entry_of_the_ui() -> None:
     assert len({view["url_route"] for view in views}) == len(views)
     routes = [route for route in ui.app.routes if isinstance(route, APIRoute)]
     for view in views:
-        path = view["href"].removeprefix(ui.PAGES)
+        path = view["href"].removeprefix(PAGES)
         path = path.replace("{DAG_ID}", "game_analytics").replace("{RUN_ID}", "r1")
         assert any(route.path_regex.fullmatch(path) for route in routes), path
