@@ -22,7 +22,6 @@ ARTIFACTS = (
     "manifest.json",
     "run_results.json",
     "sources.json",
-    "catalog.json",
     "dbt.log",
     "compiled/**/*.sql",
 )

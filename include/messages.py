@@ -95,7 +95,7 @@ class BuildRequest:
     none. The report of a container lies beside its request. `run_id` names the run that holds the
     build lock. `select` holds dbt selectors, None selects all nodes.
     `tests` holds the ids of the cross-model tests that run after the nodes, if all of these
-    succeeded. `catalog` asks for dbt's `catalog.json` after a build in which all nodes succeeded.
+    succeeded.
     """
 
     artifacts: str
@@ -103,7 +103,6 @@ class BuildRequest:
     select: tuple[str, ...] | None = None
     tests: tuple[str, ...] = ()
     full_refresh: bool = False
-    catalog: bool = False
     report: str = ""
 
 

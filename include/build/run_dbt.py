@@ -18,12 +18,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.cli.main import dbtRunner
 
 from include.build.node_results import BuildError, NodeResultCollector
 from include.build.reports import Report
@@ -101,8 +101,6 @@ def run_dbt(
         collector.group(request.tests, CROSS_MODEL_TESTS)
         with all_results(artifacts):
             collector.finish(dbt.invoke(["test", "--select", *selectors, *common]))
-    if request.catalog:
-        _make_catalog(dbt, common)
 
 
 def _build_command(request: BuildRequest, manifest: Manifest) -> list[str]:
@@ -126,16 +124,6 @@ def _selectors(tests: Iterable[str], manifest: Manifest) -> list[str]:
             "image from the same checkout."
         )
     return [manifest.selector(test) for test in tests]
-
-
-def _make_catalog(dbt: dbtRunner, common: Sequence[str]) -> None:
-    """Make dbt's `catalog.json`; raises KeyboardInterrupt if dbt was stopped."""
-    made: dbtRunnerResult = dbt.invoke(["--quiet", "docs", "generate", "--no-compile", *common])
-    if isinstance(made.exception, KeyboardInterrupt):
-        raise made.exception
-    if not made.success:
-        # The build is complete without the catalog.
-        print(f"The catalog could not be made: {made.exception or 'see the log'}")
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from include.site.run_artifacts import (
     own_manifest,
     read_run,
     with_compiled_sql,
+    without_data,
 )
 
 PAGES: Sequence[Callable[[Settings, Path], list[Path]]] = ()
@@ -49,7 +50,7 @@ def publish_run(settings: Settings, run_id: str, request: PublishRequest) -> Pub
         with tempfile.TemporaryDirectory() as scratch:
             run = _write_publication(settings, documents, run_id, request, now, Path(scratch))
         documents.write(f"{RUNS}/{run.folder}/{runs.RUN_FILE}", to_json(run, indent=2).encode())
-        listed = runs.write_index(documents, now, days)
+        listed = runs.write_index(documents, pages.index_page, now, days)
     except (UserError, OSError) as error:
         reason = str(error) if isinstance(error, UserError) else f"{error}: free some disk space."
         message = f"the run is not published, and the site is as before: {reason}"
@@ -72,6 +73,7 @@ def _write_publication(
 ) -> runs.Run:
     """Make all files of a publication in a folder and write them into DOCS, where nothing links."""
     artifacts = read_run(documents, run_id)
+    artifacts = replace(artifacts, results=[without_data(one) for one in artifacts.results])
     manifest = artifacts.manifest or own_manifest()
     manifest = with_compiled_sql(manifest, artifacts.results, _latest_manifest(documents))
     run = describe(run_id, request, artifacts, manifest, now)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from include.artifacts import UPLOADS, run_folder
+from include.engine_text import without_values
 from include.manifest import MANIFEST, described
 from include.messages import EVENTS_FOLDER, NodeResult, file_name, from_json
 from include.object_store import Documents
@@ -117,6 +118,17 @@ def merged(runs: Iterable[Mapping[str, Any]], events: Iterable[NodeResult] = ())
                 "compiled_code": (problem.sql or None) if problem else None,
             }
     return [last[unique_id] for unique_id in sorted(last)]
+
+
+def without_data(result: Result) -> Result:
+    """Return a result whose message quotes no value of the data.
+
+    More people read the site than may read the logs of the tasks.
+    """
+    if result["status"] == "success" or not result.get("message"):
+        return result
+    shown = f"{result['unique_id']} {result.get('compiled_code') or ''}"
+    return {**result, "message": without_values(str(result["message"]), shown=shown)}
 
 
 def with_compiled_sql(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -88,21 +88,21 @@ def kept(runs: Sequence[Run], now: datetime, days: int) -> list[Run]:
     return [run for at, run in enumerate(runs) if at == 0 or moment(run.published_at) >= oldest]
 
 
-def write_index(documents: Documents, now: datetime, days: int) -> list[Run]:
-    """Write the index page of the runs that are kept; returns these runs.
+def write_index(
+    documents: Documents, render: Callable[[Sequence[Run]], str], now: datetime, days: int
+) -> list[Run]:
+    """Write the index page of the runs that are kept, as `render` makes it; returns these runs.
 
     Two publishers can do this at the same time, without a lock. Each one writes its own `run.json`
     before the index, and reads all of them again after the index. The publisher that writes the
     index last therefore writes each run whose `run.json` is there.
     """
-    from include.site.pages import index_page
-
     written = None
     for _ in range(MAX_INDEX_WRITES):
         runs = kept(published_runs(documents), now, days)
         if runs == written:
             return runs
-        documents.write(INDEX, index_page(runs).encode())
+        documents.write(INDEX, render(runs).encode())
         written = runs
     raise UserError(
         f"{documents.root}/{INDEX} changes all the time, because many runs are published at once: "

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from html import unescape
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from include.messages import Published, PublishRequest
 from include.object_store import Documents
@@ -102,8 +103,8 @@ def settings_for(docs: str) -> Settings:
 
 def publish(docs: str, run_id: str, request: PublishRequest | None = None) -> Published:
     """Publish a run, without running dbt for its docs."""
-    module.write_dbt_docs = without_dbt
-    return module.publish_run(settings_for(docs), run_id, request or PublishRequest())
+    with patch.object(module, "write_dbt_docs", without_dbt):
+        return module.publish_run(settings_for(docs), run_id, request or PublishRequest())
 
 
 def links(page: str) -> list[str]:

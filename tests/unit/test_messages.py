@@ -37,7 +37,12 @@ HOSTILE = "two\nlines, \u2028 ends one, \udc80 is no character, \x00 neither, Zo
 ROW = {"id": None, "note": HOSTILE}
 MESSAGES = [
     BuildRequest(
-        "folder", "r", ("path:models/a.sql",), ("test.p.assert_a",), full_refresh=True, catalog=True
+        "folder",
+        "r",
+        ("path:models/a.sql",),
+        ("test.p.assert_a",),
+        full_refresh=True,
+        report="docs",
     ),
     BuildRequest("folder"),
     NodeResult(

@@ -9,7 +9,7 @@ The report (`include/build/reports.py`) is written below the setting DOCS. These
 folder `<DOCS>/runs/<run>/<command>/`:
 
 - `events/<number>.jsonl`: a line for each node that ended, a `NodeResult` of `include.messages`;
-- dbt's `manifest.json`, `run_results.json`, `sources.json`, `catalog.json`, `compiled/`, `dbt.log`;
+- dbt's `manifest.json`, `run_results.json`, `sources.json`, `compiled/`, `dbt.log`;
 - `result.json`, a `RunResult`, as the last file: when it exists, the report is complete. Only a
   `build` that is tried again writes there once more, because all its tries share the folder.
 

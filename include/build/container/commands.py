@@ -157,7 +157,6 @@ def _request(
         select=None if nodes and nodes == manifest.built else selectors,
         tests=tuple(tests),
         full_refresh=full_refresh,
-        catalog=True,
     )
 
 

@@ -52,8 +52,8 @@ def test_only_a_run_whose_tasks_all_succeeded_is_a_success(
 ) -> None:
     monkeypatch.setattr(run, "in_dbt_environment", lambda *_: None)
     tasks: list[dict[str, Any]] = [{"task_id": "a", "state": "success"}]
-    assert run.report(Settings(), tasks, 1) == 0
-    assert run.report(Settings(), [*tasks, {"task_id": "b", "state": state}], 1) == 1
+    assert run.report(Settings(), "r", tasks, 1) == 0
+    assert run.report(Settings(), "r", [*tasks, {"task_id": "b", "state": state}], 1) == 1
     assert capsys.readouterr().err.endswith(f"did not succeed:\n  {str(state).lower()}: b\n")
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("dbt", reason="runs in dbt's environment")
+pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
-from include.messages import NodeResult, Problem, PublishRequest, to_json
+from include.messages import NodeResult, Problem, PublishRequest, file_name, to_json
 from include.object_store import DocumentsInFolder
 from include.settings import Settings, UserError
+from include.site import pages, run_artifacts, runs
 from include.site import publish as module
-from include.site import run_artifacts, runs
 from tests.support.publications import (
     MODELS,
     PROJECT,
@@ -167,10 +167,21 @@ def test_sql_of_an_unchanged_node_is_taken_from_the_run_before(
     assert "compiled_code" not in nodes[STG]
 
 
+def test_messages_on_the_site_quote_no_value_of_the_data(documents: DocumentsInFolder) -> None:
+    message = "Conversion Error: Could not convert string 'Zoltan Kovacs' to INT32"
+    write_run(documents, "r", result(FCT, "error", message=message))
+    publish(str(documents.path), "r")
+    for path in (*site_of(documents, "r").rglob("*"), documents.path / runs.INDEX):
+        assert path.is_dir() or b"Zoltan" not in path.read_bytes(), path
+    page = (site_of(documents, "r") / "index.html").read_text()
+    assert "Could not convert string" in page
+
+
 def test_hostile_names_and_messages_stay_text(documents: DocumentsInFolder) -> None:
     run_id = "<img src=x onerror=alert(1)>\"'../../x"
-    folder = module.file_name(run_id)
-    write_run(documents, folder, result(FCT, "error", message="</td><script>alert(1)</script>"))
+    folder = file_name(run_id)
+    message = "Compilation Error in model </td><script>alert(1)</script>"
+    write_run(documents, folder, result(FCT, "error", message=message))
     publish(str(documents.path), run_id, PublishRequest(message="<script>alert(2)</script>"))
     pages = [documents.path / runs.INDEX, site_of(documents, folder) / "index.html"]
     for page in pages:
@@ -191,7 +202,7 @@ def test_a_kill_at_any_step_leaves_the_old_site_or_the_new_one(
     publish(str(documents.path), "new")
     shutil.rmtree(documents.path / "runs" / "new" / "site")
     (documents.path / "runs" / "new" / "run.json").unlink()
-    runs.write_index(documents, datetime.now(UTC), 90)
+    runs.write_index(documents, pages.index_page, datetime.now(UTC), 90)
     make_old(documents, "ancient")
     seen = set()
     copies = killed_at_each_step(documents.path, tmp_path / "copies")
@@ -325,7 +336,7 @@ def test_old_runs_are_deleted_but_never_the_latest(documents: DocumentsInFolder)
     # If nothing was published for a long time, the latest run is all that there is.
     make_old(documents, "now", 200)
     make_old(documents, "recent", 300)
-    listed = runs.write_index(documents, datetime.now(UTC), 90)
+    listed = runs.write_index(documents, pages.index_page, datetime.now(UTC), 90)
     runs.clean(documents, listed, datetime.now(UTC), 90)
     assert listed_runs(documents) == ["now"]
 
