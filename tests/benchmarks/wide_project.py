@@ -58,7 +58,10 @@ def write(folder: Path, changed: str = "") -> None:
     """Write both artifacts into the folder; the model named `changed` has another filter."""
     manifest: dict[str, Any] = {
         "metadata": {"adapter_type": "duckdb", "project_name": PROJECT, "dbt_version": "1.11.16"},
-        **{name: {} for name in ("nodes", "sources", "exposures", "macros", "parent_map", "child_map")},
+        **{
+            name: {}
+            for name in ("nodes", "sources", "exposures", "macros", "parent_map", "child_map")
+        },
     }
     catalog: dict[str, Any] = {"metadata": {}, "nodes": {}, "sources": {}}
     for table in tables():

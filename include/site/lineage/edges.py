@@ -84,7 +84,9 @@ class ColumnLineage(msgspec.Struct, frozen=True, dict=True):
             found.setdefault(edge.target, []).append(edge)
         return found
 
-    def origins(self, column: Column, kinds: frozenset[Kind] = frozenset({Kind.VALUE})) -> set[Column]:
+    def origins(
+        self, column: Column, kinds: frozenset[Kind] = frozenset({Kind.VALUE})
+    ) -> set[Column]:
         """All columns upstream by edges of these kinds that have no such edge themselves."""
         seen = {column}
         waiting = [column]

@@ -48,7 +48,9 @@ def as_kind(kind: Kind, uses: Uses) -> Uses:
     A column that only orders or partitions the rows of a function is not read by a condition.
     """
     return {
-        use if kind is Kind.CONDITION and use.kind is Kind.WINDOW else use._replace(kind=kind): steps
+        use
+        if kind is Kind.CONDITION and use.kind is Kind.WINDOW
+        else use._replace(kind=kind): steps
         for use, steps in uses.items()
     }
 
@@ -56,20 +58,24 @@ def as_kind(kind: Kind, uses: Uses) -> Uses:
 class Source(Protocol):
     """Something that a query selects from."""
 
+    @property
+    def names(self) -> Sequence[str] | None:
+        """The names of its columns; None if they are not known."""
+
     def column(self, name: str, path: Path) -> Uses:
         """What this path of the column is made of."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A node or source of dbt. Without `columns`, it may have any column."""
+    """A node or source of dbt. If its columns are not known, it may have any column."""
 
     unique_id: str
-    columns: Sequence[str] | None
+    names: Sequence[str] | None
 
     def column(self, name: str, path: Path) -> Uses:
         """The column itself."""
-        if self.columns is not None and name not in self.columns:
+        if self.names is not None and name not in self.names:
             return unresolved(f"{self.unique_id} has no column {name}")
         return {Use(self.unique_id, name, shown(path), Kind.VALUE, frozenset()): ()}
 
@@ -79,6 +85,7 @@ class Unknown:
     """A source of which nothing is known."""
 
     reason: str
+    names: None = None
 
     def column(self, name: str, path: Path) -> Uses:
         """The reason, for each column."""
@@ -94,14 +101,14 @@ class Generated:
 
     evaluate: Callable[[exp.Expr, Path], Uses]
     arguments: Sequence[Sequence[exp.Expr]]
-    names: Sequence[str]
+    names: Sequence[str] | None
     makes_elements: bool
     """Whether each row is an element of an argument, so that a path goes through `[*]`."""
 
     def column(self, name: str, path: Path) -> Uses:
         """What the arguments of this column, or else of all columns, are made of."""
         chosen = self.arguments
-        if name in self.names and len(self.names) == len(self.arguments):
+        if self.names and name in self.names and len(self.names) == len(self.arguments):
             chosen = [self.arguments[self.names.index(name)]]
         path = (ANY, *path) if self.makes_elements else path
         return merged(self.evaluate(argument, path) for group in chosen for argument in group)

@@ -197,12 +197,12 @@ class _Marks:
         key = (column, path)
         if key not in self._known:
             self._known[key] = (Mark.NONE, ())
-            self._known[key] = max(self._arriving(column, path), key=_mark_of, default=(Mark.NONE, ()))
+            self._known[key] = max(
+                self._arriving(column, path), key=_mark_of, default=(Mark.NONE, ())
+            )
         return self._known[key]
 
-    def _arriving(
-        self, column: Column, path: str
-    ) -> Iterator[tuple[Mark, tuple[Edge, ...]]]:
+    def _arriving(self, column: Column, path: str) -> Iterator[tuple[Mark, tuple[Edge, ...]]]:
         for edge in self._lineage.into.get(column, ()):
             if edge.kind not in {Kind.VALUE, Kind.CONDITION}:
                 continue

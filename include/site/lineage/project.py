@@ -73,9 +73,7 @@ class _Project:
     def lineage(self, cache_file: Path | None) -> ColumnLineage:
         """Follow all nodes in the order in which dbt builds them."""
         parents = {
-            unique_id: [
-                parent for parent in self._parents(node) if parent in self._nodes
-            ]
+            unique_id: [parent for parent in self._parents(node) if parent in self._nodes]
             for unique_id, node in self._nodes.items()
         }
         for unique_id in TopologicalSorter(parents).static_order():

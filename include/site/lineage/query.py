@@ -151,6 +151,11 @@ class Cte:
         """The query of the CTE."""
         return self._query.nested(self._node, self._outer, self._ctes)
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the columns."""
+        return self.built.names
+
     def column(self, name: str, path: Path) -> Uses:
         """What the column of the CTE's query is made of."""
         return self.built.column(name, path)
@@ -285,7 +290,9 @@ class Select:
             self._add(node.this)
             self._add_joins(node)
             return
-        self._sources[node.alias_or_name] = self._source(node)
+        pivots = node.args.get("pivots")
+        alias = pivots[-1].alias if pivots else node.alias_or_name
+        self._sources[alias] = self._source(node)
         if isinstance(node, exp.Table):
             self._add_joins(node)
 
@@ -294,7 +301,7 @@ class Select:
             return Unknown("PIVOT and UNPIVOT are not followed")
         if isinstance(node, exp.Lateral):
             inner = node.this
-            names = [column.name for column in node.args["alias"].args.get("columns") or ()]
+            names = list(node.alias_column_names)
             if isinstance(inner, exp.Subquery):
                 return self._query.nested(inner, self, self._ctes)
             return self._generated(inner, names)
@@ -314,7 +321,8 @@ class Select:
         found = self._query.relations.get(node.name)
         return found or Unknown(f"the manifest has no table {node.sql(self._query.dialect)}")
 
-    def _generated(self, node: exp.Expr, names: Sequence[str]) -> Source:
+    def _generated(self, node: exp.Expr, aliases: Sequence[str]) -> Source:
+        names = aliases or None
         if isinstance(node, exp.Values):
             rows = [row.expressions for row in node.expressions]
             return Generated(self.uses, list(zip(*rows, strict=False)), names, makes_elements=False)
@@ -333,13 +341,13 @@ class Select:
         if table in self._sources:
             return self._sources[table].column(name, path)
         if not table:
-            # `qualify` finds no table if it does not know the columns of a source.
-            open_sources = [
-                source
-                for source in self._sources.values()
-                if isinstance(source, Generated | Unknown)
-                or (isinstance(source, Relation) and source.columns is None)
-            ]
+            # `qualify` leaves out HAVING, aliases, and columns of sources that it does not know.
+            for source in self._sources.values():
+                if name in (source.names or ()):
+                    return source.column(name, path)
+            if name in self._by_name and all(name != opened for opened, _ in self._open):
+                return self.column(name, path)
+            open_sources = [source for source in self._sources.values() if source.names is None]
             if len(open_sources) == 1:
                 return open_sources[0].column(name, path)
         if self._outer is not None:
@@ -389,9 +397,7 @@ class Select:
                 + [as_kind(Kind.WINDOW, self.uses(item)) for item in node.expressions]
             )
         if isinstance(node, exp.WithinGroup) and node.this.find(exp.Column):
-            return merged(
-                [self.uses(node.this), as_kind(Kind.WINDOW, self.uses(node.expression))]
-            )
+            return merged([self.uses(node.this), as_kind(Kind.WINDOW, self.uses(node.expression))])
         if isinstance(node, exp.Filter | exp.ArgMax | exp.ArgMin):
             return merged(
                 [self.uses(node.this, path), as_kind(Kind.CONDITION, self.uses(node.expression))]
@@ -403,8 +409,10 @@ class Select:
             nested = self._query.nested(node, self, self._ctes)
             return nested.column(nested.names[0], path)
         if isinstance(node, exp.Star | exp.Columns):
-            return NO_USES if isinstance(node.parent, exp.Count) else unresolved(
-                f"the columns of {node.sql(self._query.dialect)} are not known"
+            return (
+                NO_USES
+                if isinstance(node.parent, exp.Count)
+                else unresolved(f"the columns of {node.sql(self._query.dialect)} are not known")
             )
         return self._part(node, path)
 
@@ -486,9 +494,7 @@ ARRAY_ELEMENT = "json_extract_array_element_text"
 IS_WRITTEN = "is_written"
 
 
-def _qualified(
-    sql: str, dialect: str, relations: Mapping[RelationName, Relation]
-) -> exp.Expr:
+def _qualified(sql: str, dialect: str, relations: Mapping[RelationName, Relation]) -> exp.Expr:
     tree = sqlglot.parse_one(sql, dialect=dialect)
     if not isinstance(tree, exp.Query):
         raise sqlglot.ParseError(f"{tree.key} is no query")
@@ -505,8 +511,8 @@ def _qualified(
             table.set("catalog", None)
             if not table.alias:
                 table.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
-            if relation.columns:
-                found[name] = dict.fromkeys(relation.columns, "unknown")
+            if relation.names:
+                found[name] = dict.fromkeys(relation.names, "unknown")
     for node in tree.find_all(exp.Coalesce):
         node.meta[IS_WRITTEN] = True
     return qualify(
@@ -515,6 +521,9 @@ def _qualified(
         schema=MappingSchema(found, dialect=dialect, normalize=False),
         quote_identifiers=False,
         identify=False,
+        # `Select` looks for aliases itself, and gives each column that is not found a reason.
+        expand_alias_refs=False,
+        allow_partial_qualification=True,
         validate_qualify_columns=False,
     )
 
@@ -529,16 +538,12 @@ def _remove_ephemeral(tree: exp.Expr) -> None:
             tree.set("with_", None)
 
 
-def _relation(
-    table: exp.Table, relations: Mapping[RelationName, Relation]
-) -> Relation | None:
+def _relation(table: exp.Table, relations: Mapping[RelationName, Relation]) -> Relation | None:
     if not table.db and not table.name.startswith(EPHEMERAL):
         return None
     catalog, schema, name = table.catalog.lower(), table.db.lower(), table.name.lower()
     found = relations.get((catalog, schema, name))
     if found is None and not catalog:
-        matching = [
-            relation for key, relation in relations.items() if key[1:] == (schema, name)
-        ]
+        matching = [relation for key, relation in relations.items() if key[1:] == (schema, name)]
         found = matching[0] if len(matching) == 1 else None
     return found

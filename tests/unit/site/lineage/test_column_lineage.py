@@ -70,7 +70,9 @@ def _is_made_of_rows(found: ColumnLineage, column: Column) -> bool:
 
 def test_the_values_are_those_that_a_person_has_read_from_the_sql(lineage: Lineage) -> None:
     found = {
-        target: {origin for kind, origin, into in lineage.edges if (kind, into) == ("value", target)}
+        target: {
+            origin for kind, origin, into in lineage.edges if (kind, into) == ("value", target)
+        }
         for target in VALUES
     }
     assert found == VALUES
