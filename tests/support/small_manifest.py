@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 SOURCE, MODEL = "source.p.s", "model.p"
+READ = re.compile(r"\b([sm])\.(\w+)", re.IGNORECASE)
 
 
 def manifest(
@@ -15,16 +17,16 @@ def manifest(
 ) -> dict[str, Any]:
     """Models by name with their SQL, and sources with their columns.
 
-    A model reads all sources and the models before it, as `s.<source>` and `m.<model>`. `configs`
-    can change the fields of a model's node.
+    A model depends on the sources and models that its SQL names, as `s.<source>` and `m.<model>`.
+    `configs` can change the fields of a model's node.
     """
     nodes: dict[str, Any] = {}
     for name, sql in models.items():
-        node = {
+        node: dict[str, Any] = {
             **{"unique_id": f"{MODEL}.{name}", "name": name, "alias": name, "schema": "m"},
             **{"resource_type": "model", "database": "db", "columns": {}},
             "config": {"materialized": "table"},
-            "depends_on": {"nodes": [*(f"{SOURCE}.{source}" for source in sources), *nodes]},
+            "depends_on": {"nodes": _parents(name, sql)},
             "compiled_code": sql,
         }
         node |= (configs or {}).get(name, {})
@@ -40,3 +42,11 @@ def manifest(
             for name, columns in sources.items()
         },
     }
+
+
+def _parents(name: str, sql: str) -> list[str]:
+    read = {
+        f"{SOURCE if schema in 'sS' else MODEL}.{table.lower()}"
+        for schema, table in READ.findall(sql)
+    }
+    return sorted(read - {f"{MODEL}.{name}"})

@@ -13,7 +13,7 @@ from include.site.lineage.json_paths import ANY, Path, shown
 
 
 class Use(NamedTuple):
-    """A column of a table that an expression uses. Without a table, `column` is a reason instead."""
+    """A column of a table that an expression uses. Without a table, `column` is a reason."""
 
     unique_id: str
     column: str
@@ -28,7 +28,7 @@ Uses = dict[Use, tuple[str, ...]]
 NO_USES: Uses = {}
 
 
-def unresolved(reason: str) -> Uses:
+def unknown(reason: str) -> Uses:
     """A use of a column that is not known, with the reason."""
     return {Use("", reason, "", Kind.VALUE, frozenset()): ()}
 
@@ -76,7 +76,7 @@ class Relation:
     def column(self, name: str, path: Path) -> Uses:
         """The column itself."""
         if self.names is not None and name not in self.names:
-            return unresolved(f"{self.unique_id} has no column {name}")
+            return unknown(f"{self.unique_id} has no column {name}")
         return {Use(self.unique_id, name, shown(path), Kind.VALUE, frozenset()): ()}
 
 
@@ -87,9 +87,9 @@ class Unknown:
     reason: str
     names: None = None
 
-    def column(self, name: str, path: Path) -> Uses:
+    def column(self, name: str, path: Path) -> Uses:  # noqa: ARG002
         """The reason, for each column."""
-        return unresolved(self.reason)
+        return unknown(self.reason)
 
 
 @dataclass(frozen=True)
