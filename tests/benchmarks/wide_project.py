@@ -58,7 +58,10 @@ def write(folder: Path, changed: str = "") -> None:
     """Write both artifacts into the folder; the model named `changed` has another filter."""
     manifest: dict[str, Any] = {
         "metadata": {"adapter_type": "duckdb", "project_name": PROJECT, "dbt_version": "1.11.16"},
-        **{name: {} for name in ("nodes", "sources", "exposures", "macros", "parent_map", "child_map")},
+        **{
+            name: {}
+            for name in ("nodes", "sources", "exposures", "macros", "parent_map", "child_map")
+        },
     }
     catalog: dict[str, Any] = {"metadata": {}, "nodes": {}, "sources": {}}
     for table in tables():
@@ -142,8 +145,9 @@ def _joined(one: str, other: str) -> str:
     ]
     return (
         f"with {_imported('one', one)},\n\n{_imported('other', other)},\n\nfinal as (\n    select\n"
-        f"        {_list(columns)}\n    from one\n    left join other\n        on one.c00 = other.c00 "
-        "and one.c01 = other.c01\n    where one.c02 is not null\n)\n\nselect * from final\n"
+        f"        {_list(columns)}\n    from one\n    left join other\n"
+        "        on one.c00 = other.c00 and one.c01 = other.c01\n"
+        "    where one.c02 is not null\n)\n\nselect * from final\n"
     )
 
 
@@ -165,6 +169,7 @@ def _aggregated(parent: str) -> str:
     ]
     columns += ["cast(count(*) as varchar) as c19"]
     return (
-        f"with {_imported('rows_read', parent)},\n\nfinal as (\n    select\n        {_list(columns)}\n"
-        "    from rows_read\n    group by 1, 2, 3, 4\n)\n\nselect * from final\n"
+        f"with {_imported('rows_read', parent)},\n\nfinal as (\n    select\n"
+        f"        {_list(columns)}\n    from rows_read\n    group by 1, 2, 3, 4\n"
+        ")\n\nselect * from final\n"
     )

@@ -56,7 +56,15 @@ VALUES: Mapping[str, set[str]] = {
     # The personal columns are only tested for null; the others are written into the text.
     "stg_ledger__transactions.payload": {
         f"game_transactions.{name}"
-        for name in ("raw_row", "realamount", "bonusamount", "txcurrency", "gameid", "txtype", "betid")
+        for name in (
+            "raw_row",
+            "realamount",
+            "bonusamount",
+            "txcurrency",
+            "gameid",
+            "txtype",
+            "betid",
+        )
     },
     # Values of several tables.
     "stg_ledger__transactions.currency": {

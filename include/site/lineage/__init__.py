@@ -6,6 +6,8 @@
 | `project.py` | reads the manifest, and follows its nodes from the sources to the marts |
 | `cache.py` | keeps the result of each node for the next run |
 | `query.py` | finds what each column of one query is made of |
+| `qualified.py` | parses the SQL of a node, and lets sqlglot name the table of each column |
+| `expressions.py` | finds the columns that an expression uses, and how |
 | `frames.py` | the sources that a query reads: tables, subqueries, sets of rows, functions |
 | `json_paths.py` | the path inside a JSON text that an expression reads |
 | `templates.py` | finds the places where an expression has a given form |

@@ -40,9 +40,10 @@ class Column(NamedTuple):
 class Edge(msgspec.Struct, frozen=True, gc=False):
     """A use of one column in one model.
 
-    `path` is the place inside of the JSON text in the column, such as `user_id` or `items[*].price`,
-    and empty for the whole column. `expressions` are the steps of the query that are more than a
-    name, from the origin on. `through` names the forms of `Forms` that the value passes.
+    `path` is the place inside of the JSON text in the column, such as `user_id` or
+    `items[*].price`, and empty for the whole column. `expressions` are the steps of the query that
+    are more than a name, from the origin on. `through` names the forms of `Forms` that the value
+    passes.
     """
 
     origin: Column
@@ -84,17 +85,13 @@ class ColumnLineage(msgspec.Struct, frozen=True, dict=True):
             found.setdefault(edge.target, []).append(edge)
         return found
 
-    def origins(self, column: Column, kinds: frozenset[Kind] = frozenset({Kind.VALUE})) -> set[Column]:
-        """All columns upstream by edges of these kinds that have no such edge themselves."""
-        seen = {column}
+    def upstream(self, column: Column) -> set[Column]:
+        """All columns of which values go into the column, directly or not."""
+        seen: set[Column] = set()
         waiting = [column]
-        found = set()
         while waiting:
-            current = waiting.pop()
-            edges = [edge for edge in self.into.get(current, ()) if edge.kind in kinds]
-            if not edges and current != column:
-                found.add(current)
-            new = {edge.origin for edge in edges} - seen
+            edges = self.into.get(waiting.pop(), ())
+            new = {edge.origin for edge in edges if edge.kind is Kind.VALUE} - seen
             seen |= new
             waiting.extend(new)
-        return found
+        return seen

@@ -13,7 +13,7 @@ from include.site.lineage.json_paths import ANY, Path, shown
 
 
 class Use(NamedTuple):
-    """A column of a table that an expression uses. Without a table, `column` is a reason instead."""
+    """A column of a table that an expression uses. Without a table, `column` is a reason."""
 
     unique_id: str
     column: str
@@ -28,7 +28,7 @@ Uses = dict[Use, tuple[str, ...]]
 NO_USES: Uses = {}
 
 
-def unresolved(reason: str) -> Uses:
+def unknown(reason: str) -> Uses:
     """A use of a column that is not known, with the reason."""
     return {Use("", reason, "", Kind.VALUE, frozenset()): ()}
 
@@ -48,7 +48,9 @@ def as_kind(kind: Kind, uses: Uses) -> Uses:
     A column that only orders or partitions the rows of a function is not read by a condition.
     """
     return {
-        use if kind is Kind.CONDITION and use.kind is Kind.WINDOW else use._replace(kind=kind): steps
+        use
+        if kind is Kind.CONDITION and use.kind is Kind.WINDOW
+        else use._replace(kind=kind): steps
         for use, steps in uses.items()
     }
 
@@ -56,21 +58,25 @@ def as_kind(kind: Kind, uses: Uses) -> Uses:
 class Source(Protocol):
     """Something that a query selects from."""
 
+    @property
+    def names(self) -> Sequence[str] | None:
+        """The names of its columns; None if they are not known."""
+
     def column(self, name: str, path: Path) -> Uses:
         """What this path of the column is made of."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A node or source of dbt. Without `columns`, it may have any column."""
+    """A node or source of dbt. If its columns are not known, it may have any column."""
 
     unique_id: str
-    columns: Sequence[str] | None
+    names: Sequence[str] | None
 
     def column(self, name: str, path: Path) -> Uses:
         """The column itself."""
-        if self.columns is not None and name not in self.columns:
-            return unresolved(f"{self.unique_id} has no column {name}")
+        if self.names is not None and name not in self.names:
+            return unknown(f"{self.unique_id} has no column {name}")
         return {Use(self.unique_id, name, shown(path), Kind.VALUE, frozenset()): ()}
 
 
@@ -79,10 +85,11 @@ class Unknown:
     """A source of which nothing is known."""
 
     reason: str
+    names: None = None
 
-    def column(self, name: str, path: Path) -> Uses:
+    def column(self, name: str, path: Path) -> Uses:  # noqa: ARG002
         """The reason, for each column."""
-        return unresolved(self.reason)
+        return unknown(self.reason)
 
 
 @dataclass(frozen=True)
@@ -94,14 +101,14 @@ class Generated:
 
     evaluate: Callable[[exp.Expr, Path], Uses]
     arguments: Sequence[Sequence[exp.Expr]]
-    names: Sequence[str]
+    names: Sequence[str] | None
     makes_elements: bool
     """Whether each row is an element of an argument, so that a path goes through `[*]`."""
 
     def column(self, name: str, path: Path) -> Uses:
         """What the arguments of this column, or else of all columns, are made of."""
         chosen = self.arguments
-        if name in self.names and len(self.names) == len(self.arguments):
+        if self.names and name in self.names and len(self.names) == len(self.arguments):
             chosen = [self.arguments[self.names.index(name)]]
         path = (ANY, *path) if self.makes_elements else path
         return merged(self.evaluate(argument, path) for group in chosen for argument in group)

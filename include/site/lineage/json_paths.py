@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlglot import exp
-from sqlglot.jsonpath import parse as parse_json_path
 from sqlglot.errors import SqlglotError
+from sqlglot.jsonpath import parse as parse_json_path
 
 
 class _Any:

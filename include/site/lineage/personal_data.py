@@ -78,8 +78,8 @@ class Leak:
             lines.append(f"  {_shown(self.path[0].origin, path)}")
         lines.append(
             f"{_shown(self.column)} receives {self.received} and declares {self.declared}. Declare "
-            f"it in the model's YAML (config: {{meta: {{personal_data: {self.received}}}}}), or end "
-            f"it by a breaker of {DECLARATIONS.name}:"
+            f"it in the model's YAML (config: {{meta: {{personal_data: {self.received}}}}}), or "
+            f"end it by a breaker of {DECLARATIONS.name}:"
         )
         return "\n".join(reversed(lines))
 
@@ -146,8 +146,8 @@ def forms(manifest: Mapping[str, Any], dialect: str) -> Forms:
     if macros != set(templates):
         different = ", ".join(sorted(macros ^ set(templates)))
         raise ValueError(
-            f"The compiled analysis {BREAKERS_QUERY} and {DECLARATIONS.name} differ in {different}: "
-            "run `dbt compile`, and declare each breaker in both."
+            f"The compiled analysis {BREAKERS_QUERY} and {DECLARATIONS.name} differ in "
+            f"{different}: run `dbt compile`, and declare each breaker in both."
         )
     return Forms(functions, templates, dialect)
 
@@ -196,13 +196,11 @@ class _Marks:
             return self._of_source(column, path), ()
         key = (column, path)
         if key not in self._known:
-            self._known[key] = (Mark.NONE, ())
-            self._known[key] = max(self._arriving(column, path), key=_mark_of, default=(Mark.NONE, ()))
+            arrived = self._arriving(column, path)
+            self._known[key] = max(arrived, key=lambda one: one[0], default=(Mark.NONE, ()))
         return self._known[key]
 
-    def _arriving(
-        self, column: Column, path: str
-    ) -> Iterator[tuple[Mark, tuple[Edge, ...]]]:
+    def _arriving(self, column: Column, path: str) -> Iterator[tuple[Mark, tuple[Edge, ...]]]:
         for edge in self._lineage.into.get(column, ()):
             if edge.kind not in {Kind.VALUE, Kind.CONDITION}:
                 continue
@@ -255,10 +253,6 @@ def _declared(text: object) -> Mark:
 
 def _is_mark(text: object) -> bool:
     return text in {str(mark) for mark in Mark}
-
-
-def _mark_of(arrived: tuple[Mark, tuple[Edge, ...]]) -> Mark:
-    return arrived[0]
 
 
 def _path_before(edge: Edge, path: str) -> str:

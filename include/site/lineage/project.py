@@ -8,18 +8,19 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import sqlglot
 from sqlglot.errors import SqlglotError
 
 from include.manifest import BUILT_TYPES
 from include.site.lineage import cache
 from include.site.lineage.cache import NodeLineage
 from include.site.lineage.edges import ROWS, Column, ColumnLineage, Edge, Kind, Unresolved
-from include.site.lineage.frames import Relation, Use, Uses
-from include.site.lineage.query import EPHEMERAL, Query, RelationName
+from include.site.lineage.frames import Relation, Use, Uses, unknown
+from include.site.lineage.qualified import EPHEMERAL, RelationName
+from include.site.lineage.query import Query
 from include.site.lineage.templates import NO_FORMS, Forms
 
 Node = Mapping[str, Any]
@@ -73,9 +74,7 @@ class _Project:
     def lineage(self, cache_file: Path | None) -> ColumnLineage:
         """Follow all nodes in the order in which dbt builds them."""
         parents = {
-            unique_id: [
-                parent for parent in self._parents(node) if parent in self._nodes
-            ]
+            unique_id: [parent for parent in self._parents(node) if parent in self._nodes]
             for unique_id, node in self._nodes.items()
         }
         for unique_id in TopologicalSorter(parents).static_order():
@@ -106,7 +105,7 @@ class _Project:
         tables[unique_id] = _declared(node) or None
         key = cache.key_of(
             self._dialect,
-            sqlglot.__version__,
+            metadata.version("sqlglot"),
             self._forms.content,
             node.get("compiled_code"),
             node["config"].get("materialized"),
@@ -131,17 +130,15 @@ class _Project:
             if not node.get("compiled_code"):
                 raise SqlglotError("the manifest has no compiled SQL of it")
             query = Query(node["compiled_code"], self._dialect, relations, self._forms)
-            columns = list(query.root.names)
-            uses_by_column = {name: query.root.column(name, ()) for name in columns}
-            uses_by_column[ROWS] = query.rows()
+            # A star that is left is a column whose name is not known.
+            columns = [name for name in query.root.names if name != ROWS]
+            found = [(name, query.root.column(name, ())) for name in query.root.names]
+            found.append((ROWS, query.rows()))
         except (SqlglotError, RecursionError) as error:
             columns = _declared(node)
             reason = str(error).split("\n", 1)[0] or type(error).__name__
-            uses_by_column = {}
-            unresolved += [
-                Unresolved(Column(unique_id, name), reason) for name in columns or [ROWS]
-            ]
-        for name, uses in uses_by_column.items():
+            found = [(name, unknown(reason)) for name in columns or [ROWS]]
+        for name, uses in found:
             target = Column(unique_id, name)
             edges += _edges(uses, target)
             unresolved += [Unresolved(target, use.column) for use in uses if not use.unique_id]
