@@ -112,7 +112,7 @@ def test_every_figure_equals_the_mart(
         figures: list[dict[str, Any]] = found.page.evaluate(READ)
     marts = Marts(warehouse, last)
     by_mart: dict[str, int] = {}
-    wrong = []
+    wrong: list[tuple[Any, ...]] = []
     for figure in figures:
         mart, column = figure["metric"].split(".")
         by_mart[mart] = by_mart.get(mart, 0) + 1

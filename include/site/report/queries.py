@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from include.site.report.metrics import HEALTH_MEASURES, KINDS
@@ -254,7 +254,8 @@ def _whole(row: dict[str, Any], columns: Iterable[str]) -> dict[str, Any]:
 
 def _day(value: Any) -> date:
     """The day of a date, or of the timestamp that an engine makes of a date and a number."""
-    return value.date() if hasattr(value, "date") else value
+    day: date = value.date() if isinstance(value, datetime) else value
+    return day
 
 
 def last_day(data: Data, application: str) -> date | None:
