@@ -14,7 +14,8 @@
 | `scales.py` | axes with round ticks |
 | `formats.py` | numbers and days as text |
 | `definitions.py` | reads what a metric means from dbt's manifest |
-| `templates/` | the page, the style of the report and the script of the charts |
+
+`templates/` has the page, the style that only the report has, and the script of the charts.
 """
 
 from include.site.report.page import write_report

@@ -81,9 +81,9 @@ def changed(change: Change) -> str:
     """A change with its sign: percent of the previous figure, or percentage points."""
     unit = " pp" if change.is_difference else "%"
     amount = Decimal(repr(change.amount)) * 100
-    if abs(amount) >= 1000:
-        return ("+" if amount > 0 else "−") + short(abs(amount.quantize(Decimal(1)))) + unit
-    text = _fixed(amount, 1)
+    if abs(amount) >= LONGEST:
+        return ("+" if amount > 0 else "−") + short(abs(amount)) + unit
+    text = _fixed(amount, 1 if abs(amount) < 1000 else 0)
     if text == "0.0":
         return f"±0{unit}"
     return f"{'+' if amount > 0 else ''}{text}{unit}"

@@ -1,5 +1,7 @@
 """The rows of each section, with one query per mart, alike on both engines.
 
+In front of QUALIFY a table has an alias, because Redshift refuses the query without one.
+
 A query reads the days of the longest period and of the one before it. What is counted per game or
 player is summed in the warehouse, so that the rows that are read do not grow with games or players.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from include.site.report.metrics import HEALTH_MEASURES, KINDS
@@ -104,7 +106,7 @@ def _read_kpis(warehouse: Database, schema: str, data: Data) -> None:
     rows = warehouse.rows(
         f"select application_id, kpi_date, {', '.join(columns)},"
         " min(kpi_date) over (partition by application_id) as first_date"
-        f" from {schema}.rpt_daily_kpis"
+        f" from {schema}.rpt_daily_kpis as kpis"
         " qualify row_number() over (partition by application_id order by kpi_date desc) <= ?"
         " order by 1, 2",
         [HISTORY_DAYS],
@@ -152,7 +154,7 @@ def _cohorts(
     rows = warehouse.rows(
         f"with cohorts as ({source})"
         f" select application_id, cohort_date, {age}, cohort_date + {age} as day, is_mature,"
-        f" {names} from cohorts"
+        f" {names} from cohorts as cohorts"
         f" qualify cohort_date + {age} > max(case when is_mature then cohort_date + {age} end)"
         f" over (partition by application_id) - {HISTORY_DAYS} order by 1, 2, 3"
     )
@@ -179,18 +181,20 @@ def _overall(warehouse: Database, mart: str, age: str, columns: tuple[str, ...])
 
 def _read_bets(warehouse: Database, schema: str, data: Data, today: date) -> None:
     """Sum the games of each day. A sum with an unknown amount is unknown, as in the mart."""
+    names = (*BET_MONEY, *BET_COUNTS)
     sums = ", ".join(
-        [f"case when count({name}) = count(*) then sum({name}) end" for name in BET_MONEY]
-        + [f"sum({name})" for name in BET_COUNTS]
+        [f"case when count({name}) = count(*) then sum({name}) end as {name}" for name in BET_MONEY]
+        + [f"sum({name}) as {name}" for name in BET_COUNTS]
     )
     rows = warehouse.rows(
         f"with bet_days as (select bet_date, {sums} from {schema}.rpt_betting"
         f" where bet_date < date '{today}' group by 1)"
-        " select *, min(bet_date) over () as first_date from bet_days"
+        f" select bet_date, {', '.join(names)}, min(bet_date) over () as first_date"
+        " from bet_days as bet_days"
         f" qualify bet_date > max(bet_date) over () - {HISTORY_DAYS} order by 1"
     )
     for day, *values, first in rows:
-        row = {"day": _day(day), **dict(zip((*BET_MONEY, *BET_COUNTS), values, strict=True))}
+        row = {"day": _day(day), **dict(zip(names, values, strict=True))}
         data.bets.append(_whole(row, BET_COUNTS))
         data.first_bet_day = _day(first)
 
@@ -250,7 +254,8 @@ def _whole(row: dict[str, Any], columns: Iterable[str]) -> dict[str, Any]:
 
 def _day(value: Any) -> date:
     """The day of a date, or of the timestamp that an engine makes of a date and a number."""
-    return value.date() if hasattr(value, "date") else value
+    day: date = value.date() if isinstance(value, datetime) else value
+    return day
 
 
 def last_day(data: Data, application: str) -> date | None:

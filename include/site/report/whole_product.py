@@ -103,18 +103,18 @@ def _games(now: Sequence[Row], before: Sequence[Row], period: Period) -> list[Ga
     shown, others = ranked[:GAMES_SHOWN], ranked[GAMES_SHOWN:]
     if len(others) == 1:
         shown, others = ranked, []
-    rows = [
+    rows: list[tuple[str | None, str, Row, Row]] = [
         (game, names[game], current.get(game, zeros), previous.get(game, zeros)) for game in shown
     ]
     if others:
-        sums = [
+        now_summed, before_summed = (
             {
                 name: total([found.get(game, zeros) for game in others], name)
                 for name in (*BET_MONEY, *BET_COUNTS)
             }
             for found in (current, previous)
-        ]
-        rows.append((None, f"All {len(others)} other games", *sums))
+        )
+        rows.append((None, f"All {len(others)} other games", now_summed, before_summed))
     largest = max((abs(row["ggr"] or 0) for game, _, row, _ in rows if game is not None), default=0)
     return [
         GameRow(

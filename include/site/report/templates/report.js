@@ -1,3 +1,9 @@
+// The list of applications closes after a choice by pointer. With the keyboard each arrow key chooses.
+const picker = document.getElementById('picker')
+picker?.addEventListener('click', (event) => {
+  if (event.target.type === 'radio' && event.detail) picker.hidePopover()
+})
+
 // The values of the day under the pointer, also by touch. Without this script the browser shows the
 // same text, the <title> of the day, after a moment.
 for (const plot of document.querySelectorAll('.plot')) {

@@ -67,7 +67,8 @@ def test_the_exact_value_keeps_all_digits() -> None:
         (Change(0.05, True, ""), "+5.0 pp"),
         (Change(-0.0001, False, ""), "±0%"),
         (Change(-0.0001, True, ""), "±0 pp"),
-        (Change(1234.5, False, ""), "+123.5K%"),
+        (Change(25.517, False, ""), "+2,552%"),
+        (Change(-1234567.0, False, ""), "−123.5M%"),
     ],
 )
 def test_a_change_has_its_sign(change: Change, text: str) -> None:

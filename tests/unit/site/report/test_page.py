@@ -15,11 +15,12 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 import duckdb
 
 from include.manifest import MANIFEST, Manifest
-from include.settings import Settings
+from include.settings import Settings, UserError
 from include.site.report import page, write_report
 from include.site.report.definitions import definitions
 from include.site.report.metrics import ALL
-from include.site.report.queries import MARTS
+from include.site.report.queries import MARTS, Data, read
+from include.warehouse.duckdb_file import DuckDB
 from tests.support import report_marts
 
 LIMIT_BYTES = 300_000
@@ -83,11 +84,9 @@ def test_a_day_that_has_not_ended_is_left_out(tmp_path: Path) -> None:
     assert max([*newest, data.bets[-1]["day"]]) < YESTERDAY
 
 
-def _read(path: Path, today: date) -> page.Data:
+def _read(path: Path, today: date) -> Data:
     with duckdb.connect(str(path), read_only=True) as connection:
-        from include.warehouse.duckdb_file import DuckDB
-
-        return page.read(DuckDB(connection), "marts", today)
+        return read(DuckDB(connection), "marts", today)
 
 
 def test_the_schema_prefix_is_used(tmp_path: Path) -> None:
@@ -176,7 +175,7 @@ def test_a_missing_manifest_costs_the_definitions_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(*_: object) -> Manifest:
-        raise page.UserError("dbt/target/manifest.json does not exist. Run `make manifest`.")
+        raise UserError("dbt/target/manifest.json does not exist. Run `make manifest`.")
 
     monkeypatch.setattr(Manifest, "read", missing)
     path = report_marts.make(tmp_path / "w.duckdb", {"a": 9}, YESTERDAY)
