@@ -96,13 +96,13 @@ def read_assets(manifest: Mapping[str, Any]) -> dict[str, Asset]:
     resources: dict[str, Mapping[str, Any]] = {
         unique_id: resource
         for part in ("sources", "nodes", "exposures")
-        for unique_id, resource in manifest[part].items()
+        for unique_id, resource in manifest.get(part, {}).items()
         if resource["resource_type"] in KINDS
     }
     owners = {
         group["name"]: _owner(group["owner"]) for group in manifest.get("groups", {}).values()
     }
-    tests = _tests(manifest["nodes"].values())
+    tests = _tests(manifest.get("nodes", {}).values())
     found: dict[str, Asset] = {}
     upstream: dict[str, list[str]] = {}
     for unique_id, resource in resources.items():

@@ -137,6 +137,6 @@ def render(template: str, script: str = "", **values: Any) -> str:
     return ENVIRONMENT.get_template(template).render(
         style=Markup((HERE / "style.css").read_text()),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - a file of this package
-        script_source=f"'sha256-{digest}'" if script else "'none'",
+        script_source=Markup(f"'sha256-{digest}'" if script else "'none'"),  # noqa: S704 - base64
         **values,
     )

@@ -23,7 +23,9 @@ from include.messages import FAILED, GOOD, Published, PublishRequest, file_name,
 from include.object_store import Documents, open_documents
 from include.settings import Settings, UserError
 from include.site import pages, runs
+from include.site.catalog import write_catalog
 from include.site.dbt_docs import write_dbt_docs
+from include.site.report import write_report
 from include.site.run_artifacts import (
     SITE,
     Result,
@@ -35,10 +37,10 @@ from include.site.run_artifacts import (
     without_data,
 )
 
-PAGES: Sequence[Callable[[Settings, Path], list[Path]]] = ()
+PAGES: Sequence[Callable[[Settings, Path], list[Path]]] = (write_report, write_catalog)
 """The writers of further pages. Each gets a folder that has the run's `manifest.json`,
-`run_results.json`, `sources.json`, `run.json` and, if the warehouse could be read, `catalog.json`.
-It writes its files there and returns them; the page that readers open comes first."""
+`run_results.json`, `sources.json`, `run.json` and, if the warehouse could be read, `catalog.json`,
+and writes its files there. Readers are led to those that `pages.TITLES` names."""
 
 
 def publish_run(settings: Settings, run_id: str, request: PublishRequest) -> Published:
@@ -79,17 +81,15 @@ def _write_publication(
     run = describe(run_id, request, artifacts, manifest, now)
     _write_artifacts(folder, artifacts, manifest)
     notes = list(run.notes)
-    written: list[str] = []
     if manifest.get("nodes"):
-        files, note = write_dbt_docs(settings, folder)
-        written += [path.relative_to(folder).as_posix() for path in files[:1]]
+        _, note = write_dbt_docs(settings, folder)
         notes += [note] if note else []
     else:
         notes.append("no process of this run has written a manifest, so there are no dbt docs")
     _write_json(folder / runs.RUN_FILE, json.loads(to_json(run)))
     for write_page in PAGES:
-        first = write_page(settings, folder)[:1]
-        written += [path.relative_to(folder).as_posix() for path in first]
+        write_page(settings, folder)
+    written = [name for name in pages.TITLES if (folder / name).is_file()]
     run = replace(run, pages=tuple(written), notes=tuple(notes))
     _write_json(folder / runs.RUN_FILE, json.loads(to_json(run)))
     page = pages.run_page(run, artifacts.results, manifest, request.states)

@@ -101,9 +101,17 @@ def settings_for(docs: str) -> Settings:
     return Settings(docs=docs)
 
 
-def publish(docs: str, run_id: str, request: PublishRequest | None = None) -> Published:
-    """Publish a run, without running dbt for its docs."""
-    with patch.object(module, "write_dbt_docs", without_dbt):
+def publish(
+    docs: str,
+    run_id: str,
+    request: PublishRequest | None = None,
+    page_writers: Sequence[Callable[[Settings, Path], list[Path]]] = (),
+) -> Published:
+    """Publish a run with these pages, without running dbt for its docs."""
+    with (
+        patch.object(module, "write_dbt_docs", without_dbt),
+        patch.object(module, "PAGES", page_writers),
+    ):
         return module.publish_run(settings_for(docs), run_id, request or PublishRequest())
 
 

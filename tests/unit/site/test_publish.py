@@ -373,7 +373,7 @@ def test_a_failed_clean_up_is_only_a_warning(
 
 
 def test_pages_of_other_writers_are_published_and_get_the_artifacts(
-    documents: DocumentsInFolder, monkeypatch: pytest.MonkeyPatch
+    documents: DocumentsInFolder,
 ) -> None:
     def write_report(settings: Settings, folder: Path) -> list[Path]:
         assert settings.docs == str(documents.path)
@@ -385,9 +385,9 @@ def test_pages_of_other_writers_are_published_and_get_the_artifacts(
         data.write_text("{}")
         return [page, data]
 
-    monkeypatch.setattr(module, "PAGES", [write_report])
     write_run(documents, "r")
-    assert publish(str(documents.path), "r").pages == ("dbt/index.html", "report.html")
+    answer = publish(str(documents.path), "r", page_writers=[write_report])
+    assert answer.pages == ("report.html", "dbt/index.html")
     assert (site_of(documents, "r") / "report.json").is_file()
     index = (documents.path / runs.INDEX).read_text()
     assert index.index("KPI report") < index.index("dbt docs")
