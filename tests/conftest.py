@@ -51,6 +51,7 @@ LONGEST_FIRST = (
     "pipeline/test_incremental_truth.py",
     "pipeline/test_broken_ledgers.py",
     "containers/test_compose.py",
+    "ui/test_report.py",
     # In both: the linters.
     "unit/test_style.py",
 )

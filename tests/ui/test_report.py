@@ -451,6 +451,10 @@ def test_incomplete_periods_are_marked(browser: Browser, folder: Path) -> None:
         expect(tile.locator(".change")).to_have_count(0)
         _select(page, HOSTILE[1], 28)
         expect(tile).to_contain_text("2 of 28 days")
+        expect(tile.locator(".change")).to_have_count(0)
+        _select(page, HOSTILE[1], 7)
+        expect(tile.locator(".badge")).to_have_count(0)
+        expect(tile.locator(".change")).to_have_count(1)
 
 
 @each_look

@@ -47,6 +47,10 @@ def definitions(metrics: Sequence[Metric] = ALL) -> tuple[list[Definition], str]
         over = metric.over.value.format(
             numerator=f"`{metric.numerator}`", denominator=f"`{metric.denominator}`"
         )
+        if metric.window > 1:
+            over += (
+                f" It is complete if the mart has the {metric.window} days of each day's window."
+            )
         found.append(Definition(metric, parts(meaning), parts(over)))
     return found, reason
 

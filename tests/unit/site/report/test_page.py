@@ -76,6 +76,25 @@ def test_any_mart_can_be_missing(tmp_path: Path, mart: str) -> None:
     assert "data-metric" in text
 
 
+def test_unknown_values_are_dashes(tmp_path: Path) -> None:
+    path = report_marts.make(tmp_path / "w.duckdb", {"a": 40}, YESTERDAY, games=["g"])
+    keys = {"application_id", "kpi_date", "cohort_date", "day_n", "age_days", "is_mature"}
+    keys |= {"bet_date", "game_id", "source_name", "health_date", "player_id", "activity_date"}
+    with duckdb.connect(str(path)) as warehouse:
+        columns = warehouse.execute(
+            "select table_name, column_name from information_schema.columns"
+            " where table_schema = 'marts'"
+        ).fetchall()
+        for mart, column in columns:
+            if column not in keys:
+                warehouse.execute(f"update marts.{mart} set {column} = null")
+    text = _report(tmp_path, path)
+    figures = re.findall(r'<data value="([^"]*)">([^<]*)</data>', text)
+    # Payers are counted, and nobody is known to have paid.
+    assert len(figures) > 100
+    assert set(figures) <= {("", "–"), ("0", "0")}
+
+
 def test_a_day_that_has_not_ended_is_left_out(tmp_path: Path) -> None:
     # The fixture has data health up to the day after `last`.
     path = report_marts.make(tmp_path / "w.duckdb", {"a": 9}, YESTERDAY, games=["g"])
