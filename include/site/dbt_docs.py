@@ -16,6 +16,8 @@ FOLDER = "dbt"
 """The folder of the page, in the folder of a publication."""
 
 
+DBT_SECONDS = 300
+"""How long dbt may take. It waits for a DuckDB file that another process has locked."""
 MANIFEST_PLACE, CATALOG_PLACE = '"MANIFEST.JSON INLINE DATA"', '"CATALOG.JSON INLINE DATA"'
 """The places in dbt's page where the artifacts belong."""
 
@@ -32,6 +34,9 @@ def write_dbt_docs(settings: Settings, folder: Path) -> tuple[list[Path], str]:
         for options in ((), ("--empty-catalog",)):
             try:
                 ended = _generate(settings, target, options)
+            except subprocess.TimeoutExpired:
+                print(f"dbt took more than {DBT_SECONDS} s for its docs", file=sys.stderr)
+                continue
             except OSError as error:
                 return [], f"dbt could not make its docs: {error}"
             if ended.returncode == 0 and (target / "catalog.json").is_file():
@@ -72,5 +77,6 @@ def _generate(
         env={**os.environ, **settings.as_environment()},
         capture_output=True,
         text=True,
+        timeout=DBT_SECONDS,
         check=False,
     )
