@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import duckdb
 
+from include.manifest import fingerprint
 from include.object_store import Documents, open_documents
 from include.settings import Settings, UserError
 from include.site import pages, runs
@@ -28,15 +30,18 @@ from include.site.catalog.outcomes import (
     worst,
 )
 from include.site.catalog.sizes import Size, folder_sizes, table_sizes
+from include.site.lineage.cache import key_of
 from include.site.lineage.compiled import DIALECTS, compiled_manifest
 from include.site.lineage.edges import Column, ColumnLineage, Kind
 from include.site.lineage.page import lineage_page
 from include.site.lineage.personal_data import Mark, forms, personal_data, policies
-from include.site.lineage.project import column_lineage
+from include.site.lineage.project import column_lineage, kept_lineage
 from include.warehouse.database import open_database
 
 LINEAGE_FILE = "lineage.json"
 """What was found for each node; the next publication uses it again."""
+KEY_FILE = "lineage.key"
+"""A hash of all that `lineage.json` depends on."""
 FOLDER = "catalog"
 """The folder with the pages of the assets, beside `catalog.html`."""
 LOCK_SECONDS = 20
@@ -82,7 +87,8 @@ def write_catalog(settings: Settings, folder: Path) -> list[Path]:
     without DOCS, and column lineage if a model does not compile.
     """
     run = json.loads((folder / runs.RUN_FILE).read_text())
-    assets = read_assets(json.loads((folder / "manifest.json").read_text()))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assets = read_assets(manifest)
     results = json.loads((folder / "run_results.json").read_text())
     freshness = json.loads((folder / "sources.json").read_text())
     outcomes = read_outcomes(results)
@@ -103,7 +109,7 @@ def write_catalog(settings: Settings, folder: Path) -> list[Path]:
         *past_runs(documents, published[: SHOWN_RUNS - 1]),
         PastRun(run["run_id"], run["published_at"], "", statuses),
     ]
-    lineage, marks = _lineage(settings, documents, folder)
+    lineage, marks = _lineage(settings, documents, manifest, folder)
     index, graph = folder / "catalog.html", folder / "lineage.html"
     index.write_text(_index_page(run, entries.values(), marks))
     graph.write_text(lineage_page(run, assets, lineage))
@@ -115,23 +121,36 @@ def write_catalog(settings: Settings, folder: Path) -> list[Path]:
 
 
 def _lineage(
-    settings: Settings, documents: Documents, folder: Path
+    settings: Settings, documents: Documents, manifest: Mapping[str, Any], folder: Path
 ) -> tuple[ColumnLineage, Mapping[Column, Mark]]:
     """The column lineage of the project, and the marks of personal data by column.
 
-    What the latest publication has found is used again for each node whose SQL has not changed.
+    If neither the project nor a setting has changed since the latest publication, its lineage is
+    taken over. Otherwise the project is compiled, and what was found for a node is used again if
+    its SQL has not changed.
     """
-    kept = folder / LINEAGE_FILE
+    kept, key = folder / LINEAGE_FILE, _lineage_key(settings)
     try:
         latest = runs.latest_publication(documents)
         kept.write_bytes(documents.read(f"{latest}/{LINEAGE_FILE}") or b"{}")
-        manifest = compiled_manifest(settings)
+        if documents.read(f"{latest}/{KEY_FILE}") == key.encode():
+            lineage = kept_lineage(manifest, kept)
+        else:
+            manifest = compiled_manifest(settings)
+            dialect = DIALECTS[settings.target]
+            lineage = column_lineage(
+                manifest, dialect, forms=forms(manifest, dialect), cache_file=kept
+            )
+        (folder / KEY_FILE).write_text(key)
     except UserError as error:
         print(f"warning: no column lineage is published: {error}", flush=True)
         return ColumnLineage({}, (), ()), {}
-    dialect = DIALECTS[settings.target]
-    lineage = column_lineage(manifest, dialect, forms=forms(manifest, dialect), cache_file=kept)
     return lineage, personal_data(manifest, lineage).marks
+
+
+def _lineage_key(settings: Settings) -> str:
+    """A hash of all that the lineage of the project depends on."""
+    return key_of(fingerprint(), metadata.version("sqlglot"), settings.as_environment())
 
 
 def _published(documents: Documents, run_id: str) -> list[runs.Run]:

@@ -44,6 +44,20 @@ def column_lineage(
     return _Project(manifest, dialect, forms, cache.read(cache_file)).lineage(cache_file)
 
 
+def kept_lineage(manifest: Mapping[str, Any], cache_file: Path) -> ColumnLineage:
+    """The lineage that `cache_file` holds, of a project that has not changed since."""
+    kept = cache.read(cache_file)
+    columns: dict[str, Sequence[str]] = {
+        unique_id: _declared(source) for unique_id, source in manifest.get("sources", {}).items()
+    }
+    columns |= {unique_id: node.columns for unique_id, node in kept.items()}
+    return ColumnLineage(
+        columns=columns,
+        edges=[edge for node in kept.values() for edge in node.edges],
+        unresolved=[column for node in kept.values() for column in node.unresolved],
+    )
+
+
 class _Project:
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from include.object_store import DocumentsInFolder
 from include.settings import Settings, UserError
 from include.site.catalog import catalog
 from include.site.catalog.catalog import write_catalog
+from include.site.lineage.templates import NO_FORMS
 from include.site.runs import Run
 
 PURCHASES = "model.game_analytics.fct_purchases"
@@ -166,3 +168,39 @@ def test_the_chart_has_the_last_runs(settings: Settings, folder: Path) -> None:
     assert titles[-1][0] == "fail"
     own = json.loads((folder / "outcomes.json").read_text())
     assert own == {PURCHASES: ["fail", 1.5]}
+
+
+def test_an_unchanged_project_is_not_compiled_again(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each publication takes over the lineage of the latest one, unless something has changed."""
+    compiled = []
+
+    def compile_project(_: Settings) -> dict[str, Any]:
+        compiled.append("compiled")
+        return manifest("models are not compiled")
+
+    def manifest(note: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        return content | {"note": note}
+
+    monkeypatch.setattr(catalog, "compiled_manifest", compile_project)
+    monkeypatch.setattr(catalog, "forms", lambda *_: NO_FORMS)
+    documents = DocumentsInFolder(Path(settings.docs))
+
+    def publish(settings: Settings) -> str:
+        write_catalog(settings, folder)
+        for name in ("lineage.json", "lineage.key"):
+            documents.write(f"runs/r/site/a/{name}", (folder / name).read_bytes())
+        documents.write("index.html", b'<meta name="latest" content="runs/r/site/a">')
+        shutil.rmtree(folder / "catalog")
+        return (folder / "lineage.html").read_text()
+
+    first = publish(settings)
+    assert publish(settings) == first
+    assert len(compiled) == 1
+    publish(replace(settings, reporting_currency="EUR"))
+    assert len(compiled) == 2
+    monkeypatch.setattr(catalog, "fingerprint", lambda: "another project")
+    publish(settings)
+    assert len(compiled) == 3
