@@ -4,7 +4,7 @@ const { nodes, links, edges, texts, kinds } = JSON.parse(
   document.getElementById("data").textContent,
 );
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 230;
+const WIDTH = 256;
 const GAP = 90;
 const HEAD = 40;
 const ROW = 22;
