@@ -15,6 +15,7 @@
 | `orchestration/` | Airflow's environment: what the DAGs consist of |
 | `build/` | dbt's environment: the programs that run dbt and publish its results |
 | `lake/` | dbt's environment: the files of the lake, and the days that a run builds |
+| `site/` | dbt's environment: column lineage, and the personal data along it |
 | `warehouse/` | dbt's environment: connections to the warehouse, build lock, grants |
 | `laptop/` | a checkout only: `make run` and the other commands of a laptop |
 | `deployment/` | a checkout only: the images, the package for MWAA, the check of the account |
