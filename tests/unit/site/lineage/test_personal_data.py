@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("dbt.adapters.duckdb", reason="runs in the dbt environment")
 
+from include.manifest import BUILT_TYPES
 from include.site.lineage import Column, column_lineage
 from include.site.lineage.personal_data import (
     Leak,
@@ -87,6 +88,20 @@ def test_the_marks_of_well_known_columns(compiled: Compiled) -> None:
         for name in columns
     }
     assert found == columns
+
+
+def test_the_tag_pii_is_on_the_nodes_with_an_identifier(compiled: Compiled) -> None:
+    identifying = {
+        column.unique_id
+        for column, mark in compiled.found().marks.items()
+        if mark is Mark.IDENTIFIER and column.unique_id in compiled.manifest["nodes"]
+    }
+    tagged = {
+        unique_id
+        for unique_id, node in compiled.manifest["nodes"].items()
+        if "pii" in node["tags"] and node["resource_type"] in BUILT_TYPES
+    }
+    assert identifying == tagged
 
 
 def selecting(compiled: Compiled, model: str, expression: str) -> list[Leak]:
