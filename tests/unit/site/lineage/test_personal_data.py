@@ -256,9 +256,11 @@ def test_a_form_is_found_only_where_each_placeholder_is_the_same() -> None:
             "same": "select replace(id, id, '') as v from s.t",
             "other": "select replace(id, country, '') as v from s.t",
             "nested": "select replace(concat('?', id), id, '') as v from s.t",
+            "below": "select case when id < 18 then 1 else id end as v from s.t",
+            "above": "select case when id > 18 then 1 else id end as v from s.t",
         }
     )
-    assert marks == {"other.v": "identifier", "nested.v": "identifier"}
+    assert marks == dict.fromkeys(("other.v", "nested.v", "above.v"), "identifier")
 
 
 def test_the_largest_of_several_marks_wins_and_a_breaker_ends_only_its_own_branch() -> None:

@@ -127,8 +127,12 @@ def test_a_model_that_reads_itself_has_no_edge_from_itself() -> None:
 def test_a_source_without_declared_columns_can_have_any() -> None:
     found = column_lineage(manifest({"x": "select a, t.b from s.t"}, {"t": []}), "redshift")
     assert edges(found) == {("s.t.a", "x.a"), ("s.t.b", "x.b")}
+    sql = "with w as (select * from s.t), v as (select w.* from w) select a, upper(v.b) as b from v"
+    found = column_lineage(manifest({"x": sql}, {"t": []}), "redshift")
+    assert edges(found) == {("s.t.a", "x.a"), ("s.t.b", "x.b")}
     found = column_lineage(manifest({"x": "select * from s.t"}, {"t": []}), "redshift")
     assert [item.reason for item in found.unresolved] == ["the columns of * are not known"]
+    assert found.columns["model.p.x"] == []
 
 
 def test_two_schemas_with_a_table_of_the_same_name_are_not_confused() -> None:
