@@ -17,7 +17,6 @@
 | `build/` | dbt's environment: the programs that run dbt and publish its results |
 | `site/` | dbt's environment: what a run publishes for people |
 | `lake/` | dbt's environment: the files of the lake, and the days that a run builds |
-| `site/` | dbt's environment: the pages that a run publishes |
 | `warehouse/` | dbt's environment: connections to the warehouse, build lock, grants |
 | `laptop/` | a checkout only: `make run` and the other commands of a laptop |
 | `deployment/` | a checkout only: the images, the package for MWAA, the check of the account |

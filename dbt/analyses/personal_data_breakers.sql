@@ -1,8 +1,8 @@
 {#
-    Each column is an expression that ends the mark of personal data in its argument. The
-    file include/site/lineage/personal_data.yml gives the reason for each. dbt compiles
-    this query and never runs it, so that column lineage can recognize the macros in
-    compiled SQL.
+    Each column is an expression that ends the mark of personal data in its argument.
+    include/site/lineage/personal_data.yml gives the reason for each. dbt compiles this
+    query and never runs it, so that column lineage can recognize the macros in compiled
+    SQL.
 #}
 select
     {{ masked('personal_data') }} as masked,

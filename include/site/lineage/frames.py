@@ -47,11 +47,9 @@ def as_kind(kind: Kind, uses: Uses) -> Uses:
 
     A column that only orders or partitions the rows of a function is not read by a condition.
     """
+    kept = {Kind.WINDOW} if kind is Kind.CONDITION else set()
     return {
-        use
-        if kind is Kind.CONDITION and use.kind is Kind.WINDOW
-        else use._replace(kind=kind): steps
-        for use, steps in uses.items()
+        use if use.kind in kept else use._replace(kind=kind): steps for use, steps in uses.items()
     }
 
 

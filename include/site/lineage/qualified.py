@@ -71,8 +71,6 @@ def _remove_ephemeral(tree: exp.Expr) -> None:
 
 
 def _relation(table: exp.Table, relations: Mapping[RelationName, Relation]) -> Relation | None:
-    if not table.db and not table.name.startswith(EPHEMERAL):
-        return None
     catalog, schema, name = table.catalog.lower(), table.db.lower(), table.name.lower()
     found = relations.get((catalog, schema, name))
     if found is None and not catalog:

@@ -12,7 +12,7 @@ from functools import cached_property
 import sqlglot
 from sqlglot import exp
 
-from include.site.lineage.edges import Kind
+from include.site.lineage.edges import ROWS, Kind
 from include.site.lineage.expressions import all_uses, uses, uses_of_children
 from include.site.lineage.frames import (
     NO_USES,
@@ -198,7 +198,7 @@ class Select:
             return NO_USES
         expression = self._by_name.get(name)
         if expression is None:
-            return unknown(f"a subquery has no column {name}")
+            return self._column_of_star(name, path)
         cycles = self._query.cycles
         self._open.add(key)
         found = uses(expression, self, path)
@@ -210,6 +210,14 @@ class Select:
         if cycles == self._query.cycles:
             self._known[key] = found
         return found
+
+    def _column_of_star(self, name: str, path: Path) -> Uses:
+        """A column of `select *`, which `qualify` leaves if it does not know the columns."""
+        star = self._by_name.get(ROWS)
+        if star is None:
+            return unknown(f"a subquery has no column {name}")
+        table = star.table if isinstance(star, exp.Column) else None
+        return self.lookup(exp.column(name, table=table), path)
 
     def rows(self) -> Uses:
         """The uses in the clauses that decide which rows the query has."""
@@ -226,11 +234,14 @@ class Select:
             as_kind(Kind.GROUP, all_uses(groups, self)),
         ]
         if group := clauses.get("group"):
-            keys = [item for _, item in self._projections if not item.find(exp.AggFunc)]
-            is_by_all = group.args.get("all")
-            grouped = all_uses(keys, self) if is_by_all else uses_of_children(group, self)
-            found.append(as_kind(Kind.GROUP, grouped))
+            found.append(as_kind(Kind.GROUP, self._grouped(group)))
         return merged(found)
+
+    def _grouped(self, group: exp.Group) -> Uses:
+        if not group.args.get("all"):
+            return uses_of_children(group, self)
+        keys = [item for _, item in self._projections if not item.find(exp.AggFunc)]
+        return all_uses(keys, self)
 
     @cached_property
     def keeps_right_rows(self) -> bool:
@@ -313,7 +324,11 @@ class Select:
                     return source.column(name, path)
             if name in self._by_name and all(name != opened for opened, _ in self._open):
                 return self.column(name, path)
-            open_sources = [source for source in self._sources.values() if source.names is None]
+            open_sources = [
+                source
+                for source in self._sources.values()
+                if source.names is None or ROWS in source.names
+            ]
             if len(open_sources) == 1:
                 return open_sources[0].column(name, path)
         if self._outer is not None:

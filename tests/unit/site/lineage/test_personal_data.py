@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("dbt.adapters.duckdb", reason="runs in the dbt environment")
 
+from include.manifest import BUILT_TYPES
 from include.site.lineage import Column, column_lineage
 from include.site.lineage.personal_data import (
     Leak,
@@ -87,6 +88,20 @@ def test_the_marks_of_well_known_columns(compiled: Compiled) -> None:
         for name in columns
     }
     assert found == columns
+
+
+def test_the_tag_pii_is_on_the_nodes_with_an_identifier(compiled: Compiled) -> None:
+    identifying = {
+        column.unique_id
+        for column, mark in compiled.found().marks.items()
+        if mark is Mark.IDENTIFIER and column.unique_id in compiled.manifest["nodes"]
+    }
+    tagged = {
+        unique_id
+        for unique_id, node in compiled.manifest["nodes"].items()
+        if "pii" in node["tags"] and node["resource_type"] in BUILT_TYPES
+    }
+    assert identifying == tagged
 
 
 def selecting(compiled: Compiled, model: str, expression: str) -> list[Leak]:
@@ -241,9 +256,11 @@ def test_a_form_is_found_only_where_each_placeholder_is_the_same() -> None:
             "same": "select replace(id, id, '') as v from s.t",
             "other": "select replace(id, country, '') as v from s.t",
             "nested": "select replace(concat('?', id), id, '') as v from s.t",
+            "below": "select case when id < 18 then 1 else id end as v from s.t",
+            "above": "select case when id > 18 then 1 else id end as v from s.t",
         }
     )
-    assert marks == {"other.v": "identifier", "nested.v": "identifier"}
+    assert marks == dict.fromkeys(("other.v", "nested.v", "above.v"), "identifier")
 
 
 def test_the_largest_of_several_marks_wins_and_a_breaker_ends_only_its_own_branch() -> None:

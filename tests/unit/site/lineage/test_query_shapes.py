@@ -46,6 +46,16 @@ def edges_of(sql: str, dialect: str) -> dict[str, str]:
             {"a": "t.a", "c": "u.c"},
         ),
         ("with w as (select b from s.t) select 1 as one", {"one": ""}),
+        (
+            "with w as (select a as c from s.t), "
+            "v as (with w as (select c from w) select c from w) select c from v",
+            {"c": "t.a"},
+        ),
+        # A CTE decides about the rows, also if none of its columns is read.
+        (
+            "with w as (select a from s.t where b > 0) select count(*) as n from w",
+            {"n": "", "*": "f:t.b"},
+        ),
         # A column of a table is meant before an alias.
         ("select a + 1 as b, b as c from s.t", {"b": "t.a", "c": "t.b"}),
         ("select a + 1 as m, m + c as n from s.u", {"m": "u.a", "n": "u.a u.c"}),
@@ -69,6 +79,11 @@ def edges_of(sql: str, dialect: str) -> dict[str, str]:
             "with recursive r(n, m) as (select a, b from s.t union all "
             "select m, n from r where n < 5) select n, m from r",
             {"n": "t.a t.b", "m": "t.a t.b", "*": "f:t.a f:t.b"},
+        ),
+        (
+            "with recursive r(n, m, k) as (select a, b, j from s.t union all "
+            "select m, k, n from r) select n, m, k from r",
+            dict.fromkeys("nmk", "t.a t.b t.j"),
         ),
         # Joins: ON and USING.
         (
@@ -109,6 +124,7 @@ def edges_of(sql: str, dialect: str) -> dict[str, str]:
             {"a": "t.a", "b": "t.b", "*": "f:t.a f:t.j"},
         ),
         ("select a from s.t order by b limit 5", {"a": "t.a", "*": "f:t.b"}),
+        ("select a from s.t order by b", {"a": "t.a"}),
         # Subqueries.
         (
             "select (select max(c) from s.u where u.a = t.a) as v from s.t",
@@ -144,6 +160,7 @@ def test_on_both_engines(dialect: str, sql: str, expected: dict[str, str]) -> No
             {"x": "t.j[l m]", "y": "t.j[k]"},
         ),
         ("with w as (select [a, b] as v from s.t) select v[2] as x from w", {"x": "t.b"}),
+        ("select [a, b][j] as v from s.t", {"v": "c:t.j t.a t.b"}),
         ("with w as (select {'k': a, 'l': b} as v from s.t) select v.l as x from w", {"x": "t.b"}),
         ("select struct_extract(j, 'k') as v from s.t", {"v": "t.j[k]"}),
         (

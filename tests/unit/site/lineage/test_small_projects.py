@@ -45,8 +45,9 @@ def reads_one(sql: str, unique_id: str, **fields: Any) -> dict[str, Any]:
 
 def test_an_ephemeral_model_is_a_step_of_its_own() -> None:
     content = reads_one(
-        "with __dbt__cte__one as (select a, b from s.t), one as (select * from __dbt__cte__one) "
-        "select a from one",
+        # The SQL of the ephemeral model is not followed here: its tables are no parents of `x`.
+        "with __dbt__cte__one as (select * from s.t, lateral (select z from json_each(t.b))), "
+        "one as (select * from __dbt__cte__one) select a from one",
         "model.p.one",
         config={"materialized": "ephemeral"},
         relation_name=None,
@@ -126,8 +127,12 @@ def test_a_model_that_reads_itself_has_no_edge_from_itself() -> None:
 def test_a_source_without_declared_columns_can_have_any() -> None:
     found = column_lineage(manifest({"x": "select a, t.b from s.t"}, {"t": []}), "redshift")
     assert edges(found) == {("s.t.a", "x.a"), ("s.t.b", "x.b")}
+    sql = "with w as (select * from s.t), v as (select w.* from w) select a, upper(v.b) as b from v"
+    found = column_lineage(manifest({"x": sql}, {"t": []}), "redshift")
+    assert edges(found) == {("s.t.a", "x.a"), ("s.t.b", "x.b")}
     found = column_lineage(manifest({"x": "select * from s.t"}, {"t": []}), "redshift")
     assert [item.reason for item in found.unresolved] == ["the columns of * are not known"]
+    assert not found.columns["model.p.x"]
 
 
 def test_two_schemas_with_a_table_of_the_same_name_are_not_confused() -> None:
