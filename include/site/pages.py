@@ -77,7 +77,12 @@ def run_page(
 ) -> str:
     """Return the page of a run: its outcome, and the last result of each node and test."""
     nodes = manifest.get("nodes", {})
-    rows = [_row(result, nodes.get(result["unique_id"], {})) for result in results]
+    rows = [
+        _row(result, nodes.get(result["unique_id"], {}))
+        for result in results
+        # A hook of the project is shown only if it is the reason for something.
+        if result["status"] != "success" or not result["unique_id"].startswith("operation.")
+    ]
     rows.sort(key=lambda row: (_place(row["status"]), row["kind"] == "test", -row["seconds"]))
     bad_tasks = sorted(
         (task, state) for task, state in states.items() if state in {"failed", "upstream_failed"}
@@ -106,6 +111,7 @@ def _place(status: str) -> int:
 
 
 def _render(template: str, **values: Any) -> str:
-    style = Markup((HERE / "style.css").read_text())  # noqa: S704 - a file of this package
+    styles = [HERE / "style.css", HERE / "templates" / "pages.css"]
+    style = Markup("".join(path.read_text() for path in styles))  # noqa: S704 - own files
     text = ENVIRONMENT.get_template(template).render(style=style, **values)
     return re.sub(r"\n\s*\n+", "\n", text)

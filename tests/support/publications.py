@@ -109,7 +109,8 @@ def publish(docs: str, run_id: str, request: PublishRequest | None = None) -> Pu
 
 def links(page: str) -> list[str]:
     """The relative links of a page."""
-    return [unescape(link) for link in re.findall(r'href="([^"#]+)"', page)]
+    found = re.findall(r'<a href="([^"#]+)"', page)
+    return [unescape(link) for link in found]
 
 
 def listed_runs(documents: Documents) -> list[str]:
