@@ -33,14 +33,14 @@ TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ node.name }}</title>
 <style>
-  :root { color-scheme: light dark; --line: #d9dfe5; --raised: #f5f7f9; --quiet: #56636f;
-          --link: #0b5cad; --good: #18703c; --warn: #8a5a00; --bad: #b3261e }
+  :root { color-scheme: light dark; --line: #dfe4ea; --raised: #fff; --quiet: #526071;
+          --page: #f6f7f9; --ink: #17202c; --link: #2257c9; --good: #11713f; --warn: #7a5200;
+          --bad: #b3261e }
   @media (prefers-color-scheme: dark) {
-    :root { --line: #323c47; --raised: #1b222a; --quiet: #a3b0bc; --link: #7fb8f5;
-            --good: #6fcf97; --warn: #f0b95a; --bad: #ff8a80 }
-    body { background: #12171d; color: #e6ebf0 } }
+    :root { --line: #2c3643; --raised: #171e27; --quiet: #9dabbb; --page: #0f141a;
+            --ink: #e7ecf2; --link: #8ab0ff; --good: #5fd092; --warn: #f0c467; --bad: #ff8f86 } }
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 0 auto;
-         padding: 2rem 1.25rem 4rem }
+         padding: 2rem 1.25rem 4rem; background: var(--page); color: var(--ink) }
   h1 { margin: 0; font-size: 1.6rem; overflow-wrap: anywhere }
   h2 { margin: 2.25rem 0 .75rem; font-size: 1.15rem }
   a { color: var(--link) }

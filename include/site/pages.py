@@ -103,7 +103,12 @@ def run_page(
 ) -> str:
     """Return the page of a run: its outcome, and the last result of each node and test."""
     nodes = manifest.get("nodes", {})
-    rows = [_row(result, nodes.get(result["unique_id"], {})) for result in results]
+    rows = [
+        _row(result, nodes.get(result["unique_id"], {}))
+        for result in results
+        # A hook of the project is shown only if it is the reason for something.
+        if result["status"] != "success" or not result["unique_id"].startswith("operation.")
+    ]
     rows.sort(key=lambda row: (_place(row["status"]), row["kind"] == "test", -row["seconds"]))
     bad_tasks = sorted(
         (task, state) for task, state in states.items() if state in {"failed", "upstream_failed"}
@@ -132,10 +137,19 @@ def _place(status: str) -> int:
 
 
 def render(template: str, script: str = "", **values: Any) -> str:
-    """Return a page. The only script that browsers run in it is `script`."""
+    """Return a page. The only script that browsers run in it is `script`.
+
+    The style is that of all pages and that of this template, if it has one.
+    """
+    own = (HERE / "templates" / template).with_suffix(".css")
+    styles = [
+        HERE / "style.css",
+        HERE / "templates" / "pages.css",
+        *([own] if own.is_file() else []),
+    ]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return ENVIRONMENT.get_template(template).render(
-        style=Markup((HERE / "style.css").read_text()),  # noqa: S704 - a file of this package
+        style=Markup("".join(path.read_text() for path in styles)),  # noqa: S704 - own files
         script=Markup(script),  # noqa: S704 - a file of this package
         script_source=Markup(f"'sha256-{digest}'" if script else "'none'"),  # noqa: S704 - base64
         **values,

@@ -113,9 +113,12 @@ def describe(
     now: datetime,
 ) -> runs.Run:
     """Return what `run.json` says about a run, before its pages are made."""
-    kinds: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    nodes, tests = Counter[str](), Counter[str]()
     for result in artifacts.results:
-        kinds[result["unique_id"].startswith("test.")][result["status"]] += 1
+        # The hooks of the project have results too, which are neither.
+        kind = result["unique_id"].partition(".")[0]
+        if kind in BUILT_TYPES or kind == "test":
+            (tests if kind == "test" else nodes)[result["status"]] += 1
     missing = missing_tasks(artifacts.results, manifest, request.states)
     notes = list(artifacts.problems)
     if missing:
@@ -132,8 +135,8 @@ def describe(
         seconds=round((now - began).total_seconds(), 1),
         folder=file_name(run_id),
         message=" ".join(request.message.split()),
-        nodes=dict(kinds[False]),
-        tests=dict(kinds[True]),
+        nodes=dict(nodes),
+        tests=dict(tests),
         missing=tuple(missing),
         notes=tuple(notes),
     )

@@ -121,7 +121,7 @@ def test_old_runs_are_deleted_and_nothing_else(client: Any, documents: Documents
     publish(URI, "ancient")
     publish(URI, "recent")
     publish(URI, "now")
-    later = datetime.now(UTC) + timedelta(days=91)
+    later = datetime.now(UTC) + timedelta(days=92)
     listed = [run for run in runs.published_runs(documents) if run.run_id != "ancient"]
     deleted = runs.clean(documents, listed, later, 90)
     # The publications of the other runs are those that their `run.json` names, however old.

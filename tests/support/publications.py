@@ -117,7 +117,8 @@ def publish(
 
 def links(page: str) -> list[str]:
     """The relative links of a page."""
-    return [unescape(link) for link in re.findall(r'href="([^"#]+)"', page)]
+    found = re.findall(r'<a href="([^"#]+)"', page)
+    return [unescape(link) for link in found]
 
 
 def listed_runs(documents: Documents) -> list[str]:

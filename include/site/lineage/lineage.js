@@ -229,7 +229,7 @@ const draw = (boxes, arrows, lit = new Set()) => {
 const whatIs = (node) =>
   element(
     "p",
-    { class: "quiet" },
+    { class: "soft" },
     `${node.kind} · `,
     element("a", { href: `catalog/${node.page}.html` }, "catalog entry"),
   );
@@ -279,7 +279,7 @@ const step = (uses) => {
 };
 
 const steps = (title, places, empty) => {
-  if (!places.size) return [element("h3", {}, title), element("p", { class: "quiet" }, empty)];
+  if (!places.size) return [element("h3", {}, title), element("p", { class: "soft" }, empty)];
   const pairs = new Map();
   for (const place of places) {
     const pair = edges[place].slice(0, 2).join();
@@ -409,13 +409,13 @@ const find = () => {
         column === undefined
           ? element("a", { href: `#${encodeURIComponent(node.page)}` }, node.name)
           : columnLink(column);
-      return element("li", {}, link, " ", element("span", { class: "quiet" }, node.kind));
+      return element("li", {}, link, " ", element("span", { class: "soft" }, node.kind));
     }),
   );
   if (words.length) {
     const rest = found.length - FOUND;
     const text = found.length ? (rest > 0 ? `and ${rest} more` : "") : "nothing found";
-    if (text) results.append(element("li", { class: "quiet" }, text));
+    if (text) results.append(element("li", { class: "soft" }, text));
   }
 };
 

@@ -72,6 +72,8 @@ def test_a_run_shows_the_last_result_of_each_node_and_test(documents: DocumentsI
         result(TEST, "pass"),
         at="2026-11-30T05:00:00Z",
     )
+    hook = f"operation.{PROJECT}.{PROJECT}-on-run-end-0"
+    documents.write("runs/r/x/try_1-a/run_results.json", run_results(result(hook)))
     # Its name sorts before the first one's: the time counts, not the name.
     documents.write("runs/r/dbt_build/try_0-b/run_results.json", later)
     answer = publish(str(documents.path), "r")
@@ -79,13 +81,14 @@ def test_a_run_shows_the_last_result_of_each_node_and_test(documents: DocumentsI
     site = site_of(documents, "r")
     results = json.loads((site / "run_results.json").read_text())["results"]
     found = {one["unique_id"]: one["status"] for one in results}
-    assert found == {STG: "success", FCT: "success", TEST: "success"}
+    assert found == dict.fromkeys((STG, FCT, TEST, hook), "success")
     assert (site / "compiled/fct_bets.sql").read_text() == "select of_try_2"
     nodes = json.loads((site / "manifest.json").read_text())["nodes"]
     assert nodes[STG]["compiled_code"] == "select compiled from stg_bets"
     page = (site / "index.html").read_text()
     assert "1,234" in page
     assert "room" not in page
+    assert "on-run-end" not in page
     run = published(documents, "r")
     assert (run["nodes"], run["tests"]) == ({"success": 2}, {"success": 1})
     assert listed_runs(documents) == ["r"]
@@ -323,9 +326,9 @@ def test_old_runs_are_deleted_but_never_the_latest(documents: DocumentsInFolder)
         publish(str(documents.path), run_id)
     write_run(documents, "never_published")
     write_run(documents, "at_work")
-    make_old(documents, "ancient", 91)
+    make_old(documents, "ancient", 92)
     make_old(documents, "recent", 89)
-    then = (datetime.now(UTC) - timedelta(days=91)).timestamp()
+    then = (datetime.now(UTC) - timedelta(days=92)).timestamp()
     for path in (documents.path / "runs" / "never_published").rglob("*"):
         os.utime(path, (then, then))
     write_run(documents, "now")
