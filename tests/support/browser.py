@@ -40,7 +40,7 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Opened:
-    """A page, and what the browser noticed: console messages, script errors, requests, dialogs."""
+    """A page, and what the browser reported: console messages, script errors, requests, dialogs."""
 
     page: Page
     errors: list[str] = field(default_factory=list)

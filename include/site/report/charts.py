@@ -198,7 +198,7 @@ def _bars(
 
 
 def _line(series: Series, centres: Sequence[float], y: Scale) -> Line:
-    path, lonely = [], []
+    path, isolated = [], []
     points = [
         None if value is None else (_round(x), _round(y(float(value))))
         for x, value in zip(centres, series.values, strict=True)
@@ -210,9 +210,9 @@ def _line(series: Series, centres: Sequence[float], y: Scale) -> Line:
         after = points[place + 1] if place + 1 < len(points) else None
         path.append(f"{'L' if before else 'M'}{found[0]:g} {found[1]:g}")
         if not before and not after:
-            lonely.append(found)
+            isolated.append(found)
     drawn = [found for found in points if found]
-    dots = drawn if len(points) <= FEW_POINTS else [*lonely, *drawn[-1:]]
+    dots = drawn if len(points) <= FEW_POINTS else [*isolated, *drawn[-1:]]
     return Line(series.style, "".join(path), dots)
 
 

@@ -18,7 +18,7 @@ from include.site.report.periods import WEEK, Period
 from include.site.report.scales import day_ticks
 
 MOST_DAYS = 28
-"""A longer period has a point per week, because the noise of single days hides its course."""
+"""A longer period has a point per week, because single days vary too much to show a trend."""
 
 Point = Callable[[Sequence[Row]], Number | None]
 """Makes the value of a point of the rows of its days."""

@@ -20,16 +20,6 @@ class Definition:
     meaning: Sequence[str]
     over: Sequence[str]
 
-    @property
-    def id(self) -> str:
-        """The id of the definition in the page."""
-        return f"d-{self.metric.mart}-{self.metric.column}"
-
-    @property
-    def lineage(self) -> str:
-        """The link to the column in the graph of the lineage page."""
-        return f"lineage.html#model.game_analytics.{self.metric.mart}/{self.metric.column}"
-
 
 def definitions(metrics: Sequence[Metric] = ALL) -> tuple[list[Definition], str]:
     """The definition of each metric, and the reason if the manifest cannot be read."""

@@ -35,6 +35,11 @@ def shown(number: Number | None, form: str) -> str:
     return _fixed(exact, places)
 
 
+def named(text: str) -> str:
+    """A name that can be seen; games and ledgers can send blanks."""
+    return text if text.strip() else "(blank)"
+
+
 def percent(rate: Number) -> str:
     """A rate without decimals, for cells that have no room."""
     return f"{_fixed(_decimal(rate) * 100, 0)}%"

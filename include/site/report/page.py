@@ -166,6 +166,7 @@ def _environment() -> Environment:
         "shown": formats.shown,
         "changed": formats.changed,
         "percent": formats.percent,
+        "named": formats.named,
     }
     environment.filters.update(filters)
     environment.globals.update(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 """The round steps of an axis, times a power of ten."""
 BEYOND = 0.02
-"""The part of a step by which a value may lie beyond the last tick: less than a pixel or two."""
+"""The part of a step by which a value may lie beyond the last tick: about a pixel."""
 DAY_STEPS = (1, 2, 7, 14, 28, 56)
 """The distances of the labels of days."""
 
@@ -29,18 +29,20 @@ class Scale:
 
 
 def ticks(low: float, high: float, count: int = 4, *, whole: bool = False) -> list[float]:
-    """Round values that enclose 0 and, but for a hair, `low` and `high`, in about `count` steps.
+    """Round values that enclose 0, `low` and `high`, in about `count` equal steps.
 
-    With `whole` the steps are whole numbers.
+    `low` and `high` may lie beyond the outer ticks by the part `BEYOND` of a step. With `whole` the
+    steps are whole numbers.
     """
     low, high = min(low, 0.0), max(high, 0.0)
     if high == low:
         high = 1.0
     rough = (high - low) / count
     power = math.floor(math.log10(rough))
-    step = next(step for factor in STEPS if (step := factor * 10.0**power) >= rough * (1 - 1e-9))
+    steps = [factor * 10.0**place for place in (power, power + 1) for factor in STEPS]
     if whole:
-        step = max(1.0, math.ceil(step))
+        steps = [1.0, *(step for step in steps if step >= 1 and step.is_integer())]
+    step = next(step for step in steps if step >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + BEYOND), math.ceil(high / step - BEYOND)
     # Multiples of the step and not repeated sums, which would add up rounding errors.
     return [_clean(number * step) for number in range(min(first, 0), max(last, 0) + 1)]

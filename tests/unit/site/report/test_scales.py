@@ -36,7 +36,8 @@ def test_ticks_are_round_and_include_zero(low: float, high: float, expected: lis
 def test_ticks_of_counts_are_whole() -> None:
     assert ticks(0, 1, whole=True) == [0, 1]
     assert ticks(0, 3, whole=True) == [0, 1, 2, 3]
-    assert ticks(0, 10, whole=True) == [0, 3, 6, 9, 12]
+    assert ticks(0, 10, whole=True) == [0, 5, 10]
+    assert ticks(0, 30_000, whole=True) == [0, 10_000, 20_000, 30_000]
 
 
 @given(

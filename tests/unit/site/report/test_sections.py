@@ -130,12 +130,12 @@ def test_refunds_are_stacked_below_zero() -> None:
     assert found.strips[1].text == "b\nup: 0\ndown: –"
 
 
-def test_a_gap_interrupts_a_line_and_a_lonely_value_is_a_dot() -> None:
+def test_a_gap_interrupts_a_line_and_an_isolated_value_is_a_dot() -> None:
     values = [1, 2, None, 3, None, *range(20)]
     labels = [str(place) for place in range(len(values))]
     (line,) = chart("t", labels, "count", lines=[Series("s", "c1", values)], ticks_at={}).lines
     assert line.path.count("M") == 3
-    # The lonely value and the last one.
+    # The isolated value and the last one.
     assert len(line.dots) == 2
 
 
