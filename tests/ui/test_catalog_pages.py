@@ -14,7 +14,7 @@ pytest.importorskip("playwright", reason="runs in dbt's environment")
 from playwright.sync_api import expect
 
 from include.settings import Settings
-from include.site.catalog import catalog, write_catalog
+from include.site.catalog import project_lineage, write_catalog
 from tests.support.browser import WIDTHS, axe_findings, opened
 from tests.support.compiled_project import compiled_manifest
 
@@ -57,7 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "index.html").write_text("<!doctype html><title>Run</title>")
     settings = Settings(duckdb=str(folder / "none.duckdb"), docs=str(folder / "docs"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog, "compiled_manifest", lambda _: manifest)
+        patch.setattr(project_lineage, "compiled_manifest", lambda _: manifest)
         write_catalog(settings, folder)
     yield folder
 

@@ -4,7 +4,10 @@
 |---|---|
 | `sizes.py` | rows and bytes of the tables, files and bytes of the folders |
 | `outcomes.py` | how each asset and test ended in this run and in the last ones |
-| `catalog.py` | writes `catalog.html` and a page per asset |
+| `project_lineage.py` | finds the column lineage of the project, or takes it over from the latest publication |
+| `entries.py` | puts together what the catalog shows of an asset |
+| `asset_page.py` | renders the page of an asset |
+| `catalog.py` | writes `catalog.html`, `lineage.html` and a page per asset |
 """
 
 from include.site.catalog.catalog import write_catalog

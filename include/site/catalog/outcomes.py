@@ -30,7 +30,6 @@ class Outcome:
     seconds: float = 0.0
     rows: int | None = None
     message: str = ""
-    ended_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,6 @@ class PastRun:
     """A run, with the status and the seconds of each asset that it built or tested."""
 
     run_id: str
-    published_at: str
-    page: str
     outcomes: Mapping[str, tuple[str, float]]
 
 
@@ -74,7 +71,7 @@ def past_runs(documents: Documents, runs: Sequence[Run]) -> list[PastRun]:
             outcomes = {asset: (str(status), float(s)) for asset, (status, s) in content.items()}
         except (AttributeError, TypeError, ValueError):
             outcomes = {}
-        return PastRun(run.run_id, run.published_at, f"{run.folder}/{run.publication}", outcomes)
+        return PastRun(run.run_id, outcomes)
 
     with ThreadPoolExecutor(UPLOADS) as pool:
         return list(pool.map(read, reversed(runs[:SHOWN_RUNS])))
@@ -82,11 +79,9 @@ def past_runs(documents: Documents, runs: Sequence[Run]) -> list[PastRun]:
 
 def _outcome(result: Mapping[str, Any]) -> Outcome:
     rows = (result.get("adapter_response") or {}).get("rows_affected")
-    timing = [step.get("completed_at") or "" for step in result.get("timing") or ()]
     return Outcome(
         status=str(result["status"]),
         seconds=float(result.get("execution_time") or 0),
         rows=int(rows) if rows is not None and int(rows) >= 0 else None,
         message=str(result.get("message") or "") if result["status"] != "success" else "",
-        ended_at=max(timing, default=""),
     )

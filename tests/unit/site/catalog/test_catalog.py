@@ -17,7 +17,7 @@ pytest.importorskip("dbt", reason="runs in dbt's environment")
 from include.manifest import MANIFEST
 from include.object_store import DocumentsInFolder
 from include.settings import Settings, UserError
-from include.site.catalog import catalog
+from include.site.catalog import project_lineage
 from include.site.catalog.catalog import write_catalog
 from include.site.lineage.templates import NO_FORMS
 from include.site.runs import Run
@@ -83,7 +83,7 @@ def _without_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Settings) -> dict[str, Any]:
         raise UserError("a model does not compile")
 
-    monkeypatch.setattr(catalog, "compiled_manifest", refuse)
+    monkeypatch.setattr(project_lineage, "compiled_manifest", refuse)
 
 
 def page_of(folder: Path, unique_id: str) -> str:
@@ -184,8 +184,8 @@ def test_an_unchanged_project_is_not_compiled_again(
         content: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
         return content | {"note": note}
 
-    monkeypatch.setattr(catalog, "compiled_manifest", compile_project)
-    monkeypatch.setattr(catalog, "forms", lambda *_: NO_FORMS)
+    monkeypatch.setattr(project_lineage, "compiled_manifest", compile_project)
+    monkeypatch.setattr(project_lineage, "forms", lambda *_: NO_FORMS)
     documents = DocumentsInFolder(Path(settings.docs))
 
     def publish(settings: Settings) -> str:
@@ -201,6 +201,6 @@ def test_an_unchanged_project_is_not_compiled_again(
     assert len(compiled) == 1
     publish(replace(settings, reporting_currency="EUR"))
     assert len(compiled) == 2
-    monkeypatch.setattr(catalog, "fingerprint", lambda: "another project")
+    monkeypatch.setattr(project_lineage, "fingerprint", lambda: "another project")
     publish(settings)
     assert len(compiled) == 3
