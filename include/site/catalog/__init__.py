@@ -4,7 +4,7 @@
 |---|---|
 | `sizes.py` | rows and bytes of the tables, files and bytes of the folders |
 | `outcomes.py` | how each asset and test ended in this run and in the last ones |
-| `project_lineage.py` | finds the column lineage of the project, or takes it over from the latest publication |
+| `project_lineage.py` | finds the column lineage of the project, or takes over the latest one |
 | `entries.py` | puts together what the catalog shows of an asset |
 | `asset_page.py` | renders the page of an asset |
 | `catalog.py` | writes `catalog.html`, `lineage.html` and a page per asset |

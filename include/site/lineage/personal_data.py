@@ -180,20 +180,24 @@ def personal_data(manifest: Mapping[str, Any], lineage: ColumnLineage) -> Person
 class _Marks:
     def __init__(self, manifest: Mapping[str, Any], lineage: ColumnLineage) -> None:
         self._lineage = lineage
-        self._sources = manifest.get("sources", {})
         self._nodes = manifest["nodes"]
+        # Data comes into the project by sources and seeds.
+        self._roots = {
+            **manifest.get("sources", {}),
+            **{name: node for name, node in self._nodes.items() if name.startswith("seed.")},
+        }
         self._known: dict[tuple[Column, str], tuple[Mark, tuple[Edge, ...]]] = {}
         self.unmarked_paths: set[str] = set()
 
     def declared(self, column: Column) -> Mark:
         """The mark in the YAML of a node or source; none without one."""
-        entry = self._sources.get(column.unique_id) or self._nodes.get(column.unique_id) or {}
+        entry = self._roots.get(column.unique_id) or self._nodes[column.unique_id]
         return _declared(_meta(entry, column.name).get("personal_data"))
 
     def of(self, column: Column, path: str = "") -> tuple[Mark, tuple[Edge, ...]]:
         """The largest mark that this path of a column receives, with the edges that bring it."""
-        if column.unique_id in self._sources:
-            return self._of_source(column, path), ()
+        if column.unique_id in self._roots:
+            return self._of_root(column, path), ()
         key = (column, path)
         if key not in self._known:
             arrived = self._arriving(column, path)
@@ -212,8 +216,8 @@ class _Marks:
             if mark:
                 yield mark, (*before, edge)
 
-    def _of_source(self, column: Column, path: str) -> Mark:
-        meta = _meta(self._sources[column.unique_id], column.name)
+    def _of_root(self, column: Column, path: str) -> Mark:
+        meta = _meta(self._roots[column.unique_id], column.name)
         whole = _declared(meta.get("personal_data"))
         keys: Mapping[str, str] = meta.get("json_paths") or {}
         if not path or path.startswith("["):

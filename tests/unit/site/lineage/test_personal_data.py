@@ -250,6 +250,19 @@ def test_a_path_is_followed_through_models_that_pass_the_text_on() -> None:
     assert marks == {"one.text": "identifier", "two.again": "identifier", "three.i": "identifier"}
 
 
+def test_a_seed_can_have_marks() -> None:
+    content = manifest({"one": "select id from m.vips", "two": "select id from m.one"}, {})
+    content["nodes"]["model.p.one"]["depends_on"]["nodes"] = ["seed.p.vips"]
+    content["nodes"]["seed.p.vips"] = {
+        **{"resource_type": "seed", "name": "vips", "schema": "m", "database": "db", "config": {}},
+        **{"original_file_path": "vips.csv", "depends_on": {"nodes": []}},
+        "columns": {"id": {"config": {"meta": {"personal_data": "identifier"}}}},
+    }
+    found = personal_data(content, column_lineage(content, "duckdb"))
+    assert [leak.column.unique_id for leak in found.leaks] == ["model.p.one", "model.p.two"]
+    assert found.unneeded == []
+
+
 def test_a_form_is_found_only_where_each_placeholder_is_the_same() -> None:
     marks = small(
         {

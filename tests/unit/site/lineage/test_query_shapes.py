@@ -200,7 +200,7 @@ def test_on_duckdb(sql: str, expected: dict[str, str]) -> None:
             {"v": "t.j[k]"},
         ),
         (
-            "select json_extract_path_text('{\"other\":' || j || '}', 'text') as v from s.t",
+            "select json_extract_path_text('{\"other\":' || j || '}', 'text', 'k') as v from s.t",
             {"v": "t.j"},
         ),
         ("select json_extract_array_element_text(j, 1) as v from s.t", {"v": "t.j[[1]]"}),
