@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from playwright.sync_api import expect
 
 from include.settings import Settings
 from include.site.catalog import project_lineage, write_catalog
+from include.site.report import write_report
+from tests.support import report_marts
 from tests.support.browser import WIDTHS, axe_findings, opened
 from tests.support.compiled_project import compiled_manifest
 
@@ -55,7 +58,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
     (folder / "index.html").write_text("<!doctype html><title>Run</title>")
-    settings = Settings(duckdb=str(folder / "none.duckdb"), docs=str(folder / "docs"))
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    warehouse = report_marts.make(folder / "w.duckdb", {"aurora": 60}, yesterday)
+    settings = Settings(duckdb=str(warehouse), docs=str(folder / "docs"))
+    write_report(settings, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(project_lineage, "compiled_manifest", lambda _: manifest)
         write_catalog(settings, folder)
@@ -68,11 +74,10 @@ def _names(page: Page) -> set[str]:
 
 
 def test_a_figure_of_the_report_is_followed_to_the_folder(browser: Browser, site: Path) -> None:
-    with opened(browser, site / "lineage.html") as found:
+    with opened(browser, site / "report.html") as found:
         page = found.page
-        assert len(_names(page)) > 60
-        page.locator("#search").fill("rpt_daily_kpis.revenue")
-        page.locator("#results a").first.click()
+        page.locator(".def:visible", has_text="Revenue").first.click()
+        page.locator("[popover]:visible a").click()
         expect(page.locator("#shown")).to_have_text("rpt_daily_kpis.revenue")
         assert {"raw_events/", "game_events.raw_events", "fct_purchases"} <= _names(page)
         assert "fct_sessions" not in _names(page)
@@ -88,6 +93,19 @@ def test_a_figure_of_the_report_is_followed_to_the_folder(browser: Browser, site
         page.get_by_role("link", name="catalog entry").click()
         expect(page.locator("h1")).to_have_text("raw_events/")
         expect(page.locator(".facts")).to_contain_text("data-platform@example.com")
+        assert not found.errors
+
+
+def test_a_column_is_found_by_its_name(browser: Browser, site: Path) -> None:
+    with opened(browser, site / "lineage.html") as found:
+        page = found.page
+        assert len(_names(page)) > 60
+        page.locator("#search").fill("rpt_daily_kpis.stick")
+        page.locator("#results a").first.click()
+        expect(page.locator("#shown")).to_have_text("rpt_daily_kpis.stickiness")
+        expect(page.locator("#results a")).to_have_count(0)
+        page.locator("#search").fill("no such thing")
+        expect(page.locator("#results")).to_have_text("nothing found")
         assert not found.errors
 
 
