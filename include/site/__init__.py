@@ -6,7 +6,7 @@
 | `publish.py` | makes the pages of a run, and switches readers to them with one file |
 | `run_artifacts.py` | reads what the processes of a run have written, and merges their results |
 | `runs.py` | the published runs: their `run.json`, the index page, the deletion of old runs |
-| `dbt_docs.py` | makes dbt's documentation as a single page |
+| `docs_page.py` | makes dbt's documentation as a single page |
 | `pages.py` | renders the page of a run and the index page |
 | `assets.py` | describes every data asset, from the manifest alone |
 | `report/` | writes the KPI report: numbers of the marts, charts and definitions on one page |

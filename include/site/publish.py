@@ -24,7 +24,7 @@ from include.object_store import Documents, open_documents
 from include.settings import Settings, UserError
 from include.site import pages, runs
 from include.site.catalog import write_catalog
-from include.site.dbt_docs import write_dbt_docs
+from include.site.docs_page import write_dbt_docs
 from include.site.report import write_report
 from include.site.run_artifacts import (
     SITE,

@@ -1,4 +1,4 @@
-"""The data catalog: a page for each asset, from the S3 folder to the dashboard.
+"""dbt's environment: the data catalog, a page for each asset, from the S3 folder to the dashboard.
 
 | file | what it does |
 |---|---|

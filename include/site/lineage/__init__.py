@@ -12,6 +12,8 @@
 | `json_paths.py` | the path inside a JSON text that an expression reads |
 | `templates.py` | finds the places where an expression has a given form |
 | `personal_data.py` | follows marks of personal data along the edges, and finds leaks |
+| `compiled.py` | compiles the project with dbt |
+| `page.py` | renders the graph of data sets and columns |
 """
 
 from include.site.lineage.edges import ROWS, Column, ColumnLineage, Edge, Kind, Unresolved

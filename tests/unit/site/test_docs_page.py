@@ -16,8 +16,8 @@ pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
 from include.manifest import MANIFEST, make
 from include.settings import Settings
-from include.site import dbt_docs
-from include.site.dbt_docs import in_script, write_dbt_docs
+from include.site import docs_page
+from include.site.docs_page import in_script, write_dbt_docs
 
 HOSTILE = "</script><script>alert(1)</script><!-- <b>bold</b> \u2028 '\"\\"
 
@@ -67,7 +67,7 @@ def test_the_page_has_the_manifest_of_the_run_and_no_text_leaves_its_script(
 def test_without_a_warehouse_the_page_has_no_catalog_and_a_note_says_so(
     settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = dbt_docs._generate
+    real = docs_page._generate
 
     def generate(*given: Any) -> Any:
         if given[-1] == ():
