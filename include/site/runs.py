@@ -114,8 +114,8 @@ def clean(documents: Documents, runs: Iterable[Run], now: datetime, days: int) -
     """Delete the folders of old runs and of publications that nobody reads; returns their names.
 
     `runs` are those that the index lists, so no page links to what is deleted. A run that was never
-    published is deleted when its last file is older than the number of days. All deletions are a day
-    late: a publisher that works at the same time may still list a run that has just become too old.
+    published is deleted when its last file is older than the number of days. All deletions are one
+    day late: a publisher that works at the same time may still list a run that has become too old.
     """
     listed = {run.folder: run for run in runs}
     oldest = now - timedelta(days=days, hours=UNPUBLISHED_HOURS)
