@@ -75,7 +75,7 @@ def test_without_a_warehouse_the_page_has_no_catalog_and_a_note_says_so(
             raise subprocess.TimeoutExpired("dbt", 1)
         return real(*given)
 
-    monkeypatch.setattr(dbt_docs, "_generate", generate)
+    monkeypatch.setattr(docs_page, "_generate", generate)
     broken = folder / "broken.duckdb"
     broken.write_bytes(b"no database" * 1000)
     blocked = replace(settings, duckdb=str(broken))
