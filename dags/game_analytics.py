@@ -13,7 +13,7 @@ it, then clear that task with its downstream (on a laptop: `make up`, `make retr
 | `dbt_build` | 3 tries failed; each node then runs dbt itself (not on Fargate) | what it names |
 | a node | an error (3 tries) or a failed test (1 try) | inform its owner |
 | `cross_model_tests` | marts contradict each other | run the SQL that the error names |
-| `record_partitions`, `kpi_summary`, `unlock` | a step after the marts failed | clear it |
+| `record_partitions`, `kpi_summary`, `publish`, `unlock` | a step after the marts | clear it |
 
 A stale source skips the nodes that need it and all nodes after them; then `done` is red.
 
@@ -65,7 +65,7 @@ with (
     partitions = step(
         task_id="partitions", command=["include.lake", "partitions", *run], form=RunForm.days
     )
-    freshness = step(task_id=operators.FRESHNESS, command=["include.lake", "freshness"])
+    freshness = step(task_id=operators.FRESHNESS, command=["include.lake", "freshness", *run])
     nodes = transform.dbt_nodes(settings, manifest)
     tests = transform.cross_model_tests(settings, manifest)
     record = operators.RecordOperator(
@@ -76,6 +76,7 @@ with (
         form=RunForm.refresh,
     )
     kpis = step(task_id="kpi_summary", command=["include.build.kpis"], trigger_rule="all_done")
+    publish = operators.PublishOperator(task_id="publish", settings=settings)
     done = operators.DoneOperator(
         task_id="done",
         manifest=manifest,
@@ -89,12 +90,11 @@ with (
         freshness >> build >> kpis
     if settings.target == "redshift":
         free = ["include.warehouse.build_lock", "free", *run]
-        unlock = step(task_id="unlock", command=free, trigger_rule="all_done")
-        kpis >> unlock >> done
+        publish >> step(task_id="unlock", command=free, trigger_rule="all_done") >> done
     # The nodes too: the tests run even if nodes were skipped, and then no day may be recorded.
     [nodes, tests] >> record
-    [nodes, tests, record] >> kpis
-    [nodes, tests, record, kpis] >> done
+    [nodes, tests, record] >> kpis >> publish
+    [nodes, tests, record, kpis, publish] >> done
 
     # Last: Airflow copies the form into each task that is created later (0.5 s per 1,000 tasks).
     dag.params.update(transform.params())

@@ -11,9 +11,11 @@
 | `engine_text.py` | removes values of the data from the errors of a warehouse |
 | `remedies.py` | finds the remedy for a warehouse's error |
 | `object_store.py` | makes AWS clients, explains AWS's errors, reads and writes the files of DOCS |
+| `artifacts.py` | writes the artifacts of dbt into DOCS |
 | `command.py` | makes a function a command that prints a user error as one sentence |
 | `orchestration/` | Airflow's environment: what the DAGs consist of |
 | `build/` | dbt's environment: the programs that run dbt and publish its results |
+| `site/` | dbt's environment: what a run publishes for people |
 | `lake/` | dbt's environment: the files of the lake, and the days that a run builds |
 | `warehouse/` | dbt's environment: connections to the warehouse, build lock, grants |
 | `laptop/` | a checkout only: `make run` and the other commands of a laptop |

@@ -34,7 +34,7 @@ BUILT_TYPES = frozenset({"model", "seed", "snapshot"})
 STEPS = frozenset(
     {
         *("preflight", "partitions", "freshness", "dbt_build", "cross_model_tests"),
-        *("record_partitions", "kpi_summary", "unlock", "done"),
+        *("record_partitions", "kpi_summary", "publish", "unlock", "done"),
     }
 )
 """The ids of the DAG's tasks that belong to no node."""

@@ -8,6 +8,8 @@
 | `Progress` | producer | triggers, the task `done` | XCom `nodes` of the producer |
 | `Progress`, `StartedContainer` | producer | later tries of the producer | its task state |
 | `NodeEvent` | trigger of a node | task of the node | the event that ends the trigger |
+| `PublishRequest` | task `publish`, container | `include.site` | standard input |
+| `Published` | `include.site` | all later tasks | result of the task `publish` |
 | `RunResult` | container | producer, node task, state machine | `result.json` |
 | `FailingRowsRequest` | node task | `failing_rows` | standard input |
 | `FailingRows` | `failing_rows` | node task | standard output |
@@ -88,10 +90,12 @@ Row = dict[str, str | None]
 class BuildRequest:
     """What a dbt process must build.
 
-    `artifacts` is the folder for dbt's artifacts; a container uses a folder of its own. `run_id`
-    names the run that holds the build lock. `select` holds dbt selectors, None selects all nodes.
+    `artifacts` is the folder for dbt's artifacts; a container uses a folder of its own. `report` is
+    the folder or S3 prefix of the report, where everybody finds the artifacts; empty if there is
+    none. The report of a container lies beside its request. `run_id` names the run that holds the
+    build lock. `select` holds dbt selectors, None selects all nodes.
     `tests` holds the ids of the cross-model tests that run after the nodes, if all of these
-    succeeded. `catalog` asks for dbt's `catalog.json` after a build in which all nodes succeeded.
+    succeeded.
     """
 
     artifacts: str
@@ -99,7 +103,7 @@ class BuildRequest:
     select: tuple[str, ...] | None = None
     tests: tuple[str, ...] = ()
     full_refresh: bool = False
-    catalog: bool = False
+    report: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,38 @@ class RunResult:
     message: str
     exit_code: int
     failed: tuple[FailedNode, ...] = ()
+
+
+@dataclass(frozen=True)
+class PublishRequest:
+    """What the process that starts a publication knows about the run.
+
+    `started_at` is the start of the run as ISO 8601 text with its offset. `states` are the states
+    of the run's Airflow tasks by task id, without those that come after the publication. `stale`
+    has the ids of the stale sources. `status` is the status of a container's `RunResult`, and
+    `message` is its message. All are empty if they are not known.
+    """
+
+    started_at: str = ""
+    states: dict[str, str] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()
+    status: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the task `publish` has published.
+
+    `folder` is the folder of the publication below DOCS, `pages` are the files of the pages in it.
+    `notes` are sentences about what is missing.
+    """
+
+    run_id: str
+    outcome: str
+    folder: str
+    pages: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import secrets
+import shutil
 from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +21,8 @@ CONNECTIONS = 16
 """Open connections per client, and so the number of requests that can run at a time."""
 DOCUMENTS_READ_SECONDS = 20
 """Read timeout for the files of DOCS: they are small, and a retry is faster than a long wait."""
+DELETED_AT_ONCE = 1000
+"""How many objects S3 deletes in one request."""
 WRITE_REMEDY = (
     "let this role list, read and write it, as the roles of include/aws/build.yaml and mwaa.yaml "
     "may, and let GAME_ANALYTICS_DOCS_OWNER be empty or the account of the bucket"
@@ -178,6 +183,15 @@ class Documents(Protocol):
     def names(self, prefix: str) -> list[str]:
         """The sorted names of the files below a prefix."""
 
+    def folders(self, prefix: str) -> list[str]:
+        """The sorted names of the folders directly below a prefix that ends with a slash."""
+
+    def changed_at(self, prefix: str) -> datetime | None:
+        """The latest change of a file below a prefix, in UTC; None if there is no file."""
+
+    def delete(self, prefix: str) -> None:
+        """Delete all files below a prefix that ends with a slash."""
+
 
 def open_documents(root: str, owner: str = "") -> Documents:
     """The files of a folder or an S3 prefix, by its path or URI. This sends no request.
@@ -197,13 +211,18 @@ class DocumentsInFolder:
         self.root = str(path)
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file under a hidden name, then rename it."""
+        """Write a file under a hidden name of its own, then rename it."""
         path = self.path / name
-        hidden = path.with_name(f".{path.name}")
+        hidden = path.with_name(f".{secrets.token_hex(8)}")
         with self._folder_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            hidden.write_bytes(content)
-            hidden.replace(path)
+            try:
+                hidden.write_bytes(content)
+                hidden.replace(path)
+            except OSError:
+                # A full disk must not keep a part of a file as well.
+                hidden.unlink(missing_ok=True)
+                raise
 
     def read(self, name: str) -> bytes | None:
         """The content of a file, or None if there is no such file."""
@@ -220,6 +239,31 @@ class DocumentsInFolder:
             for path in (self.path / prefix).rglob("*")
             if path.is_file() and not path.name.startswith(".")
         )
+
+    def folders(self, prefix: str) -> list[str]:
+        """The sorted names of the folders directly below a prefix that ends with a slash."""
+        with self._folder_errors():
+            try:
+                return sorted(
+                    path.name
+                    for path in (self.path / prefix).iterdir()
+                    if path.is_dir() and not path.is_symlink()
+                )
+            except FileNotFoundError:
+                return []
+
+    def changed_at(self, prefix: str) -> datetime | None:
+        """The latest change of a file below a prefix, in UTC; None if there is no file."""
+        with self._folder_errors():
+            times = [
+                path.stat().st_mtime for path in (self.path / prefix).rglob("*") if path.is_file()
+            ]
+        return datetime.fromtimestamp(max(times), UTC) if times else None
+
+    def delete(self, prefix: str) -> None:
+        """Delete a folder; its name must end with a slash."""
+        with self._folder_errors(), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.path / prefix)
 
     @contextlib.contextmanager
     def _folder_errors(self) -> Iterator[None]:
@@ -258,10 +302,45 @@ class DocumentsInS3:
 
     def names(self, prefix: str) -> list[str]:
         """The names of the objects below a prefix; S3 lists them sorted."""
+        return [entry["Key"].removeprefix(self.prefix) for entry in self._entries(prefix)]
+
+    def folders(self, prefix: str) -> list[str]:
+        """The sorted names of the folders directly below a prefix that ends with a slash."""
+        place = {"Bucket": self.bucket, "Prefix": self.prefix + prefix, "Delimiter": "/"}
+        with aws_errors(self.root, remedy=WRITE_REMEDY):
+            return [
+                entry["Prefix"].removeprefix(place["Prefix"]).rstrip("/")
+                for page in self.client.get_paginator("list_objects_v2").paginate(**place)
+                for entry in page.get("CommonPrefixes", [])
+            ]
+
+    def changed_at(self, prefix: str) -> datetime | None:
+        """The latest change of an object below a prefix, in UTC; None if there is no object."""
+        return max((entry["LastModified"] for entry in self._entries(prefix)), default=None)
+
+    def delete(self, prefix: str) -> None:
+        """Delete all objects below a prefix that ends with a slash."""
+        keys = [entry["Key"] for entry in self._entries(prefix)]
+        for first in range(0, len(keys), DELETED_AT_ONCE):
+            some = [{"Key": key} for key in keys[first : first + DELETED_AT_ONCE]]
+            with aws_errors(self.root, remedy=WRITE_REMEDY):
+                answer = self.client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": some, "Quiet": True}
+                )
+            # S3 answers with success although it refused to delete some of the objects.
+            for error in answer.get("Errors", []):
+                reason = f"{error['Key']}: {error['Code']} {error.get('Message', '')}".strip()
+                raise UserError(
+                    f"{self.root} cannot be cleaned ({reason}): "
+                    "let this role delete below runs/ of it."
+                )
+
+    def _entries(self, prefix: str) -> list[dict[str, Any]]:
+        """What S3 lists about the objects below a prefix."""
         place = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
         with aws_errors(self.root, remedy=WRITE_REMEDY):
             return [
-                entry["Key"].removeprefix(self.prefix)
+                entry
                 for page in self.client.get_paginator("list_objects_v2").paginate(**place)
                 for entry in page.get("Contents", [])
             ]

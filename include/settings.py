@@ -139,14 +139,16 @@ class Settings:
     `lake_owner` and `docs_owner` are the ids of the accounts that own their buckets, empty for any.
     `readers` lists the users, groups and roles that may read the marts, separated by commas.
     `earliest_date` is an ISO date. `late_days` is empty (the whole lake) or a number of days as
-    text. `allow_lost_rows` is `1` or empty. `duckdb_memory` is empty (computed from the machine)
-    or a size in MiB or GiB. `ecs_subnets` and `ecs_security_groups` are ids, separated by commas.
+    text, `docs_days` is a number of days as text. `allow_lost_rows` is `1` or empty.
+    `duckdb_memory` is empty (computed from the machine) or a size in MiB or GiB. `ecs_subnets` and
+    `ecs_security_groups` are ids, separated by commas.
     """
 
     lake: str = "data/lake"
     lake_owner: str = ""
     docs: str = "data/site"
     docs_owner: str = ""
+    docs_days: str = "90"
     duckdb: str = "data/warehouse.duckdb"
     duckdb_memory: str = ""
     target: str = "local"
@@ -254,6 +256,7 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
     "LAKE_OWNER": _matching(ACCOUNT, ACCOUNT_MEANING),
     "DOCS": _place,
     "DOCS_OWNER": _matching(ACCOUNT, ACCOUNT_MEANING),
+    "DOCS_DAYS": _matching("[1-9][0-9]{0,4}", "a number of days from 1 to 99999"),
     "DUCKDB": _absolute,
     "DUCKDB_MEMORY": _matching(
         "(?:[1-9][0-9]{0,5}(?:MiB|GiB))?",

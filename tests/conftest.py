@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import Engine, Unavailable
+from tests.support.debian import Unavailable
+from tests.support.engine import Engine
 from tests.support.reference_data import REFERENCE_DATA
 
 # Only dbt's environment has PostgreSQL's driver.
@@ -50,6 +51,7 @@ LONGEST_FIRST = (
     "pipeline/test_incremental_truth.py",
     "pipeline/test_broken_ledgers.py",
     "containers/test_compose.py",
+    "ui/test_report.py",
     # In both: the linters.
     "unit/test_style.py",
 )

@@ -38,7 +38,7 @@ def summary(warehouse: Database, settings: Settings) -> list[str]:
         return [f"No KPIs yet: {marts}.rpt_daily_kpis is not in the warehouse."]
     names = ", ".join(column for column, _, _ in COLUMNS)
     rows = warehouse.rows(
-        f"select application_id, {names} from {marts}.rpt_daily_kpis"
+        f"select application_id, {names} from {marts}.rpt_daily_kpis as kpis"
         " qualify row_number() over (partition by application_id order by kpi_date desc) <= ?"
         " order by 1, kpi_date",
         [DAYS],

@@ -5,6 +5,9 @@ standard input ends, the process that sent the request has ended, and dbt is sto
 standard output that begin with `RESULT_LINE` hold a `NodeResult`; all others are dbt's own log.
 Exit codes: 0 if dbt finished, even if nodes or tests failed; 1 if dbt could not run; 130 if it was
 stopped.
+
+The artifacts and the node results are also written to the `report` of the request. If that fails, a
+warning is printed, and the build goes on.
 """
 
 from __future__ import annotations
@@ -15,14 +18,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.cli.main import dbtRunner
 
 from include.build.node_results import BuildError, NodeResultCollector
+from include.build.reports import Report
 from include.command import command
+from include.engine_text import without_values
 from include.manifest import Manifest, dbt_arguments
 from include.messages import (
     CROSS_MODEL_TESTS,
@@ -30,14 +36,18 @@ from include.messages import (
     RESULT_LINE,
     BuildRequest,
     NodeResult,
+    RunResult,
     from_json,
     to_json,
 )
-from include.settings import Settings
+from include.object_store import open_documents
+from include.settings import Settings, UserError
 from include.warehouse import build_lock
 
 STOP_SECONDS = 20
 """How long dbt may take to cancel its statements."""
+REPORT_SECONDS = 10.0
+"""How long the report of a stopped build may take: other tasks wait for the end of this process."""
 
 
 def print_result(result: NodeResult) -> None:
@@ -91,8 +101,6 @@ def run_dbt(
         collector.group(request.tests, CROSS_MODEL_TESTS)
         with all_results(artifacts):
             collector.finish(dbt.invoke(["test", "--select", *selectors, *common]))
-    if request.catalog:
-        _make_catalog(dbt, common)
 
 
 def _build_command(request: BuildRequest, manifest: Manifest) -> list[str]:
@@ -118,16 +126,6 @@ def _selectors(tests: Iterable[str], manifest: Manifest) -> list[str]:
     return [manifest.selector(test) for test in tests]
 
 
-def _make_catalog(dbt: dbtRunner, common: Sequence[str]) -> None:
-    """Make dbt's `catalog.json`; raises KeyboardInterrupt if dbt was stopped."""
-    made: dbtRunnerResult = dbt.invoke(["--quiet", "docs", "generate", "--no-compile", *common])
-    if isinstance(made.exception, KeyboardInterrupt):
-        raise made.exception
-    if not made.success:
-        # The build is complete without the catalog.
-        print(f"The catalog could not be made: {made.exception or 'see the log'}")
-
-
 @contextmanager
 def all_results(artifacts: Path) -> Iterator[None]:
     """Keep in `run_results.json` the results of the command before the one in the block."""
@@ -147,6 +145,53 @@ def stop_with_parent() -> None:
     os._exit(EXIT_STOPPED)
 
 
+def open_report(request: BuildRequest, settings: Settings) -> Report | None:
+    """Return the report that a request asks for; None, with a warning, if it cannot be opened."""
+    if not request.report:
+        return None
+    try:
+        documents = open_documents(request.report, settings.docs_owner)
+    except UserError as error:
+        print(f"warning: there is no report: {error}", flush=True)
+        return None
+    return Report(documents, Path(request.artifacts))
+
+
+def build_and_report(request: BuildRequest, settings: Settings) -> None:
+    """Build what the request names and write the report; raises what `build` raises."""
+    report = open_report(request, settings)
+    if report is None:
+        build(request, settings)
+        return
+
+    def publish(result: NodeResult) -> None:
+        print_result(result)
+        report.add(result)
+
+    try:
+        build(request, settings, publish)
+    except KeyboardInterrupt:
+        ended = RunResult(request.run_id, "stopped", "stopped by a signal", EXIT_STOPPED)
+        close_in_time(report, ended)
+        raise
+    except Exception as error:
+        report.close(RunResult(request.run_id, "error", without_values(str(error)), 1))
+        raise
+    failed = report.failed()
+    status: Literal["success", "failed"] = "failed" if failed else "success"
+    report.close(RunResult(request.run_id, status, report.summary(), 0, failed))
+
+
+def close_in_time(report: Report, result: RunResult) -> None:
+    """Close the report of a stopped build; ends this process if that takes too long."""
+    closing = threading.Thread(target=report.close, args=(result,), daemon=True)
+    closing.start()
+    closing.join(REPORT_SECONDS)
+    if closing.is_alive():
+        print("error: stopped; the report is incomplete.", file=sys.stderr, flush=True)
+        os._exit(EXIT_STOPPED)
+
+
 @command
 def main() -> int:
     """Build what the request on the standard input names."""
@@ -154,7 +199,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=stop_with_parent, daemon=True).start()
     try:
-        build(request, Settings.from_env(os.environ))
+        build_and_report(request, Settings.from_env(os.environ))
     except KeyboardInterrupt:
         print("error: stopped.", file=sys.stderr)
         return EXIT_STOPPED

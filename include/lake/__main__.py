@@ -153,14 +153,16 @@ def record(settings: Settings, full_refresh: bool, run_id: str) -> None:
 
 
 @lake.command()
+@click.option("--run-id", default="", help="Id of the run, to write dbt's results into DOCS.")
 @click.pass_obj
-def freshness(settings: Settings) -> None:
+def freshness(settings: Settings, run_id: str) -> None:
     """Print the sources that are stale, as JSON."""
-    from include.lake.run_days.freshness import stale_sources
+    from include.lake.run_days.freshness import reported_stale_sources
     from include.manifest import Manifest
     from include.messages import StaleSources, to_json
 
-    print(to_json(StaleSources(tuple(stale_sources(settings, Manifest.read())))))
+    stale = reported_stale_sources(settings, Manifest.read(), run_id)
+    print(to_json(StaleSources(tuple(stale))))
 
 
 @lake.command()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from include import manifest
+from include.artifacts import run_folder
 from include.command import command
 from include.lake.storage.folder import visible_files
 from include.laptop import lock
@@ -24,7 +25,11 @@ from include.laptop.processes import (
     in_dbt_environment,
     stop_on_signals,
 )
+from include.messages import from_json
+from include.object_store import open_documents
 from include.settings import Settings, UserError
+from include.site.pages import titles
+from include.site.runs import INDEX, RUN_FILE, Run
 
 POLL_SECONDS = 0.5
 NO_ANSWER_SECONDS = 120
@@ -146,7 +151,7 @@ def run(settings: Settings, sample: list[str]) -> int:
         finally:
             ignore_signals()
             _stop(airflow, client)
-    return report(settings, tasks, time.monotonic() - began)
+    return report(settings, run_id, tasks, time.monotonic() - began)
 
 
 def _stop(airflow: Airflow, client: Client | None) -> None:
@@ -164,7 +169,26 @@ def _stop(airflow: Airflow, client: Client | None) -> None:
         clean_temporary()
 
 
-def report(settings: Settings, tasks: list[dict[str, Any]], seconds: float) -> int:
+def links(settings: Settings, run_id: str) -> list[tuple[str, str]]:
+    """Return the title and the address of each page of a run, then of the page that lists all runs.
+
+    Raises UserError if DOCS cannot be read or the run is not published.
+    """
+    root = settings.docs if settings.docs.startswith("s3://") else Path(settings.docs).as_uri()
+    documents = open_documents(settings.docs, settings.docs_owner)
+    content = documents.read(f"{run_folder(run_id)}/{RUN_FILE}")
+    if content is None:
+        raise UserError("the run is not published: see the log of the task publish.")
+    run = from_json(content, Run)
+    folder = f"{root}/{run_folder(run_id)}/{run.publication}"
+    return [
+        *((title, f"{folder}/{page}") for title, page in titles(run)),
+        ("this run", f"{folder}/{INDEX}"),
+        ("all runs", f"{root}/{INDEX}"),
+    ]
+
+
+def report(settings: Settings, run_id: str, tasks: list[dict[str, Any]], seconds: float) -> int:
     """Print the KPI table, the locations and the run's result; returns the exit code."""
     others: dict[str, list[str]] = {}
     for task in sorted(tasks, key=lambda task: str(task["task_id"])):
@@ -178,7 +202,12 @@ def report(settings: Settings, tasks: list[dict[str, Any]], seconds: float) -> i
         print("KPIs       in the log of the task kpi_summary")
         print(f"warehouse  {settings.target}, connection {settings.connection_id}")
     print(f"lake       {settings.lake}")
-    print(f"logs       {lock.HOME / 'logs'}")
+    print(f"logs       {lock.HOME / 'logs'}\n")
+    try:
+        for title, address in links(settings, run_id):
+            print(f"{title:<10} {address}")
+    except UserError as error:
+        print(f"pages      {error}")
     if others:
         count = sum(map(len, others.values()))
         print(f"\n{count} of {len(tasks)} tasks did not succeed:", file=sys.stderr)

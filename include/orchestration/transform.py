@@ -109,8 +109,8 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
             test_behavior=TestBehavior.BUILD,
-            # Exposures have no task. Cosmos would log a warning for each of them at every parse.
-            exclude=["resource_type:exposure"],
+            # These have no task. Cosmos would log a warning for each of them at every parse.
+            exclude=["resource_type:exposure", "resource_type:analysis"],
             emit_datasets=False,
             node_converters={DbtResourceType(kind): convert for kind in sorted(BUILT_TYPES)},
         ),

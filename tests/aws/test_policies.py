@@ -23,6 +23,8 @@ PLACEHOLDERS = {
     "AdminUser",
     "AlertTopicArn",
     "Cluster",
+    "DocsBucket",
+    "DocsPrefix",
     "GlueDatabase",
     "LakeBucket",
     "LakePrefix",
@@ -137,7 +139,7 @@ def test_placeholders_are_known(path: Path) -> None:
         (
             "mwaa-ExecutionRole-game-analytics",
             "airflow_role",
-            {"DecryptTheLake", "EncryptLedgerRows", "ListWhatIsPublished", "Publish"},
+            {"DecryptTheLake", "EncryptLedgerRows"},
         ),
     ],
 )
@@ -157,8 +159,9 @@ def test_statements_with_one_sid_are_equal_in_every_role() -> None:
         "EncryptLedgerRows": 2,
         "ReadTheConnection": 3,
         "SendAlerts": 3,
-        "ListWhatIsPublished": 2,
-        "Publish": 2,
+        "ListWhatIsPublished": 3,
+        "Publish": 3,
+        "DeleteOldRuns": 3,
         "FollowAndStopIt": 2,
     }
     found: dict[str, list[dict[str, Any]]] = {sid: [] for sid in shared}
@@ -273,8 +276,10 @@ def test_a_catalog_action_names_the_catalog() -> None:
             assert {"catalog", "database", "table"} <= kinds, (name, action)
 
 
-def test_airflow_writes_only_ledger_rows() -> None:
-    actions = {action: one["Resource"] for _, one, action in allowed(["airflow_role"])}
+def test_airflow_writes_only_ledger_rows_and_published_pages() -> None:
+    actions: dict[str, set[str]] = {}
+    for _, one, action in allowed(["airflow_role"]):
+        actions.setdefault(action, set()).update(texts(one["Resource"]))
     assert set(actions) == {
         "s3:ListBucket",
         "s3:GetObject",
@@ -283,8 +288,30 @@ def test_airflow_writes_only_ledger_rows() -> None:
         "secretsmanager:GetSecretValue",
         "sns:Publish",
     }
-    for action in ("s3:PutObject", "s3:DeleteObject"):
-        assert actions[action] == "arn:aws:s3:::${LakeBucket}/${LakePrefix}/ledger_rows/*"
+    rows, docs = (
+        "arn:aws:s3:::${LakeBucket}/${LakePrefix}/ledger_rows/*",
+        "arn:aws:s3:::${DocsBucket}/${DocsPrefix}",
+    )
+    assert actions["s3:PutObject"] == {rows, f"{docs}/*"}
+    assert actions["s3:DeleteObject"] == {rows, f"{docs}/runs/*"}
+
+
+def test_every_role_that_publishes_deletes_old_runs_and_no_more_of_docs() -> None:
+    publishing = {name for name, one, _ in allowed() if one.get("Sid") == "Publish"}
+    assert publishing == {
+        "airflow_role",
+        "build-TaskRole-build",
+        "mwaa-ExecutionRole-game-analytics",
+    }
+    for name in publishing:
+        deletes = [
+            resource
+            for _, one, action in allowed([name])
+            if action == "s3:DeleteObject"
+            for resource in texts(one["Resource"])
+            if "DocsBucket" in resource
+        ]
+        assert deletes == ["arn:aws:s3:::${DocsBucket}/${DocsPrefix}/runs/*"]
 
 
 def test_every_role_that_reads_the_lake_may_decrypt_it() -> None:

@@ -140,6 +140,12 @@ def test_every_bucket_is_closed_encrypted_and_versioned() -> None:
         assert any("NoncurrentVersionExpiration" in rule for rule in rules)
 
 
+def test_no_rule_deletes_the_latest_run() -> None:
+    docs = templates.resources(BY_NAME["storage"], "AWS::S3::Bucket")["DocsBucket"]
+    rules = docs["LifecycleConfiguration"]["Rules"]
+    assert [rule for rule in rules if "ExpirationInDays" in rule] == []
+
+
 def test_raw_and_rejected_events_are_kept_for_a_stated_time() -> None:
     lake = templates.resources(BY_NAME["storage"], "AWS::S3::Bucket")["LakeBucket"]
     kept = {
@@ -213,7 +219,7 @@ def test_the_container_has_valid_settings() -> None:
     text = text.replace("${AccountId}", "123456789012")
     settings = Settings.from_env(json.loads(text))
     assert (settings.target, settings.lake) == ("redshift", "s3://a-lake/lake")
-    assert settings.docs == "s3://docs/site"
+    assert (settings.docs, settings.docs_days) == ("s3://docs/site", "90")
 
 
 def test_mwaa_has_valid_settings() -> None:

@@ -9,6 +9,7 @@
 | day     | `touched_day.py`  | one touched day on 90 days of history over one on 10 days |
 | redshift | `on_redshift.py` | on the stand-in: build beside DuckDB, partitions, bytes scanned |
 | fargate | `fargate.py`      | the dbt image: its size, its start, its command over `dbt build` |
+| lineage | `lineage.py`      | column lineage of 1,000 models, beside dbt-colibri |
 | dag     | `dag_run.py`      | the DAG, by our modes and Cosmos's, over plain `dbt build` |
 | dag200  | `dag_run.py`      | the same modes on a generated project of 200 models |
 
@@ -44,6 +45,7 @@ from tests.benchmarks import (
     dag_run,
     fargate,
     landing,
+    lineage,
     on_redshift,
     peak_memory,
     touched_day,
@@ -60,6 +62,7 @@ PARTS: dict[str, Callable[[int], Sequence[Line]]] = {
     touched_day.PART: touched_day.measure,
     on_redshift.PART: on_redshift.measure,
     fargate.PART: fargate.measure,
+    lineage.PART: lineage.measure,
     dag_run.PART: dag_run.measure,
     dag_run.LARGE: dag_run.measure_large,
 }
@@ -161,7 +164,7 @@ def _measure(
     results: list[Line] = []
     chosen = [name for name in PARTS if name in (parts or PARTS)]
     try:
-        if chosen != [landing.PART]:
+        if set(chosen) - {landing.PART, lineage.PART}:
             builds.prepare()
         for name in chosen:
             try:

@@ -27,7 +27,8 @@ from tests.benchmarks.measure import (
     seconds_of,
     taking_turns,
 )
-from tests.support.engine import Engine, Unavailable
+from tests.support.debian import Unavailable
+from tests.support.engine import Engine
 
 PART = "fargate"
 SAMPLE = ("--days", "10", "--players", "200", "--seed", "7")

@@ -13,7 +13,7 @@ from statistics import mean
 from include.manifest import Manifest
 
 BEFORE = frozenset({"preflight", "partitions", "freshness"})
-AFTER = frozenset({"record_partitions", "kpi_summary", "done"})
+AFTER = frozenset({"record_partitions", "kpi_summary", "publish", "done"})
 """The steps of the DAG before and after dbt's part."""
 PRODUCER = "dbt_build"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,8 @@ from include.manifest import Manifest
 from tests.benchmarks.many_models import models, write
 from tests.benchmarks.memory import proportional
 from tests.benchmarks.run_times import RunTimes, Task, layers, parents_by_name
+from tests.benchmarks.wide_project import tables
+from tests.benchmarks.wide_project import write as write_wide
 
 
 def test_the_generated_project_has_200_models_in_eight_layers(tmp_path: Path) -> None:
@@ -28,6 +31,29 @@ def test_the_generated_project_has_200_models_in_eight_layers(tmp_path: Path) ->
 
     write(tmp_path)
     assert {path.stem for path in tmp_path.rglob("models/**/*.sql")} == set(parents)
+
+
+def test_the_wide_project_has_20_000_columns_that_all_resolve(tmp_path: Path) -> None:
+    pytest.importorskip("sqlglot", reason="runs in the dbt environment")
+    from include.site.lineage import column_lineage
+
+    parents = {table.unique_id: table.parents for table in tables()}
+    for place, unique_id in enumerate(parents):
+        # Each table comes after those that it reads.
+        assert set(parents[unique_id]) <= set(list(parents)[:place])
+    assert sum(bool(table.sql) for table in tables()) == 1_000
+    write_wide(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    # One model of each form, with all that it reads.
+    kept = {"model.wide.rpt_000", "model.wide.rpt_001"}
+    for unique_id in reversed(list(parents)):
+        if unique_id in kept:
+            kept |= set(parents[unique_id])
+    nodes = {name: node for name, node in manifest["nodes"].items() if name in kept}
+    manifest["nodes"] = nodes
+    found = column_lineage(manifest, "duckdb")
+    assert found.unresolved == []
+    assert {len(found.columns[unique_id]) for unique_id in nodes} == {20}
 
 
 def test_a_node_waits_for_what_is_built_above_an_ephemeral_model() -> None:

@@ -178,14 +178,19 @@ def test_a_good_build_leaves_a_complete_report(place: Place) -> None:
     # The tests of the second command are included.
     assert tests == set(results) & tests
     assert "model.game_analytics.rpt_daily_kpis" in results
-    described = read("catalog.json")["nodes"]
+    # The run is published, with its dbt docs.
+    run = json.loads((ended.report.parent / "run.json").read_text())
+    assert (run["outcome"], run["notes"]) == ("success", [])
+    published = ended.report.parent / run["publication"]
+    described = json.loads((published / "catalog.json").read_text())["nodes"]
     assert "dau" in described["model.game_analytics.rpt_daily_kpis"]["columns"]
+    assert (published / "dbt" / "index.html").is_file()
+    assert run["publication"] in (place.folder / "docs" / "index.html").read_text()
     fresh = {entry["unique_id"]: entry["status"] for entry in read("sources.json")["results"]}
     assert fresh["source.game_analytics.game_events.raw_events"] == "pass"
     compiled = ended.report / "compiled/game_analytics/models/marts/kpis/rpt_daily_kpis.sql"
     assert "select" in compiled.read_text()
     log = (ended.report / "dbt.log").read_text()
-    assert "Command `cli docs generate` succeeded" in log
     # Only the first command parses the project.
     assert log.count("Unable to do partial parsing") == 1
     # No unfinished file is left.
@@ -206,6 +211,9 @@ def test_a_missing_lake_is_reported(place: Place) -> None:
     assert ended.code == 1
     assert ended.result["status"] == "error"
     assert ended.result["message"].startswith("the lake /nowhere does not exist: land events with")
+    # A failed run is published as well.
+    run = json.loads((ended.report.parent / "run.json").read_text())
+    assert (run["outcome"], run["message"]) == ("failed", ended.result["message"])
     assert f"error: {ended.result['message']}" in ended.output
 
 

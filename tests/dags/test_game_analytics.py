@@ -46,7 +46,7 @@ NODES = {
 }
 STEPS = {
     *("preflight", "partitions", "freshness", "dbt_build"),
-    *("cross_model_tests", "record_partitions", "kpi_summary", "done"),
+    *("cross_model_tests", "record_partitions", "kpi_summary", "publish", "done"),
 }
 IMPORT_SECONDS = 10
 
@@ -133,7 +133,8 @@ def test_every_task_has_exactly_its_upstream_tasks(dag: Any, content: dict[str, 
         "cross_model_tests": leaves,
         "record_partitions": leaves | {"cross_model_tests"},
         "kpi_summary": leaves | {"cross_model_tests", "record_partitions", "dbt_build"},
-        "done": leaves | {"cross_model_tests", "record_partitions", "kpi_summary"},
+        "publish": {"kpi_summary"},
+        "done": leaves | {"cross_model_tests", "record_partitions", "kpi_summary", "publish"},
     }
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == expected
 
@@ -170,7 +171,7 @@ def test_on_redshift_the_tasks_are_the_same_in_every_mode_and_unlock_is_one_of_t
     producer = {"dbt_build"} if execution in {"watcher", "fargate"} else set()
     assert set(found.task_ids) == NODES | STEPS - {"dbt_build"} | producer | {"unlock"}
     assert found.get_task("unlock").trigger_rule.value == "all_done"
-    assert found.get_task("unlock").upstream_task_ids == {"kpi_summary"}
+    assert found.get_task("unlock").upstream_task_ids == {"publish"}
     assert "unlock" in found.get_task("done").upstream_task_ids
     for name in NODES:
         task: Any = found.get_task(name)
@@ -186,7 +187,7 @@ def test_days_are_recorded_only_if_every_node_is_built(dag: Any) -> None:
 
 
 def test_only_these_tasks_have_another_trigger_rule_than_all_success(dag: Any) -> None:
-    """A failed node fails the run, even if other nodes are skipped. The KPIs are always printed.
+    """A failed node fails the run, even if other nodes are skipped. A failed run is published too.
 
     A selected node is built even if an upstream node is not selected. `record_partitions` needs all
     nodes.
@@ -196,6 +197,7 @@ def test_only_these_tasks_have_another_trigger_rule_than_all_success(dag: Any) -
         **dict.fromkeys(NODES, "none_failed"),
         "cross_model_tests": "none_failed",
         "kpi_summary": "all_done",
+        "publish": "all_done",
         "done": "none_failed",
     }
 
@@ -269,9 +271,10 @@ def test_the_arguments_of_each_step_from_the_form(dag: Any) -> None:
     assert words == {
         "preflight": ["include.build.preflight", "--json", *selection, *days],
         "partitions": ["include.lake", "partitions", *run, "--full-refresh", *days],
-        "freshness": ["include.lake", "freshness"],
+        "freshness": ["include.lake", "freshness", *run],
         "record_partitions": ["include.lake", "record", *run, "--full-refresh"],
         "kpi_summary": ["include.build.kpis"],
+        "publish": ["include.site", "publish", *run, "--request"],
     }
     assert [step for step in words if dag.get_task(step).runs_dry] == ["preflight"]
 

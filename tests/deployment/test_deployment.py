@@ -75,9 +75,10 @@ def test_an_execution_builds_every_node_and_reports_it(deployment: Deployment) -
     assert built <= ran
     compiled = {name.rpartition("/")[2] for name in report if name.startswith("compiled/")}
     assert {"rpt_ltv.sql", "stg_game_events.sql"} <= compiled
-    assert json.loads(report["catalog.json"])["nodes"]
     assert json.loads(report["sources.json"])["results"]
     assert report["dbt.log"]
+    run = json.loads(deployment.objects("runs/nightly-1/")["run.json"])
+    assert (run["outcome"], run["notes"], run["pages"][-1]) == ("success", [], "dbt/index.html")
 
 
 def test_the_marts_equal_those_of_a_local_build(deployment: Deployment) -> None:

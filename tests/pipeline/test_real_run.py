@@ -76,6 +76,15 @@ def test_the_next_run_builds_everything(checkout: Checkout) -> None:
     assert states(ended.stdout, nodes | STEPS) == {task: ["success"] for task in nodes | STEPS}
     # The table of the KPIs.
     assert re.search(r"^2026-09-10( +[0-9.,-]+){9}$", ended.stdout, re.MULTILINE)
+    (file,) = (checkout.root / "data" / "site" / "runs").glob("*/run.json")
+    run = json.loads(file.read_text())
+    assert (run["outcome"], run["notes"]) == ("success", [])
+    assert sum(run["nodes"].values()) == len(nodes)
+    published = file.parent / run["publication"]
+    results = json.loads((published / "run_results.json").read_text())["results"]
+    assert nodes <= {result["unique_id"].split(".")[2] for result in results}
+    assert json.loads((published / "sources.json").read_text())["results"]
+    assert str(published / "dbt" / "index.html") in ended.stdout
     assert checkout.left_running() == []
 
 

@@ -10,12 +10,14 @@ behind when it failed or was killed.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -34,7 +36,7 @@ NODES = {
 }
 STEPS = {
     *("preflight", "partitions", "freshness", "cross_model_tests"),
-    *("record_partitions", "kpi_summary", "done"),
+    *("record_partitions", "kpi_summary", "publish", "done"),
 }
 
 
@@ -82,6 +84,8 @@ def test_a_failed_test_a_broken_model_and_a_stale_source(checkout: Checkout) -> 
     # A busy machine may need a second try of a task, so only the end counts.
     assert seen["event_types"][-1] == "success"
     assert seen["kpi_summary"][-1] == "success"
+    # A failed run is published too.
+    assert seen["publish"][-1] == "success"
     # Neither succeeds, whether the skip or the failure came first.
     assert seen["done"] == ["upstream_failed"]
     assert seen["record_partitions"] in (["skipped"], ["upstream_failed"])
@@ -117,6 +121,15 @@ def test_after_it_a_run_succeeds(checkout: Checkout) -> None:
     assert (checkout.lake / "recorded").read_text() == "recorded\n"
     for output in (Settings().duckdb, Settings().lake, ".airflow/logs"):
         assert str(checkout.root / output) in ended.stdout
+    index = checkout.root / Settings().docs / "index.html"
+    for title in ("dbt docs", "this run", "all runs"):
+        (address,) = [line.split()[-1] for line in ended.stdout.splitlines() if line[:8] == title]
+        page = Path(urlsplit(address).path)
+        assert page.read_text().rstrip().endswith("</html>")
+    assert page == index
+    # The failed run before was published as well.
+    outcomes = re.findall(r'data-label="Outcome"><span class="status (\w+)', index.read_text())
+    assert outcomes == ["success", "failed"]
     assert checkout.left_running() == []
 
 
@@ -192,7 +205,7 @@ def test_up_and_retry_one_task(checkout: Checkout, airflow: Client) -> None:
     assert cleared.returncode == 0, cleared.stderr
     again = {
         *("stg_bets", "eph_bets", "fct_bets", "cross_model_tests"),
-        *("record_partitions", "kpi_summary", "done"),
+        *("record_partitions", "kpi_summary", "publish", "done"),
     }
     expected = f"Cleared in run {run_id}, and running again: {', '.join(sorted(again))}.\n"
     assert cleared.stdout == expected
@@ -259,7 +272,7 @@ def test_a_manual_run_by_rest(checkout: Checkout, airflow: Client) -> None:
     state, tasks = ask(select="int_event")
     assert (state, tasks.pop("failed")) == ("failed", ["preflight"])
     assert set(tasks) == {"upstream_failed", "success"}
-    assert tasks["success"] == ["kpi_summary"]
+    assert tasks["success"] == ["kpi_summary", "publish"]
     message = client.error("asked_select_int_event", "preflight", 1)
     expected = "error: select 'int_event' cannot be resolved, name nodes in"
     assert message.startswith(expected), message

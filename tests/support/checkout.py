@@ -16,7 +16,7 @@ from include.settings import ROOT
 
 STEPS = {
     *("preflight", "partitions", "freshness", "dbt_build", "cross_model_tests"),
-    *("record_partitions", "kpi_summary", "done"),
+    *("record_partitions", "kpi_summary", "publish", "done"),
 }
 """The tasks of a run of the DAG `game_analytics` that are not nodes."""
 

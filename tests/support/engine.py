@@ -30,6 +30,7 @@ from pathlib import Path
 
 from include.deployment import image as images
 from include.settings import ROOT
+from tests.support.debian import ENVIRONMENT, Unavailable, install
 
 PACKAGES = {
     "buildah": "buildah",
@@ -81,16 +82,6 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 fi
 exec "$@" -k /tmp -c listen_addresses='*'
 """
-
-
-PATH = ":".join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
-"""netavark needs iptables, which Debian installs where a short PATH of root does not look."""
-ENVIRONMENT = {**os.environ, "PATH": PATH}
-"""As it is before any test: those of the stand-in trust its certificate authority alone."""
-
-
-class Unavailable(Exception):  # noqa: N818 - a reason to skip
-    """Containers cannot run here. The message is the reason."""
 
 
 @dataclass
@@ -356,24 +347,7 @@ def _install() -> None:
         raise Unavailable("the tests' containers need Linux")
     if os.geteuid():
         raise Unavailable("the tests' containers need root: podman mounts and networks as root")
-    missing = [
-        package
-        for known, package in PACKAGES.items()
-        if not (Path(known).exists() if known.startswith("/") else shutil.which(known, path=PATH))
-    ]
-    if not missing:
-        return
-    if not shutil.which("apt-get", path=PATH):
-        raise Unavailable(f"the tests' containers need {', '.join(missing)}")
-    environ = {**ENVIRONMENT, "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        with Path("/var/lock/game-analytics-apt").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _ran(["apt-get", "update", "-qq"], environ)
-            options = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
-            _ran(["apt-get", "install", *options, *missing], environ)
-    except (RuntimeError, OSError) as error:
-        raise Unavailable(f"{', '.join(missing)} cannot be installed: {error}") from None
+    install(PACKAGES, "the tests' containers")
 
 
 def _configure() -> dict[str, str]:

@@ -19,6 +19,8 @@ from include.messages import (
     NodeResult,
     Problem,
     Progress,
+    Published,
+    PublishRequest,
     RunResult,
     SelectedNodes,
     StaleSources,
@@ -35,7 +37,12 @@ HOSTILE = "two\nlines, \u2028 ends one, \udc80 is no character, \x00 neither, Zo
 ROW = {"id": None, "note": HOSTILE}
 MESSAGES = [
     BuildRequest(
-        "folder", "r", ("path:models/a.sql",), ("test.p.assert_a",), full_refresh=True, catalog=True
+        "folder",
+        "r",
+        ("path:models/a.sql",),
+        ("test.p.assert_a",),
+        full_refresh=True,
+        report="docs",
     ),
     BuildRequest("folder"),
     NodeResult(
@@ -51,6 +58,11 @@ MESSAGES = [
     SelectedNodes(None),
     SelectedNodes(()),
     StaleSources(("source.p.a",)),
+    PublishRequest(
+        "2026-09-01T04:30:00+00:00", {"a": "failed"}, ("source.p.a",), "failed", HOSTILE
+    ),
+    PublishRequest(),
+    Published("r", "failed", "runs/r/site/1", ("report.html",), (HOSTILE,)),
 ]
 
 

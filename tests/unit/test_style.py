@@ -171,7 +171,11 @@ def test_sql() -> None:
     settings: dict[str, Any] = load_config_up_to_path(str(ROOT))
     settings["templater"]["jinja"]["macros"] = stubs
     linter = Linter(config=FluffConfig(settings))
-    paths = [path for folder in ("models", "snapshots", "tests") for path in _sql_files(folder)]
+    paths = [
+        path
+        for folder in ("analyses", "models", "snapshots", "tests")
+        for path in _sql_files(folder)
+    ]
     assert len(paths) > 30
     faults = [
         f"{path.relative_to(ROOT)}:{fault.line_no} {fault.rule_code()} {fault.desc()}"

@@ -1,8 +1,8 @@
 {#
     Programs that export tables write a null as one of these words. A literal cannot
     hold a backslash for both engines, because Redshift reads it as an escape character.
-    One of the words stands outside the list, because DuckDB makes a join of each list of
-    five or more words outside a WHERE clause.
+    One of the words stands outside the list, because DuckDB makes a join of each list
+    of five or more words outside a WHERE clause.
 #}
 {% macro known_text(text) -%}
     case

@@ -32,7 +32,7 @@ from types import FrameType
 
 from include import manifest
 from include.build.container import commands
-from include.build.container.reports import Report
+from include.build.reports import Report
 from include.command import command
 from include.engine_text import without_values
 from include.messages import (
@@ -124,6 +124,11 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
             message = f"{type(error).__name__}: {without_values(str(error))}"
             code = commands.exit_code([str(error)])
             result = RunResult(options.run_id, "error", message, code)
+        if options.command == "build" and not stop.signal:
+            try:
+                result = commands.publish(settings, report, result)
+            except KeyboardInterrupt:
+                result = stop.result()
         stop.is_ending = True
         report.close(result)
     if report.upload_error and not result.exit_code:

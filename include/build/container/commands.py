@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from dbt.cli.main import dbtRunner
 
 from include.build import preflight
-from include.build.container.reports import Report
 from include.build.node_results import NodeResultCollector
+from include.build.reports import Report
 from include.build.run_dbt import build, interrupt, run_dbt
+from include.command import ERROR
 from include.engine_text import without_values
 from include.lake.run_days.find import find_run_days
 from include.lake.run_days.freshness import stale_sources
@@ -25,8 +30,10 @@ from include.messages import (
     REQUEST_FILE,
     RUN_ID_VARIABLE,
     BuildRequest,
+    PublishRequest,
     RunResult,
     from_json,
+    to_json,
 )
 from include.remedies import is_refused_login, is_transient
 from include.run_form import skip_reason
@@ -36,6 +43,10 @@ from include.warehouse.database import open_database
 
 LISTING_MINUTES = 30
 """How long finding the days of a first run may take."""
+PUBLISH_SECONDS = 900
+"""How long the publication of a run may take."""
+PROCESS_START = time.time()
+"""When this process began, in epoch seconds."""
 
 
 def build_all(
@@ -97,7 +108,7 @@ def _build_days(
     request = _request(run_id, report, manifest, stale, full_refresh)
     # Nothing is selected if every node needs a stale source.
     if request.select != ():
-        run_dbt(request, settings, report.add)
+        run_dbt(request, settings, report.print_and_add)
     release(settings)
     failed = report.failed()
     if failed:
@@ -146,8 +157,43 @@ def _request(
         select=None if nodes and nodes == manifest.built else selectors,
         tests=tuple(tests),
         full_refresh=full_refresh,
-        catalog=True,
     )
+
+
+def publish(settings: Settings, report: Report, result: RunResult) -> RunResult:
+    """Publish the pages of a run whose build has ended; returns the result of both.
+
+    The publication is a process of its own, because DuckDB and dbt keep connections open in this
+    one. A run that was built and is not published has failed: its result names the remedy.
+    """
+    report.upload_artifacts()
+    request = PublishRequest(
+        started_at=datetime.fromtimestamp(PROCESS_START, UTC).isoformat(),
+        status=result.status,
+        message=result.message,
+    )
+    words = ["include.site", "publish", "--run-id", result.run_id, "--request"]
+    try:
+        subprocess.run(
+            [sys.executable, "-m", *words],
+            input=f"{to_json(request)}\n",
+            env={**os.environ, **settings.as_environment()},
+            text=True,
+            stderr=subprocess.PIPE,
+            timeout=PUBLISH_SECONDS,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        error = f"the publication took more than {PUBLISH_SECONDS} s: see that DOCS answers."
+    except subprocess.CalledProcessError as failed:
+        print(failed.stderr, file=sys.stderr, flush=True)
+        error = ["", *failed.stderr.splitlines()][-1].removeprefix(ERROR)
+    else:
+        return result
+    message = f"{result.message}; {error}"
+    if result.status != "success":
+        return replace(result, message=message)
+    return replace(result, message=message, status="failed", exit_code=1)
 
 
 def follow(settings: Settings, report: Report) -> RunResult:
@@ -162,7 +208,7 @@ def follow(settings: Settings, report: Report) -> RunResult:
         )
         raise UserError(message)
     request = replace(from_json(content, BuildRequest), artifacts=str(report.target))
-    build(request, settings, report.add)
+    build(request, settings, report.print_and_add)
     failed = report.failed()
     return RunResult(
         request.run_id,
@@ -179,7 +225,7 @@ def dbt(settings: Settings, words: Sequence[str], report: Report, run_id: str) -
     A build that belongs to a run renews the run's build lock.
     """
     manifest = Manifest.read()
-    collector = NodeResultCollector(manifest, report.target, settings.adapter, report.add)
+    collector = NodeResultCollector(manifest, report.target, settings.adapter, report.print_and_add)
     across = {manifest.selector(test): test for test in manifest.tests_across()}
     if tests := [across[word] for word in " ".join(words).split() if word in across]:
         collector.group(tests, CROSS_MODEL_TESTS)

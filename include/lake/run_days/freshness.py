@@ -11,14 +11,45 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from include.artifacts import run_folder, write_files
 from include.lake.run_days.tables import operations_schema
 from include.lake.sources import sources
-from include.manifest import Manifest, dbt_arguments
+from include.manifest import MANIFEST, Manifest, dbt_arguments
+from include.object_store import open_documents
 from include.settings import Settings, UserError
 from include.warehouse.database import open_database
 
 ANSWERS = frozenset({"pass", "warn", "error"})
 """dbt's statuses of a source whose freshness it could determine; `error` means stale."""
+
+
+FOLDER = "freshness"
+"""The folder of dbt's results and of the manifest, in the folder of the run."""
+
+
+def reported_stale_sources(settings: Settings, manifest: Manifest, run_id: str) -> list[str]:
+    """The ids of the stale sources, after writing dbt's results and the manifest into DOCS.
+
+    Without a `run_id` nothing is written. If the files cannot be written, a warning is printed: the
+    pages of the run then lack them. Raises UserError as `stale_sources` does.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return stale_sources(settings, manifest, Path(folder))
+        finally:
+            if run_id:
+                _write_report(settings, run_id, Path(folder) / "sources.json")
+
+
+def _write_report(settings: Settings, run_id: str, results: Path) -> None:
+    files = {path.name: path for path in (results, MANIFEST) if path.is_file()}
+    try:
+        root = f"{settings.docs}/{run_folder(run_id)}/{FOLDER}"
+        error = write_files(open_documents(root, settings.docs_owner), files)
+    except UserError as refused:
+        error = str(refused)
+    if error:
+        print(f"warning: the freshness of the sources is not published: {error}", file=sys.stderr)
 
 
 def stale_sources(

@@ -42,7 +42,7 @@ class FargateBuildOperator(DbtBuildOperator):
     this try follows that container from its first event on, and starts no other.
     """
 
-    publishes = True
+    runs_elsewhere = True
     task_arn = ""
     is_complete = False
     """Whether the container's report is complete, or its task has ended without one."""

@@ -11,7 +11,8 @@ from airflow.providers.amazon.aws.utils.identifiers import generate_uuid
 from airflow.sdk.exceptions import AirflowException
 
 from include import manifest
-from include.messages import FINGERPRINT_VARIABLE, file_name
+from include.artifacts import try_folder
+from include.messages import FINGERPRINT_VARIABLE
 from include.settings import PREFIX, Settings
 
 CONTAINER = "dbt"
@@ -57,8 +58,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def root(settings: Settings, ti: Any) -> str:
     """Return the folder of the report of a try's container; no two tries share one."""
-    place = "/".join(map(file_name, (ti.run_id, ti.task_id, f"try_{ti.try_number}-{ti.id}")))
-    return f"{settings.docs}/runs/{place}"
+    return f"{settings.docs}/{try_folder(ti.run_id, ti.task_id, ti.try_number, ti.id)}"
 
 
 def started_by(ti: Any, task_id: str | None = None) -> str:

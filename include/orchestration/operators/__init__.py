@@ -12,6 +12,17 @@
 
 from include.orchestration.operators.done import DoneOperator
 from include.orchestration.operators.selection import FRESHNESS, PREFLIGHT
-from include.orchestration.operators.steps import DbtEnvironmentOperator, RecordOperator
+from include.orchestration.operators.steps import (
+    DbtEnvironmentOperator,
+    PublishOperator,
+    RecordOperator,
+)
 
-__all__ = ["FRESHNESS", "PREFLIGHT", "DbtEnvironmentOperator", "DoneOperator", "RecordOperator"]
+__all__ = [
+    "FRESHNESS",
+    "PREFLIGHT",
+    "DbtEnvironmentOperator",
+    "DoneOperator",
+    "PublishOperator",
+    "RecordOperator",
+]

@@ -17,9 +17,15 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from include.command import ERROR
 from include.engine_text import without_values
 from include.manifest import install_dbt
+from include.messages import PublishRequest, to_json
 from include.orchestration import connection
 from include.orchestration.operators.artifacts import artifacts_of
-from include.orchestration.operators.selection import form_of, is_dry_run, skip_dry_run
+from include.orchestration.operators.selection import (
+    form_of,
+    is_dry_run,
+    skip_dry_run,
+    stale_sources,
+)
 from include.remedies import KILLED, Building, killed
 from include.run_form import RunForm
 from include.settings import ROOT, Settings
@@ -139,6 +145,48 @@ class DbtEnvironmentOperator(BaseOperator):
         """Stop the command and every process that it started."""
         if self.process and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
+
+
+class PublishOperator(DbtEnvironmentOperator):
+    """Publishes the artifacts and pages of the run, also after tasks of it have failed.
+
+    `later` has the ids of the tasks that come after this one, whose states say nothing yet.
+    """
+
+    later = frozenset({"unlock", "done"})
+
+    def __init__(self, **kwargs: Any) -> None:
+        command = ["include.site", "publish", "--run-id", "{{ run_id }}", "--request"]
+        super().__init__(command=command, trigger_rule="all_done", **kwargs)
+
+    def execute(self, context: Any) -> Any:
+        """Publish; raises AirflowException if the site could not be changed."""
+        skip_dry_run(context)
+        ti = context["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        started = context["dag_run"].start_date
+        request = PublishRequest(
+            started_at=started.isoformat() if started else "",
+            states={
+                task_id: str(state or "none")
+                for task_id, state in states.items()
+                if task_id not in {ti.task_id, *self.later}
+            },
+            stale=self._stale(context),
+        )
+        result = None
+        for line in self.lines(request=to_json(request)):
+            self.log.info("%s", line)
+            if line.startswith("{"):
+                result = json.loads(line)
+        return result
+
+    def _stale(self, context: Any) -> tuple[str, ...]:
+        """Return the ids of the stale sources; none if the task `freshness` has no result."""
+        try:
+            return tuple(sorted(stale_sources(context)))
+        except AirflowFailException:
+            return ()
 
 
 class RecordOperator(DbtEnvironmentOperator):

@@ -31,7 +31,7 @@ from include.messages import (
     to_json,
     to_plain,
 )
-from include.orchestration.operators.artifacts import artifacts_of
+from include.orchestration.operators.artifacts import artifacts_of, report_of
 from include.orchestration.operators.done import MARTS
 from include.orchestration.operators.selection import form_of, skip_reasons
 from include.orchestration.operators.steps import DbtEnvironmentOperator
@@ -56,8 +56,8 @@ class DbtBuildOperator(DbtEnvironmentOperator):
     """
 
     template_fields: Sequence[str] = ()
-    publishes = False
-    """Whether dbt's artifacts are published by the process that ran it."""
+    runs_elsewhere = False
+    """Whether dbt runs in a container, which finds the folder of its report beside its request."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             select=None if is_all else tuple(map(self.manifest.selector, sorted(wanted))),
             tests=self._tests(context),
             full_refresh=form_of(context).full_refresh,
-            catalog=is_all and self.publishes,
+            report="" if self.runs_elsewhere else report_of(self.settings, context["ti"]),
         )
 
     def _tests(self, context: Any) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from include.messages import (
     RESULT_LINE,
     BuildRequest,
     NodeResult,
+    RunResult,
     from_json,
     to_json,
 )
@@ -168,6 +170,53 @@ def test_a_node_below_an_ephemeral_one_is_skipped_not_broken(build: Build) -> No
     assert "stg_bets is broken on purpose" in (problem.message or "")
     # dbt's own status of it is `error`.
     assert results["fct_bets"].status == "skipped"
+
+
+def test_the_report_has_the_artifacts_and_results_of_the_process(
+    build: Build, tmp_path: Path
+) -> None:
+    code, results = build.build(run_id="r", tests=(ACROSS,), report=str(tmp_path / "report"))
+    assert code == 0
+    folder = tmp_path / "report"
+    written = json.loads((folder / "run_results.json").read_text())["results"]
+    assert {result["unique_id"] for result in written} >= {
+        r.unique_id for r in results.values()
+    } - {CROSS_MODEL_TESTS}
+    assert (folder / "manifest.json").is_file()
+    assert list(folder.glob("compiled/**/fct_bets.sql"))
+    lines = [line for path in sorted(folder.glob("events/*")) for line in path.open()]
+    assert len(lines) == len(results)
+    ended = from_json((folder / "result.json").read_text(), RunResult)
+    assert (ended.run_id, ended.status) == ("r", "success")
+
+
+@pytest.mark.parametrize("report", ["/dev/null/report", "s3://studio-docs/site/runs/r"])
+def test_a_report_that_cannot_be_written_changes_nothing_else(build: Build, report: str) -> None:
+    build.environment["AWS_PROFILE"] = "there-is-no-such-profile"
+    process = build.start_build(select=("path:seeds/event_types.csv",), report=report)
+    del build.environment["AWS_PROFILE"]
+    assert process.stdout
+    output = process.stdout.read()
+    assert process.wait() == 0
+    assert "warning: the" in output
+    assert output.count(RESULT_LINE) == 1
+
+
+def test_a_stopped_build_reports_what_it_has_built(build: Build, tmp_path: Path) -> None:
+    gates = build.root / "lake" / "gates"
+    gates.mkdir()
+    (gates / "stg_events").touch()
+    process = build.start_build(report=str(tmp_path / "report"))
+    assert process.stdout
+    for line in process.stdout:
+        if "START sql table model marts.stg_events" in line:
+            break
+    process.terminate()
+    assert process.wait(timeout=60) == 130
+    shutil.rmtree(gates)
+    ended = from_json((tmp_path / "report" / "result.json").read_text(), RunResult)
+    assert ended.status == "stopped"
+    assert list((tmp_path / "report").glob("events/*"))
 
 
 def test_a_selection_builds_no_more_than_that(build: Build) -> None:

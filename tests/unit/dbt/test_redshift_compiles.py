@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -22,7 +17,7 @@ from sqlglot.lineage import Node as LineageNode
 from sqlglot.lineage import lineage
 from sqlglot.optimizer.qualify import qualify
 
-from include.settings import ROOT
+from tests.support.compiled_project import compiled_manifest
 
 Partitions = Mapping[str, str]
 """Maps a relation's columns to the partition columns of the external table that they hold."""
@@ -49,29 +44,7 @@ class Project(NamedTuple):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    target = tmp_path_factory.mktemp("redshift")
-    environment = {
-        name: value for name, value in os.environ.items() if "GAME_ANALYTICS_" not in name
-    }
-    compiled = subprocess.run(
-        [
-            str(Path(sys.executable).parent / "dbt"),
-            *("--quiet", "--no-use-colors", "compile", "--target", "redshift"),
-            *("--no-introspect", "--no-populate-cache", "--full-refresh"),
-            *("--project-dir", str(ROOT / "dbt"), "--profiles-dir", str(ROOT / "dbt")),
-        ],
-        env=environment
-        | {
-            "DBT_TARGET_PATH": str(target),
-            "DBT_LOG_PATH": str(target),
-            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert compiled.returncode == 0, compiled.stdout + compiled.stderr
-    manifest = json.loads((target / "manifest.json").read_text())
+    manifest = compiled_manifest("redshift", tmp_path_factory.mktemp("redshift"))
     return Project(
         {
             unique_id: Query(

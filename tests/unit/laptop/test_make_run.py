@@ -15,7 +15,9 @@ import httpx
 
 from include.laptop import airflow, retry, run
 from include.manifest import Manifest
+from include.messages import to_json
 from include.settings import Settings, UserError
+from include.site.runs import Run
 
 DECLARED = Manifest(
     {"sources": {f"source.p.{name}": {"name": name} for name in ("raw_events", "games", "bets")}}
@@ -52,9 +54,38 @@ def test_only_a_run_whose_tasks_all_succeeded_is_a_success(
 ) -> None:
     monkeypatch.setattr(run, "in_dbt_environment", lambda *_: None)
     tasks: list[dict[str, Any]] = [{"task_id": "a", "state": "success"}]
-    assert run.report(Settings(), tasks, 1) == 0
-    assert run.report(Settings(), [*tasks, {"task_id": "b", "state": state}], 1) == 1
+    assert run.report(Settings(docs="/nowhere"), "r", tasks, 1) == 0
+    tasks.append({"task_id": "b", "state": state})
+    assert run.report(Settings(docs="/nowhere"), "r", tasks, 1) == 1
     assert capsys.readouterr().err.endswith(f"did not succeed:\n  {str(state).lower()}: b\n")
+
+
+def test_it_ends_with_the_links_of_what_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "in_dbt_environment", lambda *_: None)
+    settings = Settings(docs=str(tmp_path))
+    tasks: list[dict[str, Any]] = [{"task_id": "a", "state": "success"}]
+    assert run.report(settings, "r:1", tasks, 1) == 0
+    assert "pages      the run is not published: see the log of the task publish." in (
+        capsys.readouterr().out
+    )
+    published = Run(
+        *("r:1", "success", "site/1", "", "", 1.0),
+        pages=("dbt/index.html", "lineage.html", "report.html"),
+    )
+    (tmp_path / "runs" / "r_1").mkdir(parents=True)
+    (tmp_path / "runs" / "r_1" / "run.json").write_text(to_json(published))
+    assert run.report(settings, "r:1", tasks, 1) == 0
+    lines = capsys.readouterr().out.splitlines()
+    folder = f"file://{tmp_path}/runs/r_1/site/1"
+    assert lines[-7:-2] == [
+        f"KPI report {folder}/report.html",
+        f"Lineage    {folder}/lineage.html",
+        f"dbt docs   {folder}/dbt/index.html",
+        f"this run   {folder}/index.html",
+        f"all runs   file://{tmp_path}/index.html",
+    ]
 
 
 def test_airflow_is_on_loopback_and_its_keys_are_private(

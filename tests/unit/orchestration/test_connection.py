@@ -124,7 +124,8 @@ def test_a_node_s_own_dbt_has_the_login_and_the_task_does_not(
         install_deps=False,
         emit_datasets=False,
     )
-    instance = type("Instance", (), {"task_id": "a", "try_number": 1})
+    monkeypatch.setenv("GAME_ANALYTICS_DOCS", str(tmp_path / "docs"))
+    instance = type("Instance", (), {"task_id": "a", "try_number": 1, "run_id": "r", "id": "0"})
     with (
         # Cosmos copies the environment of dbt into the task's own process.
         patch.dict(os.environ),

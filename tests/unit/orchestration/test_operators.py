@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ from cosmos.hooks.subprocess import FullOutputSubprocessResult
 from cosmos.operators.local import DbtBuildLocalOperator
 
 from include.manifest import PROJECT, Manifest, shown
-from include.messages import SelectedNodes, StaleSources, to_plain
+from include.messages import PublishRequest, SelectedNodes, StaleSources, from_json, to_plain
 from include.orchestration import connection, transform
 from include.orchestration.alerts import ExplainedProblem
 from include.orchestration.operators import artifacts
 from include.orchestration.operators.done import DoneOperator
 from include.orchestration.operators.explained import ExplainedDbtOperator
 from include.orchestration.operators.nodes import DbtNodeOperator
-from include.orchestration.operators.steps import DbtEnvironmentOperator, RecordOperator
+from include.orchestration.operators.steps import (
+    DbtEnvironmentOperator,
+    PublishOperator,
+    RecordOperator,
+)
 from include.run_form import RunForm
 from include.settings import Settings
 
@@ -36,6 +41,8 @@ class Instance:
     task_id = "a"
     dag_id = "d"
     run_id = "r"
+    id = "0192"
+    try_number = 1
     states: Mapping[str, str] = {}
 
     def __init__(self, results: dict[str, Any]) -> None:
@@ -291,15 +298,69 @@ def test_a_step_gets_its_part_of_the_form_as_arguments(tmp_path: Path) -> None:
 
 def test_artifacts_stay_in_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifacts, "ARTIFACTS", tmp_path / "artifacts")
+    monkeypatch.setenv("GAME_ANALYTICS_DOCS", str(tmp_path / "docs"))
     project = tmp_path / "project"
     (project / "target").mkdir(parents=True)
+    (project / "target" / "manifest.json").write_text("{}")
     entry = result("test.game_analytics." + "n" * 300, "fail") | {"compiled_code": "select 1"}
     (project / "target" / "run_results.json").write_text(json.dumps({"results": [entry]}))
     artifacts.keep_artifacts(str(project), context())
-    kept = [path for path in tmp_path.rglob("*") if path.is_file() and project not in path.parents]
+    kept = [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()]
     folder = tmp_path / "artifacts" / "manual__2026-09-01T00_00_00_00_00_" / "a"
     assert {path.parent for path in kept} == {folder}
     assert {path.name for path in kept} == {"run_results.json", "n" * 150 + ".sql"}
+    # Everybody reads them in DOCS. The task `freshness` has written the manifest.
+    shared = [path for path in (tmp_path / "docs").rglob("*") if path.is_file()]
+    assert shared == [tmp_path / "docs/runs/r/a/try_1-0192/run_results.json"]
+
+
+@pytest.mark.parametrize("docs", ["a file", "s3://studio-docs/site"])
+def test_artifacts_that_cannot_be_published_fail_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, docs: str
+) -> None:
+    monkeypatch.setattr(artifacts, "ARTIFACTS", tmp_path / "artifacts")
+    (tmp_path / "a file").touch()
+    place = docs if docs.startswith("s3:") else str(tmp_path / docs)
+    monkeypatch.setenv("GAME_ANALYTICS_DOCS", place)
+    monkeypatch.setenv("AWS_PROFILE", "there-is-no-such-profile")
+    (tmp_path / "project" / "target").mkdir(parents=True)
+    (tmp_path / "project" / "target" / "run_results.json").write_text('{"results": []}')
+    artifacts.keep_artifacts(str(tmp_path / "project"), context())
+    assert "The artifacts of this task are not published: " in caplog.text
+
+
+def test_publish_sends_the_states_of_the_tasks_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"""read line; echo "$line" > {tmp_path}/request; echo "$@" > {tmp_path}/words
+echo published; echo '{{"folder": "runs/r/site/1"}}'"""
+    given = context("source.p.s", results={})
+    given["dag_run"] = type("Run", (), {"start_date": datetime(2026, 9, 1, 4, 30, tzinfo=UTC)})
+    states = {"a": "failed", "b": "success", "publish": "running", "unlock": None, "done": None}
+    monkeypatch.setattr(Instance, "states", states)
+    given["ti"].task_id = "publish"
+    task = PublishOperator(task_id="publish", settings=stand_in(tmp_path, script))
+    assert task.trigger_rule.value == "all_done"
+    assert task.execute(given) == {"folder": "runs/r/site/1"}
+    request = from_json((tmp_path / "request").read_text(), PublishRequest)
+    assert request.started_at == "2026-09-01T04:30:00+00:00"
+    assert request.states == {"a": "failed", "b": "success"}
+    assert (tmp_path / "words").read_text().split()[1:3] == ["include.site", "publish"]
+    # After a failed preflight there is no result of `freshness`.
+    given["ti"].results["freshness"] = None
+    task.execute(given)
+    assert from_json((tmp_path / "request").read_text(), PublishRequest).stale == ()
+    with pytest.raises(AirflowSkipException, match="dry run"):
+        task.execute(context(params={"dry_run": True}))
+
+
+def test_a_failed_publication_is_the_error_of_its_own_task(tmp_path: Path) -> None:
+    script = "echo 'error: the run is not published, the site is as before: full.' >&2; exit 1"
+    given = context()
+    given["dag_run"] = type("Run", (), {"start_date": None})
+    task = PublishOperator(task_id="publish", settings=stand_in(tmp_path, script))
+    with pytest.raises(AirflowException, match="the site is as before: full"):
+        task.execute(given)
 
 
 def stand_in(folder: Path, script: str) -> Settings:

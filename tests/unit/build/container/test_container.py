@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from include.build import preflight
 from include.build.container import __main__ as module
 from include.build.container import commands
 from include.build.container.__main__ import Stop, run
-from include.build.container.reports import FAILURES, MESSAGE_LENGTH, Report
+from include.build.reports import FAILURES, MESSAGE_LENGTH, Report
 from include.engine_text import without_values
 from include.manifest import Manifest
 from include.messages import (
@@ -38,6 +39,8 @@ from include.settings import Settings, UserError
 from include.warehouse import build_lock
 from include.warehouse.build_lock import LockedError, LockLostError
 
+PUBLISH = commands.publish
+"""The real function, which the fixture `publications` replaces."""
 LOST = UserError("the warehouse cannot be reached (connection refused): see that it is up.")
 REDSHIFT = {
     "GAME_ANALYTICS_TARGET": "redshift",
@@ -71,6 +74,19 @@ def complete() -> list[NodeResult]:
         NodeResult(name, "success", 0.1, None, (), ())
         for name in (*Manifest.read().built, CROSS_MODEL_TESTS)
     ]
+
+
+@pytest.fixture(autouse=True)
+def publications(monkeypatch: pytest.MonkeyPatch) -> list[RunResult]:
+    """The results of the builds that were published; nothing is really published."""
+    found: list[RunResult] = []
+
+    def publish(_: Settings, __: Report, result: RunResult) -> RunResult:
+        found.append(result)
+        return result
+
+    monkeypatch.setattr(commands, "publish", publish)
+    return found
 
 
 @pytest.fixture
@@ -476,3 +492,67 @@ def test_a_wrong_command_line_has_code_2(
         run(words, settings, Stop())
     assert ended.value.code == 2
     assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status", ["success", "failed", "error"])
+def test_a_build_is_published_before_its_result_is_written_also_if_it_failed(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path, status: Any
+) -> None:
+    ended = RunResult("r", status, "so", int(status != "success"))
+    seen: list[tuple[RunResult, bool]] = []
+
+    def publish(_: Settings, __: Report, result: RunResult) -> RunResult:
+        seen.append((result, (tmp_path / "docs/runs/r/build/result.json").exists()))
+        return result
+
+    monkeypatch.setattr(commands, "publish", publish)
+    built(monkeypatch, settings, lambda _: ended)
+    assert seen == [(ended, False)]
+    assert result_of(tmp_path)["status"] == status
+
+
+def test_a_stopped_build_is_not_published(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, publications: list[RunResult]
+) -> None:
+    stop = Stop()
+
+    def behave(*_: object, **__: object) -> RunResult:
+        stop.signal = signal.SIGTERM
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "build_all", behave)
+    assert run(["build", "--run-id", "r"], settings, stop) == 143
+    assert publications == []
+
+
+def test_a_stop_while_it_publishes_is_the_result(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    stop = Stop()
+    monkeypatch.setattr(stop, "end_process", lambda: None)
+    monkeypatch.setattr(commands, "publish", lambda *_: stop.on_signal(signal.SIGTERM, None))
+    good = RunResult("r", "success", "1 nodes built", 0)
+    monkeypatch.setattr(commands, "build_all", lambda *_, **__: good)
+    assert run(["build", "--run-id", "r"], settings, stop) == 143
+    assert result_of(tmp_path)["status"] == "stopped"
+
+
+@pytest.mark.parametrize("status", ["success", "error"])
+def test_a_failed_publication_is_part_of_the_result(
+    settings: Settings, tmp_path: Path, status: Any
+) -> None:
+    # A file is where the folder of the runs belongs.
+    docs = tmp_path / "another"
+    docs.mkdir()
+    (docs / "runs").touch()
+    report = Report(DocumentsInFolder(tmp_path / "report"), tmp_path / "target")
+    ended = PUBLISH(
+        replace(settings, docs=str(docs), dbt_executable="/nowhere/dbt"),
+        report,
+        RunResult("r", status, "so", int(status != "success")),
+    )
+    assert ended.exit_code == 1
+    assert ended.status == ("failed" if status == "success" else status)
+    assert ended.message.startswith("so; the run is not published, and the site is as before: ")
+    assert f"{docs} cannot be used (" in ended.message
+    assert (tmp_path / "report" / "manifest.json").is_file()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
-from include.lake.run_days.freshness import stale_sources
+from include.lake.run_days.freshness import reported_stale_sources, stale_sources
 from include.lake.run_days.tables import create_tables
 from include.manifest import Manifest
 from include.settings import Settings, UserError
@@ -107,3 +108,28 @@ def test_a_source_without_an_answer_is_an_error(
     )
     with pytest.raises(UserError, match=f"the freshness of {named}: repair"):
         stale_sources(answering(settings, tmp_path, statuses), Manifest.read(), tmp_path)
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_the_results_and_the_manifest_are_in_docs_also_after_an_error(
+    settings: Settings, tmp_path: Path, is_complete: bool
+) -> None:
+    statuses = {EVENTS: "pass", **({BETS: "error"} if is_complete else {})}
+    answered = replace(answering(settings, tmp_path, statuses), docs=str(tmp_path / "docs"))
+    if is_complete:
+        assert reported_stale_sources(answered, Manifest.read(), "r:1") == [BETS]
+    else:
+        with pytest.raises(UserError, match=BETS):
+            reported_stale_sources(answered, Manifest.read(), "r:1")
+    folder = tmp_path / "docs" / "runs" / "r_1" / "freshness"
+    assert {path.name for path in folder.iterdir()} == {"sources.json", "manifest.json"}
+
+
+def test_freshness_is_known_although_docs_cannot_be_written(
+    settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docs").touch()
+    answered = answering(settings, tmp_path, {EVENTS: "pass", BETS: "pass"})
+    answered = replace(answered, docs=str(tmp_path / "docs"))
+    assert reported_stale_sources(answered, Manifest.read(), "r") == []
+    assert "warning: the freshness of the sources is not published" in capfd.readouterr().err

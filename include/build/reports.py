@@ -1,12 +1,12 @@
-"""Writes the report of a container: node results as they come, then artifacts and the result."""
+"""Writes the report of a dbt process: node results as they come, then artifacts and the result."""
 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from include.artifacts import artifacts_in, write_files
 from include.engine_text import without_values
 from include.manifest import MANIFEST, described
 from include.messages import (
@@ -22,29 +22,18 @@ from include.messages import (
 from include.object_store import Documents
 from include.settings import UserError
 
-UPLOADS = 16
-"""The number of files that are uploaded at the same time."""
 EVENT_SECONDS = 0.5
 """The interval at which new node results are uploaded."""
 FAILURES = 20
 """The number of failed nodes in a `RunResult`: Step Functions reads it, and accepts 256 kB."""
 MESSAGE_LENGTH = 1000
 """The number of characters of each failed node's message, and of the message of the result."""
-ARTIFACTS = (
-    "manifest.json",
-    "run_results.json",
-    "sources.json",
-    "catalog.json",
-    "dbt.log",
-    "compiled/**/*.sql",
-)
-"""The files of dbt's target folder that are uploaded."""
 
 
 class Report:
-    """The report of one command, in a folder or S3 prefix.
+    """The report of one dbt process, in a folder or S3 prefix.
 
-    dbt goes on when an upload fails: the error is printed, and kept in `upload_error`.
+    dbt goes on when an upload fails: a warning is printed, and `upload_error` keeps the error.
     """
 
     def __init__(self, documents: Documents, target: Path) -> None:
@@ -57,18 +46,39 @@ class Report:
         self._waiting: list[str] = []
         self._lock = threading.Lock()
         self._closing = threading.Lock()
+        self._uploading = threading.Lock()
+        self._is_uploaded = False
         self._parts = 0
         self._ended = threading.Event()
         self._uploader = threading.Thread(target=self._upload_events, daemon=True)
         self._uploader.start()
 
-    def add(self, result: NodeResult) -> None:
+    def print_and_add(self, result: NodeResult) -> None:
         """Print a node's result and queue it for upload; called on the collector's thread."""
-        self.results.append(result)
         rows = "" if result.rows is None else f", {result.rows} rows"
         print(f"{result.unique_id} {result.status}, {result.seconds:.2f} s{rows}", flush=True)
+        self.add(result)
+
+    def add(self, result: NodeResult) -> None:
+        """Queue a node's result for upload; called on the collector's thread."""
+        self.results.append(result)
         with self._lock:
             self._waiting.append(to_json(result))
+
+    def upload_artifacts(self) -> None:
+        """Upload the last node results and dbt's artifacts; a second call does nothing."""
+        with self._uploading:
+            if self._is_uploaded:
+                return
+            self._is_uploaded = True
+            self._ended.set()
+            self._uploader.join()
+            files = artifacts_in(self.target)
+            # dbt writes no manifest when it gets the project in parsed form.
+            if MANIFEST.is_file():
+                files.setdefault("manifest.json", MANIFEST)
+            if error := write_files(self.documents, files):
+                self._note(error)
 
     def close(self, result: RunResult) -> None:
         """Upload all that is left, `result.json` last; a second call waits for the first."""
@@ -78,19 +88,8 @@ class Report:
                 self._close(result)
 
     def _close(self, result: RunResult) -> None:
-        self._ended.set()
-        self._uploader.join()
-        files = {
-            path.relative_to(self.target).as_posix(): path
-            for pattern in ARTIFACTS
-            for path in self.target.glob(pattern)
-        }
-        # dbt writes no manifest when it gets the project in parsed form.
-        if MANIFEST.is_file():
-            files.setdefault("manifest.json", MANIFEST)
         try:
-            with ThreadPoolExecutor(UPLOADS) as pool:
-                list(pool.map(lambda name: self._write(name, files[name].read_bytes()), files))
+            self.upload_artifacts()
         finally:
             line = " ".join(result.message.split())[:MESSAGE_LENGTH]
             content = to_json(replace(result, message=line), indent=2)
@@ -150,6 +149,9 @@ class Report:
         try:
             self.documents.write(name, content)
         except UserError as error:
-            if not self.upload_error:
-                print(f"error: {error}", flush=True)
-            self.upload_error = str(error)
+            self._note(str(error))
+
+    def _note(self, error: str) -> None:
+        if not self.upload_error:
+            print(f"warning: the report is incomplete: {error}", flush=True)
+        self.upload_error = error

@@ -1,0 +1,129 @@
+"""Writes the catalog: `catalog.html` with all assets, and `catalog/<asset>.html` for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from include.object_store import Documents, open_documents
+from include.settings import Settings, UserError
+from include.site import pages, runs
+from include.site.assets import Asset, read_assets
+from include.site.catalog.asset_page import asset_page
+from include.site.catalog.entries import Entry, layer, layer_order
+from include.site.catalog.outcomes import (
+    OUTCOMES_FILE,
+    SHOWN_RUNS,
+    Outcome,
+    PastRun,
+    past_runs,
+    read_freshness,
+    read_outcomes,
+    to_file,
+    worst,
+)
+from include.site.catalog.project_lineage import project_lineage
+from include.site.catalog.sizes import Size, folder_sizes, table_sizes
+from include.site.lineage.edges import Column
+from include.site.lineage.page import lineage_page
+from include.site.lineage.personal_data import Mark
+from include.warehouse.database import open_database
+
+FOLDER = "catalog"
+"""The folder with the pages of the assets, beside `catalog.html`."""
+LOCK_SECONDS = 20
+SCRIPT = (Path(__file__).parent / "search.js").read_text()
+
+
+def write_catalog(settings: Settings, folder: Path) -> list[Path]:
+    """Write catalog and lineage of a run into the folder with its artifacts; returns both pages.
+
+    What cannot be found is left out with a warning: the sizes without the warehouse, the last runs
+    without DOCS, and column lineage if a model does not compile.
+    """
+    run = json.loads((folder / runs.RUN_FILE).read_text())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assets = read_assets(manifest)
+    results = json.loads((folder / "run_results.json").read_text())
+    freshness = json.loads((folder / "sources.json").read_text())
+    outcomes = read_outcomes(results)
+    sizes = _sizes(settings, assets.values())
+    entries = {
+        unique_id: _entry(asset, outcomes, sizes.get(unique_id, Size()), read_freshness(freshness))
+        for unique_id, asset in assets.items()
+    }
+    statuses = {
+        unique_id: (entry.status, entry.outcome.seconds if entry.outcome else 0.0)
+        for unique_id, entry in entries.items()
+        if entry.status
+    }
+    (folder / OUTCOMES_FILE).write_text(to_file(statuses))
+    documents = open_documents(settings.docs, settings.docs_owner)
+    published = _published(documents, run["run_id"])
+    history = [
+        *past_runs(documents, published[: SHOWN_RUNS - 1]),
+        PastRun(run["run_id"], statuses),
+    ]
+    lineage, marks = project_lineage(settings, documents, manifest, folder)
+    index, graph = folder / "catalog.html", folder / "lineage.html"
+    index.write_text(_index_page(run, entries.values(), marks))
+    graph.write_text(lineage_page(run, assets, lineage))
+    (folder / FOLDER).mkdir()
+    for entry in entries.values():
+        page = asset_page(run, entry, entries, outcomes, history, lineage, marks)
+        (folder / FOLDER / f"{entry.asset.page}.html").write_text(page)
+    return [index, graph]
+
+
+def _published(documents: Documents, run_id: str) -> list[runs.Run]:
+    """The published runs before this one; empty if DOCS cannot be read."""
+    try:
+        return [run for run in runs.published_runs(documents) if run.run_id != run_id]
+    except UserError as error:
+        print(f"warning: the catalog shows no runs before this one: {error}", flush=True)
+        return []
+
+
+def _entry(
+    asset: Asset,
+    outcomes: Mapping[str, Outcome],
+    size: Size,
+    freshness: Mapping[str, str],
+) -> Entry:
+    outcome = outcomes.get(asset.unique_id)
+    ended = [outcomes[test.unique_id] for test in asset.tests if test.unique_id in outcomes]
+    statuses = [one.status for one in ([outcome] if outcome else []) + ended]
+    return Entry(asset, outcome, worst(statuses), size, freshness.get(asset.unique_id, ""))
+
+
+def _sizes(settings: Settings, assets: Iterable[Asset]) -> dict[str, Size]:
+    """The sizes by the assets' ids; empty if the warehouse cannot be read."""
+    try:
+        with open_database(settings, timeout_seconds=LOCK_SECONDS, read_only=True) as database:
+            tables = table_sizes(database, settings)
+            folders = folder_sizes(database, settings)
+    except (UserError, duckdb.Error) as error:
+        print(f"warning: the catalog shows no sizes: {error}", flush=True)
+        return {}
+    found = {}
+    for asset in assets:
+        by_name = folders if asset.kind == "folder" else tables
+        if size := by_name.get(asset.location.rstrip("/")):
+            found[asset.unique_id] = size
+    return found
+
+
+def _index_page(
+    run: Mapping[str, Any], entries: Iterable[Entry], marks: Mapping[Column, Mark]
+) -> str:
+    largest: dict[str, Mark] = {}
+    for (unique_id, _), mark in marks.items():
+        largest[unique_id] = max(mark, largest.get(unique_id, Mark.NONE))
+    by_layer: dict[str, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: (layer_order(entry.asset), entry.asset.name)):
+        by_layer.setdefault(layer(entry.asset), []).append(entry)
+    return pages.render("catalog.html", script=SCRIPT, run=run, layers=by_layer, marks=largest)

@@ -1,0 +1,206 @@
+"""The catalog's pages: results, sizes, personal data and the last runs of each asset."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+pytest.importorskip("dbt", reason="runs in dbt's environment")
+
+from include.manifest import MANIFEST
+from include.object_store import DocumentsInFolder
+from include.settings import Settings, UserError
+from include.site.catalog import project_lineage
+from include.site.catalog.catalog import write_catalog
+from include.site.lineage.templates import NO_FORMS
+from include.site.runs import Run
+
+PURCHASES = "model.game_analytics.fct_purchases"
+HOSTILE = "<script>alert(1)</script>\"'../../x"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    warehouse = tmp_path / "warehouse.duckdb"
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("create schema marts")
+        connection.execute("create table marts.fct_purchases as select * from range(1234)")
+        connection.execute("create schema operations")
+        connection.execute(
+            "create table operations.listed_partitions as select * from (values"
+            " ('raw_events', 2, 1500, timestamp '2026-11-29 10:00:00'),"
+            " ('raw_events', 1, 500, timestamp '2026-11-30 09:00:00'))"
+            " as listed (source, object_count, byte_count, changed_at)"
+        )
+    docs = str(tmp_path / "docs")
+    return replace(Settings(), duckdb=str(warehouse), docs=docs)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of a publication with the artifacts of a run."""
+    folder = tmp_path / "publication"
+    folder.mkdir()
+    results = [
+        {
+            **{"unique_id": PURCHASES, "status": "success", "execution_time": 1.5},
+            "adapter_response": {"rows_affected": 7},
+        },
+        {
+            "unique_id": next(
+                node["unique_id"]
+                for node in json.loads(MANIFEST.read_text())["nodes"].values()
+                if node["name"] == "fct_purchases__never_null"
+            ),
+            **{"status": "fail", "execution_time": 0.25, "message": HOSTILE},
+        },
+    ]
+    raw = "source.game_analytics.game_events.raw_events"
+    files: dict[str, Any] = {
+        "run.json": {"run_id": HOSTILE, "published_at": "2026-11-30T10:00:00+00:00"},
+        "run_results.json": {"results": results},
+        "sources.json": {"results": [{"unique_id": raw, "status": "warn"}]},
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
+    manifest = json.loads(MANIFEST.read_text())
+    manifest["nodes"][PURCHASES]["description"] = f"{HOSTILE} One row per `key`."
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _without_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Column lineage has tests of its own, and compiling takes seconds."""
+
+    def refuse(_: Settings) -> dict[str, Any]:
+        raise UserError("a model does not compile")
+
+    monkeypatch.setattr(project_lineage, "compiled_manifest", refuse)
+
+
+def page_of(folder: Path, unique_id: str) -> str:
+    return (folder / "catalog" / f"{unique_id}.html").read_text()
+
+
+def fact(page: str, title: str) -> str:
+    """The text of a fact, without markup."""
+    found = re.search(rf"<dt>{title}</dt><dd>(.*?)</dd>", page, re.DOTALL)
+    assert found, title
+    return " ".join(re.sub(r"<[^>]+>", "", found[1]).split())
+
+
+def test_a_page_shows_results_sizes_owner_and_file(settings: Settings, folder: Path) -> None:
+    written = write_catalog(settings, folder)
+    assert [path.name for path in written] == ["catalog.html", "lineage.html"]
+    page = page_of(folder, PURCHASES)
+    assert fact(page, "Rows") == "1,234"
+    assert fact(page, "Built in") == "1.5 s"
+    assert fact(page, "Owner") == "Monetisation, monetisation@example.com"
+    assert fact(page, "File to edit") == "dbt/models/marts/revenue/fct_purchases.sql"
+    assert '<span class="status fail">fail</span>' in page
+    events = page_of(folder, "folder.source.game_analytics.game_events.raw_events")
+    assert (fact(events, "Files"), fact(events, "Size")) == ("3", "2.0 kB")
+    assert fact(events, "Last change of a file") == "2026-11-30 09:00 UTC"
+    table = page_of(folder, "source.game_analytics.game_events.raw_events")
+    assert fact(table, "Freshness") == "warn; warn after 2 days; error after 4 days"
+
+
+def test_hostile_text_stays_text(settings: Settings, folder: Path) -> None:
+    write_catalog(settings, folder)
+    for path in folder.rglob("*.html"):
+        page = path.read_text()
+        assert "<script>alert" not in page, path
+    page = page_of(folder, PURCHASES)
+    assert fact(page, "Grain") == "One row per `key`."
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 2
+    assert "One row per <code>key</code>." in page
+
+
+def test_a_link_of_a_page_leads_to_a_page(settings: Settings, folder: Path) -> None:
+    write_catalog(settings, folder)
+    pages = [folder / "catalog.html", *(folder / "catalog").iterdir()]
+    assert len(pages) > 60
+    for path in pages:
+        for link in re.findall(r'href="([^"#:]+)(?:#[^"]*)?"', path.read_text()):
+            # Publishing writes the page of the run.
+            if not link.endswith("index.html"):
+                assert (path.parent / link).is_file(), (path, link)
+
+
+def test_without_a_warehouse_the_pages_have_no_sizes(
+    settings: Settings, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(settings.duckdb).unlink()
+    write_catalog(settings, folder)
+    assert "<dt>Rows</dt>" not in page_of(folder, PURCHASES)
+    printed = capsys.readouterr().out
+    assert "warning: the catalog shows no sizes: " in printed
+    assert "warning: no column lineage is published: a model does not compile" in printed
+
+
+def test_the_chart_has_the_last_runs(settings: Settings, folder: Path) -> None:
+    """The outcomes of each run are in its own publication; a damaged file hides only that run."""
+    documents = DocumentsInFolder(Path(settings.docs))
+    for number in range(40):
+        day = f"2026-10-{number + 1:02}" if number < 30 else f"2026-11-{number - 29:02}"
+        run = Run(f"r{number}", "success", "site/a", day, f"{day}T00:00:00+00:00", 1, f"r{number}")
+        content = {PURCHASES: ["success", number / 10]} if number != 38 else ["damaged"]
+        documents.write(f"runs/r{number}/site/a/outcomes.json", json.dumps(content).encode())
+        described = {**vars(run), "pages": [], "missing": [], "notes": []}
+        documents.write(f"runs/r{number}/run.json", json.dumps(described).encode())
+    write_catalog(settings, folder)
+    page = page_of(folder, PURCHASES)
+    titles = re.findall(
+        r'<rect class="(\w+)"[^>]*height="([\d.]+)"[^>]*><title>(.*?)</title>', page
+    )
+    assert len(titles) == 30
+    assert titles[0] == ("success", "11.3", "r11: success, 1.10 s")
+    assert titles[-3] == ("none", "3", "r38: not built")
+    assert titles[-2] == ("success", "40.0", "r39: success, 3.90 s")
+    assert titles[-1][0] == "fail"
+    own = json.loads((folder / "outcomes.json").read_text())
+    assert own == {PURCHASES: ["fail", 1.5]}
+
+
+def test_an_unchanged_project_is_not_compiled_again(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each publication takes over the lineage of the latest one, unless something has changed."""
+    compiled = []
+
+    def compile_project(_: Settings) -> dict[str, Any]:
+        compiled.append("compiled")
+        return manifest("models are not compiled")
+
+    def manifest(note: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        return content | {"note": note}
+
+    monkeypatch.setattr(project_lineage, "compiled_manifest", compile_project)
+    monkeypatch.setattr(project_lineage, "forms", lambda *_: NO_FORMS)
+    documents = DocumentsInFolder(Path(settings.docs))
+
+    def publish(settings: Settings) -> str:
+        write_catalog(settings, folder)
+        for name in ("lineage.json", "lineage.key"):
+            documents.write(f"runs/r/site/a/{name}", (folder / name).read_bytes())
+        documents.write("index.html", b'<meta name="latest" content="runs/r/site/a">')
+        shutil.rmtree(folder / "catalog")
+        return (folder / "lineage.html").read_text()
+
+    first = publish(settings)
+    assert publish(settings) == first
+    assert len(compiled) == 1
+    publish(replace(settings, reporting_currency="EUR"))
+    assert len(compiled) == 2
+    monkeypatch.setattr(project_lineage, "fingerprint", lambda: "another project")
+    publish(settings)
+    assert len(compiled) == 3
