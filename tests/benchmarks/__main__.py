@@ -10,6 +10,7 @@
 | redshift | `on_redshift.py` | on the stand-in: build beside DuckDB, partitions, bytes scanned |
 | fargate | `fargate.py`      | the dbt image: its size, its start, its command over `dbt build` |
 | lineage | `lineage.py`      | column lineage of 1,000 models, beside dbt-colibri |
+| site    | `site_pages.py`   | catalog and lineage pages of 1,000 models: cost, size, speed |
 | dag     | `dag_run.py`      | the DAG, by our modes and Cosmos's, over plain `dbt build` |
 | dag200  | `dag_run.py`      | the same modes on a generated project of 200 models |
 
@@ -48,6 +49,7 @@ from tests.benchmarks import (
     lineage,
     on_redshift,
     peak_memory,
+    site_pages,
     touched_day,
 )
 from tests.benchmarks.measure import FOLDER, Failed, Figure, Noted, Skipped, progress
@@ -63,6 +65,7 @@ PARTS: dict[str, Callable[[int], Sequence[Line]]] = {
     on_redshift.PART: on_redshift.measure,
     fargate.PART: fargate.measure,
     lineage.PART: lineage.measure,
+    site_pages.PART: site_pages.measure,
     dag_run.PART: dag_run.measure,
     dag_run.LARGE: dag_run.measure_large,
 }

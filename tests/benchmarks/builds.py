@@ -104,11 +104,18 @@ class Lake:
 
     def event_count(self) -> int:
         """The number of rows in `raw_events`."""
+        return sum(self.events_by_day())
+
+    def events_by_day(self) -> list[int]:
+        """The numbers of rows in the partitions of `raw_events`, the newest day first."""
         import duckdb
 
         pattern = str(self.lake / "raw_events" / "**" / "[!_.]*.parquet")
-        row = duckdb.sql(f"select count(*) from read_parquet('{pattern}')").fetchone()
-        return int(row[0]) if row else 0
+        counted = duckdb.sql(
+            f"select count(*) from read_parquet('{pattern}', hive_partitioning = true)"
+            " group by year, month, day order by year desc, month desc, day desc"
+        )
+        return [int(count) for (count,) in counted.fetchall()]
 
     def build(self) -> Build:
         """Run what `make build` runs: partitions, `dbt build`, record."""
