@@ -91,8 +91,15 @@ class Asset:
     freshness: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_assets(manifest: Mapping[str, Any]) -> dict[str, Asset]:
-    """All assets by their id, each with its neighbours."""
+def read_assets(
+    manifest: Mapping[str, Any], catalog: Mapping[str, Any] | None = None
+) -> dict[str, Asset]:
+    """All assets by their id, each with its neighbours.
+
+    dbt's `catalog` has the types of the columns as the warehouse knows them, and the columns that
+    are not declared.
+    """
+    tables = {**(catalog or {}).get("sources", {}), **(catalog or {}).get("nodes", {})}
     resources: dict[str, Mapping[str, Any]] = {
         unique_id: resource
         for part in ("sources", "nodes", "exposures")
@@ -106,7 +113,8 @@ def read_assets(manifest: Mapping[str, Any]) -> dict[str, Asset]:
     found: dict[str, Asset] = {}
     upstream: dict[str, list[str]] = {}
     for unique_id, resource in resources.items():
-        found[unique_id] = _asset(resource, owners, tests[unique_id])
+        built = tables.get(unique_id, {}).get("columns", {})
+        found[unique_id] = _asset(resource, owners, tests[unique_id], built)
         parents = resource.get("depends_on", {}).get("nodes", ())
         upstream[unique_id] = sorted(parent for parent in parents if parent in resources)
         if resource["resource_type"] == "source":
@@ -133,9 +141,13 @@ def grain(description: str) -> str:
 
 
 def _asset(
-    resource: Mapping[str, Any], owners: Mapping[str, Owner], tests: Sequence[Test]
+    resource: Mapping[str, Any],
+    owners: Mapping[str, Owner],
+    tests: Sequence[Test],
+    built: Mapping[str, Mapping[str, Any]],
 ) -> Asset:
     config = resource.get("config", {})
+    has_table = config.get("materialized") != "ephemeral"
     description = str(resource.get("description", "")).strip()
     kind = KINDS[resource["resource_type"]]
     schema = resource.get("schema")
@@ -147,20 +159,12 @@ def _asset(
         kind=kind,
         # The name of a version of a model is not unique without the version.
         name=resource.get("label") or resource["unique_id"].split(".", 2)[2],
-        location=f"{schema}.{table}" if schema else "",
+        location=f"{schema}.{table}" if schema and has_table else "",
         materialization=config.get("materialized", ""),
         description=description,
         grain=grain(description),
         owner=_owner(resource["owner"]) if "owner" in resource else owners.get(named, Owner()),
-        columns=[
-            Column(
-                name=column["name"],
-                data_type=column.get("data_type") or "",
-                description=column.get("description", "").strip(),
-                is_tested=any(test.column == column["name"] for test in tests),
-            )
-            for column in resource.get("columns", {}).values()
-        ],
+        columns=_columns(resource.get("columns", {}), tests, built),
         tests=tests,
         tags=sorted(set(resource.get("tags", ()))),
         file=f"dbt/{resource['original_file_path']}",
@@ -168,6 +172,25 @@ def _asset(
         readers=config.get("grants", {}).get("select", ()),
         freshness=_freshness(resource.get("freshness")),
     )
+
+
+def _columns(
+    declared: Mapping[str, Mapping[str, Any]],
+    tests: Sequence[Test],
+    built: Mapping[str, Mapping[str, Any]],
+) -> list[Column]:
+    """The declared columns, then those that only the table has."""
+    types = {name.lower(): str(column.get("type", "")) for name, column in built.items()}
+    columns = {name.lower(): column for name, column in declared.items()}
+    return [
+        Column(
+            name=column.get("name", name),
+            data_type=column.get("data_type") or types.get(name, "").lower(),
+            description=column.get("description", "").strip(),
+            is_tested=any(test.column.lower() == name for test in tests),
+        )
+        for name, column in (columns | {name: {} for name in types if name not in columns}).items()
+    ]
 
 
 def _folder(table: Asset, source: Mapping[str, Any]) -> Asset:

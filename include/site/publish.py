@@ -7,6 +7,7 @@ stops a publication before, no reader sees a part of it.
 
 from __future__ import annotations
 
+import errno
 import json
 import secrets
 import tempfile
@@ -37,14 +38,19 @@ from include.site.run_artifacts import (
     without_data,
 )
 
-PAGES: Sequence[Callable[[Settings, Path], list[Path]]] = (write_report, write_catalog)
+PAGES: Sequence[Callable[[Settings, Path], Sequence[object]]] = (write_report, write_catalog)
 """The writers of further pages. Each gets a folder that has the run's `manifest.json`,
 `run_results.json`, `sources.json`, `run.json` and, if the warehouse could be read, `catalog.json`,
-and writes its files there. Readers are led to those that `pages.TITLES` names."""
+and writes its files there. Texts that it returns are notes about what the pages lack. Readers are
+led to the pages that `pages.TITLES` names."""
 
 
 def publish_run(settings: Settings, run_id: str, request: PublishRequest) -> Published:
-    """Publish the pages of a run; raises UserError if that fails, and then nothing has changed."""
+    """Publish the pages of a run.
+
+    Raises UserError if that fails. The index then leads to what it led to before, and so does every
+    page. Only if the index alone cannot be written does `run.json` name the new pages already.
+    """
     now = datetime.now(UTC)
     days = int(settings.docs_days)
     documents = open_documents(settings.docs, settings.docs_owner)
@@ -54,7 +60,8 @@ def publish_run(settings: Settings, run_id: str, request: PublishRequest) -> Pub
         documents.write(f"{RUNS}/{run.folder}/{runs.RUN_FILE}", to_json(run, indent=2).encode())
         listed = runs.write_index(documents, pages.index_page, now, days)
     except (UserError, OSError) as error:
-        reason = str(error) if isinstance(error, UserError) else f"{error}: free some disk space."
+        is_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+        reason = f"{error}: free some disk space." if is_full else str(error)
         message = f"the run is not published, and the site is as before: {reason}"
         raise UserError(message) from None
     _clean(documents, listed, now, days)
@@ -88,7 +95,7 @@ def _write_publication(
         notes.append("no process of this run has written a manifest, so there are no dbt docs")
     _write_json(folder / runs.RUN_FILE, json.loads(to_json(run)))
     for write_page in PAGES:
-        write_page(settings, folder)
+        notes += [note for note in write_page(settings, folder) if isinstance(note, str)]
     written = [name for name in pages.TITLES if (folder / name).is_file()]
     run = replace(run, pages=tuple(written), notes=tuple(notes))
     _write_json(folder / runs.RUN_FILE, json.loads(to_json(run)))
@@ -190,7 +197,9 @@ def _write_artifacts(folder: Path, artifacts: RunArtifacts, manifest: Mapping[st
 
 def _latest_manifest(documents: Documents) -> dict[str, Any]:
     """Return the manifest of the run that was published last; empty if there is none."""
-    name = f"{runs.latest_publication(documents)}/manifest.json"
+    if not (latest := runs.latest_publication(documents)):
+        return {}
+    name = f"{latest}/manifest.json"
     try:
         content: dict[str, Any] = json.loads(documents.read(name) or b"{}")
     except ValueError:

@@ -105,7 +105,7 @@ def publish(
     docs: str,
     run_id: str,
     request: PublishRequest | None = None,
-    page_writers: Sequence[Callable[[Settings, Path], list[Path]]] = (),
+    page_writers: Sequence[Callable[[Settings, Path], Sequence[str]]] = (),
 ) -> Published:
     """Publish a run with these pages, without running dbt for its docs."""
     with (

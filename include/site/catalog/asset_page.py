@@ -74,7 +74,8 @@ def _columns(
         column = Column(asset.unique_id, declared.name.lower())
         steps: dict[Column, list[str]] = {}
         for edge in lineage.into.get(column, ()):
-            if edge.kind is Kind.VALUE:
+            # The lineage can be of a project that has other nodes than the run has built.
+            if edge.kind is Kind.VALUE and edge.origin.unique_id in entries:
                 found = steps.setdefault(edge.origin, [])
                 path = f"JSON path {edge.path}" if edge.path else ""
                 found += [text for text in (path, edge.expression) if text and text not in found]

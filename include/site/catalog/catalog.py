@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from include.object_store import Documents, open_documents
+from include.object_store import open_documents
 from include.settings import Settings, UserError
 from include.site import pages, runs
 from include.site.assets import Asset, read_assets
@@ -39,21 +39,22 @@ LOCK_SECONDS = 20
 SCRIPT = (Path(__file__).parent / "search.js").read_text()
 
 
-def write_catalog(settings: Settings, folder: Path) -> list[Path]:
-    """Write catalog and lineage of a run into the folder with its artifacts; returns both pages.
+def write_catalog(settings: Settings, folder: Path) -> list[str]:
+    """Write catalog and lineage of a run into the folder with its artifacts.
 
-    What cannot be found is left out with a warning: the sizes without the warehouse, the last runs
-    without DOCS, and column lineage if a model does not compile.
+    Returns notes about what the pages lack: sizes if the warehouse cannot be read, and new lineage
+    if a model does not compile. Raises UserError if DOCS cannot be read.
     """
     run = json.loads((folder / runs.RUN_FILE).read_text())
     manifest = json.loads((folder / "manifest.json").read_text())
-    assets = read_assets(manifest)
+    types = folder / "catalog.json"
+    assets = read_assets(manifest, json.loads(types.read_text()) if types.is_file() else {})
     results = json.loads((folder / "run_results.json").read_text())
-    freshness = json.loads((folder / "sources.json").read_text())
+    freshness = read_freshness(json.loads((folder / "sources.json").read_text()))
     outcomes = read_outcomes(results)
-    sizes = _sizes(settings, assets.values())
+    sizes, notes = _sizes(settings, assets.values())
     entries = {
-        unique_id: _entry(asset, outcomes, sizes.get(unique_id, Size()), read_freshness(freshness))
+        unique_id: _entry(asset, outcomes, sizes.get(unique_id, Size()), freshness)
         for unique_id, asset in assets.items()
     }
     statuses = {
@@ -63,12 +64,12 @@ def write_catalog(settings: Settings, folder: Path) -> list[Path]:
     }
     (folder / OUTCOMES_FILE).write_text(to_file(statuses))
     documents = open_documents(settings.docs, settings.docs_owner)
-    published = _published(documents, run["run_id"])
+    published = [past for past in runs.published_runs(documents) if past.run_id != run["run_id"]]
     history = [
         *past_runs(documents, published[: SHOWN_RUNS - 1]),
         PastRun(run["run_id"], statuses),
     ]
-    lineage, marks = project_lineage(settings, documents, manifest, folder)
+    lineage, marks, more = project_lineage(settings, documents, manifest, folder)
     index, graph = folder / "catalog.html", folder / "lineage.html"
     index.write_text(_index_page(run, entries.values(), marks))
     graph.write_text(lineage_page(run, assets, lineage))
@@ -76,16 +77,7 @@ def write_catalog(settings: Settings, folder: Path) -> list[Path]:
     for entry in entries.values():
         page = asset_page(run, entry, entries, outcomes, history, lineage, marks)
         (folder / FOLDER / f"{entry.asset.page}.html").write_text(page)
-    return [index, graph]
-
-
-def _published(documents: Documents, run_id: str) -> list[runs.Run]:
-    """The published runs before this one; empty if DOCS cannot be read."""
-    try:
-        return [run for run in runs.published_runs(documents) if run.run_id != run_id]
-    except UserError as error:
-        print(f"warning: the catalog shows no runs before this one: {error}", flush=True)
-        return []
+    return notes + more
 
 
 def _entry(
@@ -100,21 +92,24 @@ def _entry(
     return Entry(asset, outcome, worst(statuses), size, freshness.get(asset.unique_id, ""))
 
 
-def _sizes(settings: Settings, assets: Iterable[Asset]) -> dict[str, Size]:
-    """The sizes by the assets' ids; empty if the warehouse cannot be read."""
-    try:
-        with open_database(settings, timeout_seconds=LOCK_SECONDS, read_only=True) as database:
-            tables = table_sizes(database, settings)
-            folders = folder_sizes(database, settings)
-    except (UserError, duckdb.Error) as error:
-        print(f"warning: the catalog shows no sizes: {error}", flush=True)
-        return {}
-    found = {}
+def _sizes(settings: Settings, assets: Iterable[Asset]) -> tuple[dict[str, Size], list[str]]:
+    """The sizes by the assets' ids, and notes about those that cannot be read."""
+    found: dict[str, Size] = {}
+    notes: list[str] = []
+    by_kind: dict[bool, Mapping[str, Size]] = {}
+    for is_folder, read in ((False, table_sizes), (True, folder_sizes)):
+        what = "folders" if is_folder else "tables"
+        try:
+            with open_database(settings, timeout_seconds=LOCK_SECONDS, read_only=True) as database:
+                by_kind[is_folder] = read(database, settings)
+        except (UserError, duckdb.Error) as error:
+            print(f"warning: the catalog shows no sizes of {what}: {error}", flush=True)
+            notes.append(f"the sizes of the {what} could not be read: see the log of publish")
     for asset in assets:
-        by_name = folders if asset.kind == "folder" else tables
-        if size := by_name.get(asset.location.rstrip("/")):
+        sizes = by_kind.get(asset.kind == "folder", {})
+        if size := sizes.get(asset.location.rstrip("/")):
             found[asset.unique_id] = size
-    return found
+    return found, notes
 
 
 def _index_page(

@@ -29,7 +29,8 @@ class Entry:
     @property
     def summary(self) -> str:
         """The first sentence of the definition."""
-        return self.asset.description.partition(". ")[0].rstrip(".") + "."
+        first = self.asset.description.partition(". ")[0].rstrip(".")
+        return f"{first}." if first else ""
 
     @property
     def search(self) -> str:
@@ -51,8 +52,8 @@ def layer(asset: Asset) -> str:
     }
     if asset.kind in by_kind:
         return by_kind[asset.kind]
-    folder = asset.file.removeprefix("dbt/models/").partition("/")[0]
-    return folder.capitalize()
+    folder, slash, _ = asset.file.removeprefix("dbt/models/").partition("/")
+    return folder.capitalize() if slash and asset.file.startswith("dbt/models/") else "Models"
 
 
 def layer_order(asset: Asset) -> tuple[int, str]:

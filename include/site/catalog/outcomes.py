@@ -14,12 +14,12 @@ from typing import Any
 
 from include.artifacts import RUNS, UPLOADS
 from include.object_store import Documents
+from include.site.pages import ORDER
 from include.site.runs import Run
 
 OUTCOMES_FILE = "outcomes.json"
 SHOWN_RUNS = 30
 """The number of runs in the history of an asset."""
-WORST_FIRST = ("error", "fail", "skipped", "warn", "success")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def read_freshness(sources: Mapping[str, Any]) -> dict[str, str]:
 
 def worst(statuses: Sequence[str]) -> str:
     """The worst of some statuses, empty if there is none."""
-    known = [status for status in WORST_FIRST if status in statuses]
+    known = [status for status in ORDER if status in statuses]
     return known[0] if known else ""
 
 

@@ -14,28 +14,38 @@ from include.settings import Settings, UserError
 
 DIALECTS = {"local": "duckdb", "redshift": "redshift"}
 """sqlglot's dialect by target."""
+SECONDS = 300
+"""The seconds after which dbt is stopped. A project of 1,000 models compiles in about a minute."""
 
 
 def compiled_manifest(settings: Settings) -> dict[str, Any]:
     """The manifest with the compiled SQL of all nodes and analyses.
 
     The SQL is that of a full refresh, and the warehouse is not asked for anything. Raises UserError
-    if a model does not compile.
+    if a model does not compile, or if dbt cannot be run or does not end.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        ended = subprocess.run(
-            [
-                *(settings.dbt_executable, "--quiet", "--no-use-colors", "compile"),
-                *("--no-introspect", "--no-populate-cache", "--full-refresh"),
-                *dbt_arguments(settings, Path(scratch)),
-            ],
-            env={**os.environ, **settings.as_environment()},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            ended = _compile(settings, Path(scratch))
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise UserError(f"dbt cannot compile the project: {error}") from None
         if ended.returncode:
             output = (ended.stdout + ended.stderr).strip()
             raise UserError(f"dbt cannot compile the project: {output}")
         manifest: dict[str, Any] = json.loads((Path(scratch) / "manifest.json").read_text())
         return manifest
+
+
+def _compile(settings: Settings, target: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(settings.dbt_executable, "--quiet", "--no-use-colors", "compile"),
+            *("--no-introspect", "--no-populate-cache", "--full-refresh"),
+            *dbt_arguments(settings, target),
+        ],
+        env={**os.environ, **settings.as_environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )

@@ -22,7 +22,11 @@ def lineage_page(
     run: Mapping[str, Any], assets: Mapping[str, Asset], lineage: ColumnLineage
 ) -> str:
     """The page for the assets of a run. Columns that could not be resolved are listed in it."""
-    unresolved = [(assets[one.target.unique_id], one) for one in lineage.unresolved]
+    unresolved = [
+        (assets[one.target.unique_id], one)
+        for one in lineage.unresolved
+        if one.target.unique_id in assets
+    ]
     return pages.render(
         "lineage.html", run=run, data=graph(assets, lineage), script=SCRIPT, unresolved=unresolved
     )
@@ -55,6 +59,8 @@ def graph(assets: Mapping[str, Asset], lineage: ColumnLineage) -> dict[str, Any]
             texts.setdefault(edge.expression, len(texts)),
         ]
         for edge in lineage.edges
+        # The lineage can be of a project that has other nodes than the run has built.
+        if edge.origin in numbers and edge.target in numbers
     ]
     places = {unique_id: place for place, unique_id in enumerate(assets)}
     ranks = _ranks(assets)

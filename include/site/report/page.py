@@ -18,6 +18,7 @@ import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from include.engine_text import without_values
 from include.settings import Settings, UserError
 from include.site.report import charts, formats, metrics, whole_product
 from include.site.report.definitions import definitions
@@ -53,8 +54,8 @@ def write_report(settings: Settings, folder: Path) -> list[Path]:
 
     `report.html` is the first of them. With more than `ON_ONE_PAGE` applications each has a page of
     its own, `report-<hash of its id>.html`, and `report.html` links to them. If there is no
-    warehouse, or if it cannot be read, the page says so. A mart that does not exist is named in its
-    section.
+    warehouse, or if it cannot be read, that is the text of the page. A mart that does not exist is
+    named in its section.
     """
     now = datetime.now(UTC)
     data, problem = Data(), ""
@@ -65,7 +66,8 @@ def write_report(settings: Settings, folder: Path) -> list[Path]:
             with open_database(settings, timeout_seconds=LOCK_SECONDS, read_only=True) as warehouse:
                 data = read(warehouse, f"{settings.schema_prefix}marts", now.date())
         except (UserError, duckdb.Error) as error:
-            problem = f"The report could not be made: {error}"
+            print(f"warning: the report could not be made: {error}", flush=True)
+            problem = f"The report could not be made: {without_values(str(error))}"
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in pages(data, settings, now, problem):

@@ -71,13 +71,6 @@ class Panel:
         tiles = [*self.activity, *self.money]
         return next((tile.figure for tile in tiles if tile.figure.metric == metric), None)
 
-    @property
-    def is_partly_known(self) -> bool:
-        """Whether the marts lack days of the period or of the previous one."""
-        return not (
-            self.period.coverage().is_complete and self.period.previous.coverage().is_complete
-        )
-
 
 def panel(data: Data, application: str, days: int, currency: str) -> Panel | None:
     """The panel of an application; None if the marts hold no day of it that has ended."""

@@ -378,7 +378,7 @@ def test_a_failed_clean_up_is_only_a_warning(
 def test_pages_of_other_writers_are_published_and_get_the_artifacts(
     documents: DocumentsInFolder,
 ) -> None:
-    def write_report(settings: Settings, folder: Path) -> list[Path]:
+    def write_report(settings: Settings, folder: Path) -> list[str]:
         assert settings.docs == str(documents.path)
         names = {path.name for path in folder.iterdir()}
         assert {"manifest.json", "run_results.json", "sources.json", "run.json"} <= names
@@ -386,11 +386,12 @@ def test_pages_of_other_writers_are_published_and_get_the_artifacts(
         page, data = folder / "report.html", folder / "report.json"
         page.write_text("<title>r</title>")
         data.write_text("{}")
-        return [page, data]
+        return ["a note of the page"]
 
     write_run(documents, "r")
     answer = publish(str(documents.path), "r", page_writers=[write_report])
     assert answer.pages == ("report.html", "dbt/index.html")
+    assert answer.notes == ("a note of the page",)
     assert (site_of(documents, "r") / "report.json").is_file()
     index = (documents.path / runs.INDEX).read_text()
     assert index.index("KPI report") < index.index("dbt docs")

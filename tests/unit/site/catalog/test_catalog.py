@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
 pytest.importorskip("dbt", reason="runs in dbt's environment")
@@ -17,8 +18,14 @@ pytest.importorskip("dbt", reason="runs in dbt's environment")
 from include.manifest import MANIFEST
 from include.object_store import DocumentsInFolder
 from include.settings import Settings, UserError
-from include.site.catalog import project_lineage
-from include.site.catalog.catalog import write_catalog
+from include.site.assets import Asset
+from include.site.catalog import catalog, project_lineage, write_catalog
+from include.site.catalog.entries import Entry, layer
+from include.site.catalog.project_lineage import NOT_COMPILED
+from include.site.catalog.sizes import Size
+from include.site.lineage import Column, ColumnLineage, Edge, Kind, Unresolved
+from include.site.lineage.cache import NodeLineage
+from include.site.lineage.personal_data import Mark, PersonalData
 from include.site.lineage.templates import NO_FORMS
 from include.site.runs import Run
 
@@ -98,8 +105,7 @@ def fact(page: str, title: str) -> str:
 
 
 def test_a_page_shows_results_sizes_owner_and_file(settings: Settings, folder: Path) -> None:
-    written = write_catalog(settings, folder)
-    assert [path.name for path in written] == ["catalog.html", "lineage.html"]
+    assert write_catalog(settings, folder) == [NOT_COMPILED]
     page = page_of(folder, PURCHASES)
     assert fact(page, "Rows") == "1,234"
     assert fact(page, "Built in") == "1.5 s"
@@ -139,11 +145,16 @@ def test_without_a_warehouse_the_pages_have_no_sizes(
     settings: Settings, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path(settings.duckdb).unlink()
-    write_catalog(settings, folder)
+    notes = write_catalog(settings, folder)
+    assert [note.partition(" could not")[0] for note in notes] == [
+        "the sizes of the tables",
+        "the sizes of the folders",
+        NOT_COMPILED,
+    ]
     assert "<dt>Rows</dt>" not in page_of(folder, PURCHASES)
     printed = capsys.readouterr().out
-    assert "warning: the catalog shows no sizes: " in printed
-    assert "warning: no column lineage is published: a model does not compile" in printed
+    assert "warning: the catalog shows no sizes of tables: " in printed
+    assert "warning: a model does not compile" in printed
 
 
 def test_the_chart_has_the_last_runs(settings: Settings, folder: Path) -> None:
@@ -199,8 +210,91 @@ def test_an_unchanged_project_is_not_compiled_again(
     first = publish(settings)
     assert publish(settings) == first
     assert len(compiled) == 1
+    assert publish(settings) == first
     publish(replace(settings, reporting_currency="EUR"))
     assert len(compiled) == 2
     monkeypatch.setattr(project_lineage, "fingerprint", lambda: "another project")
     publish(settings)
     assert len(compiled) == 3
+    monkeypatch.setattr(project_lineage, "code_hash", lambda: "other code")
+    publish(settings)
+    assert len(compiled) == 4
+
+
+def test_marks_stay_while_the_project_does_not_compile(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lineage of the publication before is shown, and the next one compiles again."""
+    player = Column("source.game_analytics.game_events.raw_events", "event_id")
+    target = Column(PURCHASES, "player_id")
+    edge = Edge(player, "", target, Kind.VALUE, ())
+    node = NodeLineage("key", ("player_id",), (edge,), ())
+    documents = DocumentsInFolder(Path(settings.docs))
+    documents.write("index.html", b'<meta name="latest" content="runs/r/site/a">')
+    documents.write("runs/r/site/a/lineage.json", msgspec.json.encode({PURCHASES: node}))
+    found = PersonalData({target: Mark.IDENTIFIER}, [], [], [])
+    monkeypatch.setattr(project_lineage, "personal_data", lambda *_: found)
+    assert write_catalog(settings, folder) == [NOT_COMPILED]
+    page = page_of(folder, PURCHASES)
+    assert '<span class="mark identifier">identifier</span>' in page
+    assert "raw_events.event_id" in page
+    assert (folder / "lineage.key").read_text() == ""
+
+
+def test_lineage_of_other_nodes_is_left_out(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repaired project can have nodes that the run has not built."""
+    new = Column("model.game_analytics.new", "id")
+    edges = [
+        Edge(new, "", Column(PURCHASES, "player_id"), Kind.VALUE, ()),
+        Edge(Column(PURCHASES, "player_id"), "", new, Kind.VALUE, ()),
+        Edge(Column(PURCHASES, "not_declared"), "", Column(PURCHASES, "revenue"), Kind.VALUE, ()),
+    ]
+    unresolved = [Unresolved(new, "a reason")]
+    lineage = ColumnLineage({PURCHASES: ("player_id", "revenue")}, edges, unresolved)
+    monkeypatch.setattr(catalog, "project_lineage", lambda *_: (lineage, {new: Mark.NONE}, []))
+    assert write_catalog(settings, folder) == []
+    assert "game_analytics.new" not in page_of(folder, PURCHASES)
+    assert "game_analytics.new" not in (folder / "lineage.html").read_text()
+
+
+def test_the_warehouse_gives_types_and_columns_that_are_not_declared(
+    settings: Settings, folder: Path
+) -> None:
+    built = {"REVENUE": {"type": "DOUBLE"}, "EXTRA": {"type": "DECIMAL(18,4)"}}
+    (folder / "catalog.json").write_text(
+        json.dumps({"nodes": {PURCHASES: {"columns": built}}, "sources": {}})
+    )
+    write_catalog(settings, folder)
+    page = page_of(folder, PURCHASES)
+    extra = page[page.index('<tr id="extra">') :]
+    assert "<code>decimal(18,4)</code>" in extra[: extra.index("</tr>")]
+    revenue = page[page.index('<tr id="revenue">') :]
+    assert "<code>decimal(18,4)</code>" in revenue[: revenue.index("</tr>")]
+
+
+def test_a_node_that_was_skipped_has_no_seconds(settings: Settings, folder: Path) -> None:
+    results = {"results": [{"unique_id": PURCHASES, "status": "skipped", "execution_time": 0}]}
+    (folder / "run_results.json").write_text(json.dumps(results))
+    write_catalog(settings, folder)
+    page = page_of(folder, PURCHASES)
+    assert "Built in" not in page
+    assert '<span class="status skipped">skipped</span>' in page
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("dbt/models/marts/revenue/a.sql", "Marts"),
+        ("dbt/models/a.sql", "Models"),
+        ("dbt/more_models/marts/a.sql", "Models"),
+    ],
+)
+def test_the_layer_of_a_model_is_its_folder(file: str, name: str) -> None:
+    assert layer(Asset("model.p.a", "a", "model", "a", file=file)) == name
+
+
+def test_an_asset_without_a_description_has_no_summary() -> None:
+    entry = Entry(Asset("model.p.a", "a", "model", "a"), None, "", Size(), "")
+    assert entry.summary == ""

@@ -146,7 +146,9 @@ class _Elements(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] = self.tags.get(tag, 0) + 1
         for name, value in attrs:
-            outside = name in {"src", "href"} and not re.match(r"#|report|data:,$", value or "")
+            outside = name in {"src", "href"} and not re.match(
+                r"#|report|lineage\.html#|data:,$", value or ""
+            )
             if name.startswith("on") or name == "style" or outside:
                 self.suspicious.append((name, value))
 
