@@ -147,7 +147,8 @@ def test_an_object_that_is_replaced_at_any_request_is_not_lost(client: Any, temp
         assert not is_refused(S3Lake(uri)), uri
         compacted(S3Lake(uri))
         assert rows(client, uri) == found, uri
-    assert old < 8
+    # On a slow machine the lock is renewed more often, also after the end of the merge.
+    assert old < len(uris) / 2
 
 
 @pytest.mark.usefixtures("lake")
