@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from include.manifest import without_collector
 from include.site.lineage.edges import Edge, Unresolved
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same query gives other edges."""
 
 
@@ -27,6 +28,18 @@ class NodeLineage(msgspec.Struct, frozen=True):
 def key_of(*parts: object) -> str:
     """A hash of the parts; they must be values that JSON has."""
     return hashlib.sha256(msgspec.json.encode([VERSION, *parts])).hexdigest()
+
+
+@cache
+def code_hash(folder: Path = Path(__file__).parent) -> str:
+    """A hash over the code of this folder and the breakers of personal data."""
+    files = [*folder.rglob("*.py"), folder / "personal_data.yml"]
+    return key_of(
+        *(
+            [file.relative_to(folder).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()]
+            for file in sorted(files)
+        )
+    )
 
 
 def read(path: Path | None) -> dict[str, NodeLineage]:

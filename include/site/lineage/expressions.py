@@ -19,7 +19,10 @@ from include.site.lineage.json_paths import ANY, Path
 from include.site.lineage.templates import Forms
 
 ARRAY_ELEMENT = "json_extract_array_element_text"
-"""A function of Redshift that sqlglot does not know."""
+"""A function of Redshift for which sqlglot has no class of its own."""
+
+COLUMNS = (exp.Column, exp.TableColumn, exp.PositionalColumn, exp.Star, exp.Columns)
+"""The nodes of a tree that stand for columns."""
 
 IS_WRITTEN = "is_written"
 """Marks each coalesce() of the SQL. sqlglot makes others of the columns of USING."""
@@ -48,6 +51,9 @@ class Frame(Protocol):
 
     def lookup(self, column: exp.Column, path: Path) -> Uses:
         """What a column of a source is made of."""
+
+    def row(self, node: exp.TableColumn, path: Path) -> Uses:
+        """What a whole row of a source is made of."""
 
     def subquery(self, node: exp.Expr) -> Subquery:
         """The query of a node of the tree."""
@@ -165,7 +171,7 @@ def _(node: exp.Order, frame: Frame, path: Path) -> Uses:
 
 @_uses.register
 def _(node: exp.WithinGroup, frame: Frame, path: Path) -> Uses:
-    if node.this.find(exp.Column):
+    if node.this.find(*COLUMNS):
         return merged([uses(node.this, frame, path), _order([node.expression], frame)])
     # The only value of percentile_cont(0.5) within group (order by a) is in its order.
     return uses(node.expression, frame)
@@ -183,8 +189,19 @@ def _(node: exp.Query, frame: Frame, path: Path) -> Uses:
 
 
 @_uses.register
-def _(node: exp.Star | exp.Columns | exp.Column, frame: Frame, path: Path) -> Uses:  # noqa: ARG001
-    if isinstance(node.parent, exp.Count):
+def _(node: exp.TableColumn, frame: Frame, path: Path) -> Uses:
+    # `to_json(t)` uses a row of the source `t` as one value.
+    return frame.row(node, path)
+
+
+@_uses.register
+def _(
+    node: exp.Star | exp.Columns | exp.PositionalColumn | exp.Column,
+    frame: Frame,
+    path: Path,  # noqa: ARG001
+) -> Uses:
+    # count(*) counts rows, but count(columns(*)) makes one new column per column.
+    if isinstance(node.parent, exp.Count) and isinstance(node, exp.Star | exp.Column):
         return NO_USES
     return unknown(f"the columns of {node.sql(frame.dialect)} are not known")
 
@@ -215,9 +232,9 @@ def _(node: exp.Array, frame: Frame, path: Path) -> Uses:
 @_uses.register
 def _(node: exp.Struct, frame: Frame, path: Path) -> Uses:
     fields = {field.name: field.expression for field in node.expressions if field.expression}
-    if path and isinstance(path[0], str):
-        return all_uses([fields.get(path[0])], frame, path[1:])
-    return all_uses(fields.values() or node.expressions, frame)
+    if path and path[0] in fields:
+        return uses(fields[path[0]], frame, path[1:])
+    return all_uses([*fields.values()] or node.expressions, frame)
 
 
 @_uses.register

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from sqlglot import exp
 
-from include.site.lineage.edges import Kind
+from include.site.lineage.edges import ROWS, Kind
 from include.site.lineage.json_paths import ANY, Path, shown
 
 
@@ -110,3 +110,15 @@ class Generated:
             chosen = [self.arguments[self.names.index(name)]]
         path = (ANY, *path) if self.makes_elements else path
         return merged(self.evaluate(argument, path) for group in chosen for argument in group)
+
+
+def row(source: Source, path: Path) -> Uses:
+    """What a whole row of a source is made of: all its columns, or the one that `path` reads."""
+    names = source.names
+    if isinstance(source, Generated | Unknown):
+        return merged(source.column(name, path) for name in names or [ROWS])
+    if names is None or ROWS in names:
+        return unknown("the columns of a whole row are not known")
+    if path and isinstance(path[0], str) and path[0].lower() in names:
+        return source.column(path[0].lower(), path[1:])
+    return merged(source.column(name, ()) for name in names)

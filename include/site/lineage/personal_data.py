@@ -14,7 +14,9 @@ from typing import Any
 
 import sqlglot
 import yaml
+from sqlglot.errors import SqlglotError
 
+from include.settings import UserError
 from include.site.lineage.edges import Column, ColumnLineage, Edge, Kind
 from include.site.lineage.templates import NULL_TEST, PREDICATE, Forms
 
@@ -88,7 +90,8 @@ class Leak:
 class PersonalData:
     """The marks of all columns of a project that have one, and what is wrong with them.
 
-    `unmarked` lists the columns of sources, and the JSON paths that models read, without a mark.
+    `unmarked` lists the columns of sources, and the JSON paths that models read, without a mark,
+    and the columns that models read of nodes and sources that the manifest does not have.
     `unneeded` lists the columns of models that declare a larger mark than they receive.
     """
 
@@ -126,7 +129,7 @@ def _declarations() -> Any:
 
 
 def forms(manifest: Mapping[str, Any], dialect: str) -> Forms:
-    """The breakers as forms for `column_lineage`. Raises ValueError if one has no form.
+    """The breakers as forms for `column_lineage`. Raises UserError if one has no form.
 
     The forms of macros come from the compiled analysis `personal_data_breakers`.
     """
@@ -139,17 +142,24 @@ def forms(manifest: Mapping[str, Any], dialect: str) -> Forms:
         for node in manifest["nodes"].values()
         if node["resource_type"] == "analysis" and node["name"] == BREAKERS_QUERY
     ]
-    templates = {}
-    if compiled and compiled[0]:
-        query = sqlglot.parse_one(compiled[0], dialect=dialect)
-        templates = {item.alias: item.unalias().sql(dialect) for item in query.expressions}
+    try:
+        templates = {}
+        if compiled and compiled[0]:
+            query = sqlglot.parse_one(compiled[0], dialect=dialect)
+            templates = {item.alias: item.unalias().sql(dialect) for item in query.expressions}
+        found = Forms(functions, templates, dialect)
+    except SqlglotError as error:
+        raise UserError(
+            f"sqlglot cannot parse the compiled analysis {BREAKERS_QUERY}: {error}. Correct the "
+            "analysis or the macros that it calls."
+        ) from error
     if macros != set(templates):
         different = ", ".join(sorted(macros ^ set(templates)))
-        raise ValueError(
+        raise UserError(
             f"The compiled analysis {BREAKERS_QUERY} and {DECLARATIONS.name} differ in "
             f"{different}: run `dbt compile`, and declare each breaker in both."
         )
-    return Forms(functions, templates, dialect)
+    return found
 
 
 def personal_data(manifest: Mapping[str, Any], lineage: ColumnLineage) -> PersonalData:
@@ -159,6 +169,8 @@ def personal_data(manifest: Mapping[str, Any], lineage: ColumnLineage) -> Person
     leaks = []
     unneeded = []
     for unique_id, names in lineage.columns.items():
+        if not marks.has(unique_id):
+            continue
         for name in names:
             column = Column(unique_id, name)
             received[column], path = marks.of(column)
@@ -172,7 +184,7 @@ def personal_data(manifest: Mapping[str, Any], lineage: ColumnLineage) -> Person
     return PersonalData(
         marks={column: mark for column, mark in received.items() if mark},
         leaks=leaks,
-        unmarked=sorted({*_unmarked_columns(manifest), *marks.unmarked_paths}),
+        unmarked=sorted({*_unmarked_columns(manifest), *marks.unmarked}),
         unneeded=unneeded,
     )
 
@@ -187,7 +199,11 @@ class _Marks:
             **{name: node for name, node in self._nodes.items() if name.startswith("seed.")},
         }
         self._known: dict[tuple[Column, str], tuple[Mark, tuple[Edge, ...]]] = {}
-        self.unmarked_paths: set[str] = set()
+        self.unmarked: set[str] = set()
+
+    def has(self, unique_id: str) -> bool:
+        """Whether the manifest has the node or source; a kept result can name another one."""
+        return unique_id in self._roots or unique_id in self._nodes
 
     def declared(self, column: Column) -> Mark:
         """The mark in the YAML of a node or source; none without one."""
@@ -198,6 +214,8 @@ class _Marks:
         """The largest mark that this path of a column receives, with the edges that bring it."""
         if column.unique_id in self._roots:
             return self._of_root(column, path), ()
+        if not self.has(column.unique_id):
+            self.unmarked.add(_shown(column, path))
         key = (column, path)
         if key not in self._known:
             arrived = self._arriving(column, path)
@@ -212,7 +230,9 @@ class _Marks:
             # A condition shows as much of a value as a comparison does.
             is_value = edge.kind is Kind.VALUE
             for name in edge.through if is_value else (*edge.through, PREDICATE):
-                mark = breakers()[name].leaves.get(mark, Mark.NONE)
+                # A kept result can name a form that is no breaker any more.
+                if name in breakers():
+                    mark = breakers()[name].leaves.get(mark, Mark.NONE)
             if mark:
                 yield mark, (*before, edge)
 
@@ -225,7 +245,7 @@ class _Marks:
         for name, mark in keys.items():
             if path == name or path.startswith((f"{name}.", f"{name}[")):
                 return _declared(mark)
-        self.unmarked_paths.add(_shown(column, path))
+        self.unmarked.add(_shown(column, path))
         return whole
 
 

@@ -51,9 +51,10 @@ def kept_lineage(manifest: Mapping[str, Any], cache_file: Path) -> ColumnLineage
         unique_id: _declared(source) for unique_id, source in manifest.get("sources", {}).items()
     }
     columns |= {unique_id: node.columns for unique_id, node in kept.items()}
+    edges = [edge for node in kept.values() for edge in node.edges]
     return ColumnLineage(
-        columns=columns,
-        edges=[edge for node in kept.values() for edge in node.edges],
+        columns=_with_those_of_edges(columns, edges),
+        edges=edges,
         unresolved=[column for node in kept.values() for column in node.unresolved],
     )
 
@@ -97,9 +98,11 @@ class _Project:
             self._columns[unique_id] = result.columns
         cache.write(cache_file, self._results)
         results = self._results.values()
+        edges = [edge for result in results for edge in result.edges]
+        columns = {unique_id: columns or () for unique_id, columns in self._columns.items()}
         return ColumnLineage(
-            columns={unique_id: columns or () for unique_id, columns in self._columns.items()},
-            edges=[edge for result in results for edge in result.edges],
+            columns=_with_those_of_edges(columns, edges),
+            edges=edges,
             unresolved=[column for result in results for column in result.unresolved],
             recomputed=self._recomputed,
         )
@@ -165,6 +168,18 @@ class _Project:
             if name not in columns
         ]
         return NodeLineage(key, columns, edges, unresolved)
+
+
+def _with_those_of_edges(
+    columns: Mapping[str, Sequence[str]], edges: Sequence[Edge]
+) -> Mapping[str, Sequence[str]]:
+    """The columns with those that only edges name: of a source that declares no columns."""
+    found = {unique_id: dict.fromkeys(names) for unique_id, names in columns.items()}
+    for edge in edges:
+        for column in (edge.origin, edge.target):
+            if column.name != ROWS:
+                found.setdefault(column.unique_id, {})[column.name] = None
+    return {unique_id: list(names) for unique_id, names in found.items()}
 
 
 def _edges(uses: Uses, target: Column) -> Iterator[Edge]:

@@ -13,7 +13,7 @@ import sqlglot
 from sqlglot import exp
 
 from include.site.lineage.edges import ROWS, Kind
-from include.site.lineage.expressions import all_uses, uses, uses_of_children
+from include.site.lineage.expressions import COLUMNS, all_uses, uses, uses_of_children
 from include.site.lineage.frames import (
     NO_USES,
     Generated,
@@ -23,6 +23,7 @@ from include.site.lineage.frames import (
     Uses,
     as_kind,
     merged,
+    row,
     unknown,
 )
 from include.site.lineage.json_paths import Path
@@ -86,7 +87,7 @@ class Query:
         visible = dict(ctes)
         if clause is not None:
             for cte in clause.expressions:
-                # A CTE sees those before it, and itself if it is recursive.
+                # A CTE can read those before it, and itself if it is recursive.
                 seen = visible if clause.args.get("recursive") else dict(visible)
                 visible[cte.alias] = Cte(self, cte.this, outer, seen)
         return visible
@@ -303,7 +304,7 @@ class Select:
             return Generated(self._evaluate, by_column, aliases or None, makes_elements=False)
         if isinstance(node, exp.Unnest):
             arguments = [[item] for item in node.expressions]
-        elif isinstance(node, GENERATORS) or node.find(exp.Column):
+        elif isinstance(node, GENERATORS) or node.find(*COLUMNS):
             arguments = [list(node.iter_expressions())]
         else:
             return Unknown(f"the rows of {node.sql(self.dialect)} come from elsewhere")
@@ -317,20 +318,40 @@ class Select:
         name, table = column.name, column.table
         if table in self._sources:
             return self._sources[table].column(name, path)
-        if not table:
-            # `qualify` leaves out HAVING, aliases, and columns of sources that it does not know.
-            for source in self._sources.values():
-                if name in (source.names or ()):
-                    return source.column(name, path)
-            if name in self._by_name and all(name != opened for opened, _ in self._open):
-                return self.column(name, path)
-            open_sources = [
-                source
-                for source in self._sources.values()
-                if source.names is None or ROWS in source.names
-            ]
-            if len(open_sources) == 1:
-                return open_sources[0].column(name, path)
+        found = None if table else self._unqualified(name, path)
+        if found is not None:
+            return found
         if self._outer is not None:
             return self._outer.lookup(column, path)
         return unknown(f"no table has the column {column.sql(self.dialect)}")
+
+    def _unqualified(self, name: str, path: Path) -> Uses | None:
+        """The uses of a column to which `qualify` has given no table; None if it is not found.
+
+        These stand in HAVING, are aliases, or belong to sources whose columns are not known.
+        """
+        for source in self._sources.values():
+            if name in (source.names or ()):
+                return source.column(name, path)
+        if name in self._by_name and all(name != opened for opened, _ in self._open):
+            return self.column(name, path)
+        open_sources = [
+            source
+            for source in self._sources.values()
+            if source.names is None or ROWS in source.names
+        ]
+        if name in self._sources:
+            if any(not isinstance(source, Generated) for source in open_sources):
+                return unknown(f"{name} can be a column or a whole row")
+            return row(self._sources[name], path)
+        if len(open_sources) == 1:
+            return open_sources[0].column(name, path)
+        return None
+
+    def row(self, node: exp.TableColumn, path: Path) -> Uses:
+        """The uses of all columns of a source of this query, or of the query around it."""
+        if node.name in self._sources:
+            return row(self._sources[node.name], path)
+        if self._outer is not None:
+            return self._outer.row(node, path)
+        return unknown(f"no table has the name {node.name}")

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 pytest.importorskip("dbt.adapters.duckdb", reason="runs in the dbt environment")
 
 from include.manifest import BUILT_TYPES
+from include.settings import UserError
 from include.site.lineage import Column, column_lineage
 from include.site.lineage.personal_data import (
     Leak,
@@ -196,8 +198,19 @@ def test_breakers_that_are_macros_need_the_compiled_analysis(compiled: Compiled)
     for node in content["nodes"].values():
         if node["resource_type"] == "analysis":
             node["compiled_code"] = None
-    with pytest.raises(ValueError, match="age_band, masked, masked_text: run `dbt compile`"):
+    with pytest.raises(UserError, match="age_band, masked, masked_text: run `dbt compile`"):
         forms(content, compiled.dialect)
+
+
+@pytest.mark.parametrize("sql", ["select (", "select 'x", "-- nothing"])
+def test_an_analysis_that_cannot_be_parsed_is_an_error_of_the_user(sql: str) -> None:
+    content = manifest({}, {})
+    content["nodes"]["analysis.p.breakers"] = {
+        **{"resource_type": "analysis", "name": "personal_data_breakers"},
+        "compiled_code": sql,
+    }
+    with pytest.raises(UserError, match="sqlglot cannot parse the compiled analysis"):
+        forms(content, "duckdb")
 
 
 def test_each_breaker_and_policy_has_its_reason() -> None:
@@ -261,6 +274,47 @@ def test_a_seed_can_have_marks() -> None:
     found = personal_data(content, column_lineage(content, "duckdb"))
     assert [leak.column.unique_id for leak in found.leaks] == ["model.p.one", "model.p.two"]
     assert found.unneeded == []
+
+
+def test_a_whole_row_receives_the_mark_of_each_column() -> None:
+    marks = small(
+        {
+            "hashed": "select md5(t::varchar) as v from s.t",
+            "rows": "select r from (select country from s.t) as r",
+            "counted": "select count(t) as v from s.t",
+        }
+    )
+    assert marks == {"hashed.v": "identifier", "rows.r": "quasi_identifier"}
+
+
+def marked() -> dict[str, Any]:
+    """Two models, of which the second one reads a source's identifier by the first one."""
+    content = manifest({"one": "select id from s.t", "two": "select id as v from m.one"}, {"t": []})
+    meta = {"personal_data": "identifier"}
+    content["sources"]["source.p.s.t"]["columns"]["id"] = {"name": "id", "config": {"meta": meta}}
+    return content
+
+
+def test_a_mark_passes_a_form_that_is_no_breaker_any_more() -> None:
+    lineage = column_lineage(marked(), "duckdb")
+    edges = [msgspec.structs.replace(edge, through=("removed",)) for edge in lineage.edges]
+    found = personal_data(marked(), msgspec.structs.replace(lineage, edges=edges))
+    assert [leak.received for leak in found.leaks] == [Mark.IDENTIFIER, Mark.IDENTIFIER]
+
+
+def test_a_node_that_the_manifest_does_not_have_has_no_mark_and_is_listed() -> None:
+    lineage = column_lineage(marked(), "duckdb")
+    content = marked()
+    del content["nodes"]["model.p.one"]
+    found = personal_data(content, lineage)
+    assert found.unmarked == ["one.id"]
+    # What the missing model has received is passed on.
+    assert [leak.column for leak in found.leaks] == [Column("model.p.two", "v")]
+    assert set(found.marks) == {Column("source.p.s.t", "id"), Column("model.p.two", "v")}
+    content = marked()
+    content["sources"].clear()
+    found = personal_data(content, lineage)
+    assert (found.unmarked, found.leaks, found.marks) == (["s.t.id"], [], {})
 
 
 def test_a_form_is_found_only_where_each_placeholder_is_the_same() -> None:

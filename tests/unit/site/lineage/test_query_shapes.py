@@ -6,16 +6,20 @@ import pytest
 
 pytest.importorskip("sqlglot", reason="runs in the dbt environment")
 
-from include.site.lineage import ColumnLineage, column_lineage
+from include.site.lineage import ROWS, ColumnLineage, column_lineage
 from tests.support.small_manifest import manifest
 
-TABLES = {"t": ["a", "b", "j"], "u": ["a", "c"]}
+TABLES = {"t": ["a", "b", "j"], "u": ["a", "c"], "open": []}
 
 BOTH = ("duckdb", "redshift")
 
 
 def lineage_of(sql: str, dialect: str) -> ColumnLineage:
-    return column_lineage(manifest({"x": sql}, TABLES), dialect)
+    found = column_lineage(manifest({"x": sql}, TABLES), dialect)
+    for edge in found.edges:
+        assert edge.origin.name in found.columns[edge.origin.unique_id], edge
+        assert edge.target.name in {*found.columns[edge.target.unique_id], ROWS}, edge
+    return found
 
 
 def edges_of(sql: str, dialect: str) -> dict[str, str]:
@@ -139,6 +143,33 @@ def edges_of(sql: str, dialect: str) -> dict[str, str]:
             {"v": "c:t.a c:u.a", "*": "f:t.a f:u.a"},
         ),
         ("select b from s.t where a in (select c from s.u)", {"b": "t.b", "*": "f:t.a f:u.c"}),
+        # A whole row as one value.
+        ("select t from s.t", {"t": "t.a t.b t.j"}),
+        ("select r as v from s.t as r", {"v": "t.a t.b t.j"}),
+        ("select md5(t::varchar) as v from s.t", {"v": "t.a t.b t.j"}),
+        ("select row_to_json(t) as v from s.t", {"v": "t.a t.b t.j"}),
+        ("select to_json(r) as v, c from s.t as r, s.u", {"v": "t.a t.b t.j", "c": "u.c"}),
+        ("with w as (select b as z, j from s.t) select w::varchar as v from w", {"v": "t.b t.j"}),
+        ("with w as (select t as v from s.t) select v from w", {"v": "t.a t.b t.j"}),
+        ("select to_json(q) as v from (select a, 1 as one from s.t) as q", {"v": "t.a"}),
+        (
+            "select to_json(q) as v from (select a from s.t union all select c from s.u) as q",
+            {"v": "t.a u.c"},
+        ),
+        ("select (t).b as v from s.t", {"v": "t.b"}),
+        ("with w as (select t as r from s.t) select w.r.b as v from w", {"v": "t.b"}),
+        ("select a from s.u as t where t is not null", {"a": "u.a", "*": "f:u.a f:u.c"}),
+        (
+            "select (select max(c || u::varchar || t::varchar) from s.u) as v from s.t",
+            {"v": "t.a t.b t.j u.a u.c"},
+        ),
+        (
+            "select listagg(t::varchar, ',') within group (order by b) as v from s.t",
+            {"v": "t.a t.b t.j w:t.b"},
+        ),
+        ("select t from (select a as t, b from s.t) as t", {"t": "t.a"}),
+        ("select count(t.*) as v from s.t", {"v": ""}),
+        ("select a, o.b from s.open as o", {"a": "open.a", "b": "open.b"}),
         # Values and names that look like something else.
         ('select a as "select", \'b\' as "from" from s.t', {"select": "t.a", "from": ""}),
         ('select a as "x\'y" from s.t -- , b as c', {"x'y": "t.a"}),
@@ -182,6 +213,13 @@ def test_on_both_engines(dialect: str, sql: str, expected: dict[str, str]) -> No
             "select a, j from s.t union all by name select c as j, a from s.u",
             {"a": "t.a u.a", "j": "t.j u.c"},
         ),
+        ("select unnest(t) as v from s.t", {"v": "t.a t.b t.j"}),
+        ("select {'k': t, 'l': b} as v from s.t", {"v": "t.a t.b t.j"}),
+        ("with w as (select {'k': t} as v from s.t) select v.k.b as x from w", {"x": "t.b"}),
+        ("with w as (select {'K': a} as v from s.t) select v.k as x from w", {"x": "t.a"}),
+        ("select e.value as v from s.t, json_each(to_json(t)) as e", {"v": "t.a t.b t.j"}),
+        ("select e::varchar as v from s.t, unnest([a, b]) as e(x)", {"v": "t.a t.b"}),
+        ("select to_json(t) as v from s.t, json_each(t.j) as e", {"v": "t.a t.b t.j"}),
         ("select * exclude (b) from s.t", {"a": "t.a", "j": "t.j"}),
         ("from s.t select a", {"a": "t.a"}),
         ("select distinct on (b) a from s.t", {"a": "t.a", "*": "g:t.b"}),
@@ -235,6 +273,26 @@ def test_on_redshift(sql: str, expected: dict[str, str]) -> None:
             *("*", "Cannot resolve 'value'"),
         ),
         ("select a from s.t where z > 1", "*", "no table has the column z"),
+        # Columns that only the database can name.
+        ("select to_json(o) as v from s.open as o", "v", "can be a column or a whole row"),
+        ("select (o).b as v from s.open as o", "v", "can be a column or a whole row"),
+        ("select to_json(t) as v from s.t, s.open", "v", "can be a column or a whole row"),
+        (
+            "with w as (select * from s.open) select to_json(w) as v from w",
+            *("v", "can be a column or a whole row"),
+        ),
+        ("select to_json(n) as v from other.n", "v", "can be a column or a whole row"),
+        ("select to_json(struct_pack(*)) as v from s.t", "v", "are not known"),
+        (
+            "with w as (select struct_pack(*) as r from s.t) select r.a as v from w",
+            "v",
+            "not known",
+        ),
+        ("select hash(*) as v from s.t", "v", "are not known"),
+        ("select hash(t.*) as v from s.t", "v", "are not known"),
+        ("select count(columns(*)) as v from s.t", "v", "are not known"),
+        ("select coalesce(*columns(*)) as v from s.t", "v", "are not known"),
+        ("select #1 as v from s.t", "v", "are not known"),
         ("select a from s.t union all select a from s.u where (", "*", ""),
         ("insert into s.t select 1", "*", "is no query"),
         ("", "*", "has no compiled SQL"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 
 pytest.importorskip("sqlglot", reason="runs in the dbt environment")
 
-from include.site.lineage import Column, ColumnLineage, Kind, column_lineage
+from include.site import lineage
+from include.site.lineage import ROWS, Column, ColumnLineage, Kind, column_lineage
+from include.site.lineage.cache import code_hash
+from include.site.lineage.project import kept_lineage
 from include.site.lineage.templates import Forms
 from tests.support.small_manifest import manifest
 
@@ -25,6 +29,9 @@ CHAIN = {
 
 def edges(found: ColumnLineage) -> set[tuple[str, str]]:
     assert found.unresolved == []
+    for edge in found.edges:
+        for column in (edge.origin, edge.target):
+            assert column.name in {*found.columns[column.unique_id], ROWS}, edge
     return {(_named(edge.origin), _named(edge.target)) for edge in found.edges}
 
 
@@ -135,6 +142,20 @@ def test_a_source_without_declared_columns_can_have_any() -> None:
     assert not found.columns["model.p.x"]
 
 
+def test_a_source_without_declared_columns_has_those_that_are_read(tmp_path: Path) -> None:
+    content = manifest(
+        {"x": "select b as c, a from s.t where z > 1", "y": "select v from s.t"}, {"t": []}
+    )
+    file = tmp_path / "lineage.json"
+    found = column_lineage(content, "duckdb", cache_file=file)
+    assert set(found.columns["source.p.s.t"]) == {"a", "b", "v", "z"}
+    assert kept_lineage(content, file).columns == found.columns
+    # A kept result can name a source that the manifest does not have any more.
+    kept = kept_lineage({"nodes": {}, "sources": {}}, file)
+    assert kept.columns == found.columns
+    assert edges(kept) == edges(found)
+
+
 def test_two_schemas_with_a_table_of_the_same_name_are_not_confused() -> None:
     content = manifest(
         {"t": "select b as a from s.t", "x": "select m.t.a, u.b from m.t join s.t as u on true"},
@@ -211,6 +232,24 @@ def test_another_engine_form_or_source_column_is_no_old_result(runs: Runs) -> No
     assert runs.recomputed(CHAIN, forms=forms) == set()
     wider = {"t": ["a", "b", "c"]}
     assert runs.recomputed(CHAIN, forms=forms, tables=wider) == {"one", "other"}
+
+
+def test_the_hash_of_the_code_covers_each_file_that_lineage_depends_on(tmp_path: Path) -> None:
+    code = Path(lineage.__file__).parent
+    names = {path.name for path in code.iterdir() if path.suffix in {".py", ".yml"}}
+    assert {"query.py", "personal_data.py", "personal_data.yml"} <= names
+    copied = shutil.copytree(code, tmp_path / "0", ignore=shutil.ignore_patterns("__pycache__"))
+    assert code_hash(copied) == code_hash()
+    hashes = {code_hash()}
+    for place, name in enumerate(sorted(names), start=1):
+        changed = shutil.copytree(copied, tmp_path / str(place))
+        with (changed / name).open("a", encoding="utf-8") as file:
+            file.write("\n")
+        hashes.add(code_hash(changed))
+    assert len(hashes) == len(names) + 1
+    (copied / "new.py").touch()
+    code_hash.cache_clear()
+    assert code_hash(copied) not in hashes
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"model.p.one": 1}', b"\x80"])
