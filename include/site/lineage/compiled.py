@@ -20,20 +20,23 @@ def compiled_manifest(settings: Settings) -> dict[str, Any]:
     """The manifest with the compiled SQL of all nodes and analyses.
 
     The SQL is that of a full refresh, and the warehouse is not asked for anything. Raises UserError
-    if a model does not compile.
+    if a model does not compile, or if dbt is not installed.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        ended = subprocess.run(
-            [
-                *(settings.dbt_executable, "--quiet", "--no-use-colors", "compile"),
-                *("--no-introspect", "--no-populate-cache", "--full-refresh"),
-                *dbt_arguments(settings, Path(scratch)),
-            ],
-            env={**os.environ, **settings.as_environment()},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            ended = subprocess.run(
+                [
+                    *(settings.dbt_executable, "--quiet", "--no-use-colors", "compile"),
+                    *("--no-introspect", "--no-populate-cache", "--full-refresh"),
+                    *dbt_arguments(settings, Path(scratch)),
+                ],
+                env={**os.environ, **settings.as_environment()},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError as error:
+            raise UserError(f"dbt cannot compile the project: {error}") from None
         if ended.returncode:
             output = (ended.stdout + ended.stderr).strip()
             raise UserError(f"dbt cannot compile the project: {output}")
