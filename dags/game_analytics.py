@@ -76,7 +76,12 @@ with (
         form=RunForm.refresh,
     )
     kpis = step(task_id="kpi_summary", command=["include.build.kpis"], trigger_rule="all_done")
-    publish = operators.PublishOperator(task_id="publish", settings=settings)
+    publish = operators.PublishOperator(
+        task_id="publish",
+        settings=settings,
+        nodes=map(manifest.task_id, manifest.built),
+        producer=transform.producer(settings),
+    )
     done = operators.DoneOperator(
         task_id="done",
         manifest=manifest,

@@ -22,8 +22,14 @@ INDEX = "index.html"
 PRODUCERS = ("dbt_build", "build")
 """The folders of the processes that build all nodes of a run, in Airflow and in Step Functions."""
 NODE_TYPES = frozenset({"model", "seed", "snapshot"})
-STATUSES = {"pass": "success", "no-op": "success", "runtime error": "error"}
-"""dbt's statuses under the names that all pages use; others have those names."""
+STATUSES = {
+    "pass": "success",
+    "no-op": "success",
+    "runtime error": "error",
+    "partial success": "error",
+}
+"""dbt's statuses under the names that all pages use; others have those names. They are a copy of
+`STATUSES` of `include/site/run_artifacts.py`, because this file cannot import it."""
 PUBLICATION = re.compile(r"runs/[^/.][^/]*/site/[^/.][^/]*/")
 """The folder of a publication, with a slash at its end."""
 
@@ -142,7 +148,7 @@ def node_page(store: Docs, run_id: str, task_id: str, site: str) -> str:
     if not found:
         raise NotFoundError(f"The dbt project has no model, seed or snapshot {task_id}.")
     (node,) = found
-    results = _results(store, run_id, task_id, folder)
+    results = _results(store, run_id, task_id, folder, node["unique_id"])
     tests = [
         (other["name"], shown(results.get(other["unique_id"])))
         for other in nodes.values()
@@ -168,9 +174,12 @@ def _links(
 ) -> list[tuple[str, str]]:
     """Return the pages of the run that show the node, with their addresses."""
     pages = read_json(store, f"runs/{file_name(run_id)}/run.json").get("pages", ())
-    place = quote(node["unique_id"])
-    known = [("Catalog entry", "catalog.html"), ("Lineage", "lineage.html")]
-    found = [(title, f"{address}/{page}#{place}") for title, page in known if page in pages]
+    name = file_name(node["unique_id"])
+    known = [
+        ("Catalog entry", "catalog.html", f"catalog/{name}.html"),
+        ("Lineage", "lineage.html", f"lineage.html#{name}"),
+    ]
+    found = [(title, f"{address}/{place}") for title, page, place in known if page in pages]
     return [*found, ("This run", f"{address}/{INDEX}")]
 
 
@@ -209,10 +218,13 @@ def shown(result: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _results(store: Docs, run_id: str, task_id: str, folder: str) -> dict[str, Mapping[str, Any]]:
+def _results(
+    store: Docs, run_id: str, task_id: str, folder: str, unique_id: str
+) -> dict[str, Mapping[str, Any]]:
     """Return the last result of each node and test, by unique id.
 
     They are in the publication, and in what the task itself and the producer have written since.
+    The events are read only if these files have no result of the node `unique_id`.
     """
     root = f"runs/{file_name(run_id)}"
     places = [f"{root}/{file_name(task_id)}/", *(f"{root}/{name}/" for name in PRODUCERS)]
@@ -226,7 +238,10 @@ def _results(store: Docs, run_id: str, task_id: str, folder: str) -> dict[str, M
             before = last.get(result["unique_id"])
             if before is None or _ended_at(result) >= _ended_at(before):
                 last[result["unique_id"]] = result
-    # While dbt runs, it has written only the results of the nodes that have ended.
+    if unique_id in last:
+        return last
+    # dbt writes `run_results.json` at its end. Until then the events have the results of the nodes
+    # that have ended.
     events = [name for name in names if "/events/" in name and name.endswith(".jsonl")]
     for result in _from_events(store, events):
         last.setdefault(result["unique_id"], result)
@@ -272,13 +287,14 @@ def _manifest(store: Docs, run_id: str, folder: str) -> Mapping[str, Any]:
     names = [f"{folder}/manifest.json"] if folder else []
     names += [f"{root}/freshness/manifest.json"]
     for name in names:
-        if found := read_json(store, name):
+        if found := _read_manifest(store, name):
             return found
     for producer in PRODUCERS:
         for name in reversed(store.names(f"{root}/{producer}/")):
-            if name.endswith("/manifest.json") and (found := read_json(store, name)):
+            if name.endswith("/manifest.json") and (found := _read_manifest(store, name)):
                 return found
-    if (last := latest_publication(store)) and (found := read_json(store, f"{last}/manifest.json")):
+    last = latest_publication(store)
+    if last and (found := _read_manifest(store, f"{last}/manifest.json")):
         return found
     raise NotFoundError("DOCS has no manifest yet: the task freshness of a run writes it.")
 
@@ -289,7 +305,17 @@ def read_json(store: Docs, name: str) -> Mapping[str, Any]:
     return _parsed(found.read()) if found else {}
 
 
+def _read_manifest(store: Docs, name: str) -> Mapping[str, Any]:
+    """Return a manifest. The last ones stay parsed, because they are large and seldom change."""
+    found = store.open(name)
+    return _parsed_manifest(found.read()) if found else {}
+
+
 @lru_cache(maxsize=4)
+def _parsed_manifest(content: bytes) -> Mapping[str, Any]:
+    return _parsed(content)
+
+
 def _parsed(content: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(content)

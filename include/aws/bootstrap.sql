@@ -69,6 +69,10 @@ grant select on tables to role analysts;
 alter default privileges for user dbt in schema reference
 grant select on tables to role analysts;
 
+-- The catalog and the dbt docs show the sizes of the tables. By default only superusers
+-- may read this view.
+grant select on svv_table_info to dbt;
+
 -- A statement that waits and runs for more than an hour is an error: Redshift cancels
 -- it, and its task is retried and then reported as failed. The value is in
 -- milliseconds.

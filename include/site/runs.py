@@ -111,11 +111,14 @@ def write_index(
 
 
 def clean(documents: Documents, runs: Iterable[Run], now: datetime, days: int) -> list[str]:
-    """Delete the folders of old runs and of publications that nobody reads; returns their names.
+    """Delete old runs, and old publications of the run that is published now; returns the folders.
 
-    `runs` are those that the index lists, so no page links to what is deleted. A run that was never
-    published is deleted when its last file is older than the number of days. All deletions are one
-    day late: a publisher that works at the same time may still list a run that has become too old.
+    `runs` are those that the index lists, so no page links to what is deleted. The run that is
+    published now has `now` as its `published_at`. Only its publications are listed, because every
+    listing is a request to S3; those of other runs are deleted with their runs. A run that was
+    never published is deleted when its last file is older than the number of days. All deletions
+    are one day late: a publisher that works at the same time may still list a run that has become
+    too old.
     """
     listed = {run.folder: run for run in runs}
     oldest = now - timedelta(days=days, hours=UNPUBLISHED_HOURS)
@@ -123,7 +126,8 @@ def clean(documents: Documents, runs: Iterable[Run], now: datetime, days: int) -
     for folder in documents.folders(f"{RUNS}/"):
         place = f"{RUNS}/{folder}/"
         if folder in listed:
-            deleted += _clean_run(documents, place, listed[folder], now)
+            if moment(listed[folder].published_at) == now:
+                deleted += _clean_run(documents, place, listed[folder], now)
             continue
         changed = documents.changed_at(place)
         # Not only `run.json` counts: its tasks may have been cleared and run again just now.

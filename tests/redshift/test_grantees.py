@@ -1,4 +1,4 @@
-"""Grants to names that are no plain identifiers, on the stand-in."""
+"""Grants on the stand-in: to names that are no plain identifiers, and to the build's user."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
+from include.settings import Settings
+from include.site.catalog.sizes import table_sizes
 from tests.redshift_standin import Cluster
 from tests.support.hand_lake import HandLake
 from tests.support.redshift_warehouse import Bucket, RedshiftWarehouse
@@ -17,6 +19,15 @@ from tests.support.warehouse import WITHOUT_TESTS
 PREFIX = "grants_"
 MART = "grants_marts.fct_sessions"
 SELECTED = (*WITHOUT_TESTS, "--select", "+fct_sessions")
+
+
+def test_the_user_of_the_build_may_read_the_sizes_of_tables(
+    login: Callable[[str], dict[str, str]], make_bucket: Callable[[], Bucket]
+) -> None:
+    redshift = RedshiftWarehouse(make_bucket(), login("sizes_"), schema_prefix="sizes_")
+    with redshift.opened() as database:
+        database.execute("create table sizes_marts.t as select 1 as a")
+        assert "sizes_marts.t" in table_sizes(database, Settings(target="redshift"))
 
 
 def test_a_grant_to_an_iam_role_breaks_no_later_run(

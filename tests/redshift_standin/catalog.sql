@@ -516,3 +516,5 @@ $$;
 
 grant select on all tables in schema standin_catalog, pg_catalog to public;
 revoke select on pg_catalog.pg_authid, pg_catalog.pg_statistic, pg_catalog.pg_user_mapping, pg_catalog.pg_largeobject from public;
+-- Redshift shows this view to superusers and to users to whom it is granted.
+revoke select on pg_catalog.svv_table_info from public;

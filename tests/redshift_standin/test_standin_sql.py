@@ -206,6 +206,19 @@ def test_keys_are_listed_and_not_enforced(sql: Sql, schema: str) -> None:
     )
 
 
+def test_the_sizes_of_tables_need_a_grant(sql: Sql, connect: Connect) -> None:
+    sql("create user sizes_reader password 'Sizes-of-tables-1'")
+    try:
+        reader = connect("sizes_reader", "Sizes-of-tables-1")
+        query = "select count(*) from svv_table_info"
+        assert "permission denied" in reader.error(query)
+        sql("grant select on svv_table_info to sizes_reader")
+        assert reader.value(query) >= 0
+    finally:
+        sql("revoke select on svv_table_info from sizes_reader")
+        sql("drop user sizes_reader")
+
+
 def test_a_late_binding_view_follows_its_tables(sql: Sql, schema: str) -> None:
     sql(f"create view {schema}.v as select a from {schema}.t with no schema binding")
     assert "does not exist" in sql.error(f"select * from {schema}.v")

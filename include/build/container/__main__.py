@@ -100,6 +100,7 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
     options = arguments(words)
     root = options.root or f"{settings.docs}/runs/{file_name(options.run_id)}/{options.command}"
     stop.run_id = options.run_id
+    is_refused = False
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as target:
         documents = open_documents(root, settings.docs_owner)
         report = stop.report = Report(documents, Path(target))
@@ -112,11 +113,11 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
         except UserError as error:
             # An interrupt can end dbt with an error, in its parse for example. A run that lost the
             # build lock interrupts itself, and its result is the lost lock.
+            is_refused = isinstance(error, LockedError)
             if stop.signal and not isinstance(error, LockedError | LockLostError):
                 result = stop.result()
             else:
-                again = isinstance(error, LockedError)
-                result = failure(options.run_id, str(error), again=again)
+                result = failure(options.run_id, str(error), again=is_refused)
         except Exception as error:  # noqa: BLE001 - any bug must be reported
             # A bug must be in the report as well, where the on-call engineer looks.
             traceback.print_exc()
@@ -124,7 +125,9 @@ def run(words: Sequence[str], settings: Settings, stop: Stop) -> int:
             message = f"{type(error).__name__}: {without_values(str(error))}"
             code = commands.exit_code([str(error)])
             result = RunResult(options.run_id, "error", message, code)
-        if options.command == "build" and not stop.signal:
+        # A run that was refused the build lock has built nothing and will be tried again. Its
+        # publication would replace the latest run.
+        if options.command == "build" and not stop.signal and not is_refused:
             try:
                 result = commands.publish(settings, report, result)
             except KeyboardInterrupt:

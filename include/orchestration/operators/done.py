@@ -10,7 +10,13 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.manifest import Manifest
 from include.messages import GOOD, XCOM_PROGRESS, Progress, from_plain
-from include.orchestration.operators.selection import is_dry_run, selected_nodes, stale_sources
+from include.orchestration.operators.selection import (
+    is_dry_run,
+    is_replaced,
+    selected_nodes,
+    stale_sources,
+    states_of,
+)
 
 MARTS = AssetAlias("game_analytics_marts")
 """The alias under which a task emits the asset events of marts whose own tasks emit none."""
@@ -37,6 +43,7 @@ class DoneOperator(BaseOperator):
     ) -> None:
         super().__init__(trigger_rule="none_failed", retries=0, outlets=[MARTS], **kwargs)
         self.sources = {node: manifest.sources(node) for node in manifest.built}
+        self.nodes = sorted(map(manifest.task_id, manifest.built))
         self.record = record
         self.producer = producer
         self.assets = assets
@@ -55,25 +62,19 @@ class DoneOperator(BaseOperator):
             message = f"Not everything was built: stale source {', '.join(sorted(stale))}."
             raise AirflowFailException(message)
         is_whole = selected is None or selected.issuperset(self.sources)
-        if is_whole and (state := self._state(context, self.record)) != "success":
+        states = states_of(context)
+        if is_whole and (state := states.get(self.record)) != "success":
             raise AirflowFailException(
                 f"{self.record} is {state or 'without a state'}, so no later run knows that this "
                 "run's days are built: its log names the nodes that are not built. Clear these "
                 "nodes with their downstream."
             )
-        if self.producer is None or self._state(context, self.producer) != "failed":
+        if not is_replaced(states, self.producer, self.nodes):
             return None
         message = f"{self.producer} failed: nodes have been built by their own tasks."
         self.log.warning("%s", message)
         self._emit_assets(context)
         return message
-
-    def _state(self, context: Any, task_id: str) -> str | None:
-        """Return the state of a task of this run."""
-        ti = context["ti"]
-        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=[task_id])
-        state: str | None = states.get(ti.run_id, {}).get(task_id)
-        return state
 
     def _emit_assets(self, context: Any) -> None:
         """Emit the asset events that the failed producer could not emit.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -64,6 +64,26 @@ def selected_nodes(context: Any) -> frozenset[str] | None:
 def stale_sources(context: Any) -> frozenset[str]:
     """Return the ids of the sources that the freshness task found to be stale."""
     return frozenset(result_of(context, FRESHNESS, StaleSources).stale)
+
+
+def states_of(context: Any) -> dict[str, str | None]:
+    """Return the states of all tasks of this run by task id."""
+    ti = context["ti"]
+    states: dict[str, str | None] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(
+        ti.run_id, {}
+    )
+    return states
+
+
+def is_replaced(
+    states: Mapping[str, str | None], producer: str | None, nodes: Iterable[str]
+) -> bool:
+    """Return whether the task `producer` failed and the nodes' own tasks built what it did not.
+
+    `nodes` has the task ids of the nodes. A skipped node is one that the run does not build.
+    """
+    is_failed = producer is not None and states.get(producer) == "failed"
+    return is_failed and all(states.get(node) in {"success", "skipped"} for node in nodes)
 
 
 def result_of(context: Any, task_id: str, kind: type[Result]) -> Result:

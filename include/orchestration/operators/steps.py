@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -23,8 +24,10 @@ from include.orchestration.operators.artifacts import artifacts_of
 from include.orchestration.operators.selection import (
     form_of,
     is_dry_run,
+    is_replaced,
     skip_dry_run,
     stale_sources,
+    states_of,
 )
 from include.remedies import KILLED, Building, killed
 from include.run_form import RunForm
@@ -82,8 +85,10 @@ class DbtEnvironmentOperator(BaseOperator):
         """
         self.process = process = self._start_process(arguments, takes_request=request is not None)
         if process.stdin:
-            process.stdin.write(f"{request}\n")
-            process.stdin.flush()
+            # A process that has already ended reads nothing; its output has the error.
+            with suppress(BrokenPipeError):
+                process.stdin.write(f"{request}\n")
+                process.stdin.flush()
         errors: list[str] = []
 
         def read_errors(output: Iterable[str]) -> None:
@@ -150,27 +155,34 @@ class DbtEnvironmentOperator(BaseOperator):
 class PublishOperator(DbtEnvironmentOperator):
     """Publishes the artifacts and pages of the run, also after tasks of it have failed.
 
-    `later` has the ids of the tasks that come after this one, whose states say nothing yet.
+    `later` has the ids of the tasks that come after this one, which have no final states yet. The
+    failure of the `producer` is no failure of the run if the tasks of the `nodes` have built them.
     """
 
     later = frozenset({"unlock", "done"})
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(
+        self, *, nodes: Iterable[str] = (), producer: str | None = None, **kwargs: Any
+    ) -> None:
         command = ["include.site", "publish", "--run-id", "{{ run_id }}", "--request"]
         super().__init__(command=command, trigger_rule="all_done", **kwargs)
+        self.nodes = sorted(nodes)
+        self.producer = producer
 
     def execute(self, context: Any) -> Any:
         """Publish; raises AirflowException if the site could not be changed."""
         skip_dry_run(context)
-        ti = context["ti"]
-        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        states = states_of(context)
+        without = {context["ti"].task_id, *self.later}
+        if self.producer and is_replaced(states, self.producer, self.nodes):
+            without.add(self.producer)
         started = context["dag_run"].start_date
         request = PublishRequest(
             started_at=started.isoformat() if started else "",
             states={
                 task_id: str(state or "none")
                 for task_id, state in states.items()
-                if task_id not in {ti.task_id, *self.later}
+                if task_id not in without
             },
             stale=self._stale(context),
         )

@@ -354,7 +354,48 @@ echo published; echo '{{"folder": "runs/r/site/1"}}'"""
         task.execute(context(params={"dry_run": True}))
 
 
-def test_a_failed_publication_is_the_error_of_its_own_task(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("nodes", "is_sent"),
+    [
+        ({"a": "success", "b": "success"}, False),
+        ({"a": "success", "b": "skipped"}, False),
+        ({"a": "success", "b": "failed"}, True),
+        ({"a": "success", "b": "upstream_failed"}, True),
+        ({"a": "success", "b": None}, True),
+    ],
+)
+def test_a_failed_producer_whose_nodes_built_themselves_is_no_failure_of_the_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    nodes: dict[str, str | None],
+    is_sent: bool,
+) -> None:
+    states = {**nodes, "dbt_build": "failed", "record_partitions": "success"}
+    monkeypatch.setattr(Instance, "states", states)
+    given = context(results={"dbt_build": None})
+    given["dag_run"] = type("Run", (), {"start_date": None})
+    given["ti"].task_id = "publish"
+    monkeypatch.setattr(Instance, "xcom_pull", lambda self, task_ids, **_: self.results[task_ids])
+    settings = stand_in(tmp_path, f'read line; echo "$line" > {tmp_path}/request')
+    PublishOperator(
+        task_id="publish", settings=settings, nodes=("a", "b"), producer="dbt_build"
+    ).execute(given)
+    request = from_json((tmp_path / "request").read_text(), PublishRequest)
+    assert (request.states.pop("dbt_build", None) == "failed") == is_sent
+    sent = {name: state or "none" for name, state in nodes.items()}
+    assert request.states == {**sent, "record_partitions": "success"}
+    manifest = Manifest(
+        {"nodes": {f"model.p.{name}": {"resource_type": "model"} for name in nodes}}
+    )
+    done = DoneOperator(task_id="done", assets={}, manifest=manifest, producer="dbt_build")
+    assert (done.execute(given) is None) == is_sent
+
+
+def test_a_failed_publication_is_the_error_of_its_own_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The program ends before it has read the request, which is longer than a pipe holds.
+    monkeypatch.setattr(Instance, "states", {"a" * 200_000: "failed"})
     script = "echo 'error: the run is not published, the site is as before: full.' >&2; exit 1"
     given = context()
     given["dag_run"] = type("Run", (), {"start_date": None})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 import game_analytics_docs
+import game_analytics_node_docs
 import game_analytics_ui as ui
 from airflow.api_fastapi.core_api import security
 from airflow.api_fastapi.core_api.datamodels.plugins import ExternalViewResponse
@@ -22,6 +24,8 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from game_analytics_triggers import PAGES
 
+from include.site import run_artifacts
+from include.site.assets import read_assets
 from tests.support.hostile_names import OUTSIDE
 
 NODE = {
@@ -42,6 +46,7 @@ TEST = {
     "name": "unique_fct_bets",
     "unique_id": "test.game_analytics.unique_fct_bets.0123456789",
     "resource_type": "test",
+    "original_file_path": "models/fct_bets.yml",
     "depends_on": {"nodes": [NODE["unique_id"]]},
 }
 MANIFEST = {
@@ -71,12 +76,13 @@ class Site:
 
     def publish(self, *results: dict[str, Any]) -> None:
         self.write("index.html", f'<meta name="latest" content="{PUBLICATION}"> the index')
-        pages = ["report.html", "catalog.html", "dbt/index.html"]
+        pages = ["report.html", "catalog.html", "lineage.html", "dbt/index.html"]
         run = {"publication": PUBLICATION.removeprefix("runs/r1/"), "pages": pages}
         self.write("runs/r1/run.json", run)
         self.write(f"{PUBLICATION}/manifest.json", MANIFEST)
         self.write(f"{PUBLICATION}/run_results.json", {"results": results})
-        for page in ("index.html", *pages):
+        entry = f"catalog/{read_assets(MANIFEST)[str(NODE['unique_id'])].page}.html"
+        for page in ("index.html", entry, *pages):
             self.write(f"{PUBLICATION}/{page}", PAGE)
 
 
@@ -348,9 +354,75 @@ def test_a_node_page_shows_the_node_its_owner_and_results(client: TestClient, si
         assert text in page, text
     assert "as_written" not in page
     assert "<script" not in page
-    assert f'/site/{PUBLICATION}/catalog.html#model.game_analytics.fct_bets"' in page
-    # The run has not published a lineage.
-    assert "lineage.html" not in page
+
+
+def test_a_node_page_leads_to_the_nodes_place_in_the_catalog_and_the_lineage(
+    client: TestClient, site: Site
+) -> None:
+    site.publish()
+    page = client.get("/game_analytics/r1/fct_bets").text
+    links = dict(re.findall(r'<a href="([^"]+)">(Catalog entry|Lineage|This run)</a>', page))
+    addresses = {title: address for address, title in links.items()}
+    assert list(addresses) == ["Catalog entry", "Lineage", "This run"]
+    for address in addresses.values():
+        assert client.get(address.removeprefix(PAGES)).status_code == 200, address
+    assert addresses["Catalog entry"].endswith("/catalog/model.game_analytics.fct_bets.html")
+    assert addresses["Lineage"].endswith("/lineage.html#model.game_analytics.fct_bets")
+    # A run that has published no lineage.
+    run = {"publication": PUBLICATION.removeprefix("runs/r1/"), "pages": ["catalog.html"]}
+    site.write("runs/r1/run.json", run)
+    assert "lineage.html" not in client.get("/game_analytics/r1/fct_bets").text
+
+
+def test_events_are_read_only_for_a_node_without_a_result(
+    client: TestClient, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    really_open = game_analytics_docs.DocsInFolder.open
+
+    def count(store: Any, name: str) -> Any:
+        opened.append(name)
+        return really_open(store, name)
+
+    monkeypatch.setattr(game_analytics_docs.DocsInFolder, "open", count)
+    event = {"unique_id": NODE["unique_id"], "seconds": 1, "rows": 7, "problems": []}
+    events = "runs/r1/dbt_build/try_1-a/events/000001.jsonl"
+    site.write(events, json.dumps(event))
+    site.publish()
+    assert "7 rows" in client.get("/game_analytics/r1/fct_bets").text
+    assert events in opened
+    opened.clear()
+    site.publish(result(NODE))
+    assert client.get("/game_analytics/r1/fct_bets").status_code == 200
+    assert opened
+    assert events not in opened
+
+
+def test_a_manifest_stays_parsed_whatever_else_is_read(
+    client: TestClient, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        site.write(
+            f"runs/r1/dbt_build/try_{number}-a/run_results.json", {"results": [], "n": number}
+        )
+    site.publish(result(NODE))
+    parsed: list[Any] = []
+    really_load = json.loads
+
+    def count(content: Any) -> Any:
+        value = really_load(content)
+        parsed.append(value)
+        return value
+
+    monkeypatch.setattr(game_analytics_node_docs.json, "loads", count)
+    client.get("/game_analytics/r1/fct_bets")
+    client.get("/game_analytics/r1/fct_bets")
+    assert len(parsed) > 20
+    assert sum("nodes" in value for value in parsed) <= 1
+
+
+def test_the_statuses_of_dbt_are_those_of_the_published_pages() -> None:
+    assert game_analytics_node_docs.STATUSES == run_artifacts.STATUSES
 
 
 def test_a_node_page_is_there_before_the_run_is_published(client: TestClient, site: Site) -> None:

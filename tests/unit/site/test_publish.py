@@ -120,6 +120,8 @@ def test_a_killed_dbt_still_has_the_results_that_it_wrote_as_events(
         (PublishRequest(states={"fct_bets": "success", "done2": "success"}), "success"),
         (PublishRequest(states={"fct_bets": "failed"}), "failed"),
         (PublishRequest(states={"preflight": "failed", "fct_bets": "upstream_failed"}), "failed"),
+        # Another run holds the build lock.
+        (PublishRequest(states={"partitions": "failed", "fct_bets": "upstream_failed"}), "failed"),
         (PublishRequest(states={"fct_bets": "skipped"}), "partial"),
         (PublishRequest(states={"fct_bets": "skipped"}, stale=("source.p.s.t",)), "failed"),
         (PublishRequest(status="error", message="no login"), "failed"),
@@ -354,6 +356,27 @@ def test_a_publication_before_stays_for_a_day(documents: DocumentsInFolder) -> N
     publish(str(documents.path), "r")
     assert "20200101T000000000000-0123abcd" not in documents.folders("runs/r/site/")
     assert len(documents.folders("runs/r/site/")) == 2
+
+
+def test_only_the_publications_of_this_run_are_listed(
+    documents: DocumentsInFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each listing is a request to S3, and the index lists the runs of 90 days."""
+    names = [f"r{number}" for number in range(5)]
+    for name in names:
+        write_run(documents, name)
+        publish(str(documents.path), name)
+    listed: list[str] = []
+
+    class Counting(DocumentsInFolder):
+        def folders(self, prefix: str) -> list[str]:
+            listed.append(prefix)
+            return super().folders(prefix)
+
+    monkeypatch.setattr(module, "open_documents", lambda *_: Counting(documents.path))
+    publish(str(documents.path), "r2")
+    assert set(listed) == {"runs/", "runs/r2/site/"}
+    assert listed.count("runs/r2/site/") == 1
 
 
 def test_a_failed_clean_up_is_only_a_warning(

@@ -525,6 +525,17 @@ def test_a_stopped_build_is_not_published(
     assert publications == []
 
 
+def test_a_build_without_the_build_lock_is_not_published(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, publications: list[RunResult]
+) -> None:
+    """Its publication would be the latest one, without anything that it has built."""
+    assert built(monkeypatch, settings, raising(LockedError("other builds: wait."))) == 75
+    assert publications == []
+    # Another error that a later try may repair is published.
+    assert built(monkeypatch, settings, raising(UserError("connection refused"))) == 75
+    assert [result.status for result in publications] == ["error"]
+
+
 def test_a_stop_while_it_publishes_is_the_result(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
 ) -> None:
