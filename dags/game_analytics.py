@@ -76,12 +76,7 @@ with (
         form=RunForm.refresh,
     )
     kpis = step(task_id="kpi_summary", command=["include.build.kpis"], trigger_rule="all_done")
-    publish = operators.PublishOperator(
-        task_id="publish",
-        settings=settings,
-        nodes=map(manifest.task_id, manifest.built),
-        producer=transform.producer(settings),
-    )
+    publish = operators.PublishOperator(task_id="publish", settings=settings, manifest=manifest)
     done = operators.DoneOperator(
         task_id="done",
         manifest=manifest,

@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from include.command import ERROR
 from include.engine_text import without_values
-from include.manifest import install_dbt
+from include.manifest import Manifest, install_dbt
 from include.messages import PublishRequest, to_json
 from include.orchestration import connection
 from include.orchestration.operators.artifacts import artifacts_of
@@ -156,25 +156,24 @@ class PublishOperator(DbtEnvironmentOperator):
     """Publishes the artifacts and pages of the run, also after tasks of it have failed.
 
     `later` has the ids of the tasks that come after this one, which have no final states yet. The
-    failure of the `producer` is no failure of the run if the tasks of the `nodes` have built them.
+    failure of the `producer`, which a mode may lack, is no failure of the run if the tasks of the
+    nodes have built them.
     """
 
     later = frozenset({"unlock", "done"})
+    producer = "dbt_build"
 
-    def __init__(
-        self, *, nodes: Iterable[str] = (), producer: str | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, manifest: Manifest, **kwargs: Any) -> None:
         command = ["include.site", "publish", "--run-id", "{{ run_id }}", "--request"]
         super().__init__(command=command, trigger_rule="all_done", **kwargs)
-        self.nodes = sorted(nodes)
-        self.producer = producer
+        self.nodes = sorted(map(manifest.task_id, manifest.built))
 
     def execute(self, context: Any) -> Any:
         """Publish; raises AirflowException if the site could not be changed."""
         skip_dry_run(context)
         states = states_of(context)
         without = {context["ti"].task_id, *self.later}
-        if self.producer and is_replaced(states, self.producer, self.nodes):
+        if is_replaced(states, self.producer, self.nodes):
             without.add(self.producer)
         started = context["dag_run"].start_date
         request = PublishRequest(

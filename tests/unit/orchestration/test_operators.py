@@ -29,6 +29,7 @@ from include.orchestration.operators.steps import (
     PublishOperator,
     RecordOperator,
 )
+from include.orchestration.watcher.nodes import PRODUCER
 from include.run_form import RunForm
 from include.settings import Settings
 
@@ -339,7 +340,9 @@ echo published; echo '{{"folder": "runs/r/site/1"}}'"""
     states = {"a": "failed", "b": "success", "publish": "running", "unlock": None, "done": None}
     monkeypatch.setattr(Instance, "states", states)
     given["ti"].task_id = "publish"
-    task = PublishOperator(task_id="publish", settings=stand_in(tmp_path, script))
+    task = PublishOperator(
+        task_id="publish", settings=stand_in(tmp_path, script), manifest=Manifest({"nodes": {}})
+    )
     assert task.trigger_rule.value == "all_done"
     assert task.execute(given) == {"folder": "runs/r/site/1"}
     request = from_json((tmp_path / "request").read_text(), PublishRequest)
@@ -377,16 +380,16 @@ def test_a_failed_producer_whose_nodes_built_themselves_is_no_failure_of_the_run
     given["ti"].task_id = "publish"
     monkeypatch.setattr(Instance, "xcom_pull", lambda self, task_ids, **_: self.results[task_ids])
     settings = stand_in(tmp_path, f'read line; echo "$line" > {tmp_path}/request')
-    PublishOperator(
-        task_id="publish", settings=settings, nodes=("a", "b"), producer="dbt_build"
-    ).execute(given)
+    manifest = Manifest(
+        {"nodes": {f"model.p.{name}": {"resource_type": "model"} for name in nodes}}
+    )
+    task = PublishOperator(task_id="publish", settings=settings, manifest=manifest)
+    assert task.producer == PRODUCER
+    task.execute(given)
     request = from_json((tmp_path / "request").read_text(), PublishRequest)
     assert (request.states.pop("dbt_build", None) == "failed") == is_sent
     sent = {name: state or "none" for name, state in nodes.items()}
     assert request.states == {**sent, "record_partitions": "success"}
-    manifest = Manifest(
-        {"nodes": {f"model.p.{name}": {"resource_type": "model"} for name in nodes}}
-    )
     done = DoneOperator(task_id="done", assets={}, manifest=manifest, producer="dbt_build")
     assert (done.execute(given) is None) == is_sent
 
@@ -399,7 +402,9 @@ def test_a_failed_publication_is_the_error_of_its_own_task(
     script = "echo 'error: the run is not published, the site is as before: full.' >&2; exit 1"
     given = context()
     given["dag_run"] = type("Run", (), {"start_date": None})
-    task = PublishOperator(task_id="publish", settings=stand_in(tmp_path, script))
+    task = PublishOperator(
+        task_id="publish", settings=stand_in(tmp_path, script), manifest=Manifest({"nodes": {}})
+    )
     with pytest.raises(AirflowException, match="the site is as before: full"):
         task.execute(given)
 

@@ -414,7 +414,7 @@ def test_a_manifest_stays_parsed_whatever_else_is_read(
         parsed.append(value)
         return value
 
-    monkeypatch.setattr(game_analytics_node_docs.json, "loads", count)
+    monkeypatch.setattr(json, "loads", count)
     client.get("/game_analytics/r1/fct_bets")
     client.get("/game_analytics/r1/fct_bets")
     assert len(parsed) > 20
