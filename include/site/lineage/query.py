@@ -333,8 +333,6 @@ class Select:
         for source in self._sources.values():
             if name in (source.names or ()):
                 return source.column(name, path)
-        if name in self._by_name and all(name != opened for opened, _ in self._open):
-            return self.column(name, path)
         open_sources = [
             source
             for source in self._sources.values()
@@ -344,6 +342,8 @@ class Select:
             if any(not isinstance(source, Generated) for source in open_sources):
                 return unknown(f"{name} can be a column or a whole row")
             return row(self._sources[name], path)
+        if name in self._by_name and all(name != opened for opened, _ in self._open):
+            return self.column(name, path)
         if len(open_sources) == 1:
             return open_sources[0].column(name, path)
         return None

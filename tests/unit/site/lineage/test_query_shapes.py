@@ -167,6 +167,7 @@ def edges_of(sql: str, dialect: str) -> dict[str, str]:
             "select listagg(t::varchar, ',') within group (order by b) as v from s.t",
             {"v": "t.a t.b t.j w:t.b"},
         ),
+        ("select b as t, t::varchar as v from s.t", {"t": "t.b", "v": "t.a t.b t.j"}),
         ("select t from (select a as t, b from s.t) as t", {"t": "t.a"}),
         ("select count(t.*) as v from s.t", {"v": ""}),
         ("select a, o.b from s.open as o", {"a": "open.a", "b": "open.b"}),
@@ -275,6 +276,7 @@ def test_on_redshift(sql: str, expected: dict[str, str]) -> None:
         ("select a from s.t where z > 1", "*", "no table has the column z"),
         # Columns that only the database can name.
         ("select to_json(o) as v from s.open as o", "v", "can be a column or a whole row"),
+        ("select to_json(o) as v, 1 as o from s.open as o", "v", "can be a column or a whole row"),
         ("select (o).b as v from s.open as o", "v", "can be a column or a whole row"),
         ("select to_json(t) as v from s.t, s.open", "v", "can be a column or a whole row"),
         (
