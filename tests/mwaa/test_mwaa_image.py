@@ -126,6 +126,7 @@ def image(
     options = {
         "AIRFLOW__GAME_ANALYTICS__TARGET": "redshift",
         "AIRFLOW__GAME_ANALYTICS__LAKE": lake,
+        "AIRFLOW__GAME_ANALYTICS__DOCS": f"{lake}-site",
         "AIRFLOW__GAME_ANALYTICS__SCHEDULE": "none",
         "AIRFLOW__SECRETS__BACKEND": BACKEND,
         "AIRFLOW__SECRETS__BACKEND_KWARGS": SECRETS,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("dbt", reason="runs in dbt's environment")
+pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
 from include.manifest import MANIFEST, Manifest
 from include.site.assets import Asset, Owner, grain, read_assets

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgspec
 import pytest
 
-pytest.importorskip("dbt", reason="runs in dbt's environment")
+pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
+
+import duckdb
 
 from include.manifest import MANIFEST
 from include.object_store import DocumentsInFolder

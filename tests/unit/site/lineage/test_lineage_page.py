@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("dbt", reason="runs in dbt's environment")
+pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
 from include.site.assets import Asset, read_assets
 from include.site.lineage import ColumnLineage, Unresolved, column_lineage
