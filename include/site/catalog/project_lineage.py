@@ -22,15 +22,15 @@ LINEAGE_FILE = "lineage.json"
 KEY_FILE = "lineage.key"
 """A hash of all that `lineage.json` depends on."""
 NOT_COMPILED = (
-    "dbt cannot compile the project, so lineage and personal data are those of the publication "
-    "before: see the log of the task publish"
+    "dbt cannot compile the project: lineage and personal data are those of the publication "
+    "before, and are missing if there is none; see the log of the task publish"
 )
 
 
 def project_lineage(
     settings: Settings, documents: Documents, manifest: Mapping[str, Any], folder: Path
 ) -> tuple[ColumnLineage, Mapping[Column, Mark], list[str]]:
-    """The column lineage of the project, the marks of personal data, and notes about what lacks.
+    """The column lineage of the project, the marks of personal data, and notes on what is missing.
 
     If neither the project nor a setting has changed since the latest publication, its lineage is
     taken over. Otherwise the project is compiled, and what was found for a node is used again if

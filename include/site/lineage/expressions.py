@@ -91,12 +91,12 @@ def _order(nodes: Iterable[exp.Expr | None], frame: Frame) -> Uses:
 
 
 @singledispatch
-def _uses(node: exp.Expr, frame: Frame, path: Path) -> Uses:  # noqa: ARG001
+def _uses(node: exp.Expr, frame: Frame, path: Path) -> Uses:  # noqa: ARG001 - one signature
     return uses_of_children(node, frame)
 
 
 @_uses.register
-def _(node: exp.Literal, frame: Frame, path: Path) -> Uses:  # noqa: ARG001
+def _(node: exp.Literal, frame: Frame, path: Path) -> Uses:  # noqa: ARG001 - one signature
     return NO_USES
 
 
@@ -178,7 +178,7 @@ def _(node: exp.WithinGroup, frame: Frame, path: Path) -> Uses:
 
 
 @_uses.register
-def _(node: exp.Exists, frame: Frame, path: Path) -> Uses:  # noqa: ARG001
+def _(node: exp.Exists, frame: Frame, path: Path) -> Uses:  # noqa: ARG001 - one signature
     return as_kind(Kind.CONDITION, frame.subquery(node.this).rows())
 
 
@@ -198,7 +198,7 @@ def _(node: exp.TableColumn, frame: Frame, path: Path) -> Uses:
 def _(
     node: exp.Star | exp.Columns | exp.PositionalColumn | exp.Column,
     frame: Frame,
-    path: Path,  # noqa: ARG001
+    path: Path,  # noqa: ARG001 - one signature
 ) -> Uses:
     # count(*) counts rows, but count(columns(*)) makes one new column per column.
     if isinstance(node.parent, exp.Count) and isinstance(node, exp.Star | exp.Column):

@@ -85,7 +85,7 @@ class Unknown:
     reason: str
     names: None = None
 
-    def column(self, name: str, path: Path) -> Uses:  # noqa: ARG002
+    def column(self, name: str, path: Path) -> Uses:  # noqa: ARG002 - one signature
         """The reason, for each column."""
         return unknown(self.reason)
 

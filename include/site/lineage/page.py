@@ -93,7 +93,7 @@ def _columns(unique_id: str, asset: Asset, lineage: ColumnLineage) -> list[str]:
 
 
 def _ranks(assets: Mapping[str, Asset]) -> dict[str, int]:
-    """The length of the longest path to each asset; raises RecursionError for a circle."""
+    """The length of the longest path to each asset. dbt has refused a project with a circle."""
     ranks: dict[str, int] = {}
     waiting = list(assets)
     while waiting:
