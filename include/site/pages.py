@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from include.artifacts import RUNS
-from include.manifest import described
+from include.manifest import BUILT_TYPES, described
 from include.site.run_artifacts import Result, compiled_file
 from include.site.runs import Run, moment
 
@@ -101,19 +101,37 @@ def index_page(runs: Sequence[Run]) -> str:
 def run_page(
     run: Run, results: Sequence[Result], manifest: Mapping[str, Any], states: Mapping[str, str]
 ) -> str:
-    """Return the page of a run: its outcome, and the last result of each node and test."""
+    """Return the page of a run: its outcome, and the last result of each node and test.
+
+    Results without success stand on top. The others are two lists that a click opens.
+    """
     nodes = manifest.get("nodes", {})
     rows = [
         _row(result, nodes.get(result["unique_id"], {}))
         for result in results
-        # A hook of the project is shown only if it is the reason for something.
-        if result["status"] != "success" or not result["unique_id"].startswith("operation.")
+        # A hook of the project or an exposure is shown only if it is the reason for something.
+        if result["status"] != "success" or _is_counted(result["unique_id"])
     ]
     rows.sort(key=lambda row: (_place(row["status"]), row["kind"] == "test", -row["seconds"]))
     bad_tasks = sorted(
         (task, state) for task, state in states.items() if state in {"failed", "upstream_failed"}
     )
-    return render("run.html", run=run, rows=rows, bad_tasks=bad_tasks)
+    good = [row for row in rows if row["status"] == "success"]
+    return render(
+        "run.html",
+        run=run,
+        unsuccessful=[row for row in rows if row["status"] != "success"],
+        successful={
+            "Successful nodes": [row for row in good if row["kind"] != "test"],
+            "Successful tests": [row for row in good if row["kind"] == "test"],
+        },
+        bad_tasks=bad_tasks,
+    )
+
+
+def _is_counted(unique_id: str) -> bool:
+    kind = unique_id.partition(".")[0]
+    return kind in BUILT_TYPES or kind == "test"
 
 
 def _row(result: Result, node: Mapping[str, Any]) -> dict[str, Any]:

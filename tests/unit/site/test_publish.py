@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import multiprocessing
 import os
 import shutil
@@ -65,6 +66,11 @@ def make_old(documents: DocumentsInFolder, run_id: str, days: int = OLD_DAYS) ->
         os.utime(path, (then.timestamp(), then.timestamp()))
 
 
+def headings(page: str) -> list[str]:
+    """Titles of the lists of results on the page of a run."""
+    return re.findall(r"<h2>(.*uccessful.*)</h2>", page)
+
+
 def test_a_run_shows_the_last_result_of_each_node_and_test(documents: DocumentsInFolder) -> None:
     write_run(documents, "r", result(STG), result(FCT, "error", message="no <b>room</b>"))
     later = run_results(
@@ -89,9 +95,24 @@ def test_a_run_shows_the_last_result_of_each_node_and_test(documents: DocumentsI
     assert "1,234" in page
     assert "room" not in page
     assert "on-run-end" not in page
+    assert headings(page) == ["Successful nodes: 2", "Successful tests: 1"]
     run = published(documents, "r")
     assert (run["nodes"], run["tests"]) == ({"success": 2}, {"success": 1})
     assert listed_runs(documents) == ["r"]
+
+
+def test_what_did_not_succeed_stands_on_top_of_a_run(documents: DocumentsInFolder) -> None:
+    exposure = f"exposure.{PROJECT}.review"
+    results = (result(STG), result(FCT, "error"), result(TEST, "skipped"), result(exposure))
+    write_run(documents, "r", *results)
+    publish(str(documents.path), "r")
+    page = (site_of(documents, "r") / "index.html").read_text()
+    assert headings(page) == ["Not successful", "Successful nodes: 1"]
+    unsuccessful, successful = page.split("Successful nodes")
+    assert "fct_bets" in unsuccessful
+    assert "unique_fct_bets" in unsuccessful
+    assert "stg_bets" in successful
+    assert "review" not in page
 
 
 def test_a_killed_dbt_still_has_the_results_that_it_wrote_as_events(
