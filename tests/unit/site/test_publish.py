@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
-import re
 import multiprocessing
 import os
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
