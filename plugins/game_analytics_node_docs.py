@@ -16,6 +16,7 @@ from urllib.parse import quote
 from game_analytics_docs import Docs
 from game_analytics_triggers import file_name
 from jinja2 import Environment
+from markupsafe import Markup, escape
 
 DAG = "game_analytics"
 INDEX = "index.html"
@@ -33,7 +34,11 @@ STATUSES = {
 PUBLICATION = re.compile(r"runs/[^/.][^/]*/site/[^/.][^/]*/")
 """The folder of a publication, with a slash at its end."""
 
-TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
+ENVIRONMENT = Environment(autoescape=True)
+ENVIRONMENT.filters["prose"] = lambda text: Markup(  # noqa: S704 - the text is escaped
+    re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+)
+TEMPLATE = ENVIRONMENT.from_string("""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -57,9 +62,6 @@ TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
              border-radius: .5rem; background: var(--raised); text-decoration: none }
   dl { display: grid; grid-template-columns: 8rem 1fr; gap: .5rem 1.5rem; margin: 1.25rem 0 }
   dt { color: var(--quiet) } dd { margin: 0; min-width: 0; overflow-wrap: anywhere }
-  @media (max-width: 600px) {
-    body { padding: 1.25rem .9rem 3rem }
-    dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .75rem } }
   .wide { overflow-x: auto }
   table { border-collapse: collapse; width: 100% }
   th, td { text-align: left; vertical-align: top; padding: .45rem 1rem .45rem 0;
@@ -72,6 +74,13 @@ TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
   pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-radius: .5rem;
         background: var(--raised) }
   code, pre { font: .85rem/1.5 ui-monospace, monospace }
+  @media (max-width: 600px) {
+    body { padding: 1.25rem .9rem 3rem }
+    dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .75rem }
+    thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
+    tr, td { display: block } td { padding: .1rem 0; border: 0; overflow-wrap: anywhere }
+    td:empty { display: none }
+    tr { padding: .5rem 0; border-bottom: 1px solid var(--line) } }
 </style>
 </head>
 <body>
@@ -79,7 +88,7 @@ TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
 <p class="quiet">{{ node.resource_type }} of <a href="/dags/{{ dag_id }}">{{ dag_id }}</a>,
   run {{ run_id }}</p>
 <h1>{{ node.name }}</h1>
-<p>{{ node.description or "No description." }}</p>
+<p>{{ (node.description or "No description.") | prose }}</p>
 {% if links -%}
 <ul class="links">
 {% for title, address in links %}<li><a href="{{ address }}">{{ title }}</a></li>
@@ -115,7 +124,7 @@ TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
 <thead><tr><th>Name</th><th>Type</th><th>Definition</th></tr></thead><tbody>
 {% for column in node.columns.values() -%}
 <tr><td><code>{{ column.name }}</code></td><td>{{ column.data_type or "" }}</td>
-  <td>{{ column.description }}</td></tr>
+  <td>{{ column.description | prose }}</td></tr>
 {% endfor %}</tbody></table></div>
 {% endif %}
 <h2>SQL of run {{ run_id }}</h2>

@@ -131,15 +131,17 @@ def describe(
     if missing:
         shown = f"{', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}"
         notes.append(f"{len(missing)} tasks have written no results: {shown}")
-    started = runs.moment(request.started_at) if request.started_at else _first_start(artifacts)
-    began = started or now
+    times = _times(artifacts)
+    began = runs.moment(request.started_at) if request.started_at else min(times, default=now)
+    # The publication is no end, because a run can be published again days later.
+    ended = max(times, default=now)
     return runs.Run(
         run_id=run_id,
         outcome=outcome_of(request, artifacts.results),
         publication=f"{SITE}/{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
         started_at=began.isoformat(timespec="seconds"),
         published_at=now.isoformat(timespec="microseconds"),
-        seconds=round((now - began).total_seconds(), 1),
+        seconds=max(round((ended - began).total_seconds(), 1), 0),
         folder=file_name(run_id),
         message=" ".join(request.message.split()),
         nodes=dict(nodes),
@@ -216,15 +218,15 @@ def _clean(documents: Documents, listed: Sequence[runs.Run], now: datetime, days
         print(f"warning: old runs are not deleted: {error}", flush=True)
 
 
-def _first_start(artifacts: RunArtifacts) -> datetime | None:
-    """Return when the first node or test was started, by dbt's results."""
-    times = [
-        runs.moment(step["started_at"])
+def _times(artifacts: RunArtifacts) -> list[datetime]:
+    """Return when the steps of the nodes and tests started and ended, by dbt's results."""
+    return [
+        runs.moment(step[name])
         for result in artifacts.results
         for step in result.get("timing", ())
-        if step.get("started_at")
+        for name in ("started_at", "completed_at")
+        if step.get(name)
     ]
-    return min(times, default=None)
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -33,9 +33,10 @@ class Run:
 
     `outcome` is `success`, `failed` or `partial` (nothing failed, but not every node was built).
     `publication` is the folder of the pages, relative to the run's folder. Times are ISO 8601 text
-    in UTC. `nodes` and `tests` count results by status. `pages` are files of the publication.
-    `missing` has the tasks that succeeded and whose results are not there. `notes` are sentences
-    about everything else that the pages lack.
+    in UTC. `seconds` are those from the run's start to the end of its last node or test. `nodes`
+    and `tests` count results by status. `pages` are files of the publication. `missing` has the
+    tasks that succeeded and whose results are not there. `notes` are sentences about everything
+    else that the pages lack.
     """
 
     run_id: str

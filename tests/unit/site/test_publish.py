@@ -101,6 +101,16 @@ def test_a_run_shows_the_last_result_of_each_node_and_test(documents: DocumentsI
     assert listed_runs(documents) == ["r"]
 
 
+def test_a_run_that_is_published_days_later_took_no_longer(documents: DocumentsInFolder) -> None:
+    timing = {
+        "started_at": "2026-11-28T04:30:00+00:00",
+        "completed_at": "2026-11-28T04:31:05+00:00",
+    }
+    write_run(documents, "r", result(STG, timing=[timing]))
+    publish(str(documents.path), "r")
+    assert published(documents, "r")["seconds"] == 65.0
+
+
 def test_what_did_not_succeed_stands_on_top_of_a_run(documents: DocumentsInFolder) -> None:
     exposure = f"exposure.{PROJECT}.review"
     results = (result(STG), result(FCT, "error"), result(TEST, "skipped"), result(exposure))
