@@ -67,11 +67,11 @@ def in_place(
     """
     has_pseudo_columns = any(c.name.lower() in PSEUDO_COLUMNS for c in tree.find_all(exp.Column))
     changed = _changed_table(tree)
-    for table in list(tables_in(tree)):
-        name = name_of(table)
+    for found in list(tables_in(tree)):
+        name = name_of(found)
         relation = names.relations.get((reader, name))
-        if name in names.masked and table is not changed:
-            table = _masked(table, names.masked[name])
+        is_masked = name in names.masked and found is not changed
+        table = _masked(found, names.masked[name]) if is_masked else found
         if relation is None:
             continue
         if table is changed:
