@@ -17,7 +17,6 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from include.manifest import Manifest
 from include.settings import Settings, UserError
@@ -73,10 +72,11 @@ def identifiers(manifest: Manifest) -> list[Identifier]:
     )
 
 
-def policy_name(settings: Settings, kind: Literal["masked", "unmasked"], data_type: str) -> str:
+def policy_name(settings: Settings, kind: str, data_type: str) -> str:
     """The name of a policy, such as `game_analytics_masked_varchar_1024`.
 
-    Policies belong to the database and not to a schema, so the schema prefix is a part of the name.
+    `kind` is `masked` or `unmasked`. Policies belong to the database and not to a schema, so the
+    schema prefix is a part of the name.
     """
     type_name = re.sub(r"[^a-z0-9]+", "_", data_type.lower()).strip("_")
     return f"{settings.schema_prefix}game_analytics_{kind}_{type_name}"
@@ -177,32 +177,27 @@ def _make_policies(database: Database, settings: Settings, columns: Iterable[Ide
     """Create the policies that are missing, two for each type of an identifier."""
     lengths: dict[str, int] = {}
     for one in columns:
-        length = re.fullmatch(r"varchar\((\d+)\)", one.data_type)
-        if not length or int(length[1]) < MASKED_LENGTH:
+        varchar = re.fullmatch(r"varchar\((\d+)\)", one.data_type)
+        if not varchar or int(varchar[1]) < MASKED_LENGTH:
             raise UserError(
                 f"column {one.column} of mart {one.table} is an identifier of type "
                 f"{one.data_type or 'unknown'}, which cannot hold a masked value: declare it as "
                 f"varchar({MASKED_LENGTH}) or longer in the model's YAML, or set "
                 "GAME_ANALYTICS_UNMASKED_READERS to everyone."
             )
-        lengths[one.data_type] = int(length[1])
+        lengths[one.data_type] = int(varchar[1])
     known = _policies(database)
     salt = _salt(settings, known)
     hashed = f"cast(left(sha2(value || '{salt}', 256), {MASKED_LENGTH}) as varchar({{length}}))"
-    made = set()
-    for data_type, length in lengths.items():
-        expressions = {"unmasked": "value", "masked": hashed.format(length=length)}
-        for kind in ("unmasked", "masked"):
-            name = policy_name(settings, kind, data_type)
-            made.add(name)
-            if name not in known:
-                _create(
-                    database,
-                    f'create masking policy "{name}" with (value varchar({length})) '
-                    f"using ({expressions[kind]})",
-                )
+    needed = {
+        policy_name(settings, kind, data_type): f"with (value {data_type}) using ({expression})"
+        for data_type, length in lengths.items()
+        for kind, expression in (("unmasked", "value"), ("masked", hashed.format(length=length)))
+    }
+    for name in sorted(needed.keys() - known.keys()):
+        _create(database, f'create masking policy "{name}" {needed[name]}')
     # A user without the role sees no row of the view, whatever there is.
-    if not made <= set(_policies(database)):
+    if not needed.keys() <= _policies(database).keys():
         raise _refused(database, "it does not see the masking policies that it needs")
 
 

@@ -35,11 +35,14 @@
         {%- endif -%}
         {%- for column in identifiers
             if tojson([column.name | lower]) not in attached -%}
-            {%- set place = this.include(database=false) ~ ' ("' ~ column.name ~ '")' -%}
-            {%- set type_name = column.data_type | lower | replace('(', '_') -%}
-            {%- set policy = env_var('GAME_ANALYTICS_SCHEMA_PREFIX', '')
-                ~ 'game_analytics_{}_' ~ type_name | replace(')', '') -%}
-            {%- for grantee in redshift__format_grantees(exempt) %}
+            {%- set table = this.include(database=false) -%}
+            {%- set place = table ~ ' ("' ~ column.name ~ '")' -%}
+            {%- set policy = [
+                env_var('GAME_ANALYTICS_SCHEMA_PREFIX', ''),
+                'game_analytics_{}_',
+                column.data_type | lower | replace('(', '_') | replace(')', ''),
+            ] | join -%}
+            {%- for grantee in redshift__format_grantees(exempt | unique) %}
     attach masking policy "{{ policy.format('unmasked') }}" on {{ place }}
     to {{ grantee }} priority 20;
             {%- endfor %}

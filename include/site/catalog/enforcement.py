@@ -67,14 +67,14 @@ class Protection:
         return Policy("Grants", (), who, *_compared(asset, self.rules))
 
     def _masking(self, asset: Asset, marks: Mapping[str, Mark]) -> Iterator[Policy]:
-        """The masking of the identifiers; columns with the same state and reason are together."""
-        by_outcome: dict[tuple[State, str], list[str]] = {}
+        """The masking of identifiers; columns with the same state and reason are together."""
+        by_outcome: dict[tuple[str, State, str], list[str]] = {}
         for column, mark in marks.items():
-            if mark is Mark.IDENTIFIER:
-                by_outcome.setdefault(self._mask(asset, column.lower()), []).append(column)
-        for (state, reason), columns in by_outcome.items():
-            declared = policies()[Mark.IDENTIFIER].masking
-            yield Policy("Masking", columns, declared, state, reason)
+            if declared := policies()[mark].masking:
+                outcome = (declared, *self._mask(asset, column.lower()))
+                by_outcome.setdefault(outcome, []).append(column)
+        for outcome, columns in by_outcome.items():
+            yield Policy("Masking", columns, *outcome)
 
     def _mask(self, asset: Asset, column: str) -> tuple[State, str]:
         if self.settings.target == "local":

@@ -142,7 +142,7 @@ def _masked(table: exp.Table, columns: str) -> exp.Table:
     `columns` lists name, expression, input of the expression and type of each column, as JSON. The
     last three are null if the column is not masked.
     """
-    items = []
+    items: list[exp.Expr] = []
     for name, expression, source, kind in json.loads(columns):
         column = exp.column(name, table="masked_relation", quoted=True)
         if expression is None:
