@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from include.manifest import Manifest
@@ -86,28 +86,35 @@ def prepare_masking(database: Database, settings: Settings, manifest: Manifest) 
     """Make the masking policies, and attach them to the identifiers of the marts that exist.
 
     Does nothing on DuckDB. With UNMASKED_READERS `everyone`, the policies are detached. Raises
-    UserError if the user may not mask, or for an identifier that cannot be masked.
+    UserError if the user may not mask, for an identifier that cannot be masked, and if a policy
+    that somebody else attached would mask a column for the user that builds.
     """
     if settings.target == "local":
         return
     schema = f"{settings.schema_prefix}marts"
-    found = _attached(database, settings, schema)
+    ((user,),) = database.rows("select current_user")
+    attached = _attached(database, schema)
+    found = {one for one in attached if _is_own(settings, one)}
+    _refuse_masks_of_others(settings, attached, str(user))
     wanted: set[Attachment] = set()
     if settings.unmasked_readers != "everyone":
         columns = identifiers(manifest)
         _make_policies(database, settings, columns)
-        ((user,),) = database.rows("select current_user")
         existing = {
-            (str(table), str(column))
-            for table, column in database.rows(
-                "select table_name, column_name from information_schema.columns "
-                "where table_schema = ?",
+            Identifier(str(table), str(column), f"varchar({length})")
+            for table, column, length in database.rows(
+                "select table_name, column_name, character_maximum_length "
+                "from information_schema.columns where table_schema = ?",
                 [schema],
             )
         }
         for one in columns:
-            if (one.table, one.column) in existing:
+            if one in existing:
                 wanted |= _wanted(settings, one, str(user))
+            else:
+                # A column with another type than declared keeps its policies until it is rebuilt.
+                place = (one.table, one.column)
+                wanted |= {old for old in found if (old.table, old.column) == place}
     _change(database, schema, wanted, found)
 
 
@@ -127,19 +134,46 @@ def _wanted(settings: Settings, one: Identifier, user: str) -> set[Attachment]:
     }
 
 
-def _attached(database: Database, settings: Settings, schema: str) -> set[Attachment]:
-    """The attachments of this package's policies; empty for a user who may not see them."""
-    start = f"{settings.schema_prefix}game_analytics_"
+def _attached(database: Database, schema: str) -> dict[Attachment, int]:
+    """All attachments of a schema with their priorities; none for a user who may not see them."""
     return {
-        Attachment(str(policy), str(table), column, str(kind), str(grantee))
-        for policy, table, kind, grantee, columns in database.rows(
-            "select policy_name, table_name, grantee_type, grantee, output_columns "
+        Attachment(str(policy), str(table), column, str(kind), str(grantee)): int(priority)
+        for policy, table, kind, grantee, columns, priority in database.rows(
+            "select policy_name, table_name, grantee_type, grantee, output_columns, priority "
             "from svv_attached_masking_policy where schema_name = ?",
             [schema],
         )
-        if str(policy).startswith((f"{start}masked_", f"{start}unmasked_"))
         for column in json.loads(columns)
     }
+
+
+def _is_own(settings: Settings, one: Attachment) -> bool:
+    start = f"{settings.schema_prefix}game_analytics_"
+    return one.policy.startswith((f"{start}masked_", f"{start}unmasked_"))
+
+
+def _refuse_masks_of_others(
+    settings: Settings, attached: Mapping[Attachment, int], user: str
+) -> None:
+    """Raise UserError if another policy for everyone masks a column for the user that builds.
+
+    Models read marts, so the run would compute with masked values.
+    """
+    for one, priority in sorted(attached.items()):
+        if one.kind != "public" or _is_own(settings, one):
+            continue
+        is_exempt = any(
+            (other.table, other.column) == (one.table, one.column)
+            and (other.kind, other.grantee) == ("user", user)
+            and higher > priority
+            for other, higher in attached.items()
+        )
+        if not is_exempt:
+            raise UserError(
+                f"masking policy {one.policy} hides column {one.column} of mart {one.table} from "
+                f"user {user}, which builds, so the marts would have wrong figures: detach it, or "
+                f"attach a policy that changes nothing to user {user} with a higher priority."
+            )
 
 
 def _change(

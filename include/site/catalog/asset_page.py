@@ -75,7 +75,7 @@ def _columns(
     policies: Sequence[Policy],
 ) -> Iterator[ColumnEntry]:
     masking = {
-        name.lower(): policy.state
+        name: policy.state
         for policy in policies
         if policy.name == "Masking"
         for name in policy.columns

@@ -82,8 +82,12 @@ def write_catalog(settings: Settings, folder: Path) -> list[str]:
     lineage, marks, more = project_lineage(settings, documents, manifest, folder)
     index, graph = folder / "catalog.html", folder / "lineage.html"
     protection, unread = _protection(settings)
+    by_table: dict[str, dict[str, Mark]] = {}
+    for column, mark in marks.items():
+        by_table.setdefault(column.unique_id, {})[column.name] = mark
     policies = {
-        unique_id: protection.policies(asset, _marks_of(asset, marks))
+        # A folder has the marks of its external table.
+        unique_id: protection.policies(asset, by_table.get(unique_id.removeprefix(FOLDER_ID), {}))
         for unique_id, asset in assets.items()
     }
     index.write_text(_index_page(run, entries.values(), marks, policies))
@@ -139,17 +143,6 @@ def _protection(settings: Settings) -> tuple[Protection, list[str]]:
             print(f"warning: the catalog shows no grants and no masking: {error}", flush=True)
             notes.append("grants and masking could not be read: see the log of publish")
     return Protection(settings, rules, read_expirations(settings)), notes
-
-
-def _marks_of(asset: Asset, marks: Mapping[Column, Mark]) -> dict[str, Mark]:
-    """The marks of an asset's columns; those of its external table for a folder."""
-    unique_id = asset.unique_id.removeprefix(FOLDER_ID)
-    names = {column.name.lower(): column.name for column in asset.columns}
-    return {
-        names.get(column.name, column.name): mark
-        for column, mark in marks.items()
-        if column.unique_id == unique_id and mark
-    }
 
 
 def _index_page(

@@ -47,9 +47,8 @@ class Protection:
     expirations: Expirations
 
     def policies(self, asset: Asset, marks: Mapping[str, Mark]) -> list[Policy]:
-        """The policies of an asset. `marks` has the marks of its columns that have one.
-
-        A folder has the marks of its external table.
+        """The policies of an asset. `marks` has the marks of its columns, or of its external table
+        for a folder, by the names of the columns in lower case.
         """
         found = [self._grants(asset)] if asset.kind in TABLES and asset.location else []
         if asset.kind != "folder":
@@ -71,7 +70,7 @@ class Protection:
         by_outcome: dict[tuple[str, State, str], list[str]] = {}
         for column, mark in marks.items():
             if declared := policies()[mark].masking:
-                outcome = (declared, *self._mask(asset, column.lower()))
+                outcome = (declared, *self._mask(asset, column))
                 by_outcome.setdefault(outcome, []).append(column)
         for outcome, columns in by_outcome.items():
             yield Policy("Masking", columns, *outcome)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -36,13 +38,23 @@ def manifest(data_type: str | None, schema: str = "marts", mark: str = "identifi
 
 
 class Empty:
-    """A database without policies, whose user is `dbt`. Statements are listed and do nothing."""
+    """A database whose user is `dbt`, with the rows of these views and without any others.
 
-    def __init__(self) -> None:
+    Statements are listed and do nothing.
+    """
+
+    def __init__(self, **views: list[tuple[Any, ...]]) -> None:
         self.statements: list[str] = []
+        self.views = views
 
     def rows(self, sql: str, _: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return [("dbt",)] if sql == "select current_user" else []
+        if sql == "select current_user":
+            return [("dbt",)]
+        (view,) = re.findall(r"from (?:information_schema\.)?(\w+)", sql)
+        return self.views.get(view, [])
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def execute(self, sql: str, _: Sequence[Any] = ()) -> None:
         self.statements.append(sql)
@@ -87,6 +99,28 @@ def test_a_user_who_does_not_see_the_policies_is_refused() -> None:
         f'create masking policy "dev_game_analytics_{kind}_varchar_64"'
         for kind in ("masked", "unmasked")
     ]
+
+
+POLICIES = [
+    (f"dev_game_analytics_{kind}_varchar_{length}", "x")
+    for kind in ("masked", "unmasked")
+    for length in (64, 128)
+]
+
+
+@pytest.mark.parametrize(("length", "attached"), [(64, 2), (128, 0)])
+def test_a_column_is_masked_once_its_table_has_the_declared_type(
+    length: int, attached: int
+) -> None:
+    """The policy for 64 characters fits no other column. dbt makes the table again in this run."""
+    old = ("dev_game_analytics_masked_varchar_128", "fct_bets", "public", "public")
+    database: Any = Empty(
+        columns=[("fct_bets", "player_id", length), ("fct_bets", "day", None)],
+        svv_masking_policy=POLICIES,
+        svv_attached_masking_policy=[(*old, '["player_id"]', 10)] if length == 128 else [],
+    )
+    prepare_masking(database, SETTINGS, manifest("varchar(64)"))
+    assert len(database.statements) == attached
 
 
 def test_nothing_is_done_on_duckdb_and_with_the_default() -> None:

@@ -147,6 +147,9 @@ def test_rebuilt_and_kept_tables_stay_masked(masked: Masked) -> None:
     assert len(masked.players(READER)) == 2
     assert hashed in masked.players(READER)
     assert masked.players(AUDITOR) == {"p1", "p2"} == masked.players(AUDITOR, "fct_player_days")
+    # Models that join marts by player read plain ids: no session is lost on the way.
+    counted = "select sum(session_count) from masks_marts.fct_player_days"
+    assert masked.read(READER, counted) == [(2,)]
     masked.build("2026-11-22 12:00", "--full-refresh")
     assert masked.attached() == before
     assert hashed in masked.players(READER)
@@ -208,6 +211,30 @@ def test_the_setting_is_followed_by_tables_that_a_run_does_not_build(masked: Mas
     masked.redshift.find()
     assert masked.players(READER) == {"p1", "p2"}
     assert {one.table for one in masked.identifiers()} == {t for t, *_ in masked.attached()}
+
+
+def test_a_policy_of_somebody_else_that_hides_a_column_from_the_build_is_refused(
+    masked: Masked,
+) -> None:
+    place = "on masks_marts.fct_sessions (application_id)"
+    with masked.redshift.opened() as database:
+        database.execute(
+            "create masking policy by_hand with (value varchar(1024)) "
+            "using (cast('***' as varchar(1024)))"
+        )
+        database.execute(f"attach masking policy by_hand {place} to public priority 30")
+    try:
+        with pytest.raises(UserError, match="by_hand hides column application_id of mart fct_s"):
+            masked.redshift.find()
+        with masked.redshift.opened() as database:
+            database.execute(
+                "create masking policy plain_by_hand with (value varchar(1024)) using (value)"
+            )
+            database.execute(f'attach masking policy plain_by_hand {place} to "dbt" priority 40')
+        masked.redshift.find()
+    finally:
+        with masked.redshift.opened() as database:
+            database.execute(f"detach masking policy by_hand {place} from public")
 
 
 def test_the_salt_stays_if_a_policy_is_missing(masked: Masked) -> None:
