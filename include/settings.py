@@ -106,6 +106,20 @@ def _grantees(name: str, value: str) -> str:
     return ",".join(names)
 
 
+def _unmasked(name: str, value: str) -> str:
+    """Accept `everyone`, `nobody`, or users and roles. Redshift masks nothing for a group."""
+    if value in {"everyone", "nobody"}:
+        return value
+    if not value or re.search(r"(?:^|,)\s*group:", value):
+        raise SettingError(
+            name,
+            value,
+            "set it to everyone, nobody, or users and roles such as role:fraud,user:ann. Redshift "
+            "cannot exempt a group.",
+        )
+    return _grantees(name, value)
+
+
 def _absolute(name: str, value: str) -> str:
     if not value:
         raise SettingError(name, value, "set it to a path.")
@@ -138,6 +152,8 @@ class Settings:
     Paths are absolute. `lake` and `docs` are folders, or S3 prefixes without a slash at the end.
     `lake_owner` and `docs_owner` are the ids of the accounts that own their buckets, empty for any.
     `readers` lists the users, groups and roles that may read the marts, separated by commas.
+    `unmasked_readers` lists the users and roles for which identifiers in the marts are not masked,
+    or is `everyone` or `nobody`.
     `earliest_date` is an ISO date. `late_days` is empty (the whole lake) or a number of days as
     text, `docs_days` is a number of days as text. `allow_lost_rows` is `1` or empty.
     `duckdb_memory` is empty (computed from the machine) or a size in MiB or GiB. `ecs_subnets` and
@@ -161,6 +177,7 @@ class Settings:
     glue_database: str = "game_analytics"
     spectrum_role: str = "default"
     readers: str = ""
+    unmasked_readers: str = "everyone"
     late_days: str = ""
     allow_lost_rows: str = ""
     ecs_cluster: str = "game-analytics"
@@ -280,6 +297,7 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
         "default (the cluster's default role), the ARN of an IAM role, or several ARNs (a chain)",
     ),
     "READERS": _grantees,
+    "UNMASKED_READERS": _unmasked,
     "LATE_DAYS": _days,
     "ALLOW_LOST_ROWS": _matching("1?", "1 for a run in which rows may be lost, or leave it empty"),
     "ECS_CLUSTER": _matching("[A-Za-z0-9_:/-]{1,255}", "the name or the ARN of an ECS cluster"),

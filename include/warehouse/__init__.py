@@ -1,4 +1,4 @@
-"""dbt's environment: connections to DuckDB and Redshift, the build lock and the grants.
+"""dbt's environment: connections to DuckDB and Redshift, build lock, grants, masking.
 
 | file | does |
 |---|---|
@@ -8,4 +8,5 @@
 | `redshift.py` | connects to Redshift with dbt's profile |
 | `build_lock.py` | lets one run build in a warehouse at a time |
 | `grants.py` | grants the setting READERS the schema of the marts |
+| `masking.py` | hides the identifiers of the marts from their readers, on Redshift |
 """

@@ -34,6 +34,7 @@ PLACEHOLDERS = {
 
 OPERATIONS = {
     "s3:ListBucket": "s3:ListObjectsV2",
+    "s3:GetLifecycleConfiguration": "s3:GetBucketLifecycleConfiguration",
     "s3:ListBucketVersions": "s3:ListObjectVersions",
     "s3:GetObjectVersion": "s3:GetObject",
     "s3:GetBucketPublicAccessBlock": "s3:GetPublicAccessBlock",
@@ -153,6 +154,7 @@ def test_a_role_of_a_template_has_the_statements_of_the_file(
 def test_statements_with_one_sid_are_equal_in_every_role() -> None:
     shared = {
         "ListTheLake": 5,
+        "ReadTheLifecycle": 3,
         "ReadTheLake": 5,
         "DecryptTheLake": 3,
         "WriteLedgerRows": 3,
@@ -282,6 +284,7 @@ def test_airflow_writes_only_ledger_rows_and_published_pages() -> None:
         actions.setdefault(action, set()).update(texts(one["Resource"]))
     assert set(actions) == {
         "s3:ListBucket",
+        "s3:GetLifecycleConfiguration",
         "s3:GetObject",
         "s3:PutObject",
         "s3:DeleteObject",

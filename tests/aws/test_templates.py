@@ -220,6 +220,7 @@ def test_the_container_has_valid_settings() -> None:
     settings = Settings.from_env(json.loads(text))
     assert (settings.target, settings.lake) == ("redshift", "s3://a-lake/lake")
     assert (settings.docs, settings.docs_days) == ("s3://docs/site", "90")
+    assert (settings.readers, settings.unmasked_readers) == ("", "everyone")
 
 
 def test_mwaa_has_valid_settings() -> None:

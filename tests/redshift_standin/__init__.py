@@ -11,12 +11,16 @@ as they connect to Redshift, TLS included. A test on the stand-in can show these
 - Spectrum over real files on an S3 emulator: a query reads only registered partitions, the planner
   prunes them, the files are read as they are at the moment of the query, and types are as strict
   as Spectrum's. A log lists the partitions and files that each query read.
+- Dynamic data masking: a query reads the masked value of a column, also through a late-binding
+  view, and the rules for policies, priorities and widths hold.
 - Transactions (external DDL is refused inside one), grants, cancellation and statement_timeout.
 - Faults that a test injects, and a log of every statement. Any process can use both.
 
 The stand-in cannot show these things:
 - IAM, WLM queues, real 1023 conflicts, SUPER navigation, the result cache, the effect of
   distribution and sort keys, and timing.
+- Masking of a relation that is read through a bound or materialized view, by a lookup table or by a
+  policy with several inputs.
 - That Spectrum reads only the queried columns. The stand-in refuses a file with any bad column.
 - The exact varchar length that Redshift gives an expression in CREATE TABLE AS. The stand-in gives
   the widest.

@@ -44,6 +44,18 @@ create table standin.external_scans (
     scanned_bytes bigint, file_format text, file_location text, start_time timestamp, end_time timestamp
 );
 
+-- The rules of dynamic data masking: the policies, and the columns to which they are attached. A grantee that is
+-- null stands for PUBLIC.
+create table standin.masking_policies (
+    name name primary key, input_name name, input_type text, expression text, output_type text,
+    modified_by name default session_user, modified timestamp default (now() at time zone 'UTC')
+);
+create table standin.masking_attachments (
+    policy name references standin.masking_policies, relation oid, column_name name, grantee name, priority int,
+    grantor name default session_user
+);
+create role "sys:secadmin";
+
 grant select on all tables in schema standin to public;
 grant insert on standin.late_binding_views, standin.materialized_views to public;
 grant insert, update, delete on standin.user_groups to public;
@@ -136,12 +148,167 @@ begin
     insert into standin.materialized_views values (target::regclass, source, autorefresh);
 end $$;
 
+-- Dynamic data masking. Only a superuser and a member of sys:secadmin may create, attach, detach and see policies.
+-- The functions run with the rights of the stand-in, so `session_user` is the user who called them.
+create function standin.is_security_administrator() returns bool language sql stable as $$
+    select pg_has_role(session_user, 'sys:secadmin', 'member')
+$$;
+create function standin.check_security_administrator() returns void language plpgsql stable as $$
+begin
+    if not standin.is_security_administrator() then
+        raise exception 'permission denied: must be superuser or have the role sys:secadmin' using errcode = '42501';
+    end if;
+end $$;
+
+create function standin.create_masking_policy(
+    policy_name text, input text, input_type text, policy_expression text, probe text
+) returns void language plpgsql security definer as $$
+declare
+    kind text;
+begin
+    perform standin.check_security_administrator();
+    if exists (select from standin.masking_policies where name = policy_name) then
+        raise exception 'masking policy "%" already exists', policy_name using errcode = '42710';
+    end if;
+    execute 'create temp view standin_probe as ' || probe;
+    select case when atttypid = 'text'::regtype then 'character varying' else format_type(atttypid, atttypmod) end
+    into kind from pg_catalog.pg_attribute where attrelid = 'pg_temp.standin_probe'::regclass and attnum = 1;
+    drop view pg_temp.standin_probe;
+    insert into standin.masking_policies (name, input_name, input_type, expression, output_type)
+    values (policy_name, (parse_ident(input))[1], input_type, policy_expression, kind);
+end $$;
+
+create function standin.drop_masking_policy(policy_name text) returns void language plpgsql security definer as $$
+begin
+    perform standin.check_security_administrator();
+    if exists (select from standin.masking_attachments where policy = policy_name) then
+        raise exception 'masking policy "%" is attached', policy_name using errcode = '2BP01';
+    end if;
+    delete from standin.masking_policies where name = policy_name;
+    if not found then
+        raise exception 'masking policy "%" does not exist', policy_name using errcode = '42704';
+    end if;
+end $$;
+
+-- Finds the relation of an attachment, and checks that it has the column and that it is no external or temporary table.
+create function standin.maskable(target text, masked_column text) returns oid language plpgsql stable as $$
+declare
+    found_relation record;
+begin
+    select classes.oid, namespaces.nspname, classes.relpersistence into found_relation
+    from pg_catalog.pg_class as classes
+    inner join pg_catalog.pg_namespace as namespaces on namespaces.oid = classes.relnamespace
+    where classes.oid = to_regclass(target) and classes.relkind in ('r', 'v', 'm');
+    if found_relation is null then
+        raise exception 'relation % does not exist', target using errcode = '42P01';
+    elsif found_relation.relpersistence = 't'
+        or found_relation.nspname in ('pg_catalog', 'information_schema')
+        or exists (select from standin.external_schemas where name = found_relation.nspname)
+    then
+        raise exception 'a masking policy cannot be attached to %', target using errcode = '0A000';
+    elsif not exists (
+        select from pg_catalog.pg_attribute
+        where attrelid = found_relation.oid and attname = masked_column and attnum > 0 and not attisdropped
+    ) then
+        raise exception 'column "%" does not exist', masked_column using errcode = '42703';
+    end if;
+    return found_relation.oid;
+end $$;
+
+create function standin.attach_masking_policy(
+    policy_name text, target text, masked_column text, to_whom text, with_priority int
+) returns void language plpgsql security definer as $$
+declare
+    target_oid oid;
+    policy_type text;
+    column_type text;
+begin
+    perform standin.check_security_administrator();
+    target_oid := standin.maskable(target, masked_column);
+    select output_type into policy_type from standin.masking_policies where name = policy_name;
+    if policy_type is null then
+        raise exception 'masking policy "%" does not exist', policy_name using errcode = '42704';
+    end if;
+    if to_whom <> '' and not exists (select from pg_catalog.pg_roles where rolname = to_whom)
+        or exists (select from standin.user_groups where name = to_whom)
+    then
+        raise exception 'user or role "%" does not exist', to_whom using errcode = '42704';
+    end if;
+    if exists (
+        select from standin.masking_attachments
+        where relation = target_oid and column_name = masked_column
+            and (policy <> policy_name and priority = with_priority
+                or policy <> policy_name and grantee is not distinct from nullif(to_whom, '')
+                or policy = policy_name and priority = with_priority and grantee is not distinct from nullif(to_whom, ''))
+    ) then
+        raise exception 'a masking policy is already attached to column "%" of % with same priority or for same grantee',
+            masked_column, target using errcode = '42710';
+    end if;
+    select format_type(atttypid, atttypmod) into column_type
+    from pg_catalog.pg_attribute where attrelid = target_oid and attname = masked_column;
+    -- The masked value must fit into the column. A length is compared if both are varchar.
+    if regexp_replace(policy_type, '\(.*', '') <> regexp_replace(column_type, '\(.*', '')
+        or coalesce(substring(policy_type from '\((\d+)\)')::int, 65535)
+            > coalesce(substring(column_type from '\((\d+)\)')::int, 65535)
+    then
+        raise exception 'masking policy "%" returns %, which is incompatible with column "%" of type %',
+            policy_name, policy_type, masked_column, column_type using errcode = '42804';
+    end if;
+    insert into standin.masking_attachments (policy, relation, column_name, grantee, priority)
+    values (policy_name, target_oid, masked_column, nullif(to_whom, ''), with_priority);
+end $$;
+
+create function standin.detach_masking_policy(policy_name text, target text, masked_column text, from_whom text)
+returns void language plpgsql security definer as $$
+begin
+    perform standin.check_security_administrator();
+    delete from standin.masking_attachments
+    where policy = policy_name and relation = standin.maskable(target, masked_column) and column_name = masked_column
+        and grantee is not distinct from nullif(from_whom, '');
+    if not found then
+        raise exception 'masking policy "%" is not attached', policy_name using errcode = '42704';
+    end if;
+end $$;
+
+-- A dropped relation or column loses its attachments.
+create function standin.on_drop() returns event_trigger language plpgsql security definer as $$
+begin
+    delete from standin.masking_attachments as attachments
+    using pg_event_trigger_dropped_objects() as dropped
+    where dropped.classid = 'pg_class'::regclass and attachments.relation = dropped.objid
+        and (dropped.objsubid = 0 or attachments.column_name::text = dropped.address_names[3]);
+end $$;
+create event trigger standin_drop on sql_drop execute function standin.on_drop();
+
+-- The columns of a relation in their order, as JSON, with the expression, its input and the type of each column that
+-- is masked for the user; null if no policy applies to the user. The policy with the highest priority applies.
+create function standin.masked_columns(target oid) returns text language sql stable as $$
+    with applicable as (
+        select distinct on (attachments.column_name) attachments.column_name, policies.*
+        from standin.masking_attachments as attachments
+        inner join standin.masking_policies as policies on policies.name = attachments.policy
+        where attachments.relation = target and (
+            attachments.grantee is null or attachments.grantee = current_user
+            or not (select rolsuper from pg_catalog.pg_roles where rolname = current_user)
+            and pg_has_role(current_user, attachments.grantee, 'member'))
+        order by attachments.column_name, attachments.priority desc
+    )
+    select json_agg(
+        json_build_array(attname, applicable.expression, applicable.input_name, format_type(atttypid, atttypmod))
+        order by attnum)::text
+    from pg_catalog.pg_attribute left join applicable on applicable.column_name = attname
+    where attrelid = target and attnum > 0 and not attisdropped
+    having count(applicable.name) > 0
+$$;
+
 -- Resolves names for `reader`. If `reader` is empty, the names are read by the session's user. The kinds of rows:
 -- `view`: a late-binding view, with its query;
 -- `external`: an external table, with its id;
 -- `bound`: a view that PostgreSQL reads itself, with its columns;
 -- `owner_only`: a relation that the owner of a view may read and the user may not, with its columns;
--- `columns`: the columns of a relation and their types as JSON. Late-binding views have no such row.
+-- `columns`: the columns of a relation and their types as JSON. Late-binding views have no such row;
+-- `masked`: a relation of which a masking policy hides columns from the user, with its columns
+-- as JSON.
 create function standin.resolve(names text[], reader text) returns table (
     name text, kind text, body text, is_allowed bool, relation text, owner text
 ) language sql stable as $$
@@ -194,6 +361,10 @@ create function standin.resolve(names text[], reader text) returns table (
     where attributes.attnum > 0 and not attributes.attisdropped
         and not exists (select from standin.late_binding_views as views where views.oid = found.oid)
     group by 1
+    union all
+    select found.name, 'masked', standin.masked_columns(found.oid), true, found.relname::text, null
+    from found
+    where standin.masked_columns(found.oid) is not null
 $$;
 
 -- Returns the rows of a table with the rights of a late-binding view's owner, for a user who may read only the view.
@@ -433,6 +604,25 @@ select schemas.nspname::text as namespace_name, lower(acl.privilege_type) as pri
 from pg_catalog.pg_namespace as schemas, lateral aclexplode(schemas.nspacl) as acl
 left join pg_catalog.pg_roles as grantees on grantees.oid = acl.grantee
 where schemas.nspname not like 'standin%' and acl.grantee <> schemas.nspowner;
+
+-- Only a security administrator sees rows of these two views.
+create view pg_catalog.svv_masking_policy as
+select current_database()::text as policy_database, name::text as policy_name,
+    jsonb_build_array(jsonb_build_object('colname', input_name, 'type', input_type))::text as input_columns,
+    jsonb_build_array(jsonb_build_object('expr', expression, 'type', output_type))::text as policy_expression,
+    modified_by::text as policy_modified_by, modified as policy_modified_time
+from standin.masking_policies where standin.is_security_administrator();
+create view pg_catalog.svv_attached_masking_policy as
+select attachments.policy::text as policy_name, relations.nspname::text as schema_name, relations.relname::text as table_name,
+    lower(relations.table_type)::text as table_type, attachments.grantor::text as grantor,
+    coalesce(attachments.grantee::text, 'public') as grantee,
+    case when attachments.grantee is null then 'public' when grantees.rolcanlogin then 'user' else 'role' end::text as grantee_type,
+    attachments.priority, jsonb_build_array(attachments.column_name)::text as input_columns,
+    jsonb_build_array(attachments.column_name)::text as output_columns, true as is_masking_datashare_on
+from standin.masking_attachments as attachments
+inner join standin_catalog.relations on relations.oid = attachments.relation
+left join pg_catalog.pg_roles as grantees on grantees.rolname = attachments.grantee
+where standin.is_security_administrator();
 
 -- Log views: superusers see all rows, other users their own -----------------------------------------------
 

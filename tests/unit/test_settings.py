@@ -51,6 +51,11 @@ def test_another_process_reads_the_same_settings_from_the_variables() -> None:
         ("READERS", "role:"),
         ("READERS", "role:-x"),
         ("READERS", "role:" + 128 * "a"),
+        ("UNMASKED_READERS", ""),
+        ("UNMASKED_READERS", "none"),
+        ("UNMASKED_READERS", "group:bi"),
+        ("UNMASKED_READERS", "role:fraud, group:bi"),
+        ("UNMASKED_READERS", "nobody,role:fraud"),
         ("DUCKDB", ""),
         ("TARGET", "snowflake"),
         ("EXECUTION", "kubernetes"),
@@ -154,6 +159,12 @@ def test_redshift_and_s3_go_together() -> None:
 def test_readers_are_a_list_without_spaces() -> None:
     settings = Settings.from_env({"GAME_ANALYTICS_READERS": " role:analysts, group:bi ,"})
     assert settings.readers == "role:analysts,group:bi"
+
+
+@pytest.mark.parametrize("value", ["everyone", "nobody", "role:fraud,user:IAM:ann"])
+def test_readers_without_a_mask_are_everyone_nobody_or_a_list(value: str) -> None:
+    settings = Settings.from_env({"GAME_ANALYTICS_UNMASKED_READERS": value})
+    assert settings.unmasked_readers == value
 
 
 def test_a_reader_may_have_the_name_of_an_iam_role_or_of_an_identity_provider() -> None:

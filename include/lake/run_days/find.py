@@ -33,6 +33,7 @@ from include.settings import Settings
 from include.warehouse import build_lock
 from include.warehouse.database import Database
 from include.warehouse.grants import grant_usage_to_readers
+from include.warehouse.masking import prepare_masking
 
 Dates = tuple[date, date]
 """The first and the last requested day."""
@@ -96,6 +97,7 @@ def find_run_days(
     create_tables(database, settings)
     with build_lock.taken(database, settings, run_id, lease):
         grant_usage_to_readers(database, settings)
+        prepare_masking(database, settings, manifest)
         changed = _changed_nodes(database, settings, manifest)
         affected = sources_of_changed_seeds(manifest, changed)
         bound = _late_bound(database, settings)

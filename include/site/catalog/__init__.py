@@ -4,6 +4,8 @@
 |---|---|
 | `sizes.py` | rows and bytes of the tables, files and bytes of the folders |
 | `outcomes.py` | how each asset and test ended in this run and in the last ones |
+| `rules.py` | reads grants, masks and lifecycle rules from the warehouse and the lake's bucket |
+| `enforcement.py` | compares the policies of an asset with these rules |
 | `project_lineage.py` | finds the column lineage of the project, or takes over the latest one |
 | `entries.py` | puts together what the catalog shows of an asset |
 | `asset_page.py` | renders the page of an asset |

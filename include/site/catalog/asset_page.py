@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from include.site import pages
 from include.site.assets import Asset
 from include.site.assets import Column as DeclaredColumn
+from include.site.catalog.enforcement import Policy, State
 from include.site.catalog.entries import Entry, layer
 from include.site.catalog.outcomes import Outcome, PastRun
 from include.site.lineage.edges import Column, ColumnLineage, Kind
-from include.site.lineage.personal_data import Mark, policies
+from include.site.lineage.personal_data import Mark
 
 BAR_WIDTH, CHART_HEIGHT = 9, 40
 """The width of a bar with its gap, and the height of the chart of the last runs, in pixels."""
@@ -54,12 +55,14 @@ def bars(unique_id: str, history: Sequence[PastRun]) -> list[Bar]:
 class ColumnEntry:
     """A column as the page of its asset shows it.
 
-    `mark` says how personal it is. `made_of` are the columns that its value is taken or computed
+    `mark` says how personal it is, and `masking` whether it is masked; it is empty for a column
+    that need not be. `made_of` are the columns that its value is taken or computed
     from, each with its asset and the expressions. `link` leads to it in the graph.
     """
 
     column: DeclaredColumn
     mark: Mark
+    masking: State | Literal[""]
     made_of: Sequence[tuple[Asset, str, Sequence[str]]]
     link: str
 
@@ -69,7 +72,14 @@ def _columns(
     entries: Mapping[str, Entry],
     lineage: ColumnLineage,
     marks: Mapping[Column, Mark],
+    policies: Sequence[Policy],
 ) -> Iterator[ColumnEntry]:
+    masking = {
+        name: policy.state
+        for policy in policies
+        if policy.name == "Masking"
+        for name in policy.columns
+    }
     for declared in asset.columns:
         column = Column(asset.unique_id, declared.name.lower())
         steps: dict[Column, list[str]] = {}
@@ -82,6 +92,7 @@ def _columns(
         yield ColumnEntry(
             declared,
             marks.get(column, Mark.NONE),
+            masking.get(column.name, ""),
             [(entries[origin.unique_id].asset, origin.name, steps[origin]) for origin in steps],
             f"../lineage.html#{quote(asset.page)}/{quote(column.name, safe='')}",
         )
@@ -95,13 +106,9 @@ def asset_page(
     history: Sequence[PastRun],
     lineage: ColumnLineage,
     marks: Mapping[Column, Mark],
+    policies: Sequence[Policy],
 ) -> str:
     asset = entry.asset
-    columns = list(_columns(asset, entries, lineage, marks))
-    by_mark = {
-        mark: [column.column.name for column in columns if column.mark is mark]
-        for mark in (Mark.IDENTIFIER, Mark.QUASI_IDENTIFIER)
-    }
     return pages.render(
         "asset.html",
         run=run,
@@ -110,8 +117,8 @@ def asset_page(
         layer=layer(asset),
         upstream=[entries[unique_id].asset for unique_id in asset.upstream],
         downstream=[entries[unique_id].asset for unique_id in asset.downstream],
-        columns=columns,
-        policies=[(mark, names, policies()[mark]) for mark, names in by_mark.items() if names],
+        columns=list(_columns(asset, entries, lineage, marks, policies)),
+        policies=policies,
         tests=[(test, outcomes.get(test.unique_id)) for test in asset.tests],
         bars=bars(asset.unique_id, history),
         chart=(BAR_WIDTH * len(history), CHART_HEIGHT),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import duckdb
 from include.object_store import open_documents
 from include.settings import Settings, UserError
 from include.site import pages, runs
+from include.site.assets import FOLDER as FOLDER_ID
 from include.site.assets import Asset, read_assets
 from include.site.catalog.asset_page import asset_page
+from include.site.catalog.enforcement import Policy, Protection
 from include.site.catalog.entries import Entry, layer, layer_order
 from include.site.catalog.outcomes import (
     OUTCOMES_FILE,
@@ -27,6 +30,7 @@ from include.site.catalog.outcomes import (
     worst,
 )
 from include.site.catalog.project_lineage import project_lineage
+from include.site.catalog.rules import read_expirations, read_rules
 from include.site.catalog.sizes import Size, folder_sizes, table_sizes
 from include.site.lineage.edges import Column
 from include.site.lineage.page import lineage_page
@@ -36,14 +40,20 @@ from include.warehouse.database import open_database
 FOLDER = "catalog"
 """The folder with the pages of the assets, beside `catalog.html`."""
 LOCK_SECONDS = 20
+SUMMARIES = (
+    ("Marts", "Grants", "Grants of the marts"),
+    ("Marts", "Masking", "Masking of identifiers in the marts"),
+    ("Lake", "Retention", "Retention of personal data in the lake"),
+)
+"""The policies that `catalog.html` counts by state: layer, policy and title."""
 SCRIPT = (Path(__file__).parent / "search.js").read_text()
 
 
 def write_catalog(settings: Settings, folder: Path) -> list[str]:
     """Write catalog and lineage of a run into the folder with its artifacts.
 
-    Returns notes about what the pages lack: sizes if the warehouse cannot be read, and new lineage
-    if a model does not compile. Raises UserError if DOCS cannot be read.
+    Returns notes about what the pages lack: sizes and rules if the warehouse cannot be read, and
+    new lineage if a model does not compile. Raises UserError if DOCS cannot be read.
     """
     run = json.loads((folder / runs.RUN_FILE).read_text())
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -71,13 +81,23 @@ def write_catalog(settings: Settings, folder: Path) -> list[str]:
     ]
     lineage, marks, more = project_lineage(settings, documents, manifest, folder)
     index, graph = folder / "catalog.html", folder / "lineage.html"
-    index.write_text(_index_page(run, entries.values(), marks))
+    protection, unread = _protection(settings)
+    by_table: dict[str, dict[str, Mark]] = {}
+    for column, mark in marks.items():
+        by_table.setdefault(column.unique_id, {})[column.name] = mark
+    policies = {
+        # A folder has the marks of its external table.
+        unique_id: protection.policies(asset, by_table.get(unique_id.removeprefix(FOLDER_ID), {}))
+        for unique_id, asset in assets.items()
+    }
+    index.write_text(_index_page(run, entries.values(), marks, policies))
     graph.write_text(lineage_page(run, assets, lineage))
     (folder / FOLDER).mkdir()
     for entry in entries.values():
-        page = asset_page(run, entry, entries, outcomes, history, lineage, marks)
+        found = policies[entry.asset.unique_id]
+        page = asset_page(run, entry, entries, outcomes, history, lineage, marks, found)
         (folder / FOLDER / f"{entry.asset.page}.html").write_text(page)
-    return notes + more
+    return notes + unread + more
 
 
 def _entry(
@@ -112,8 +132,24 @@ def _sizes(settings: Settings, assets: Iterable[Asset]) -> tuple[dict[str, Size]
     return found, notes
 
 
+def _protection(settings: Settings) -> tuple[Protection, list[str]]:
+    """What is known of the rules that protect the data, and notes about what cannot be read."""
+    rules, notes = None, []
+    if settings.target == "redshift":
+        try:
+            with open_database(settings, timeout_seconds=LOCK_SECONDS, read_only=True) as database:
+                rules = read_rules(database)
+        except UserError as error:
+            print(f"warning: the catalog shows no grants and no masking: {error}", flush=True)
+            notes.append("grants and masking could not be read: see the log of publish")
+    return Protection(settings, rules, read_expirations(settings)), notes
+
+
 def _index_page(
-    run: Mapping[str, Any], entries: Iterable[Entry], marks: Mapping[Column, Mark]
+    run: Mapping[str, Any],
+    entries: Iterable[Entry],
+    marks: Mapping[Column, Mark],
+    policies: Mapping[str, Sequence[Policy]],
 ) -> str:
     largest: dict[str, Mark] = {}
     for (unique_id, _), mark in marks.items():
@@ -121,4 +157,14 @@ def _index_page(
     by_layer: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: (layer_order(entry.asset), entry.asset.name)):
         by_layer.setdefault(layer(entry.asset), []).append(entry)
-    return pages.render("catalog.html", script=SCRIPT, run=run, layers=by_layer, marks=largest)
+    states: dict[str, Counter[str]] = {}
+    for asset_layer, name, title in SUMMARIES:
+        states[title] = Counter(
+            policy.state
+            for entry in by_layer.get(asset_layer, ())
+            for policy in policies[entry.asset.unique_id]
+            if policy.name == name
+        )
+    return pages.render(
+        "catalog.html", script=SCRIPT, run=run, layers=by_layer, marks=largest, states=states
+    )

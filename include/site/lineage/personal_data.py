@@ -52,11 +52,13 @@ class Breaker:
 
 @dataclass(frozen=True)
 class Policy:
-    """What holds for the columns with a mark, as sentences for the catalog."""
+    """What is declared for the columns with a mark, as sentences for the catalog.
 
-    readers: str
+    `masking` is empty if the columns need no mask.
+    """
+
     retention: str
-    masking: str
+    masking: str = ""
 
 
 @dataclass(frozen=True)

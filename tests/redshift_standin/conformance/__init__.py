@@ -17,14 +17,16 @@ An entry of `statements.yml` has these fields:
   times are written as text. An entry has either `rows` or `error`.
 - `error`: the statement fails. `sqlstate` and `message` are given if the documentation or other
   public sources state them. `message` is a part of the message, in any letter case.
-- `needs`: `spectrum` or `users`, which not every connection offers.
+- `needs`: `spectrum`, `users` or `masking`, which not every connection offers. `masking` needs
+  `users` too.
 - `source`: the title of the page of the documentation that states the result.
 - `stand_in_lacks`: the reason why the stand-in cannot give the result. The entry runs on a real
   cluster, and must fail on the stand-in.
 
 The texts of an entry can contain these names: `{schema}` is the scratch schema; `{external}` is an
 external schema whose files are below `{lake}`; `{reader}`, `{stranger}` and `{member}` are users;
-`{member}` belongs to the group `{group}`; `{role}` is a role; `{eighty}` is a name of 80 bytes.
+`{member}` belongs to the group `{group}`; `{role}` is a role; `{mask}` and
+`{plain}` are masking policies; `{eighty}` is a name of 80 bytes.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ FIELDS = (
     "source",
     "stand_in_lacks",
 )
-NEEDS = ("", "spectrum", "users")
+NEEDS = ("", "spectrum", "users", "masking")
 
 Rows = list[list[object]]
 
@@ -156,9 +158,9 @@ def _problems(fields: dict[str, object]) -> str:
     if ("rows" in fields) == ("error" in fields):
         found.append("give either `rows` or `error`")
     if needs not in NEEDS:
-        found.append(f"`needs` is spectrum or users, not {needs}")
-    if "as" in fields and needs != "users":
-        found.append("an entry with `as` has `needs: users`")
+        found.append(f"`needs` is spectrum, users or masking, not {needs}")
+    if "as" in fields and needs not in ("users", "masking"):
+        found.append("an entry with `as` has `needs: users` or `needs: masking`")
     if "files" in fields and needs != "spectrum":
         found.append("an entry with `files` has `needs: spectrum`")
     return "; ".join(found)

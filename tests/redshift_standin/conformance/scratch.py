@@ -196,7 +196,7 @@ class Scratch:
             session.close()
 
     def names(self) -> dict[str, str]:
-        kinds = ("reader", "stranger", "member", "group", "role")
+        kinds = ("reader", "stranger", "member", "group", "role", "mask", "plain")
         return {
             "schema": self.schema,
             "external": f"{self.schema}_lake",
@@ -258,6 +258,9 @@ def _make(made: Scratch, session: Session, drops: list[str]) -> None:
     if not made.lacks["users"]:
         made.offers.add("users")
         del made.lacks["users"]
+        _offer_masking(made, make)
+    else:
+        made.lacks["masking"] = made.lacks["users"]
     if not made.lake:
         made.lacks["spectrum"] = "no S3 prefix and no role for it are given"
         return
@@ -295,6 +298,21 @@ def _make_users(made: Scratch, session: Session, make: Callable[[str, str], Erro
     return ""
 
 
+def _offer_masking(made: Scratch, make: Callable[[str, str], Error | None]) -> None:
+    """Create the masking policies, which needs a superuser or the role sys:secadmin."""
+    names = made.names()
+    hashed = "cast(left(sha2(value || 'salt', 256), 32) as varchar(40))"
+    for name, expression in ((names["mask"], hashed), (names["plain"], "value")):
+        refused = make(
+            f"create masking policy {name} with (value varchar(40)) using ({expression})",
+            f"drop masking policy {name}",
+        )
+        if refused:
+            made.lacks["masking"] = str(refused)
+            return
+    made.offers.add("masking")
+
+
 def _try_login(made: Scratch) -> str:
     user = made.names()["reader"]
     try:
@@ -326,7 +344,7 @@ def _drop(made: Scratch, drops: list[str]) -> None:
 
 
 def _made_by_entries(made: Scratch, left: list[str]) -> list[str]:
-    """Return the statements that drop schemas and users which entries created.
+    """Return the statements that drop schemas, users and policies which entries created.
 
     Some of them exist only because Redshift did not refuse a statement that it should refuse.
     """
@@ -335,6 +353,7 @@ def _made_by_entries(made: Scratch, left: list[str]) -> list[str]:
     for drop, column, table in (
         ("drop schema {} cascade", "nspname", "pg_namespace"),
         ("drop user {}", "usename", "pg_user"),
+        ("drop masking policy {}", "policy_name", "svv_masking_policy"),
     ):
         start = f"{made.schema}_"
         sql = f"select {column} from {table} where left({column}, {len(start)}) = '{start}'"

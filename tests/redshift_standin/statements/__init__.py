@@ -9,6 +9,7 @@ A statement that no rule matches is refused with a syntax error.
 | `views.py` | views: bound, late-binding, materialized |
 | `external_tables.py` | external DDL, which the package `spectrum` runs |
 | `users.py` | schemas, users, groups, privileges |
+| `masking.py` | policies of dynamic data masking, and their attachments |
 | `sessions.py` | transactions, settings, SHOW |
 | `rules.py` | none; it holds the classes and functions with which the rules are written |
 """
@@ -21,6 +22,7 @@ from tests.redshift_standin.refusals import syntax_error
 from tests.redshift_standin.sql_text import FLAGS, OUTSIDE_QUOTES, without_comments
 from tests.redshift_standin.statements import (
     external_tables,
+    masking,
     queries,
     sessions,
     tables,
@@ -39,6 +41,7 @@ rules = Rules(
         *external_tables.rules,
         *tables.rules,
         *views.rules,
+        *masking.rules,
         *users.rules,
         *sessions.rules,
     ]

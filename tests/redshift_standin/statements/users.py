@@ -8,6 +8,7 @@ from tests.redshift_standin.refusals import Refused, syntax_error, unsupported_h
 from tests.redshift_standin.sql_text import (
     FLAGS,
     NAME,
+    OUTSIDE_QUOTES,
     PART,
     dollar_quoted,
     folded,
@@ -197,6 +198,8 @@ def privileges(match: re.Match[str]) -> Statement:
         raise unsupported_here("this privilege")
     table = re.search(rf"\bon\s+(?:table\s+)?({NAME})\s+(?:to|from)\b", sql, FLAGS)
     command = ExternalCommand("grant", {"name": table[1]}) if table else None
+    # The names of Redshift's own roles, such as sys:secadmin, are written without quotes.
+    sql = re.sub(rf"{OUTSIDE_QUOTES}|\b(sys:\w+)", lambda m: quoted(m[1]) if m[1] else m[0], sql)
     # PostgreSQL has only roles. It ignores the word GROUP before a name but not the word ROLE.
     sql = re.sub(rf"\brole\s+(?={PART})", "", sql, flags=re.IGNORECASE)
     return as_is("DDL", sql, target=folded(table[1]) if table else None, external_target=command)

@@ -11,7 +11,7 @@ A statement passes these modules in this order:
 | `parsing.py` | parses the text to a tree, and lists the relations that the tree names |
 | `refused_syntax.py`, `refused_correlations.py` | refuse syntax and subqueries |
 | `refused_functions.py` | refuses functions that Redshift does not have |
-| `views.py` | replaces the name of a late-binding view by its query |
+| `views.py` | replaces the name of a late-binding view or of a masked relation by a query |
 | `lateral_aliases.py`, `numeric_types.py`, `rewriting.py` | rewrite what PostgreSQL does not have |
 | `postgres.py` | writes the tree as text |
 """
@@ -72,7 +72,7 @@ def translate(parsed: Parsed, names: Names) -> Translated:
     """Return PostgreSQL's text of a statement whose names are resolved; raises Refused."""
     refuse_functions(parsed.tokens, reads_user_tables(parsed.tree))
     external: set[int] = set()
-    tree = in_place(parsed.tree.copy(), names.relations, external)
+    tree = in_place(parsed.tree.copy(), names, external)
     lateral_aliases.apply(tree, names.columns)
     numeric_types.apply(tree, names.numbers)
     rewrite(tree)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -37,12 +37,14 @@ class Names:
 
     The key of `relations` is the reader and the folded name. The reader is the owner of the view in
     which the name stands; in the statement itself it is an empty text. `columns` and `numbers` have
-    the columns by folded name, and `numbers` has the types of the number columns.
+    the columns by folded name, and `numbers` has the types of the number columns. `masked` has the
+    columns, as JSON, of each relation of which a masking policy hides columns from the user.
     """
 
     relations: dict[tuple[str, str], Relation] = field(default_factory=dict)
     columns: dict[str, set[str]] = field(default_factory=dict)
     numbers: dict[str, dict[str, Number]] = field(default_factory=dict)
+    masked: dict[str, str] = field(default_factory=dict)
 
 
 PSEUDO_COLUMNS = {"$path", "$size"}
@@ -50,12 +52,14 @@ PSEUDO_COLUMNS = {"$path", "$size"}
 
 def in_place(
     tree: exp.Expr,
-    relations: Mapping[tuple[str, str], Relation],
+    names: Names,
     external: set[int],
     inside: tuple[str, ...] = (),
     reader: str = "",
 ) -> exp.Expr:
-    """Replace late-binding views by their queries, and return the tree; raises Refused.
+    """Replace late-binding views by their queries, and masked relations by queries that mask them.
+
+    Returns the tree; raises Refused.
 
     The ids of external tables are added to `external`. If the tree has a pseudo-column, external
     tables are replaced by views that have these columns. `inside` holds the names of the views
@@ -63,9 +67,11 @@ def in_place(
     """
     has_pseudo_columns = any(c.name.lower() in PSEUDO_COLUMNS for c in tree.find_all(exp.Column))
     changed = _changed_table(tree)
-    for table in list(tables_in(tree)):
-        name = name_of(table)
-        relation = relations.get((reader, name))
+    for found in list(tables_in(tree)):
+        name = name_of(found)
+        relation = names.relations.get((reader, name))
+        is_masked = name in names.masked and found is not changed
+        table = _masked(found, names.masked[name]) if is_masked else found
         if relation is None:
             continue
         if table is changed:
@@ -88,7 +94,7 @@ def in_place(
                         f"infinite recursion detected in rules for relation {relation.name}",
                     )
                 body = parse(relation.body).tree.copy()
-                in_place(body, relations, external, (*inside, name), relation.owner)
+                in_place(body, names, external, (*inside, name), relation.owner)
                 table.replace(_instead_of(table, body))
     return tree
 
@@ -128,6 +134,30 @@ def _instead_of(table: exp.Table, query: exp.Expr) -> exp.Subquery:
     if table.args.get("joins"):
         subquery.set("joins", table.args["joins"])
     return subquery
+
+
+def _masked(table: exp.Table, columns: str) -> exp.Table:
+    """Put a query that masks a relation into the place of a table; returns the table within it.
+
+    `columns` lists name, expression, input of the expression and type of each column, as JSON. The
+    last three are null if the column is not masked.
+    """
+    items: list[exp.Expr] = []
+    for name, expression, source, kind in json.loads(columns):
+        column = exp.column(name, table="masked_relation", quoted=True)
+        if expression is None:
+            items.append(column)
+            continue
+        value = parse(f"select cast({expression} as {kind})").tree.copy().expressions[0]
+        for used in list(value.find_all(exp.Column)):
+            if used.name.lower() == source:
+                used.replace(column.copy())
+        items.append(exp.alias_(value, name, quoted=True))
+    inside = table.copy()
+    inside.set("joins", None)
+    inside.set("alias", exp.TableAlias(this=exp.to_identifier("masked_relation")))
+    table.replace(_instead_of(table, exp.select(*items).from_(inside)))
+    return inside
 
 
 def _read_as_owner(table: exp.Table, relation: Relation, owner: str) -> exp.Expr:

@@ -61,6 +61,9 @@ async def _resolve(parsed: Parsed, run_query: RunQuery) -> Names:
                 found.columns[str(name)] = set(columns)
                 found.numbers[str(name)] = {c: n for c, n in types.items() if n}
                 continue
+            if kind == "masked":
+                found.masked[str(name)] = str(body)
+                continue
             found.relations[reader, str(name)] = Relation(
                 str(kind), str(body), is_allowed == "t", str(relation), str(owner or "")
             )

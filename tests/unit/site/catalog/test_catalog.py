@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from include.object_store import DocumentsInFolder
 from include.settings import Settings, UserError
 from include.site.assets import Asset
 from include.site.catalog import catalog, project_lineage, write_catalog
+from include.site.catalog.enforcement import Protection
 from include.site.catalog.entries import Entry, layer
 from include.site.catalog.project_lineage import NOT_COMPILED
+from include.site.catalog.rules import Expirations, Mask, Rules
 from include.site.catalog.sizes import Size
 from include.site.lineage import Column, ColumnLineage, Edge, Kind, Unresolved
 from include.site.lineage.cache import NodeLineage
@@ -299,3 +302,57 @@ def test_the_layer_of_a_model_is_its_folder(file: str, name: str) -> None:
 def test_an_asset_without_a_description_has_no_summary() -> None:
     entry = Entry(Asset("model.p.a", "a", "model", "a"), None, "", Size(), "")
     assert entry.summary == ""
+
+
+def test_a_page_shows_for_each_policy_whether_it_is_enforced(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = Column("source.game_analytics.game_events.raw_events", "event_data")
+    marks = {Column(PURCHASES, "player_id"): Mark.IDENTIFIER, raw: Mark.IDENTIFIER}
+    lineage = ColumnLineage({}, [], [])
+    monkeypatch.setattr(catalog, "project_lineage", lambda *_: (lineage, marks, []))
+    mask = {("marts.fct_purchases", "player_id"): Mask("game_analytics_masked_varchar_1024")}
+    known = Protection(
+        replace(settings, target="redshift", lake="s3://studio/lake"),
+        Rules("dbt", grants={"marts.fct_purchases": ["role:analysts"]}, masks=mask),
+        Expirations({("raw-events", "lake/raw_events/"): 400}),
+    )
+    monkeypatch.setattr(catalog, "_protection", lambda _: (known, []))
+    assert write_catalog(settings, folder) == []
+    purchases = page_of(folder, PURCHASES)
+    assert policies(purchases) == {
+        "Grants": "enforced: by grants to role:analysts.",
+        "Masking": "enforced: by a masking policy for everyone but nobody.",
+        "Retention": "not enforced: nothing deletes rows of the warehouse by itself.",
+    }
+    assert '<a class="state enforced" href="#policies">masked</a>' in purchases
+    events = page_of(folder, f"folder.{raw.unique_id}")
+    assert policies(events) == {
+        "Retention": "enforced: by lifecycle rule raw-events, which deletes files after 400 days."
+    }
+    index = (folder / "catalog.html").read_text()
+    assert fact(index, "Masking of identifiers in the marts") == "1 enforced"
+    assert fact(index, "Grants of the marts") == "1 enforced 16 unknown"
+
+
+def policies(page: str) -> dict[str, str]:
+    """The status of each policy of a page, without markup."""
+    found = re.findall(
+        r'data-label="Policy">(.*?)</td>.*?data-label="Status">(.*?)</td>', page, re.DOTALL
+    )
+    return {name: unescape(" ".join(re.sub(r"<[^>]+>", "", text).split())) for name, text in found}
+
+
+def test_without_a_warehouse_grants_and_masking_are_unknown(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise UserError("the warehouse cannot be reached")
+
+    monkeypatch.setattr(catalog, "open_database", refuse)
+    monkeypatch.setattr(catalog, "read_expirations", lambda _: Expirations())
+    redshift = replace(settings, target="redshift", lake="s3://studio/lake")
+    protection, notes = catalog._protection(redshift)
+    assert protection.rules is None
+    assert notes == ["grants and masking could not be read: see the log of publish"]
+    assert "the warehouse cannot be reached" in capsys.readouterr().out
