@@ -12,7 +12,6 @@ from include.manifest import Manifest
 from include.settings import UserError
 from include.site.report.metrics import ALL, Metric
 
-
 NO_MANIFEST = "The manifest of this run could not be read, so the figures have no definitions."
 
 

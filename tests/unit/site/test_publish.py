@@ -20,8 +20,8 @@ from include.messages import NodeResult, Problem, PublishRequest, file_name, to_
 from include.object_store import DocumentsInFolder
 from include.settings import Settings, UserError
 from include.site import pages, run_artifacts, runs
-from include.site.run_artifacts import Result
 from include.site import publish as module
+from include.site.run_artifacts import Result
 from tests.support.publications import (
     MODELS,
     PROJECT,
