@@ -61,7 +61,7 @@ def publish_run(settings: Settings, run_id: str, request: PublishRequest) -> Pub
             written = to_json(run, indent=2).encode()
             documents.write(f"{RUNS}/{run.folder}/{runs.RUN_FILE}", written)
             listed = runs.write_index(documents, pages.index_page, now, days)
-            send_lineage(settings, Path(scratch), run)
+            send_lineage(settings, Path(scratch), run, is_dag=bool(request.states))
     except (UserError, OSError) as error:
         is_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
         reason = f"{error}: free some disk space." if is_full else str(error)

@@ -143,7 +143,7 @@ def main(folder: Path) -> None:
 
 def send(folder: Path, url: str) -> None:
     """Send the lineage of the pages to a backend."""
-    send_lineage(Settings(openlineage_url=url), folder, RUN, {})
+    send_lineage(Settings(openlineage_url=url), folder, RUN, is_dag=False)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ SCHEMA: dict[str, Any] = json.loads(Path(__file__).with_name("openlineage_schema
 class Backend(ThreadingHTTPServer):
     """Keeps the events that it gets, with the headers and the path of each request.
 
-    After `accepted` events it answers with `status`, where 0 means no answer at all. It waits for
-    `seconds` before each answer.
+    After `accepted` events it answers with `status`, where 0 means an answer after a minute. It
+    waits for `seconds` before each other answer.
     """
 
     daemon_threads = True
@@ -35,6 +35,7 @@ class Backend(ThreadingHTTPServer):
         self.status = status
         self.accepted = accepted
         self.seconds = seconds
+        self.late_answers = 0
         self.events: list[Event] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.connections: set[tuple[str, int]] = set()
@@ -65,6 +66,7 @@ class Handler(BaseHTTPRequestHandler):
         status = 200 if is_kept else self.server.status
         if not status:
             time.sleep(60)
+            self.server.late_answers += 1
         self.send_response(status)
         if 300 <= status < 400:
             self.send_header("Location", f"{self.server.url}/elsewhere")

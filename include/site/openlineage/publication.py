@@ -26,23 +26,31 @@ if TYPE_CHECKING:
 
 SECONDS = 4.5
 """How long a publication waits for a backend that does not answer, the client's import included."""
+LEAST_SECONDS = 1.0
+"""How long it waits even if the import takes very long on a busy machine."""
 API_KEY_VARIABLE = "OPENLINEAGE_API_KEY"
 """The client's own variable for the key of the backend."""
 JOB = "game_analytics"
-"""The job of a run that no DAG has started."""
+"""The name of the job of a run that has no DAG."""
 
 
 def send_lineage(
-    settings: Settings, folder: Path, run: Run, environ: Mapping[str, str] = os.environ
+    settings: Settings,
+    folder: Path,
+    run: Run,
+    *,
+    is_dag: bool,
+    environ: Mapping[str, str] = os.environ,
 ) -> None:
     """Send the events of a run; `folder` has the files of its publication.
 
-    The run is published by then, so whatever fails here is only a warning.
+    `is_dag` is true if Airflow has started the run. The run is published by then, so whatever fails
+    here is only a warning.
     """
     if not settings.openlineage_url:
         return
     try:
-        error = _send(settings, folder, run, environ)
+        error = _send(settings, folder, run, is_dag, environ)
     except Exception as defect:  # noqa: BLE001
         # A defect of the client, or an artifact that it refuses, must not fail the publication.
         error = f"{type(defect).__name__}: {defect}"
@@ -56,17 +64,18 @@ def send_lineage(
         )
 
 
-def _send(settings: Settings, folder: Path, run: Run, environ: Mapping[str, str]) -> str:
+def _send(
+    settings: Settings, folder: Path, run: Run, is_dag: bool, environ: Mapping[str, str]
+) -> str:
     """Send the events; returns why the backend has not accepted all of them, or an empty text."""
     began = time.monotonic()
     # These modules import the client, which costs time and memory.
     from include.site.openlineage.events import Place, WholeRun
     from include.site.openlineage.sender import Sender
 
-    dag_id = environ.get(DAG_ID_VARIABLE, "")
-    place = Place(settings.openlineage_namespace, dag_id or JOB, bool(dag_id))
+    place = Place(settings.openlineage_namespace, environ.get(DAG_ID_VARIABLE) or JOB, is_dag)
     whole = WholeRun(place, run)
-    left = SECONDS - (time.monotonic() - began)
+    left = max(SECONDS - (time.monotonic() - began), LEAST_SECONDS)
     sender = Sender(settings.openlineage_url, environ.get(API_KEY_VARIABLE, ""), left)
     # The first event shows whether the backend answers, before the work for all others is done.
     error = sender.send([[whole.start()]])

@@ -33,6 +33,8 @@ SMALL = ROOT / "tests" / "pipeline" / "small_project"
 RUN = "scheduled__2026-11-30T04:30:00+00:00"
 STARTED = "2026-11-30T04:30:01.123456+00:00"
 KEY = "key-of-the-backend"
+WITHOUT_DBT = {"GAME_ANALYTICS_DBT_EXECUTABLE": "/bin/false"}
+"""For a publication after the first one: dbt makes no docs, and lineage is that of the first."""
 EVENTS = "{name: event_id}, {name: event_type}"
 BETS = (
     "{name: bet_id}, {name: amount}, {name: details},"
@@ -154,7 +156,7 @@ class Package:
             timeout=200,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        return done.stderr + done.stdout
 
     def publish(self, url: str = "", **given: str) -> str:
         """Publish the run; returns what the command has printed."""
@@ -388,7 +390,7 @@ def test_results_of_tests_are_assertions_about_the_dataset(sent: Backend) -> Non
 
 def test_a_second_publication_adds_no_runs(sent: Backend, package: Package) -> None:
     with backend() as again:
-        package.publish(again.url)
+        package.publish(again.url, **WITHOUT_DBT)
         pairs = [
             {(event["run"]["runId"], event["job"]["name"]) for event in server.events}
             for server in (sent, again)
@@ -397,7 +399,18 @@ def test_a_second_publication_adds_no_runs(sent: Backend, package: Package) -> N
         assert "Authorization" not in again.requests[0][1]
 
 
+def test_a_backend_that_never_answers_leaves_the_publication_green(package: Package) -> None:
+    with backend(0) as server:
+        output = package.publish(server.url, **WITHOUT_DBT)
+        # The process has ended although the connection is still open.
+        assert server.late_answers == 0
+    assert "warning: not all lineage of this run was sent" in output
+    assert "it did not answer; 0 events were accepted. The run is published." in output
+    published = json.loads(output.splitlines()[-1])
+    assert (package.docs / published["folder"] / "catalog.html").is_file()
+
+
 def test_without_a_url_nothing_is_sent_and_the_client_is_not_imported(package: Package) -> None:
-    output = package.publish(PYTHONVERBOSE="1", OPENLINEAGE_API_KEY=KEY)
+    output = package.publish(PYTHONVERBOSE="1", OPENLINEAGE_API_KEY=KEY, **WITHOUT_DBT)
     assert "import 'include.site.openlineage.publication'" in output
     assert "openlineage.client" not in output

@@ -91,7 +91,13 @@ def test_a_backend_that_does_not_work_costs_a_warning_and_at_most_5_seconds(
     assert callable(address)
     with address() as url:
         began = time.monotonic()
-        send_lineage(Settings(openlineage_url=url), tmp_path, RUN, {API_KEY_VARIABLE: KEY})
+        send_lineage(
+            Settings(openlineage_url=url),
+            tmp_path,
+            RUN,
+            is_dag=True,
+            environ={API_KEY_VARIABLE: KEY},
+        )
         assert time.monotonic() - began < LIMIT
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("warning: ")
@@ -105,7 +111,9 @@ def test_a_name_that_does_not_exist_costs_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     began = time.monotonic()
-    send_lineage(Settings(openlineage_url="https://no-such-host.invalid"), tmp_path, RUN, {})
+    send_lineage(
+        Settings(openlineage_url="https://no-such-host.invalid"), tmp_path, RUN, is_dag=True
+    )
     assert time.monotonic() - began < LIMIT
     assert capsys.readouterr().out.startswith("warning: ")
 
@@ -151,7 +159,7 @@ def test_a_defect_costs_a_warning_only(
     for name in ("manifest.json", "run_results.json"):
         (tmp_path / name).write_text('{"nodes": {}, "results": []}')
     with backend() as server:
-        send_lineage(Settings(openlineage_url=server.url), tmp_path, RUN, {})
+        send_lineage(Settings(openlineage_url=server.url), tmp_path, RUN, is_dag=True)
         # The end of the run is not sent, because its nodes are not.
         assert [event["eventType"] for event in server.events] == ["START"]
     assert "KeyError: 'schema'. The run is published." in capsys.readouterr().out
