@@ -22,7 +22,6 @@ import msgspec
 
 from include.settings import ROOT, UserError
 from include.site.lineage import ROWS, Kind, column_lineage
-from tests.benchmarks import dbt_docs
 from tests.benchmarks.measure import (
     FOLDER,
     LOG,
@@ -88,6 +87,9 @@ def measure(rounds: int) -> Sequence[Figure | Skipped | Failed | Noted]:
     def first_run() -> Cost:
         Path(cache).unlink(missing_ok=True)
         return cost_of(ours)
+
+    # Imported here, because the process that follows the columns must not import DuckDB too.
+    from tests.benchmarks import dbt_docs
 
     docs = dbt_docs.prepare(folder / "dbt_docs")
     runs = {
@@ -158,6 +160,8 @@ def _compared(
 def _compared_with_docs(
     costs: dict[str, list[Cost]], folder: Path
 ) -> list[Figure | Skipped | Failed | Noted]:
+    from tests.benchmarks import dbt_docs
+
     docs = folder / "dbt_docs" / "target"
     found: list[Figure | Skipped | Failed | Noted] = [
         *_figures(DOCS, costs[DOCS]),
@@ -171,7 +175,9 @@ def _compared_with_docs(
 
 
 def _page_figures(name: str, path: Path) -> list[Figure]:
-    plain, compressed = dbt_docs.page_sizes(path)
+    from tests.benchmarks.dbt_docs import page_sizes
+
+    plain, compressed = page_sizes(path)
     return [
         Figure(PART, f"{name}: size", plain, "MB"),
         Figure(PART, f"{name}: gzipped", compressed, "MB"),

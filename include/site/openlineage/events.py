@@ -191,7 +191,7 @@ class NodesOfRun:
         """The events of the job that runs the tests of one node or source."""
         node = self._sources.get(unique_id) or self._manifest.nodes[unique_id]
         facet = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
-            # A test that could not be run says nothing about the data.
+            # A test that could not be run has found nothing out about the data.
             [self._assertion(test) for test in tests if self._results[test]["status"] != "error"]
         )
         dataset = self._input(unique_id)
