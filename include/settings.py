@@ -126,6 +126,22 @@ def _absolute(name: str, value: str) -> str:
     return str((ROOT / Path(value).expanduser()).resolve())
 
 
+def _backend(name: str, value: str) -> str:
+    """Accept an address without user, password and query; returns it without a slash at the end."""
+    address = value.rstrip("/")
+    if address and not re.fullmatch(
+        r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?", address
+    ):
+        raise SettingError(
+            name,
+            # Only such a text can hold a password or a key.
+            "***" if re.search("[@?#]", address) else value,
+            "set it to https://<host>:<port>/<path> without user, password and query, or leave it "
+            "empty. The key of the backend is the variable OPENLINEAGE_API_KEY.",
+        )
+    return address
+
+
 def _past_day(name: str, value: str) -> str:
     """Accept a day from 1970 on that has begun; an event cannot be older than its epoch."""
     remedy = "set it to a day such as 2010-01-01, from 1970-01-01 to today."
@@ -157,7 +173,8 @@ class Settings:
     `earliest_date` is an ISO date. `late_days` is empty (the whole lake) or a number of days as
     text, `docs_days` is a number of days as text. `allow_lost_rows` is `1` or empty.
     `duckdb_memory` is empty (computed from the machine) or a size in MiB or GiB. `ecs_subnets` and
-    `ecs_security_groups` are ids, separated by commas.
+    `ecs_security_groups` are ids, separated by commas. `openlineage_url` is an address without a
+    password, empty if no lineage is sent.
     """
 
     lake: str = "data/lake"
@@ -188,6 +205,8 @@ class Settings:
     state_machine_arn: str = ""
     alert_topic_arn: str = ""
     deadline_minutes: str = "120"
+    openlineage_url: str = ""
+    openlineage_namespace: str = "game_analytics"
     dbt_executable: str = ".venv/dbt/bin/dbt"
 
     @classmethod
@@ -318,6 +337,10 @@ CHECKS: dict[str, Callable[[str, str], str]] = {
     "DEADLINE_MINUTES": _matching(
         "(?:[1-9][0-9]{0,3}|100[0-7][0-9]|10080)?",
         "whole minutes from 1 to 10080 (a week), or leave it empty",
+    ),
+    "OPENLINEAGE_URL": _backend,
+    "OPENLINEAGE_NAMESPACE": _matching(
+        "[A-Za-z0-9_.:/-]{1,255}", "letters, digits and the characters _ . : / -"
     ),
     "DBT_EXECUTABLE": _absolute,
 }

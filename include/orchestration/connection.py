@@ -67,9 +67,10 @@ def environment(settings: Settings) -> dict[str, str]:
 def login(settings: Settings) -> dict[str, str]:
     """The variables `REDSHIFT_*` of `dbt/profiles.yml`, from the connection as it is now.
 
-    Put them into the environment of one dbt process and nowhere else: Airflow masks the password in
-    its logs, but not in a task's return value. The result is empty on target `local`, and without a
-    connection id: then `profiles.yml` reads the worker's own variables, for a login by IAM.
+    The key of an OpenLineage backend is with them if the connection's extra has one. Put them into
+    the environment of one dbt process and nowhere else: Airflow masks the password in its logs, but
+    not in a task's return value. The result is empty on target `local`, and without a connection
+    id: then `profiles.yml` reads the worker's own variables, for a login by IAM.
 
     Raises AirflowException with the remedy if the connection does not exist or is incomplete.
     """
@@ -101,4 +102,7 @@ def login(settings: Settings) -> dict[str, str]:
             'extra_conn_words={"schema": ["dbname"]} in the backend\'s arguments.'
         )
         raise AirflowException(message)
+    # The publication sends lineage with this key, if the setting OPENLINEAGE_URL names a backend.
+    if key := connection.extra_dejson.get("openlineage_api_key"):
+        found["OPENLINEAGE_API_KEY"] = key
     return {name: value for name, value in found.items() if value is not None}

@@ -12,6 +12,7 @@
 | `report/` | writes the KPI report: numbers of the marts, charts and definitions on one page |
 | `catalog/` | writes the data catalog |
 | `lineage/` | finds the column lineage of all models, and follows personal data along it |
+| `openlineage/` | sends the lineage of a published run to an OpenLineage backend |
 
 Below DOCS:
 

@@ -26,6 +26,7 @@ from include.settings import Settings, UserError
 from include.site import pages, runs
 from include.site.catalog import write_catalog
 from include.site.docs_page import write_dbt_docs
+from include.site.openlineage.publication import send_lineage
 from include.site.report import write_report
 from include.site.run_artifacts import (
     SITE,
@@ -57,8 +58,10 @@ def publish_run(settings: Settings, run_id: str, request: PublishRequest) -> Pub
     try:
         with tempfile.TemporaryDirectory() as scratch:
             run = _write_publication(settings, documents, run_id, request, now, Path(scratch))
-        documents.write(f"{RUNS}/{run.folder}/{runs.RUN_FILE}", to_json(run, indent=2).encode())
-        listed = runs.write_index(documents, pages.index_page, now, days)
+            written = to_json(run, indent=2).encode()
+            documents.write(f"{RUNS}/{run.folder}/{runs.RUN_FILE}", written)
+            listed = runs.write_index(documents, pages.index_page, now, days)
+            send_lineage(settings, Path(scratch), run, is_dag=bool(request.states))
     except (UserError, OSError) as error:
         is_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
         reason = f"{error}: free some disk space." if is_full else str(error)

@@ -139,21 +139,54 @@ def with_compiled_sql(
     """Return the manifest with the compiled SQL of its nodes, as `dbt compile` would write it.
 
     dbt parses the project without compiling it, so the SQL comes from the results. A node that this
-    run has not compiled has the SQL of the manifest `earlier`, if its file has not changed since.
+    run has not compiled has the SQL of the manifest `earlier`, if nothing that dbt compiled it from
+    has changed since: its file, the macros that it calls, directly or not, and the names of the
+    tables that it reads.
     """
     compiled = {result["unique_id"]: result.get("compiled_code") for result in results}
     before = earlier.get("nodes", {})
+    now, then = _Written(manifest), _Written(earlier)
     nodes = {}
     for unique_id, node in manifest.get("nodes", {}).items():
-        old = before.get(unique_id, {})
-        same = old.get("raw_code") == node.get("raw_code")
-        sql = compiled.get(unique_id) or (old.get("compiled_code") if same else None)
+        sql = compiled.get(unique_id)
+        if not sql and before.get(unique_id, {}).get("compiled_code"):
+            same = now.parts(unique_id) == then.parts(unique_id)
+            sql = before[unique_id]["compiled_code"] if same else None
         nodes[unique_id] = (
             {**node, "compiled": True, "compiled_code": sql}
             if sql and not node.get("compiled_code")
             else node
         )
     return {**manifest, "nodes": nodes}
+
+
+class _Written:
+    """What dbt compiles the nodes of a manifest from."""
+
+    def __init__(self, manifest: Mapping[str, Any]) -> None:
+        self._nodes = {**manifest.get("sources", {}), **manifest.get("nodes", {})}
+        self._macros = manifest.get("macros", {})
+
+    def parts(self, unique_id: str) -> dict[str, object]:
+        """The texts and names that the compiled SQL of a node is made of, by their ids.
+
+        An ephemeral parent has no table: its own parts become a part of the node.
+        """
+        node = self._nodes[unique_id]
+        depends_on = node.get("depends_on", {})
+        found: dict[str, object] = {unique_id: node.get("raw_code")}
+        waiting = list(depends_on.get("macros", ()))
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                macro = self._macros.get(name, {})
+                found[name] = macro.get("macro_sql")
+                waiting += macro.get("depends_on", {}).get("macros", ())
+        for name in depends_on.get("nodes", ()):
+            parent = self._nodes.get(name, {})
+            is_ephemeral = parent.get("config", {}).get("materialized") == "ephemeral"
+            found[name] = self.parts(name) if is_ephemeral else parent.get("relation_name")
+        return found
 
 
 def compiled_file(unique_id: str) -> str:

@@ -9,7 +9,7 @@
 | day     | `touched_day.py`  | one touched day on 90 days of history over one on 10 days |
 | redshift | `on_redshift.py` | on the stand-in: build beside DuckDB, partitions, bytes scanned |
 | fargate | `fargate.py`      | the dbt image: its size, its start, its command over `dbt build` |
-| lineage | `lineage.py`      | column lineage of 1,000 models, beside dbt-colibri |
+| lineage | `lineage.py`      | column lineage of 1,000 models, beside dbt-colibri and dbt docs |
 | site    | `site_pages.py`   | catalog and lineage pages of 1,000 models: cost, size, speed |
 | dag     | `dag_run.py`      | the DAG, by our modes and Cosmos's, over plain `dbt build` |
 | dag200  | `dag_run.py`      | the same modes on a generated project of 200 models |

@@ -1,7 +1,9 @@
-"""Column lineage of 1,000 models and 20,000 columns, beside dbt-colibri on the same manifest.
+"""Column lineage of 1,000 models and 20,000 columns, beside dbt-colibri and dbt docs.
 
 dbt-colibri is installed into an environment of its own. It also writes its page, which takes about
-a tenth of its time. The edges of both must be equal.
+a tenth of its time. The edges of both must be equal. dbt docs has no column lineage. It gets a dbt
+project with the same models (`dbt_docs.py`), and the manifest that it writes must have the same SQL
+and columns.
 
 `python -m tests.benchmarks.lineage MANIFEST CACHE EDGES` follows the columns once.
 """
@@ -41,6 +43,9 @@ CHANGED = "int_0_007"
 
 COLIBRI = ("dbt-colibri==0.3.7", "sqlglot==30.16.0", "sqlglotc==30.16.0")
 """With a newer sqlglot, dbt-colibri 0.3.7 finds no edges in unions, and reports no failure."""
+
+DOCS, NO_COMPILE = "dbt docs generate --static", "dbt docs generate --static --no-compile"
+"""dbt's command as it is, and without compiling, as a publication of this package runs it."""
 
 GOAL_SECONDS = 20.0
 GOAL_MB = 300.0
@@ -83,14 +88,26 @@ def measure(rounds: int) -> Sequence[Figure | Skipped | Failed | Noted]:
         Path(cache).unlink(missing_ok=True)
         return cost_of(ours)
 
+    # Imported here, because the process that follows the columns must not import DuckDB too.
+    from tests.benchmarks import dbt_docs
+
+    docs = dbt_docs.prepare(folder / "dbt_docs")
+    runs = {
+        "lineage": first_run,
+        NO_COMPILE: lambda: cost_of([*docs, "--no-compile"]),
+        # It comes last, because its manifest is compared.
+        DOCS: lambda: cost_of(docs),
+    }
+    compared: list[Figure | Skipped | Failed | Noted]
     try:
         theirs = _colibri(folder)
     except UserError as reason:
-        costs = taking_turns(rounds, {"lineage": first_run})
-        compared: list[Figure | Skipped | Failed | Noted] = [Skipped(PART, str(reason))]
+        costs = taking_turns(rounds, runs)
+        compared = [Skipped(PART, str(reason))]
     else:
-        costs = taking_turns(rounds, {"lineage": first_run, "dbt-colibri": lambda: cost_of(theirs)})
+        costs = taking_turns(rounds, {**runs, "dbt-colibri": lambda: cost_of(theirs)})
         compared = _compared(costs, folder)
+    compared += _compared_with_docs(costs, folder)
     again = [cost_of(second)]
     recomputed = LOG.read_text().split()
     if recomputed != [f"model.wide.{CHANGED}"]:
@@ -122,6 +139,7 @@ def _compared(
     )
     found: list[Figure | Skipped | Failed | Noted] = [
         *_figures("dbt-colibri 0.3.7, with its page", theirs),
+        *_page_figures("dbt-colibri's page", folder / "colibri" / "index.html"),
         Figure(PART, "CPU over dbt-colibri's", ratio, "x", 1.0, samples=ratios),
     ]
     own = {tuple(edge) for edge in json.loads((folder / "edges.json").read_text())}
@@ -136,6 +154,33 @@ def _compared(
             f"{len(own - other)} edges are only ours and {len(other - own)} only dbt-colibri's, "
             f"such as {example}",
         ),
+    ]
+
+
+def _compared_with_docs(
+    costs: dict[str, list[Cost]], folder: Path
+) -> list[Figure | Skipped | Failed | Noted]:
+    from tests.benchmarks import dbt_docs
+
+    docs = folder / "dbt_docs" / "target"
+    found: list[Figure | Skipped | Failed | Noted] = [
+        *_figures(DOCS, costs[DOCS]),
+        *_figures(NO_COMPILE, costs[NO_COMPILE]),
+        *_page_figures("dbt docs' page", docs / dbt_docs.PAGE),
+    ]
+    if different := list(dbt_docs.differences(folder, docs)):
+        text = f"dbt's manifest has another SQL or columns of {len(different)} tables, such as"
+        return [*found, Failed(PART, f"{text} {different[0]}")]
+    return [*found, Noted(PART, "dbt docs had the same tables, columns and compiled SQL")]
+
+
+def _page_figures(name: str, path: Path) -> list[Figure]:
+    from tests.benchmarks.dbt_docs import page_sizes
+
+    plain, compressed = page_sizes(path)
+    return [
+        Figure(PART, f"{name}: size", plain, "MB"),
+        Figure(PART, f"{name}: gzipped", compressed, "MB"),
     ]
 
 

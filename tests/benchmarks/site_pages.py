@@ -2,9 +2,11 @@
 
 The pages are written from generated artifacts, so dbt does not compile anything here. Chromium then
 opens them: the first view counts from the start of the navigation to its load event, and a key from
-the input event to the end of its handler.
+the input event to the end of its handler. The lineage is also sent to an OpenLineage backend on
+loopback, which keeps all events.
 
-`python -m tests.benchmarks.site_pages FOLDER` writes the pages once.
+`python -m tests.benchmarks.site_pages FOLDER` writes the pages once, and with a URL behind the
+folder it sends the lineage of these pages.
 """
 
 from __future__ import annotations
@@ -13,17 +15,21 @@ import gzip
 import json
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from include.messages import to_json
 from include.settings import Settings
 from include.site.catalog import project_lineage, write_catalog
 from include.site.lineage.templates import NO_FORMS
+from include.site.openlineage.publication import send_lineage
+from include.site.runs import Run
 from tests.benchmarks.lineage import cost_of
-from tests.benchmarks.measure import FOLDER, Failed, Figure, Skipped, median, taking_turns
+from tests.benchmarks.measure import FOLDER, LOG, Failed, Figure, Skipped, median, taking_turns
 from tests.benchmarks.wide_project import write
 
 if TYPE_CHECKING:
@@ -32,6 +38,9 @@ if TYPE_CHECKING:
 PART = "site"
 GOAL_SECONDS, GOAL_MB = 20.0, 300.0
 GOAL_KB, GOAL_MILLISECONDS, GOAL_KEY = 1000.0, 2000.0, 50.0
+MODELS = 1000
+AT = "2026-01-01T00:00:00+00:00"
+RUN = Run("wide", "success", "site/1", AT, AT, 0.0)
 SEARCHED = ("r", "rp", "rpt_1", "rpt_1.c0", "c19")
 KEYS = """
 texts => texts.map((text) => {
@@ -56,7 +65,25 @@ def measure(rounds: int) -> Sequence[Figure | Skipped | Failed]:
             PART, "catalog and lineage: CPU", median(seconds), "s", GOAL_SECONDS, samples=seconds
         ),
         Figure(PART, "catalog and lineage: peak", median(peaks), "MB", GOAL_MB, samples=peaks),
+        *_sent(program),
         *_opened(folder),
+    ]
+
+
+def _sent(program: Sequence[str]) -> Sequence[Figure | Failed]:
+    from tests.support.openlineage_backend import backend
+
+    with backend() as server:
+        began = time.perf_counter()
+        cost = cost_of([*program, server.url])
+        seconds = time.perf_counter() - began
+        if (number := len(server.events)) < 2 * MODELS or "warning" in LOG.read_text():
+            return [Failed(PART, f"{number} events were sent: {LOG.read_text()[-500:]}")]
+    return [
+        Figure(PART, "OpenLineage: events", number, ""),
+        Figure(PART, "OpenLineage: until all are sent", seconds, "s"),
+        Figure(PART, "OpenLineage: CPU", cost.seconds, "s"),
+        Figure(PART, "OpenLineage: peak", cost.megabytes, "MB"),
     ]
 
 
@@ -101,7 +128,7 @@ def main(folder: Path) -> None:
         for unique_id in manifest["nodes"]
     ]
     for name, content in {
-        "run.json": {"run_id": "wide", "published_at": "2026-01-01T00:00:00+00:00"},
+        "run.json": json.loads(to_json(RUN)),
         "run_results.json": {"results": results},
         "sources.json": {"results": []},
     }.items():
@@ -114,5 +141,13 @@ def main(folder: Path) -> None:
         write_catalog(settings, folder)
 
 
+def send(folder: Path, url: str) -> None:
+    """Send the lineage of the pages to a backend."""
+    send_lineage(Settings(openlineage_url=url), folder, RUN, is_dag=False)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) > 2:
+        send(Path(sys.argv[1]), sys.argv[2])
+    else:
+        main(Path(sys.argv[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -16,6 +17,7 @@ import duckdb
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from include.manifest import MANIFEST
 from include.settings import Settings
 from include.site.report import write_report
 from include.site.report.page import ON_ONE_PAGE
@@ -51,6 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, last: date) -> Path:
     path = report_marts.make(
         folder / "w.duckdb", applications, last, games=games, has_unknown_money=True
     )
+    if MANIFEST.is_file():
+        shutil.copy(MANIFEST, folder)
     assert len(write_report(Settings(duckdb=str(path)), folder)) == 1
     return folder
 

@@ -56,6 +56,11 @@ def test_another_process_reads_the_same_settings_from_the_variables() -> None:
         ("UNMASKED_READERS", "group:bi"),
         ("UNMASKED_READERS", "role:fraud, group:bi"),
         ("UNMASKED_READERS", "nobody,role:fraud"),
+        ("OPENLINEAGE_URL", "lineage.example.com"),
+        ("OPENLINEAGE_URL", "ftp://lineage.example.com"),
+        ("OPENLINEAGE_URL", "https://a b"),
+        ("OPENLINEAGE_NAMESPACE", ""),
+        ("OPENLINEAGE_NAMESPACE", "a b"),
         ("DUCKDB", ""),
         ("TARGET", "snowflake"),
         ("EXECUTION", "kubernetes"),
@@ -170,3 +175,17 @@ def test_readers_without_a_mask_are_everyone_nobody_or_a_list(value: str) -> Non
 def test_a_reader_may_have_the_name_of_an_iam_role_or_of_an_identity_provider() -> None:
     readers = "user:IAMR:bi-role,role:AWSIDC:data.team,group:bi-eu,user:IAM:rita@example.com"
     assert Settings.from_env({"GAME_ANALYTICS_READERS": readers}).readers == readers
+
+
+def test_the_address_of_a_backend_can_have_a_path_and_no_password() -> None:
+    def url(text: str) -> str:
+        return Settings.from_env({"GAME_ANALYTICS_OPENLINEAGE_URL": text}).openlineage_url
+
+    assert url("https://lineage.example.com:8443/marquez/") == (
+        "https://lineage.example.com:8443/marquez"
+    )
+    assert url("http://[::1]:5000") == "http://[::1]:5000"
+    for bad in ("https://ann:secret@example.com", "https://example.com?key=secret"):
+        with pytest.raises(SettingError, match="OPENLINEAGE_API_KEY") as refused:
+            url(bad)
+        assert "secret" not in str(refused.value)

@@ -94,13 +94,15 @@ class PersonalData:
 
     `unmarked` lists the columns of sources, and the JSON paths that models read, without a mark,
     and the columns that models read of nodes and sources that the manifest does not have.
-    `unneeded` lists the columns of models that declare a larger mark than they receive.
+    `unneeded` lists the columns of models that declare a larger mark than they receive. `ended` has
+    the edges on which a breaker ends a mark or makes it smaller.
     """
 
     marks: Mapping[Column, Mark]
     leaks: Sequence[Leak]
     unmarked: Sequence[str]
     unneeded: Sequence[Column]
+    ended: frozenset[Edge] = frozenset()
 
 
 @cache
@@ -188,6 +190,7 @@ def personal_data(manifest: Mapping[str, Any], lineage: ColumnLineage) -> Person
         leaks=leaks,
         unmarked=sorted({*_unmarked_columns(manifest), *marks.unmarked}),
         unneeded=unneeded,
+        ended=frozenset(marks.ended),
     )
 
 
@@ -202,6 +205,7 @@ class _Marks:
         }
         self._known: dict[tuple[Column, str], tuple[Mark, tuple[Edge, ...]]] = {}
         self.unmarked: set[str] = set()
+        self.ended: set[Edge] = set()
 
     def has(self, unique_id: str) -> bool:
         """Whether the manifest has the node or source; a kept result can name another one."""
@@ -228,13 +232,16 @@ class _Marks:
         for edge in self._lineage.into.get(column, ()):
             if edge.kind not in {Kind.VALUE, Kind.CONDITION}:
                 continue
-            mark, before = self.of(edge.origin, _path_before(edge, path))
+            arrived, before = self.of(edge.origin, _path_before(edge, path))
+            mark = arrived
             # A condition shows as much of a value as a comparison does.
             is_value = edge.kind is Kind.VALUE
             for name in edge.through if is_value else (*edge.through, PREDICATE):
                 # A kept result can name a form that is no breaker any more.
                 if name in breakers():
                     mark = breakers()[name].leaves.get(mark, Mark.NONE)
+            if mark < arrived:
+                self.ended.add(edge)
             if mark:
                 yield mark, (*before, edge)
 

@@ -1,15 +1,18 @@
-"""What each metric means, from the descriptions of dbt's manifest."""
+"""What each metric means, from the descriptions of the run's dbt manifest."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from include.manifest import Manifest
 from include.settings import UserError
 from include.site.report.metrics import ALL, Metric
+
+NO_MANIFEST = "The manifest of this run could not be read, so the figures have no definitions."
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,17 @@ class Definition:
     over: Sequence[str]
 
 
-def definitions(metrics: Sequence[Metric] = ALL) -> tuple[list[Definition], str]:
-    """The definition of each metric, and the reason if the manifest cannot be read."""
+def definitions(path: Path, metrics: Sequence[Metric] = ALL) -> tuple[list[Definition], str]:
+    """The definition of each metric, and the reason if the manifest cannot be read.
+
+    `path` is the `manifest.json` of the run, because the project on the host that writes the report
+    can be another one by now.
+    """
     try:
-        columns = _columns(Manifest.read())
-        reason = ""
-    except UserError as error:
-        columns, reason = {}, str(error)
+        columns = _columns(Manifest.read(path))
+    except UserError:
+        columns = {}
+    reason = "" if columns else NO_MANIFEST
     found = []
     for metric in metrics:
         described = columns.get((metric.mart, metric.column))

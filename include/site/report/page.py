@@ -21,7 +21,7 @@ from markupsafe import Markup
 from include.engine_text import without_values
 from include.settings import Settings, UserError
 from include.site.report import charts, formats, metrics, whole_product
-from include.site.report.definitions import definitions
+from include.site.report.definitions import Definition, definitions
 from include.site.report.periods import PERIODS, SHOWN_FIRST
 from include.site.report.queries import Data, read
 from include.site.report.sections import Panel, panel
@@ -52,6 +52,7 @@ ON_ONE_PAGE = 6
 def write_report(settings: Settings, folder: Path) -> list[Path]:
     """Write the report into the folder, which is created, and return the paths of its pages.
 
+    The definitions of the figures are those of `manifest.json` in the folder.
     `report.html` is the first of them. With more than `ON_ONE_PAGE` applications each has a page of
     its own, `report-<hash of its id>.html`, and `report.html` links to them. If there is no
     warehouse, or if it cannot be read, that is the text of the page. A mart that does not exist is
@@ -70,16 +71,24 @@ def write_report(settings: Settings, folder: Path) -> list[Path]:
             problem = f"The report could not be made: {without_values(str(error))}"
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, text in pages(data, settings, now, problem):
+    described = definitions(folder / "manifest.json")
+    for name, text in pages(data, settings, now, described, problem):
         written.append(folder / name)
         written[-1].write_text(text, encoding="utf-8")
     return written
 
 
 def pages(
-    data: Data, settings: Settings, now: datetime, problem: str = ""
+    data: Data,
+    settings: Settings,
+    now: datetime,
+    described: tuple[Sequence[Definition], str],
+    problem: str = "",
 ) -> Iterator[tuple[str, str]]:
-    """The name and the HTML of each page. With a `problem` there is one page, with that text."""
+    """The name and the HTML of each page. With a `problem` there is one page, with that text.
+
+    `described` has the definitions, and the reason if there are none.
+    """
     currency = settings.reporting_currency
     panels: dict[tuple[str, int], Panel] = {}
     for application in sorted({*data.kpis, *data.retention, *data.ltv}):
@@ -90,6 +99,8 @@ def pages(
     betting = {days: whole_product.betting(data, days, currency) for days in PERIODS}
     shared = {
         **_constants(),
+        "definitions": described[0],
+        "definitions_problem": described[1],
         "data": data,
         "panels": panels,
         "everything": everything,
@@ -138,14 +149,11 @@ def _rendered(
 
 def _constants() -> dict[str, Any]:
     """What does not depend on the data."""
-    described, problem = definitions()
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     style = STYLE.read_text(encoding="utf-8")
     style += (TEMPLATES / "report.css").read_text(encoding="utf-8")
     return {
-        "definitions": described,
-        "definitions_problem": problem,
         "overview": OVERVIEW,
         "periods": PERIODS,
         "period_first": SHOWN_FIRST,

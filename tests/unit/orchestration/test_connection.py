@@ -172,6 +172,18 @@ def test_the_environment_of_every_dbt_process_has_no_password() -> None:
     assert "password" not in json.dumps(connection.environment(SETTINGS)).lower()
 
 
+def test_the_key_of_an_openlineage_backend_comes_with_the_login(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT_DEFAULT", json.dumps(CONNECTION))
+    assert "OPENLINEAGE_API_KEY" not in connection.login(SETTINGS)
+    with_key = CONNECTION | {"extra": {"openlineage_api_key": "a-key"}}
+    monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT_DEFAULT", json.dumps(with_key))
+    assert connection.login(SETTINGS)["OPENLINEAGE_API_KEY"] == "a-key"
+    # The environment without secrets is shown in the UI.
+    assert "a-key" not in json.dumps(connection.environment(SETTINGS))
+
+
 def test_the_error_for_a_missing_connection_has_the_remedy() -> None:
     with pytest.raises(AirflowException, match=r"There is no connection redshift_default: create"):
         connection.login(SETTINGS)

@@ -22,6 +22,7 @@ from include.object_store import DocumentsInFolder
 from include.settings import Settings, UserError
 from include.site import pages, run_artifacts, runs
 from include.site import publish as module
+from include.site.run_artifacts import Result
 from tests.support.publications import (
     MODELS,
     PROJECT,
@@ -201,6 +202,48 @@ def test_sql_of_an_unchanged_node_is_taken_from_the_run_before(
     publish(str(documents.path), "third")
     nodes = json.loads((site_of(documents, "third") / "manifest.json").read_text())["nodes"]
     assert "compiled_code" not in nodes[STG]
+
+
+def test_sql_of_an_earlier_run_is_not_shown_when_something_below_it_has_changed(
+    documents: DocumentsInFolder,
+) -> None:
+    ephemeral, source = f"model.{PROJECT}.between", f"source.{PROJECT}.lake.raw"
+
+    def written(outer: str = "a", inner: str = "b", middle: str = "c", table: str = "d") -> bytes:
+        content = manifest()
+        content["nodes"][STG]["depends_on"] = {"nodes": [ephemeral], "macros": ["macro.p.outer"]}
+        content["nodes"][ephemeral] = {
+            **content["nodes"][STG],
+            **{"unique_id": ephemeral, "name": "between", "raw_code": middle},
+            "config": {"materialized": "ephemeral"},
+            "depends_on": {"nodes": [source], "macros": []},
+        }
+        content["macros"] = {
+            "macro.p.outer": {"macro_sql": outer, "depends_on": {"macros": ["macro.p.inner"]}},
+            # Macros can call each other.
+            "macro.p.inner": {"macro_sql": inner, "depends_on": {"macros": ["macro.p.outer"]}},
+        }
+        content["sources"][source] = {
+            **{"unique_id": source, "name": "raw", "source_name": "lake", "columns": {}},
+            **{"resource_type": "source", "schema": "spectrum", "relation_name": table},
+            "original_file_path": "models/lake.yml",
+        }
+        return json.dumps(content).encode()
+
+    def shown(run_id: str, content: bytes, *results: Result) -> str | None:
+        write_run(documents, run_id, *results)
+        documents.write(f"runs/{run_id}/freshness/manifest.json", content)
+        publish(str(documents.path), run_id)
+        nodes = json.loads((site_of(documents, run_id) / "manifest.json").read_text())["nodes"]
+        sql: str | None = nodes[STG].get("compiled_code")
+        return sql
+
+    compiled = "select compiled from stg_bets"
+    assert shown("built", written(), result(STG)) == compiled
+    assert shown("same", written(), result(FCT)) == compiled
+    for part in ("outer", "inner", "middle", "table"):
+        assert shown(f"built-before-{part}", written(), result(STG)) == compiled
+        assert shown(f"changed-{part}", written(**{part: "changed"}), result(FCT)) is None
 
 
 def test_messages_on_the_site_quote_no_value_of_the_data(documents: DocumentsInFolder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
@@ -15,9 +16,9 @@ pytest.importorskip("duckdb", reason="runs in dbt's environment")
 import duckdb
 
 from include.manifest import MANIFEST, Manifest
-from include.settings import Settings, UserError
+from include.settings import Settings
 from include.site.report import page, write_report
-from include.site.report.definitions import definitions
+from include.site.report.definitions import NO_MANIFEST, definitions
 from include.site.report.metrics import ALL
 from include.site.report.queries import MARTS, Data, read
 from include.warehouse.duckdb_file import DuckDB
@@ -183,7 +184,7 @@ def test_every_metric_has_the_description_of_its_column() -> None:
         if node["resource_type"] == "model"
         for name, column in node["columns"].items()
     }
-    found, problem = definitions()
+    found, problem = definitions(MANIFEST)
     assert not problem
     assert [definition.metric for definition in found] == list(ALL)
     for definition in found:
@@ -192,14 +193,26 @@ def test_every_metric_has_the_description_of_its_column() -> None:
         assert described.strip()
 
 
-def test_a_missing_manifest_costs_the_definitions_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(*_: object) -> Manifest:
-        raise UserError("dbt/target/manifest.json does not exist. Run `make manifest`.")
-
-    monkeypatch.setattr(Manifest, "read", missing)
+def test_the_definitions_are_those_of_the_run_and_not_of_the_host(tmp_path: Path) -> None:
     path = report_marts.make(tmp_path / "w.duckdb", {"a": 9}, YESTERDAY)
+    columns = {metric.column: {"description": f"Of the run: {metric.key}."} for metric in ALL}
+    nodes = {
+        f"model.game_analytics.{mart}": {"name": mart, "resource_type": "model", "columns": columns}
+        for mart in {metric.mart for metric in ALL}
+    }
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "manifest.json").write_text(json.dumps({"nodes": nodes}))
     text = _report(tmp_path, path)
-    assert "manifest.json does not exist" in text
+    assert text.count("Of the run: ") == len(ALL)
+    assert NO_MANIFEST not in text
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"nodes": {}}'])
+def test_a_missing_manifest_costs_the_definitions_only(tmp_path: Path, content: str | None) -> None:
+    path = report_marts.make(tmp_path / "w.duckdb", {"a": 9}, YESTERDAY)
+    (tmp_path / "site").mkdir()
+    if content is not None:
+        (tmp_path / "site" / "manifest.json").write_text(content)
+    text = _report(tmp_path, path)
+    assert NO_MANIFEST in text
     assert "data-metric" in text
