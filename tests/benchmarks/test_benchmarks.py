@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,23 @@ def test_the_wide_project_has_20_000_columns_that_all_resolve(tmp_path: Path) ->
     found = column_lineage(manifest, "duckdb")
     assert found.unresolved == []
     assert {len(found.columns[unique_id]) for unique_id in nodes} == {20}
+
+
+def test_the_project_of_dbt_docs_has_the_sql_of_the_wide_project(tmp_path: Path) -> None:
+    pytest.importorskip("sqlglot", reason="runs in the dbt environment")
+    from tests.benchmarks.dbt_docs import write_project
+
+    write_project(tmp_path)
+    for table in tables():
+        if table.sql:
+            text = (tmp_path / "models" / f"{table.name}.sql").read_text()
+            assert '"wide"' not in text
+            rendered = re.sub(r"\{\{ (?:ref\(|source\('lake', )'(\w+)'\) \}\}", _relation, text)
+            assert rendered == table.sql
+
+
+def _relation(found: re.Match[str]) -> str:
+    return f'"wide"."main"."{found[1]}"'
 
 
 def test_a_node_waits_for_what_is_built_above_an_ephemeral_model() -> None:
