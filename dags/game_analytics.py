@@ -65,7 +65,7 @@ with (
     partitions = step(
         task_id="partitions", command=["include.lake", "partitions", *run], form=RunForm.days
     )
-    freshness = step(task_id=operators.FRESHNESS, command=["include.lake", "freshness", *run])
+    freshness = transform.freshness(settings, command=["include.lake", "freshness", *run])
     nodes = transform.dbt_nodes(settings, manifest)
     tests = transform.cross_model_tests(settings, manifest)
     record = operators.RecordOperator(

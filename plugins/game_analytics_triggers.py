@@ -38,6 +38,8 @@ XCOM_NODE_RESULT = "dbt"
 """The XCom of a node's task with its `NodeResult`: `lines`, `seconds` and `rows` are read here."""
 NOT_BUILT = "not built: "
 """The start of the status of a node that this run does not build; the reason follows."""
+RUN_ALONE = "run alone"
+"""The status of the task `freshness` if it must start a dbt process of its own."""
 GOOD = frozenset({"success", "warn"})
 """The statuses of a node that is built and whose tests passed or only warned."""
 LINK = "_link_NodeLink"
@@ -201,10 +203,14 @@ class NodeTrigger(BaseTrigger):
             await producer.wait(poll)
             poll = producer.polls_done + 1
             status, at = producer.progress.get("nodes", {}).get(ti.task_id, (None, 0))
+            if status == RUN_ALONE and at > since:
+                self.log.info("%s has no answer, so this task runs dbt itself.", self.producer)
+                return None
             if status is not None and status != "skipped" and at > since:
                 await self.log_result(producer, ti, status)
                 return str(status)
-            if producer.state == "skipped":
+            # A producer that was skipped after it had started has published its end.
+            if producer.state == "skipped" and not producer.progress.get("done"):
                 return NOT_BUILT + f"{self.producer} was skipped"
             if producer.state not in ENDED:
                 ended, self.saw_producer_active = None, True

@@ -154,7 +154,9 @@ def measure_large(rounds: int) -> list[Line]:
     project = FOLDER / "many_models"
     many_models.write(project)
     checkout = Checkout.make("checkout-200", FOLDER / "no-lake", project)
-    shutil.copy(HERE / "no_lake.py", checkout.root / "include" / "lake" / "__main__.py")
+    package = checkout.root / "include" / "lake"
+    shutil.copy(HERE / "no_lake.py", package / "__main__.py")
+    shutil.copy(HERE / "no_freshness.py", package / "run_days" / "freshness.py")
     checkout.lake.mkdir(exist_ok=True)
     warehouse = FOLDER / "many_models.duckdb"
     settings = {"GAME_ANALYTICS_DUCKDB": str(warehouse)}

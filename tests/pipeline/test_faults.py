@@ -35,6 +35,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     checkout = Checkout.make(tmp_path_factory.mktemp("checkout"))
     shutil.copytree(HERE / "small_project", checkout.root / "dbt")
     shutil.copy(HERE / "small_lake.py", checkout.root / "include" / "lake" / "__main__.py")
+    shutil.copy(
+        HERE / "small_freshness.py",
+        checkout.root / "include" / "lake" / "run_days" / "freshness.py",
+    )
     write_lake(checkout)
     made = checkout.run_dbt("include.manifest")
     assert made.returncode == 0, made.stderr

@@ -45,6 +45,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout = Checkout.make(tmp_path_factory.mktemp("checkout"), execution="local")
     shutil.copytree(HERE / "small_project", checkout.root / "dbt")
     shutil.copy(HERE / "small_lake.py", checkout.root / "include" / "lake" / "__main__.py")
+    shutil.copy(
+        HERE / "small_freshness.py",
+        checkout.root / "include" / "lake" / "run_days" / "freshness.py",
+    )
     yield checkout
     checkout.run("include.laptop.up", "down")
 

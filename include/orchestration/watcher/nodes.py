@@ -1,4 +1,7 @@
-"""The task of a node: it waits in the triggerer, and needs a worker only if something is wrong."""
+"""Tasks that wait for the producer in the triggerer, and need a worker only if something is wrong.
+
+They are the tasks of the nodes, the cross-model tests, and the task `freshness`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from include.messages import (
     from_plain,
 )
 from include.orchestration.operators.nodes import CrossModelTestsOperator, DbtNodeOperator
+from include.orchestration.operators.steps import DbtEnvironmentOperator
 
 PRODUCER = "dbt_build"
 """The task id of the producer, a `DbtBuildOperator`."""
@@ -55,3 +59,10 @@ class WatchedNodeOperator(WatchedOperator, DbtNodeOperator):  # type: ignore[mis
 
 class WatchedTestsOperator(WatchedOperator, CrossModelTestsOperator):  # type: ignore[misc]
     """Runs the cross-model tests, in mode `watcher`."""
+
+
+class WatchedFreshnessOperator(WatchedOperator, DbtEnvironmentOperator):
+    """Finds the stale sources, in mode `watcher`: the producer's dbt process answers.
+
+    A worker runs `include.lake freshness` if dbt has no answer, and on every retry.
+    """

@@ -106,7 +106,9 @@ def worker_event(event: TriggerEvent) -> NodeEvent:
     return from_plain(event.payload, NodeEvent)
 
 
-@pytest.mark.parametrize("name", ["XCOM_PROGRESS", "XCOM_NODE_RESULT", "NOT_BUILT", "GOOD"])
+@pytest.mark.parametrize(
+    "name", ["XCOM_PROGRESS", "XCOM_NODE_RESULT", "NOT_BUILT", "RUN_ALONE", "GOOD"]
+)
 def test_the_trigger_has_the_names_of_the_messages(name: str) -> None:
     assert getattr(triggers, name) == getattr(messages, name)
 
@@ -150,7 +152,25 @@ def test_a_node_that_the_run_does_not_build_is_skipped(monkeypatch: pytest.Monke
         outcome(monkeypatch, f"{NOT_BUILT}not selected", "running")[0], TaskSkippedEvent
     )
     # A run whose producer is skipped builds nothing.
-    assert isinstance(outcome(monkeypatch, None, "running", "skipped")[0], TaskSkippedEvent)
+    event, _ = outcome(monkeypatch, None, "running", "skipped", done=False)
+    assert isinstance(event, TaskSkippedEvent)
+
+
+def test_after_a_producer_that_gave_up_a_node_that_is_cleared_builds_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event, _ = outcome(monkeypatch, None, "skipped", attempt=2)
+    assert worker_event(event) == NodeEvent(None)
+
+
+def test_a_task_without_an_answer_gets_a_worker_while_the_producer_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event, _ = outcome(monkeypatch, messages.RUN_ALONE, "running", done=False)
+    assert worker_event(event) == NodeEvent(None)
+    # That an earlier try had no answer says nothing about this one.
+    event, _ = outcome(monkeypatch, messages.RUN_ALONE, "running", "failed", at=BEFORE)
+    assert worker_event(event) == NodeEvent(None, producer_failed=True)
 
 
 @pytest.mark.parametrize("state", ["success", "failed", "upstream_failed", "removed", "gone"])
