@@ -31,7 +31,8 @@ from include.settings import Settings, UserError
 from include.site.pages import titles
 from include.site.runs import INDEX, RUN_FILE, Run
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
+"""The interval at which the run is read. Each time costs the API server 0.1 s of processor time."""
 NO_ANSWER_SECONDS = 120
 """How long Airflow's API may not answer before the run is given up."""
 FINAL = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})

@@ -87,6 +87,7 @@ def outcome(
 
     monkeypatch.setattr(triggers, "XCom", Store)
     monkeypatch.setattr(triggers, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(triggers, "STATE_SECONDS", 0.0)
     monkeypatch.setattr(triggers.Producer, "known", {})
 
     async def first() -> TriggerEvent:
@@ -209,6 +210,40 @@ def test_a_dbt_that_has_not_published_its_end_has_time_to_stop(
     began = time.monotonic()
     outcome(monkeypatch, None, "running", "success", done=False)
     assert time.monotonic() > began + 0.2
+
+
+def test_the_state_of_a_producer_is_read_at_most_once_in_a_while_and_for_each_new_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each look-up costs the triggerer processor time, however many nodes wait."""
+    looked: list[float] = []
+
+    class Counting(Instance):
+        def get_task_states(self, **_: Any) -> dict[str, dict[str, str | None]]:
+            looked.append(time.monotonic())
+            return {"r": {"dbt_build": "running"}}
+
+    class Store:
+        @staticmethod
+        async def aget_one(**_: Any) -> Any:
+            return to_plain(Progress(1, 0, False, {}))
+
+    monkeypatch.setattr(triggers, "XCom", Store)
+    monkeypatch.setattr(triggers, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(triggers.Producer, "known", {})
+
+    async def wait() -> None:
+        waiting = [triggers.Producer.of(Counting(1, []), "dbt_build") for _ in range(200)]
+        producer = waiting[0]
+        await producer.wait(50)
+        assert len(looked) == 1
+        triggers.Producer.of(Counting(1, []), "dbt_build")
+        await producer.wait(producer.polls_begun + 2)
+        assert len(looked) == 2
+        assert producer.task
+        producer.task.cancel()
+
+    asyncio.run(asyncio.wait_for(wait(), 5))
 
 
 def test_a_lasting_error_of_the_database_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
