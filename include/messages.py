@@ -108,7 +108,7 @@ class BuildRequest:
     none. The report of a container lies beside its request. `run_id` names the run that holds the
     build lock. `select` holds dbt selectors, None selects all nodes.
     `tests` holds the ids of the cross-model tests that run after the nodes, if all of these
-    succeeded.
+    succeeded. With `catalog` dbt then writes its `catalog.json`, for the pages of the run.
     """
 
     artifacts: str
@@ -117,6 +117,7 @@ class BuildRequest:
     tests: tuple[str, ...] = ()
     full_refresh: bool = False
     report: str = ""
+    catalog: bool = False
 
 
 @dataclass(frozen=True)

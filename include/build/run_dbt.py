@@ -90,7 +90,18 @@ def stale_sources(request: FreshnessRequest, settings: Settings, parsed: dbtRunn
         if not isinstance(error, UserError | BuildError):
             traceback.print_exc()
         answer = StaleSources((), error=f"{type(error).__name__}: {without_values(str(error))}")
+    finally:
+        close_warehouse(settings)
     return f"{FRESHNESS_LINE}{to_json(answer)}"
+
+
+def close_warehouse(settings: Settings) -> None:
+    """Close dbt's connections: dbt keeps a DuckDB file locked until its process ends."""
+    if settings.target == "local":
+        # Only the adapter of the target is installed in some images.
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+        DuckDBConnectionManager.close_all_connections()
 
 
 def _manifest(parsed: dbtRunnerResult) -> object:
@@ -136,6 +147,8 @@ def run_dbt(
     artifacts = Path(request.artifacts)
     collector = NodeResultCollector(manifest, artifacts, settings.adapter, publish)
     common = dbt_arguments(settings, artifacts)
+    # The catalog of an earlier try does not show what this one builds.
+    (artifacts / "catalog.json").unlink(missing_ok=True)
     project = _manifest(parsed or parse(settings))
     dbt = dbtRunner(manifest=project, callbacks=[collector.on_event])  # type: ignore[arg-type]
     built = dbt.invoke([*_build_command(request, manifest), *common])
@@ -147,6 +160,11 @@ def run_dbt(
         collector.group(request.tests, CROSS_MODEL_TESTS)
         with all_results(artifacts):
             collector.finish(dbt.invoke(["test", "--select", *selectors, *common]))
+    if request.catalog:
+        docs = dbtRunner(manifest=project)  # type: ignore[arg-type]
+        if not docs.invoke(["--quiet", "docs", "generate", "--no-compile", *common]).success:
+            # The task `publish` tries again, and says what the pages lack.
+            (artifacts / "catalog.json").unlink(missing_ok=True)
 
 
 def _build_command(request: BuildRequest, manifest: Manifest) -> list[str]:

@@ -247,6 +247,8 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             tests=self._tests(context),
             full_refresh=form_of(context).full_refresh,
             report="" if self.runs_elsewhere else report_of(self.settings, context["ti"]),
+            # The task `publish` would start a dbt process of its own for it.
+            catalog=not self.runs_elsewhere,
         )
 
     def _tests(self, context: Any) -> tuple[str, ...]:
