@@ -101,7 +101,7 @@ def close_warehouse(settings: Settings) -> None:
         # Only the adapter of the target is installed in some images.
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-        DuckDBConnectionManager.close_all_connections()
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
 def _manifest(parsed: dbtRunnerResult) -> object:

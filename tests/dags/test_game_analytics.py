@@ -133,8 +133,8 @@ def test_every_task_has_exactly_its_upstream_tasks(dag: Any, content: dict[str, 
         "dbt_build": {"freshness"},
         "cross_model_tests": leaves,
         "record_partitions": leaves | {"cross_model_tests"},
-        "kpi_summary": leaves | {"cross_model_tests", "record_partitions", "dbt_build"},
-        "publish": {"kpi_summary"},
+        "kpi_summary": leaves | {"cross_model_tests", "dbt_build"},
+        "publish": {"record_partitions", "kpi_summary"},
         "done": leaves | {"cross_model_tests", "record_partitions", "kpi_summary", "publish"},
     }
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == expected

@@ -61,7 +61,7 @@ class WatchedTestsOperator(WatchedOperator, CrossModelTestsOperator):  # type: i
     """Runs the cross-model tests, in mode `watcher`."""
 
 
-class WatchedFreshnessOperator(WatchedOperator, DbtEnvironmentOperator):
+class WatchedFreshnessOperator(WatchedOperator, DbtEnvironmentOperator):  # type: ignore[misc]
     """Finds the stale sources, in mode `watcher`: the producer's dbt process answers.
 
     A worker runs `include.lake freshness` if dbt has no answer, and on every retry.

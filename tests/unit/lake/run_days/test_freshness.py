@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,7 +86,11 @@ def test_a_process_that_has_imported_dbt_answers_too(
     with open_database(settings) as database:
         database.execute("update operations.listed_partitions set changed_at = date '2020-01-01'")
     without = replace(settings, dbt_executable="/nowhere/dbt")
-    answers = stale_sources(without, Manifest.read(), tmp_path, dbtRunner().invoke)
+
+    def run_dbt(arguments: Sequence[str]) -> None:
+        dbtRunner().invoke(list(arguments))
+
+    answers = stale_sources(without, Manifest.read(), tmp_path, run_dbt)
     assert answers == [EVENTS, BETS]
     close_warehouse(settings)
     with open_database(settings, timeout_seconds=0):
