@@ -40,17 +40,19 @@ class WatchedOperator:
         next_method="resume",
     )
 
-    def resume(self, context: Any, event: Mapping[str, Any]) -> None:
-        """Raise what the producer has found, or run dbt for this node alone."""
+    def resume(self, context: Any, event: Mapping[str, Any]) -> Any:
+        """Raise what the producer has found, or run dbt for this task alone; returns its result."""
         status = from_plain(event, NodeEvent).status
         if status is None:
-            self.execute(context)  # type: ignore[attr-defined]
-        elif status.startswith(NOT_BUILT):
+            return self.execute(context)  # type: ignore[attr-defined]
+        if status.startswith(NOT_BUILT):
             raise AirflowSkipException(status)
-        elif status in FAILED:
+        if status in FAILED:
             stored = context["ti"].xcom_pull(task_ids=context["ti"].task_id, key=XCOM_NODE_RESULT)
             problems = from_plain(stored, NodeResult).problems
             self.raise_for_problems(problems, context)  # type: ignore[attr-defined]
+        # Airflow keeps the result that the producer has published for the task.
+        return None
 
 
 class WatchedNodeOperator(WatchedOperator, DbtNodeOperator):  # type: ignore[misc]
