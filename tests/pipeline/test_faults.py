@@ -166,6 +166,42 @@ def test_a_dry_run_skips_all_without_a_worker(
     } == {""}
 
 
+def test_while_freshness_is_retried_the_producer_waits(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    broken = cluster.checkout.lake / "broken" / "freshness"
+    broken.parent.mkdir(exist_ok=True)
+    broken.touch()
+    run_id = cluster.trigger()
+    cluster.wait_for(run_id, "freshness", "up_for_retry")
+    assert cluster.states(run_id)[PRODUCER] == "running"
+    broken.unlink()
+    ends_well(cluster, "freshness errors once", run_id, undisturbed)
+    tries = cluster.tries(run_id)
+    assert (tries["freshness"], tries[PRODUCER]) == (2, 1)
+    assert {task: tries[task] for task in NODES} == dict.fromkeys(NODES, 1)
+    # The first try ran on a worker too, where its own process found the error again.
+    assert "freshness is broken on purpose" in cluster.log(run_id, "freshness")
+
+
+def test_a_failed_preflight_skips_the_producer_until_it_is_cleared(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    fingerprint = cluster.checkout.root / "dbt" / "models" / "project.yml"
+    good = fingerprint.read_text()
+    fingerprint.write_text(f"{good}# changed\n")
+    run_id = cluster.trigger()
+    state, states = cluster.end(run_id)
+    print_case("preflight fails", state, states, cluster.marts() == undisturbed)
+    assert (state, states["preflight"], states[PRODUCER]) == ("failed", "failed", "skipped")
+    assert {states[task] for task in {*NODES, "partitions", "freshness", "done"}} == {
+        "upstream_failed"
+    }
+    fingerprint.write_text(good)
+    cluster.client.clear(run_id, "preflight")
+    ends_well(cluster, "and then preflight cleared", run_id, undisturbed)
+
+
 @pytest.mark.parametrize("when", ["before", "during", "after"])
 def test_a_killed_producer_goes_on_where_it_was(
     cluster: Cluster, undisturbed: dict[str, Any], when: str
