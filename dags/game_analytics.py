@@ -65,7 +65,7 @@ with (
     partitions = step(
         task_id="partitions", command=["include.lake", "partitions", *run], form=RunForm.days
     )
-    freshness = step(task_id=operators.FRESHNESS, command=["include.lake", "freshness", *run])
+    freshness = transform.freshness(settings, command=["include.lake", "freshness", *run])
     nodes = transform.dbt_nodes(settings, manifest)
     tests = transform.cross_model_tests(settings, manifest)
     record = operators.RecordOperator(
@@ -92,8 +92,8 @@ with (
         free = ["include.warehouse.build_lock", "free", *run]
         publish >> step(task_id="unlock", command=free, trigger_rule="all_done") >> done
     # The nodes too: the tests run even if nodes were skipped, and then no day may be recorded.
-    [nodes, tests] >> record
-    [nodes, tests, record] >> kpis >> publish
+    for last in (record, kpis):
+        [nodes, tests] >> last >> publish
     [nodes, tests, record, kpis, publish] >> done
 
     # Last: Airflow copies the form into each task that is created later (0.5 s per 1,000 tasks).

@@ -22,6 +22,7 @@ ARTIFACTS = (
     "manifest.json",
     "run_results.json",
     "sources.json",
+    "catalog.json",
     "dbt.log",
     "compiled/**/*.sql",
 )

@@ -2,6 +2,8 @@
 
 | message | written by | read by | where it is |
 |---|---|---|---|
+| `FreshnessRequest` | producer | dbt process | a line of its standard input |
+| `StaleSources` | dbt process | producer | a line of its output |
 | `BuildRequest` | producer | dbt process, container | standard input, or `request.json` |
 | `NodeResult` | dbt process, container | producer | a line of its output, or below `events/` |
 | `NodeResult` | producer | trigger and task of the node | XCom `dbt` of the node's task |
@@ -14,7 +16,7 @@
 | `FailingRowsRequest` | node task | `failing_rows` | standard input |
 | `FailingRows` | `failing_rows` | node task | standard output |
 | `SelectedNodes` | `preflight` | all later tasks | result of the task `preflight` |
-| `StaleSources` | `freshness` | all later tasks | result of the task `freshness` |
+| `StaleSources` | `freshness`, producer | all later tasks | result of the task `freshness` |
 
 This module imports neither Airflow nor dbt, and both environments have msgspec. The trigger cannot
 import it: `plugins/game_analytics_triggers.py` has its own copy of what it needs, and
@@ -32,10 +34,14 @@ import msgspec
 
 RESULT_LINE = "node-result "
 """The start of each line of the dbt process that is a `NodeResult`. Other lines are dbt's log."""
+FRESHNESS_LINE = "freshness "
+"""The start of the line with a `FreshnessRequest`, and of the line with the answer to it."""
 CROSS_MODEL_TESTS = "cross_model_tests"
 """The task of all cross-model tests, and the `unique_id` of their common `NodeResult`."""
 NOT_BUILT = "not built: "
 """The start of the status of a node that this run does not build; the reason follows."""
+RUN_ALONE = "run alone"
+"""The status of the task `freshness` if it must start a dbt process of its own."""
 
 XCOM_PROGRESS = "nodes"
 """The producer's XCom with its `Progress`, and the key of the latest one in its task state."""
@@ -87,6 +93,13 @@ Row = dict[str, str | None]
 
 
 @dataclass(frozen=True)
+class FreshnessRequest:
+    """Asks the dbt process which sources are stale, in the run with this id."""
+
+    run_id: str
+
+
+@dataclass(frozen=True)
 class BuildRequest:
     """What a dbt process must build.
 
@@ -95,7 +108,7 @@ class BuildRequest:
     none. The report of a container lies beside its request. `run_id` names the run that holds the
     build lock. `select` holds dbt selectors, None selects all nodes.
     `tests` holds the ids of the cross-model tests that run after the nodes, if all of these
-    succeeded.
+    succeeded. With `catalog` dbt then writes its `catalog.json`, for the pages of the run.
     """
 
     artifacts: str
@@ -104,6 +117,7 @@ class BuildRequest:
     tests: tuple[str, ...] = ()
     full_refresh: bool = False
     report: str = ""
+    catalog: bool = False
 
 
 @dataclass(frozen=True)
@@ -277,9 +291,13 @@ class SelectedNodes:
 
 @dataclass(frozen=True)
 class StaleSources:
-    """The result of the task `freshness`: the ids of the stale sources."""
+    """The result of the task `freshness`: the ids of the stale sources.
+
+    As the answer of the dbt process it can have an `error`, and the ids are not known then.
+    """
 
     stale: tuple[str, ...]
+    error: str = ""
 
 
 Message = TypeVar("Message")

@@ -1,10 +1,16 @@
 """`python -m include.build.run_dbt`: one `dbt build`, with a result for each node as it ends.
 
-Runs in dbt's environment. The first line of the standard input is a `BuildRequest`. When the
-standard input ends, the process that sent the request has ended, and dbt is stopped. Lines of the
-standard output that begin with `RESULT_LINE` hold a `NodeResult`; all others are dbt's own log.
-Exit codes: 0 if dbt finished, even if nodes or tests failed; 1 if dbt could not run; 130 if it was
-stopped.
+Runs in dbt's environment. The process imports dbt and parses the project first, so that it can be
+started before the run knows what to build. Then it reads requests from its standard input:
+
+- A line that begins with `FRESHNESS_LINE` holds a `FreshnessRequest`. The answer is a line with the
+  same beginning and `StaleSources`.
+- Any other line is a `BuildRequest`, the last request. Lines of the standard output that begin with
+  `RESULT_LINE` hold a `NodeResult`. All other lines are dbt's own log.
+
+When the standard input ends, the process that sent the requests has ended, or it needs nothing. A
+build is stopped then. Exit codes: 0 if dbt finished, even if nodes or tests failed, and if no build
+was requested; 1 if dbt could not run; 130 if it was stopped.
 
 The artifacts and the node results are also written to the `report` of the request. If that fails, a
 warning is printed, and the build goes on.
@@ -16,27 +22,34 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Literal
 
-from dbt.cli.main import dbtRunner
+from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from include.build.node_results import BuildError, NodeResultCollector
 from include.build.reports import Report
 from include.command import command
 from include.engine_text import without_values
+from include.lake.run_days.freshness import reported_stale_sources
 from include.manifest import Manifest, dbt_arguments
 from include.messages import (
     CROSS_MODEL_TESTS,
     EXIT_STOPPED,
+    FRESHNESS_LINE,
     RESULT_LINE,
     BuildRequest,
+    FreshnessRequest,
     NodeResult,
     RunResult,
+    StaleSources,
     from_json,
     to_json,
 )
@@ -56,10 +69,53 @@ def print_result(result: NodeResult) -> None:
     sys.stdout.flush()
 
 
+def parse(settings: Settings) -> dbtRunnerResult:
+    """Parse the project once, for all commands that this process runs."""
+    # The commands that use the result have a target folder of their own.
+    with tempfile.TemporaryDirectory() as target:
+        arguments = dbt_arguments(settings, Path(target))
+        return dbtRunner().invoke(["--quiet", "parse", "--no-write-json", *arguments])
+
+
+def stale_sources(request: FreshnessRequest, settings: Settings, parsed: dbtRunnerResult) -> str:
+    """The line that answers a request; an error is part of it, and this process goes on."""
+
+    def run(arguments: Sequence[str]) -> None:
+        dbtRunner(manifest=_manifest(parsed)).invoke(list(arguments))  # type: ignore[arg-type]
+
+    try:
+        found = reported_stale_sources(settings, Manifest.read(), request.run_id, run)
+        answer = StaleSources(tuple(found))
+    except Exception as error:  # noqa: BLE001 - the task `freshness` finds and raises it again
+        if not isinstance(error, UserError | BuildError):
+            traceback.print_exc()
+        answer = StaleSources((), error=f"{type(error).__name__}: {without_values(str(error))}")
+    finally:
+        close_warehouse(settings)
+    return f"{FRESHNESS_LINE}{to_json(answer)}"
+
+
+def close_warehouse(settings: Settings) -> None:
+    """Close dbt's connections: dbt keeps a DuckDB file locked until its process ends."""
+    if settings.target == "local":
+        # Only the adapter of the target is installed in some images.
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+
+
+def _manifest(parsed: dbtRunnerResult) -> object:
+    """The parsed project; raises BuildError if dbt could not parse it."""
+    if not parsed.success:
+        raise BuildError(f"dbt cannot parse the project: {parsed.exception}")
+    return parsed.result
+
+
 def build(
     request: BuildRequest,
     settings: Settings,
     publish: Callable[[NodeResult], None] = print_result,
+    parsed: dbtRunnerResult | None = None,
 ) -> None:
     """Run dbt under the build lock and publish the result of each node.
 
@@ -67,7 +123,7 @@ def build(
     or LockLostError if this run may not build.
     """
     with build_lock.renewed(settings, request.run_id, interrupt):
-        run_dbt(request, settings, publish)
+        run_dbt(request, settings, publish, parsed)
 
 
 def interrupt(reason: str) -> None:
@@ -77,21 +133,24 @@ def interrupt(reason: str) -> None:
 
 
 def run_dbt(
-    request: BuildRequest, settings: Settings, publish: Callable[[NodeResult], None]
+    request: BuildRequest,
+    settings: Settings,
+    publish: Callable[[NodeResult], None],
+    parsed: dbtRunnerResult | None = None,
 ) -> None:
     """Run dbt and publish the result of each node; the caller holds the build lock.
 
-    Raises BuildError if dbt could not finish, and KeyboardInterrupt if it was stopped.
+    `parsed` is the parsed project; without it the project is parsed first. Raises BuildError if dbt
+    could not finish, and KeyboardInterrupt if it was stopped.
     """
     manifest = Manifest.read()
     artifacts = Path(request.artifacts)
     collector = NodeResultCollector(manifest, artifacts, settings.adapter, publish)
     common = dbt_arguments(settings, artifacts)
-    # The project is parsed once for all commands below.
-    parsed = dbtRunner().invoke(["--quiet", "parse", "--no-write-json", *common])
-    if not parsed.success:
-        raise BuildError(f"dbt cannot parse the project: {parsed.exception}")
-    dbt = dbtRunner(manifest=parsed.result, callbacks=[collector.on_event])  # type: ignore[arg-type]
+    # The catalog of an earlier try does not show what this one builds.
+    (artifacts / "catalog.json").unlink(missing_ok=True)
+    project = _manifest(parsed or parse(settings))
+    dbt = dbtRunner(manifest=project, callbacks=[collector.on_event])  # type: ignore[arg-type]
     built = dbt.invoke([*_build_command(request, manifest), *common])
     collector.finish(built)
     if not built.success:
@@ -101,6 +160,11 @@ def run_dbt(
         collector.group(request.tests, CROSS_MODEL_TESTS)
         with all_results(artifacts):
             collector.finish(dbt.invoke(["test", "--select", *selectors, *common]))
+    if request.catalog:
+        docs = dbtRunner(manifest=project)  # type: ignore[arg-type]
+        if not docs.invoke(["--quiet", "docs", "generate", "--no-compile", *common]).success:
+            # The task `publish` tries again, and says what the pages lack.
+            (artifacts / "catalog.json").unlink(missing_ok=True)
 
 
 def _build_command(request: BuildRequest, manifest: Manifest) -> list[str]:
@@ -137,9 +201,18 @@ def all_results(artifacts: Path) -> Iterator[None]:
         file.write_text(json.dumps({**content, "results": [*before, *content["results"]]}))
 
 
-def stop_with_parent() -> None:
-    """Stop dbt when the standard input ends, so that no other process builds beside this one."""
-    sys.stdin.read()
+def read_requests(requests: SimpleQueue[str]) -> None:
+    """Put each line of the standard input into the queue, and an empty text at its end.
+
+    Stop dbt when the standard input ends, so that no other process builds beside this one.
+    """
+    is_building = False
+    for line in sys.stdin:
+        is_building |= not line.startswith(FRESHNESS_LINE)
+        requests.put(line)
+    requests.put("")
+    if not is_building:
+        return
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(STOP_SECONDS)
     os._exit(EXIT_STOPPED)
@@ -157,11 +230,13 @@ def open_report(request: BuildRequest, settings: Settings) -> Report | None:
     return Report(documents, Path(request.artifacts))
 
 
-def build_and_report(request: BuildRequest, settings: Settings) -> None:
+def build_and_report(
+    request: BuildRequest, settings: Settings, parsed: dbtRunnerResult | None = None
+) -> None:
     """Build what the request names and write the report; raises what `build` raises."""
     report = open_report(request, settings)
     if report is None:
-        build(request, settings)
+        build(request, settings, parsed=parsed)
         return
 
     def publish(result: NodeResult) -> None:
@@ -169,7 +244,7 @@ def build_and_report(request: BuildRequest, settings: Settings) -> None:
         report.add(result)
 
     try:
-        build(request, settings, publish)
+        build(request, settings, publish, parsed)
     except KeyboardInterrupt:
         ended = RunResult(request.run_id, "stopped", "stopped by a signal", EXIT_STOPPED)
         close_in_time(report, ended)
@@ -194,12 +269,19 @@ def close_in_time(report: Report, result: RunResult) -> None:
 
 @command
 def main() -> int:
-    """Build what the request on the standard input names."""
-    request = from_json(sys.stdin.readline(), BuildRequest)
+    """Answer the requests on the standard input; the last one names what is built."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Thread(target=stop_with_parent, daemon=True).start()
+    requests: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=read_requests, args=(requests,), daemon=True).start()
+    settings = Settings.from_env(os.environ)
     try:
-        build_and_report(request, Settings.from_env(os.environ))
+        parsed = parse(settings)
+        while (line := requests.get()).startswith(FRESHNESS_LINE):
+            request = from_json(line.removeprefix(FRESHNESS_LINE), FreshnessRequest)
+            sys.stdout.write(stale_sources(request, settings, parsed) + "\n")
+            sys.stdout.flush()
+        if line:
+            build_and_report(from_json(line, BuildRequest), settings, parsed)
     except KeyboardInterrupt:
         print("error: stopped.", file=sys.stderr)
         return EXIT_STOPPED

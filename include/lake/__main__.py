@@ -13,6 +13,9 @@ import click
 from include.command import command
 from include.settings import Settings, UserError
 
+CATALOG_SECONDS = 300
+"""How long recording waits for dbt's end. The catalog of 1,000 models takes less than a minute."""
+
 
 @click.group(help=__doc__)
 @click.pass_context
@@ -145,7 +148,8 @@ def record(settings: Settings, full_refresh: bool, run_id: str) -> None:
     from include.manifest import Manifest
     from include.warehouse.database import open_database
 
-    with open_database(settings) as database:
+    # After its last node, dbt may still write the catalog, and has the DuckDB file open.
+    with open_database(settings, timeout_seconds=CATALOG_SECONDS) as database:
         count = record_build(
             database, settings, Manifest.read(), full_refresh=full_refresh, run_id=run_id
         )

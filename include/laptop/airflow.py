@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 
 from include.laptop.lock import HOME
-from include.laptop.processes import SESSION, stop_session
+from include.laptop.processes import SESSION, STOP_SECONDS, stop_session
 from include.settings import ROOT, Settings, UserError
 
 DAG = "game_analytics"
@@ -118,9 +118,9 @@ class Airflow:
                     f"Airflow's {component} ended with {how}: read {self.log(component)}."
                 )
 
-    def stop(self) -> None:
+    def stop(self, term_seconds: float = STOP_SECONDS) -> None:
         """Stop all processes of this start, including those that its processes have started."""
-        stop_session(self.session)
+        stop_session(self.session, term_seconds)
         for process in self.processes.values():
             process.kill()
             process.wait()

@@ -18,6 +18,7 @@ SESSION = "LAPTOP_AIRFLOW_SESSION"
 """An environment variable that all processes of one start inherit. It finds them all, unlike a
 process group: Cosmos starts dbt in a session of its own."""
 STOP_SECONDS = 8
+"""How long processes may take to end after SIGTERM, and after SIGKILL."""
 
 
 class StopError(Exception):
@@ -69,10 +70,10 @@ def in_dbt_environment(settings: Settings, *arguments: str) -> None:
         raise UserError("")
 
 
-def stop_session(session: str) -> None:
-    """End all processes with this mark: by SIGTERM, and those that remain by SIGKILL."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        until = time.monotonic() + STOP_SECONDS
+def stop_session(session: str, term_seconds: float = STOP_SECONDS) -> None:
+    """End all processes with this mark: by SIGTERM, and those that then remain by SIGKILL."""
+    for number, seconds in ((signal.SIGTERM, term_seconds), (signal.SIGKILL, STOP_SECONDS)):
+        until = time.monotonic() + seconds
         signalled: set[int] = set()
         while time.monotonic() < until:
             alive = list(_marked(session))

@@ -20,6 +20,7 @@ from include.laptop import lock
 from include.laptop.airflow import Airflow, Client, NoAnswerError, clean_temporary
 from include.laptop.private import keep_private
 from include.laptop.processes import (
+    STOP_SECONDS,
     StopError,
     ignore_signals,
     in_dbt_environment,
@@ -31,9 +32,13 @@ from include.settings import Settings, UserError
 from include.site.pages import titles
 from include.site.runs import INDEX, RUN_FILE, Run
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
+"""The interval at which the run is read. Each time costs the API server 0.1 s of processor time."""
 NO_ANSWER_SECONDS = 120
 """How long Airflow's API may not answer before the run is given up."""
+IDLE_SECONDS = 1.0
+"""How long Airflow may take to end by itself after a run. Nothing runs then, and its loops sleep
+for seconds before they end."""
 FINAL = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
@@ -137,7 +142,7 @@ def run(settings: Settings, sample: list[str]) -> int:
             if needs_sample(Path(settings.lake), manifest.Manifest.read()):
                 in_dbt_environment(settings, "include.lake", "generate", *sample)
             in_dbt_environment(settings, "include.build.preflight")
-        client = None
+        client, stop_seconds = None, float(STOP_SECONDS)
         try:
             airflow.start()
             client = airflow.wait()
@@ -148,13 +153,14 @@ def run(settings: Settings, sample: list[str]) -> int:
             client.trigger(run_id)
             print(f"Airflow is up after {time.monotonic() - began:.1f} s; run {run_id}")
             tasks = follow(airflow, client, run_id)
+            stop_seconds = IDLE_SECONDS
         finally:
             ignore_signals()
-            _stop(airflow, client)
+            _stop(airflow, client, stop_seconds)
     return report(settings, run_id, tasks, time.monotonic() - began)
 
 
-def _stop(airflow: Airflow, client: Client | None) -> None:
+def _stop(airflow: Airflow, client: Client | None, term_seconds: float) -> None:
     try:
         if client:
             client.http.timeout = 3
@@ -165,7 +171,7 @@ def _stop(airflow: Airflow, client: Client | None) -> None:
     except UserError:
         pass
     finally:
-        airflow.stop()
+        airflow.stop(term_seconds)
         clean_temporary()
 
 

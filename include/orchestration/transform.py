@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,14 @@ from include.manifest import BUILT_TYPES, MANIFEST, PROJECT, Manifest
 from include.messages import CROSS_MODEL_TESTS
 from include.orchestration import connection
 from include.orchestration.operators.nodes import CrossModelTestsOperator, DbtNodeOperator
-from include.orchestration.watcher.nodes import PRODUCER, WatchedNodeOperator, WatchedTestsOperator
+from include.orchestration.operators.selection import FRESHNESS
+from include.orchestration.operators.steps import DbtEnvironmentOperator
+from include.orchestration.watcher.nodes import (
+    PRODUCER,
+    WatchedFreshnessOperator,
+    WatchedNodeOperator,
+    WatchedTestsOperator,
+)
 from include.orchestration.watcher.producer import DbtBuildOperator
 from include.run_form import FIELDS
 from include.settings import Settings
@@ -39,6 +46,7 @@ class Operators(NamedTuple):
     node: Callable[..., BaseOperator]
     tests: Callable[..., BaseOperator]
     producer: Callable[..., BaseOperator] | None
+    freshness: Callable[..., BaseOperator] = DbtEnvironmentOperator
 
 
 def operators(settings: Settings) -> Operators:
@@ -46,7 +54,12 @@ def operators(settings: Settings) -> Operators:
     if not settings.runs_on_ecs:
         return {
             "local": Operators(DbtNodeOperator, CrossModelTestsOperator, None),
-            "watcher": Operators(WatchedNodeOperator, WatchedTestsOperator, DbtBuildOperator),
+            "watcher": Operators(
+                WatchedNodeOperator,
+                WatchedTestsOperator,
+                DbtBuildOperator,
+                WatchedFreshnessOperator,
+            ),
         }[settings.execution]
     # Imported only for these modes, because the import takes 0.5 s of each parse of the DAG.
     from include.orchestration.ecs import nodes, producer
@@ -59,6 +72,11 @@ def operators(settings: Settings) -> Operators:
     }[settings.execution]
 
 
+def freshness(settings: Settings, command: Sequence[str]) -> BaseOperator:
+    """The task `freshness`, whose result is a `StaleSources`; `command` finds it on a worker."""
+    return operators(settings).freshness(task_id=FRESHNESS, settings=settings, command=command)
+
+
 def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
     """The task group `dbt`: one task per seed, snapshot and model.
 
@@ -68,9 +86,11 @@ def dbt_nodes(settings: Settings, manifest: Manifest) -> DbtTaskGroup:
         dbt_project_path=PROJECT,
         manifest_path=MANIFEST,
         project_name="game_analytics",
-        env_vars=connection.environment(settings),
         install_dbt_deps=False,
     )
+    # Cosmos makes an ObjectStoragePath of it. Opening that imports all plugins and the S3 file
+    # system, for which each parse of the DAG, and so each worker, needs half a second.
+    project.manifest_path = MANIFEST
 
     def convert(node: DbtNode, task_args: dict[str, Any], **arguments: Any) -> BaseOperator:
         place = {
@@ -128,7 +148,6 @@ def cross_model_tests(settings: Settings, manifest: Manifest) -> BaseOperator:
             "invocation_mode": InvocationMode.SUBPROCESS,
             "install_deps": False,
             "emit_datasets": False,
-            "env": connection.environment(settings),
         }
     )
     return operators(settings).tests(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from dbt.task.docs import DOCS_INDEX_FILE_PATH
 
 from include.manifest import dbt_arguments
 from include.settings import Settings
@@ -22,13 +26,18 @@ MANIFEST_PLACE, CATALOG_PLACE = '"MANIFEST.JSON INLINE DATA"', '"CATALOG.JSON IN
 """The places in dbt's page where the artifacts belong."""
 
 
-def write_dbt_docs(settings: Settings, folder: Path) -> tuple[list[Path], str]:
+def write_dbt_docs(
+    settings: Settings, folder: Path, catalog: Mapping[str, Any] | None = None
+) -> tuple[list[Path], str]:
     """Write `dbt/index.html` and `catalog.json` into a folder that has the `manifest.json`.
 
-    Returns the files, and a note about what they lack, which is empty if they lack nothing. dbt
-    does not compile the project here: a model that does not compile would leave no page at all. If
-    the warehouse cannot be read, the page has no types of columns and no sizes of tables.
+    Returns the files, and a note about what they lack, which is empty if they lack nothing. If the
+    dbt of the build has not written the `catalog`, a dbt process is started for it. dbt does not
+    compile the project here: a model that does not compile would leave no page at all. If the
+    warehouse cannot be read, the page has no types of columns and no sizes of tables.
     """
+    if catalog:
+        return _write(folder, Path(DOCS_INDEX_FILE_PATH).read_text(), json.dumps(catalog)), ""
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch)
         for options in ((), ("--empty-catalog",)):
@@ -44,17 +53,22 @@ def write_dbt_docs(settings: Settings, folder: Path) -> tuple[list[Path], str]:
             print((ended.stdout + ended.stderr).strip(), file=sys.stderr)
         else:
             return [], "dbt could not make its docs: see the log of the task publish"
-        files = [folder / FOLDER / "index.html"]
-        files[0].parent.mkdir()
-        page = (target / "index.html").read_text()
-        catalog = (target / "catalog.json").read_text()
-        page = page.replace(MANIFEST_PLACE, in_script((folder / "manifest.json").read_text()))
-        files[0].write_text(page.replace(CATALOG_PLACE, in_script(catalog)))
+        page, written = (target / "index.html").read_text(), (target / "catalog.json").read_text()
+        files = _write(folder, page, written)
         if options:
+            files.pop().unlink()
             return files, "dbt could not read the warehouse: the dbt docs have no column types"
-        files.append(folder / "catalog.json")
-        files[1].write_text(catalog)
         return files, ""
+
+
+def _write(folder: Path, page: str, catalog: str) -> list[Path]:
+    """Write dbt's page with the artifacts in it, and the catalog beside it; returns both files."""
+    files = [folder / FOLDER / "index.html", folder / "catalog.json"]
+    files[0].parent.mkdir()
+    page = page.replace(MANIFEST_PLACE, in_script((folder / "manifest.json").read_text()))
+    files[0].write_text(page.replace(CATALOG_PLACE, in_script(catalog)))
+    files[1].write_text(catalog)
+    return files
 
 
 def in_script(json_text: str) -> str:

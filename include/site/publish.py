@@ -92,7 +92,7 @@ def _write_publication(
     _write_artifacts(folder, artifacts, manifest)
     notes = list(run.notes)
     if manifest.get("nodes"):
-        _, note = write_dbt_docs(settings, folder)
+        _, note = write_dbt_docs(settings, folder, artifacts.catalog)
         notes += [note] if note else []
     else:
         notes.append("no process of this run has written a manifest, so there are no dbt docs")

@@ -38,11 +38,12 @@ class RunArtifacts:
     """The artifacts of a run.
 
     `results` has the last result of each node and test, in dbt's form. `sources` are the results of
-    `dbt source freshness`. `manifest` is empty if no process of the run has written it. `problems`
-    names files that could not be read.
+    `dbt source freshness`. `manifest` is empty if no process of the run has written it, and
+    `catalog` also if dbt has built something since. `problems` names files that could not be read.
     """
 
     manifest: dict[str, Any] = field(default_factory=dict)
+    catalog: dict[str, Any] = field(default_factory=dict)
     results: Sequence[Result] = ()
     sources: Sequence[Result] = ()
     problems: Sequence[str] = ()
@@ -80,15 +81,30 @@ def read_run(documents: Documents, run_id: str) -> RunArtifacts:
     manifests = [name for name in names if name.endswith("/manifest.json")]
     manifests.sort(key=lambda name: _manifest_order(name.removeprefix(root)))
     manifest = parsed(manifests[:1])
+    catalogs = parsed(name for name in names if name.endswith("/catalog.json"))
     events = [name for name in names if f"/{EVENTS_FOLDER}" in name and name.endswith(".jsonl")]
     with ThreadPoolExecutor(UPLOADS) as pool:
         lines = [line for _, text in pool.map(read, events) for line in text.splitlines()]
     return RunArtifacts(
         manifest=manifest[0] if manifest else {},
+        catalog=_current_catalog(catalogs, runs),
         results=merged(runs, _node_results(lines, problems)),
         sources=[result for content in sources for result in content.get("results", ())],
         problems=tuple(problems),
     )
+
+
+def _current_catalog(
+    catalogs: Iterable[dict[str, Any]], runs: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the newest catalog if no dbt has ended after it; otherwise an empty dict."""
+    newest = max(catalogs, key=_generated_at, default={})
+    return newest if all(_generated_at(run) <= _generated_at(newest) for run in runs) else {}
+
+
+def _generated_at(content: Mapping[str, Any]) -> str:
+    """Return when dbt wrote an artifact: ISO 8601 in UTC, so that texts compare as times do."""
+    return str(content.get("metadata", {}).get("generated_at", ""))
 
 
 def merged(runs: Iterable[Mapping[str, Any]], events: Iterable[NodeResult] = ()) -> list[Result]:
@@ -98,7 +114,7 @@ def merged(runs: Iterable[Mapping[str, Any]], events: Iterable[NodeResult] = ())
     killed before it wrote that file.
     """
     last: dict[str, Result] = {}
-    for content in sorted(runs, key=lambda run: str(run.get("metadata", {}).get("generated_at"))):
+    for content in sorted(runs, key=_generated_at):
         for result in content.get("results", ()):
             status = STATUSES.get(result["status"], result["status"])
             last[result["unique_id"]] = {**result, "status": status}

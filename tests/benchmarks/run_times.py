@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -14,7 +15,7 @@ from include.manifest import Manifest
 
 BEFORE = frozenset({"preflight", "partitions", "freshness"})
 AFTER = frozenset({"record_partitions", "kpi_summary", "publish", "done"})
-"""The steps of the DAG before and after dbt's part."""
+"""The steps of the DAG before and after the nodes."""
 PRODUCER = "dbt_build"
 
 
@@ -85,29 +86,26 @@ class RunTimes:
 
     @property
     def graph(self) -> float:
-        """Seconds from the start of dbt's part to the end of its last node or test.
+        """Seconds from the start of the first node's task to the end of the last node or test.
 
-        The producer ends a little later, and only the KPIs wait for that.
+        The producer starts with the run. It ends after the last node, and only the KPIs wait for
+        that.
         """
-        return self._ended(self._nodes) - self._started(self._of_dbt)
+        return self._ended(self._nodes) - self._started(self._nodes)
 
     @property
     def before(self) -> float:
-        """Seconds of the steps before dbt's part."""
-        return self._started(self._of_dbt) - self._started(self.tasks)
+        """Seconds of the steps before the first node."""
+        return self._started(self._nodes) - self._started(self.tasks)
 
     @property
     def after(self) -> float:
-        """Seconds of the steps after dbt's part."""
+        """Seconds of the steps after the last node."""
         return self._ended(self.tasks) - self._ended(self._nodes)
 
     @property
-    def _of_dbt(self) -> set[str]:
-        return set(self.tasks) - BEFORE - AFTER
-
-    @property
     def _nodes(self) -> set[str]:
-        return self._of_dbt - {PRODUCER}
+        return set(self.tasks) - BEFORE - AFTER - {PRODUCER}
 
     def _started(self, tasks: Iterable[str]) -> float:
         return min(self.tasks[task].started for task in tasks)
@@ -142,7 +140,8 @@ class RunTimes:
             waits.setdefault("delivery", []).append(own.ended - own.seen)
         return {
             "steps before: preflight, partitions, freshness": self.before,
-            "start of the producer's worker": producer.started - self._started(self._of_dbt),
+            "begin of the run to the producer's start": producer.started
+            - self._started(self.tasks),
             "the producer: dbt, and publishing": producer.ended - producer.started,
             "tail: last node result to last task's end": self._ended(self._nodes) - last_report,
             "steps after: record, KPIs, done": self.after,
@@ -184,6 +183,14 @@ def layers(parents: Mapping[str, frozenset[str]]) -> int:
         return depths[node]
 
     return max(map(depth, parents), default=0)
+
+
+def blocked_seconds(log: str) -> float:
+    """Return how long the triggerer's event loop was blocked, from the log of the triggerer.
+
+    Airflow writes a line for each time that the loop was blocked for more than 0.2 s.
+    """
+    return sum(map(float, re.findall(r"async thread was blocked for ([0-9.]+) seconds", log)))
 
 
 def _mean(seconds: Iterable[float] | None) -> float:

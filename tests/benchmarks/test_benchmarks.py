@@ -13,7 +13,13 @@ import pytest
 from include.manifest import Manifest
 from tests.benchmarks.many_models import models, write
 from tests.benchmarks.memory import proportional
-from tests.benchmarks.run_times import RunTimes, Task, layers, parents_by_name
+from tests.benchmarks.run_times import (
+    RunTimes,
+    Task,
+    blocked_seconds,
+    layers,
+    parents_by_name,
+)
 from tests.benchmarks.wide_project import tables
 from tests.benchmarks.wide_project import write as write_wide
 
@@ -115,8 +121,19 @@ def test_where_the_seconds_of_a_run_go() -> None:
     parents = {"a": frozenset(), "b": frozenset({"a"}), "tests": frozenset({"a", "b"})}
     assert list(times.where_it_goes(parents).values()) == pytest.approx(
         # Before, start, producer, tail, after; scheduler, pick-up, waiting, delivery; share.
-        [10, 1, 10, 4, 3, 0.5, 1.75, 0.5, (1.5 + 1.5 + 1) / 3, 2 / 3]
+        [10, 11, 10, 4, 3, 0.5, 1.75, 0.5, (1.5 + 1.5 + 1) / 3, 2 / 3]
     )
+
+
+def test_the_seconds_for_which_the_triggerer_was_blocked() -> None:
+    lines = [
+        "[info] Triggerer's async thread was blocked for 0.31 seconds, exceeding the configured"
+        " warning threshold of 0.20 seconds.",
+        "[info] trigger r/a starting",
+        "[info] Triggerer's async thread was blocked for 1.50 seconds, exceeding the configured",
+    ]
+    assert blocked_seconds("\n".join(lines)) == pytest.approx(1.81)
+    assert blocked_seconds("") == 0
 
 
 def test_the_last_run_is_read_from_the_database(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
 
 from include import manifest
 from include.run_form import FIELDS, RunForm
@@ -132,8 +133,8 @@ def test_every_task_has_exactly_its_upstream_tasks(dag: Any, content: dict[str, 
         "dbt_build": {"freshness"},
         "cross_model_tests": leaves,
         "record_partitions": leaves | {"cross_model_tests"},
-        "kpi_summary": leaves | {"cross_model_tests", "record_partitions", "dbt_build"},
-        "publish": {"kpi_summary"},
+        "kpi_summary": leaves | {"cross_model_tests", "dbt_build"},
+        "publish": {"record_partitions", "kpi_summary"},
         "done": leaves | {"cross_model_tests", "record_partitions", "kpi_summary", "publish"},
     }
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == expected
@@ -146,7 +147,7 @@ def test_without_the_watcher_each_node_runs_dbt(
     monkeypatch.setenv("GAME_ANALYTICS_EXECUTION", "local")
     local = DagBag(dag_folder=str(ROOT / "dags"), load_op_links=False).dags["game_analytics"]
     assert set(local.task_ids) == NODES | STEPS - {"dbt_build"}
-    for name in NODES:
+    for name in NODES | {"freshness"}:
         assert not local.get_task(name).start_from_trigger
         assert dag.get_task(name).start_from_trigger
         assert local.get_task(name).upstream_task_ids == dag.get_task(name).upstream_task_ids
@@ -170,6 +171,11 @@ def test_on_redshift_the_tasks_are_the_same_in_every_mode_and_unlock_is_one_of_t
     found = DagBag(dag_folder=str(ROOT / "dags"), load_op_links=False).dags["game_analytics"]
     producer = {"dbt_build"} if execution in {"watcher", "fargate"} else set()
     assert set(found.task_ids) == NODES | STEPS - {"dbt_build"} | producer | {"unlock"}
+    if producer:
+        # A container is started for one request, so it cannot be started before that is known.
+        rule = "always" if execution == "watcher" else "all_success"
+        assert found.get_task("dbt_build").trigger_rule.value == rule
+    assert found.get_task("freshness").start_from_trigger is (execution == "watcher")
     assert found.get_task("unlock").trigger_rule.value == "all_done"
     assert found.get_task("unlock").upstream_task_ids == {"publish"}
     assert "unlock" in found.get_task("done").upstream_task_ids
@@ -180,6 +186,13 @@ def test_on_redshift_the_tasks_are_the_same_in_every_mode_and_unlock_is_one_of_t
         assert task.select == dag.get_task(name).select
         assert task.owner == dag.get_task(name).owner
         assert task.outlets == dag.get_task(name).outlets
+
+
+def test_the_serialized_dag_has_no_settings(dag: Any) -> None:
+    """Each task would repeat them, and the triggerer reads the whole DAG for each waiting task."""
+    text = json.dumps(DagSerialization.to_dict(dag))
+    assert "GAME_ANALYTICS_" not in text
+    assert len(text) < 1_500 * len(dag.tasks)
 
 
 def test_days_are_recorded_only_if_every_node_is_built(dag: Any) -> None:
@@ -196,6 +209,8 @@ def test_only_these_tasks_have_another_trigger_rule_than_all_success(dag: Any) -
     assert {name: rule for name, rule in rules.items() if rule != "all_success"} == {
         **dict.fromkeys(NODES, "none_failed"),
         "cross_model_tests": "none_failed",
+        # It starts with the run and builds nothing before `freshness` has succeeded.
+        "dbt_build": "always",
         "kpi_summary": "all_done",
         "publish": "all_done",
         "done": "none_failed",

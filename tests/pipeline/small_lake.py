@@ -1,7 +1,7 @@
 """Replaces `python -m include.lake` for the small project: the same commands, two tables.
 
-`data/lake/{events,bets}.csv` are the tables. `freshness` prints `data/lake/stale.json` if that file
-exists. `record` appends a line to `data/lake/recorded`.
+`data/lake/{events,bets}.csv` are the tables. `freshness` prints what `small_freshness.py` finds.
+`record` appends a line to `data/lake/recorded`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import duckdb
 
-from include.settings import Settings
+from include.lake.run_days.freshness import reported_stale_sources
+from include.manifest import Manifest
+from include.settings import Settings, UserError
 
 
 def main(command: str) -> int:
@@ -36,8 +38,11 @@ def main(command: str) -> int:
                     f" as from read_csv('{lake}/{table}.csv')"
                 )
     elif command == "freshness":
-        stale = lake / "stale.json"
-        print(stale.read_text().strip() if stale.exists() else json.dumps({"stale": []}))
+        try:
+            print(json.dumps({"stale": reported_stale_sources(settings, Manifest.read(), "")}))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
     elif command == "record":
         with (lake / "recorded").open("a") as recorded:
             recorded.write("recorded\n")

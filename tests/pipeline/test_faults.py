@@ -35,6 +35,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     checkout = Checkout.make(tmp_path_factory.mktemp("checkout"))
     shutil.copytree(HERE / "small_project", checkout.root / "dbt")
     shutil.copy(HERE / "small_lake.py", checkout.root / "include" / "lake" / "__main__.py")
+    shutil.copy(
+        HERE / "small_freshness.py",
+        checkout.root / "include" / "lake" / "run_days" / "freshness.py",
+    )
     write_lake(checkout)
     made = checkout.run_dbt("include.manifest")
     assert made.returncode == 0, made.stderr
@@ -160,6 +164,42 @@ def test_a_dry_run_skips_all_without_a_worker(
     assert {
         task["hostname"] for task in cluster.client.tasks(run_id) if task["task_id"] in NODES
     } == {""}
+
+
+def test_while_freshness_is_retried_the_producer_waits(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    broken = cluster.checkout.lake / "broken" / "freshness"
+    broken.parent.mkdir(exist_ok=True)
+    broken.touch()
+    run_id = cluster.trigger()
+    cluster.wait_for(run_id, "freshness", "up_for_retry")
+    assert cluster.states(run_id)[PRODUCER] == "running"
+    broken.unlink()
+    ends_well(cluster, "freshness errors once", run_id, undisturbed)
+    tries = cluster.tries(run_id)
+    assert (tries["freshness"], tries[PRODUCER]) == (2, 1)
+    assert {task: tries[task] for task in NODES} == dict.fromkeys(NODES, 1)
+    # The first try ran on a worker too, where its own process found the error again.
+    assert "freshness is broken on purpose" in cluster.log(run_id, "freshness")
+
+
+def test_a_failed_preflight_skips_the_producer_until_it_is_cleared(
+    cluster: Cluster, undisturbed: dict[str, Any]
+) -> None:
+    fingerprint = cluster.checkout.root / "dbt" / "models" / "project.yml"
+    good = fingerprint.read_text()
+    fingerprint.write_text(f"{good}# changed\n")
+    run_id = cluster.trigger()
+    state, states = cluster.end(run_id)
+    print_case("preflight fails", state, states, cluster.marts() == undisturbed)
+    assert (state, states["preflight"], states[PRODUCER]) == ("failed", "failed", "skipped")
+    assert {states[task] for task in {*NODES, "partitions", "freshness", "done"}} == {
+        "upstream_failed"
+    }
+    fingerprint.write_text(good)
+    cluster.client.clear(run_id, "preflight")
+    ends_well(cluster, "and then preflight cleared", run_id, undisturbed)
 
 
 @pytest.mark.parametrize("when", ["before", "during", "after"])

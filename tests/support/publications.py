@@ -88,7 +88,7 @@ def write_run(documents: Documents, run_id: str, *results: dict[str, Any]) -> No
     documents.write(f"{root}/dbt_build/try_1-a/run_results.json", run_results(*found))
 
 
-def without_dbt(_: Settings, folder: Path) -> tuple[list[Path], str]:
+def without_dbt(_: Settings, folder: Path, __: object) -> tuple[list[Path], str]:
     """Stand in for `write_dbt_docs`, which runs dbt."""
     page = folder / "dbt" / "index.html"
     page.parent.mkdir()

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,15 @@ ANSWERS = frozenset({"pass", "warn", "error"})
 """dbt's statuses of a source whose freshness it could determine; `error` means stale."""
 
 
+RunDbt = Callable[[Sequence[str]], object]
+"""Runs dbt with these arguments. It raises nothing, because dbt's results are read instead."""
 FOLDER = "freshness"
 """The folder of dbt's results and of the manifest, in the folder of the run."""
 
 
-def reported_stale_sources(settings: Settings, manifest: Manifest, run_id: str) -> list[str]:
+def reported_stale_sources(
+    settings: Settings, manifest: Manifest, run_id: str, run_dbt: RunDbt | None = None
+) -> list[str]:
     """The ids of the stale sources, after writing dbt's results and the manifest into DOCS.
 
     Without a `run_id` nothing is written. If the files cannot be written, a warning is printed: the
@@ -35,7 +39,7 @@ def reported_stale_sources(settings: Settings, manifest: Manifest, run_id: str) 
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return stale_sources(settings, manifest, Path(folder))
+            return stale_sources(settings, manifest, Path(folder), run_dbt)
         finally:
             if run_id:
                 _write_report(settings, run_id, Path(folder) / "sources.json")
@@ -53,13 +57,17 @@ def _write_report(settings: Settings, run_id: str, results: Path) -> None:
 
 
 def stale_sources(
-    settings: Settings, manifest: Manifest, artifacts: Path | None = None
+    settings: Settings,
+    manifest: Manifest,
+    artifacts: Path | None = None,
+    run_dbt: RunDbt | None = None,
 ) -> list[str]:
     """The unique ids of the sources that are older than their `error_after` allows.
 
-    If a folder `artifacts` is given, dbt writes its `sources.json` there. A source without listed
-    or built files is left out, because it is no error and dbt would report it as stale. Raises
-    UserError if dbt cannot determine the freshness of a source.
+    If a folder `artifacts` is given, dbt writes its `sources.json` there. `run_dbt` runs dbt in a
+    process that has already imported it; without it a process of dbt is started. A source without
+    listed or built files is left out, because it is no error and dbt would report it as stale.
+    Raises UserError if dbt cannot determine the freshness of a source.
     """
     schema = operations_schema(settings)
     with open_database(settings) as database:
@@ -82,7 +90,9 @@ def stale_sources(
     selectors = [unique_id.replace(f".{project}.", ":", 1) for unique_id in asked]
     # dbt also writes a manifest, which must not replace the one that Airflow reads.
     with tempfile.TemporaryDirectory() as scratch:
-        results = _dbt_freshness(settings, selectors, artifacts or Path(scratch))
+        results = _dbt_freshness(
+            selectors, artifacts or Path(scratch), settings, run_dbt or _process_of(settings)
+        )
     statuses = {result["unique_id"]: result["status"] for result in results}
     # dbt leaves a source whose query fails out of its results, so its absence is the error.
     broken = [unique_id for unique_id in asked if statuses.get(unique_id) not in ANSWERS]
@@ -104,19 +114,29 @@ def _has_rule(freshness: Mapping[str, Any] | None) -> bool:
     return any(limit.get("count") is not None and limit.get("period") for limit in limits)
 
 
-def _dbt_freshness(settings: Settings, selectors: list[str], target: Path) -> list[dict[str, Any]]:
+def _process_of(settings: Settings) -> RunDbt:
+    """Run dbt in a process of its own, whose output goes to the error output of this one."""
+
+    def run(arguments: Sequence[str]) -> None:
+        subprocess.run(
+            [settings.dbt_executable, *arguments],
+            env={**os.environ, **settings.as_environment()},
+            stdout=sys.stderr,
+            check=False,
+        )
+
+    return run
+
+
+def _dbt_freshness(
+    selectors: list[str], target: Path, settings: Settings, run_dbt: RunDbt
+) -> list[dict[str, Any]]:
     """The results of `dbt source freshness`, which writes its artifacts to the folder `target`."""
     # A file of an earlier try would hold results that this one did not find.
     (target / "sources.json").unlink(missing_ok=True)
     # Exit code 1 means an error or a stale source, so the results are read instead.
-    subprocess.run(
-        [
-            *(settings.dbt_executable, "source", "freshness", "--select", *selectors),
-            *dbt_arguments(settings, target),
-        ],
-        env={**os.environ, **settings.as_environment()},
-        stdout=sys.stderr,
-        check=False,
+    run_dbt(
+        ["source", "freshness", "--select", *selectors, *dbt_arguments(settings, target)],
     )
     written = target / "sources.json"
     if not written.exists():

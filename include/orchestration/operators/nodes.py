@@ -60,7 +60,10 @@ class DbtNodeOperator(ExplainedDbtOperator, DbtBuildLocalOperator):  # type: ign
         self.chosen(context)
         self.full_refresh = form_of(context).full_refresh
         self.artifacts = artifacts_of(context)
-        keep_lock(Settings.from_env(self.env or {}), context["run_id"])
+        settings = Settings.from_env(os.environ)
+        # Not when the DAG is imported: each task's part of the serialized DAG would repeat it.
+        self.env = connection.environment(settings)
+        keep_lock(settings, context["run_id"])
         super().execute(context, **kwargs)
 
 
@@ -87,6 +90,8 @@ class CrossModelTestsOperator(ExplainedDbtOperator, DbtTestLocalOperator):  # ty
             self.log.info("The project has no cross-model test.")
             return
         self.artifacts = artifacts_of(context)
+        # Not when the DAG is imported, as for a node.
+        self.env = connection.environment(Settings.from_env(os.environ))
         super().execute(context, **kwargs)
 
 

@@ -79,16 +79,28 @@ class DbtEnvironmentOperator(BaseOperator):
         """Run the command, yield the lines of its output, and log those of its error output.
 
         A `request` is written to its standard input, which stays open until this process ends.
+        Raises what `read_lines` raises.
+        """
+        self.process = process = self.start_process(arguments, takes_requests=request is not None)
+        if request is not None:
+            self.send(request)
+        yield from self.read_lines(process, *arguments)
+
+    def send(self, request: str) -> None:
+        """Write a request to the standard input of the command."""
+        if self.process and self.process.stdin:
+            # A process that has already ended reads nothing; its output has the error.
+            with suppress(BrokenPipeError):
+                self.process.stdin.write(f"{request}\n")
+                self.process.stdin.flush()
+
+    def read_lines(self, process: subprocess.Popen[str], *arguments: str) -> Iterator[str]:
+        """Yield the lines of the command's output, and log those of its error output.
+
         Raises AirflowException with the last line of its error output if it fails; if that is
         empty, with the last line of its output. A line that `include.command` has not written as
         the program's error is masked, because it can quote a file, and an alert sends it on.
         """
-        self.process = process = self._start_process(arguments, takes_request=request is not None)
-        if process.stdin:
-            # A process that has already ended reads nothing; its output has the error.
-            with suppress(BrokenPipeError):
-                process.stdin.write(f"{request}\n")
-                process.stdin.flush()
         errors: list[str] = []
 
         def read_errors(output: Iterable[str]) -> None:
@@ -107,7 +119,7 @@ class DbtEnvironmentOperator(BaseOperator):
             building.read(line)
             # A process that was sent a request streams its results, so its last output line is not
             # an error message.
-            last = "" if request else line.strip() or last
+            last = "" if process.stdin else line.strip() or last
             yield line.rstrip("\n")
         reader.join()
         if (code := process.wait()) in KILLED:
@@ -119,8 +131,8 @@ class DbtEnvironmentOperator(BaseOperator):
             text = error if is_sentence else [without_values(line) for line in error]
             raise AirflowException([ended, *text][-1])
 
-    def _start_process(
-        self, arguments: Sequence[str], *, takes_request: bool
+    def start_process(
+        self, arguments: Sequence[str], *, takes_requests: bool
     ) -> subprocess.Popen[str]:
         """Start the command; raises AirflowFailException if dbt's environment is missing."""
         python = Path(self.settings.dbt_executable).with_name("python")
@@ -138,7 +150,7 @@ class DbtEnvironmentOperator(BaseOperator):
                 **connection.login(self.settings),
                 "PYTHONUNBUFFERED": "1",
             },
-            stdin=subprocess.PIPE if takes_request else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if takes_requests else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

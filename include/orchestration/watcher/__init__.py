@@ -2,8 +2,8 @@
 
 | file | runs in | does |
 |---|---|---|
-| `include/build/run_dbt.py` | dbt's environment | runs `dbt build`, prints a line per ended node |
-| `producer.py` | a worker | starts `run_dbt.py`, publishes the node results as XComs |
+| `include/build/run_dbt.py` | dbt's environment | finds the stale sources, runs `dbt build` |
+| `producer.py` | a worker | starts `run_dbt.py` with the run, publishes its results as XComs |
 | `plugins/game_analytics_triggers.py` | the triggerer | waits; ends the task of a good node |
 | `nodes.py` | a worker, for nodes that failed | raises what failed, or builds the node alone |
 
@@ -12,4 +12,7 @@ reach on any host. A producer that runs dbt elsewhere, in a container, publishes
 
 - `nodes` of the producer's task: a `Progress` of `include.messages`, with the status of each node;
 - `dbt` of a node's task: the `NodeResult` of that node.
+
+The task `freshness` waits in the same way, unless dbt runs in a container. Its result is published
+as its own XCom `return_value`, and its status in the `Progress`.
 """

@@ -1,4 +1,7 @@
-"""The task of a node: it waits in the triggerer, and needs a worker only if something is wrong."""
+"""Tasks that wait for the producer in the triggerer, and need a worker only if something is wrong.
+
+They are the tasks of the nodes, the cross-model tests, and the task `freshness`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from include.messages import (
     from_plain,
 )
 from include.orchestration.operators.nodes import CrossModelTestsOperator, DbtNodeOperator
+from include.orchestration.operators.steps import DbtEnvironmentOperator
 
 PRODUCER = "dbt_build"
 """The task id of the producer, a `DbtBuildOperator`."""
@@ -36,17 +40,19 @@ class WatchedOperator:
         next_method="resume",
     )
 
-    def resume(self, context: Any, event: Mapping[str, Any]) -> None:
-        """Raise what the producer has found, or run dbt for this node alone."""
+    def resume(self, context: Any, event: Mapping[str, Any]) -> Any:
+        """Raise what the producer has found, or run dbt for this task alone; returns its result."""
         status = from_plain(event, NodeEvent).status
         if status is None:
-            self.execute(context)  # type: ignore[attr-defined]
-        elif status.startswith(NOT_BUILT):
+            return self.execute(context)  # type: ignore[attr-defined]
+        if status.startswith(NOT_BUILT):
             raise AirflowSkipException(status)
-        elif status in FAILED:
+        if status in FAILED:
             stored = context["ti"].xcom_pull(task_ids=context["ti"].task_id, key=XCOM_NODE_RESULT)
             problems = from_plain(stored, NodeResult).problems
             self.raise_for_problems(problems, context)  # type: ignore[attr-defined]
+        # Airflow keeps the result that the producer has published for the task.
+        return None
 
 
 class WatchedNodeOperator(WatchedOperator, DbtNodeOperator):  # type: ignore[misc]
@@ -55,3 +61,10 @@ class WatchedNodeOperator(WatchedOperator, DbtNodeOperator):  # type: ignore[mis
 
 class WatchedTestsOperator(WatchedOperator, CrossModelTestsOperator):  # type: ignore[misc]
     """Runs the cross-model tests, in mode `watcher`."""
+
+
+class WatchedFreshnessOperator(WatchedOperator, DbtEnvironmentOperator):  # type: ignore[misc]
+    """Finds the stale sources, in mode `watcher`: the producer's dbt process answers.
+
+    A worker runs `include.lake freshness` if dbt has no answer, and on every retry.
+    """

@@ -7,25 +7,34 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+)
 from airflow.sdk.execution_time.xcom import XCom
 
 from include.manifest import Manifest
 from include.messages import (
+    FRESHNESS_LINE,
     GOOD,
     NOT_BUILT,
     RESULT_LINE,
+    RUN_ALONE,
     XCOM_NODE_RESULT,
     XCOM_PROGRESS,
     BuildRequest,
+    FreshnessRequest,
     NodeProgress,
     NodeResult,
     Progress,
+    StaleSources,
     from_json,
     from_plain,
     to_json,
@@ -33,7 +42,12 @@ from include.messages import (
 )
 from include.orchestration.operators.artifacts import artifacts_of, report_of
 from include.orchestration.operators.done import MARTS
-from include.orchestration.operators.selection import form_of, skip_reasons
+from include.orchestration.operators.selection import (
+    FRESHNESS,
+    form_of,
+    skip_dry_run,
+    skip_reasons,
+)
 from include.orchestration.operators.steps import DbtEnvironmentOperator
 from include.settings import Settings
 
@@ -41,8 +55,20 @@ logger = logging.getLogger(__name__)
 
 BUSY = frozenset({"running", "queued", "restarting"})
 """The states of a node task that builds its node on a worker, or will at once."""
+ENDED = frozenset({"failed", "skipped", "upstream_failed"})
+"""The states in which the task `freshness` has ended without a result."""
 SUPERVISOR_SECONDS = 5
 """How often the task checks its supervisor while dbt prints nothing."""
+STATE_SECONDS = 0.4
+"""How often the task reads the state of the task `freshness`."""
+REPEAT_SECONDS = 5.0
+"""How often the task publishes that `freshness` must run alone, as long as that task waits."""
+CLOCK_SECONDS = 2.0
+"""How much later than now an answer counts as given, because a trigger ignores an answer that is
+not at least this much younger than the try of its task. The task is seen to wait for it."""
+
+XCOM_RESULT = "return_value"
+"""Airflow's key of the XCom with a task's result."""
 
 Output = SimpleQueue[str | BaseException | None]
 """dbt's lines in their order. The last item is None if dbt finished, else what was raised."""
@@ -51,13 +77,22 @@ Output = SimpleQueue[str | BaseException | None]
 class DbtBuildOperator(DbtEnvironmentOperator):
     """Runs `include.build.run_dbt` for all nodes of the run that are not built yet.
 
+    The task starts with the run, so that dbt is imported and the project is parsed while the tasks
+    before the nodes run. It builds nothing until `freshness` has succeeded, and it is skipped if
+    that task does not succeed. The task `freshness` waits for an answer of the same dbt process.
+
     The task succeeds if dbt finished, even if nodes failed: the task of each node reports its
     failure. A second try builds what the first one has not built, as `dbt retry` does.
     """
 
     template_fields: Sequence[str] = ()
     runs_elsewhere = False
-    """Whether dbt runs in a container, which finds the folder of its report beside its request."""
+    """Whether dbt runs in a container, which is started for one request, and which finds the folder
+    of its report beside its request."""
+    received: Output
+    """What dbt has printed and this task has not read yet."""
+    is_building = False
+    """Whether dbt was sent the request to build."""
 
     def __init__(
         self,
@@ -68,28 +103,40 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            settings=settings, command=["include.build.run_dbt"], outlets=[MARTS], **kwargs
+            settings=settings,
+            command=["include.build.run_dbt"],
+            outlets=[MARTS],
+            trigger_rule="all_success" if self.runs_elsewhere else "always",
+            **kwargs,
         )
         self.manifest = manifest
         self.assets = assets
 
     def execute(self, context: Any) -> dict[str, int]:
         """Build and publish; returns the number of nodes by status."""
+        skip_dry_run(context)
+        self.received = SimpleQueue()
         channel = Channel(context)
-        wanted = self._wanted(context, channel)
-        channel.flush()
-        request = self._request(context, wanted)
         try:
-            for result in self._follow(to_json(request), channel) if wanted else ():
+            if not self.runs_elsewhere:
+                self._start_dbt()
+                self._wait_for_freshness(context, channel)
+            wanted = self._wanted(context, channel)
+            channel.flush()
+            request = to_json(self._request(context, wanted))
+            for result in self._node_results(request, channel) if wanted else ():
                 channel.publish(self._task_id(result.unique_id), result)
         finally:
+            self._stop_unused()
             # If a person marks this task, it ends before its dbt does. Then no other may build yet.
             channel.done = self.has_ended()
             channel.flush()
         for task_id in channel.ended_in_triggerer():
             if asset := self.assets.get(task_id):
                 context["outlet_events"][MARTS].add(asset)
-        counts = Counter(node.status.split(":")[0] for node in channel.nodes.values())
+        counts = Counter(
+            node.status.split(":")[0] for name, node in channel.nodes.items() if name != FRESHNESS
+        )
         self.log.info("%s", ", ".join(f"{count} {status}" for status, count in counts.items()))
         return dict(counts)
 
@@ -100,6 +147,83 @@ class DbtBuildOperator(DbtEnvironmentOperator):
     def on_lost_supervisor(self) -> None:
         """Stop dbt, because the task's supervisor is gone and its worker may be gone too."""
         self.on_kill()
+
+    def _start_dbt(self) -> None:
+        """Start the dbt process and read its lines into `received`.
+
+        An error is put there too: the tasks before the nodes find what is missing, and this task
+        raises it when they have succeeded.
+        """
+        try:
+            self.process = process = self.start_process((), takes_requests=True)
+        except AirflowException as error:
+            self.received.put(error)
+            return
+        self._read(self.read_lines(process))
+
+    def _read(self, lines: Iterable[str]) -> None:
+        """Read lines into `received`, on a thread.
+
+        Publishing is slower than dbt's output, and a full pipe would stop dbt.
+        """
+
+        def read() -> None:
+            try:
+                for line in lines:
+                    self.received.put(line)
+                self.received.put(None)
+            except BaseException as error:  # noqa: BLE001
+                self.received.put(error)
+
+        Thread(target=read, daemon=True).start()
+
+    def _wait_for_freshness(self, context: Any, channel: Channel) -> None:
+        """Return when the stale sources are known; raises AirflowSkipException if they never are.
+
+        Answers the task `freshness` when it waits for that. If dbt has no answer, that task runs
+        dbt itself, and finds the error again.
+        """
+        may_answer, published = True, 0.0
+        supervisor = os.getppid()
+        while (state := channel.states([FRESHNESS]).get(FRESHNESS)) != "success":
+            if state in ENDED:
+                raise AirflowSkipException(f"Skipped: {FRESHNESS} is {state}.")
+            if state == "deferred" and may_answer:
+                may_answer = False
+                if answer := self._stale_sources(context["run_id"]):
+                    channel.answer_freshness(answer)
+                    return
+            if state == "deferred" and time.monotonic() > published + REPEAT_SECONDS:
+                # Again for each try of the task, which ignores an older status.
+                published = time.monotonic()
+                channel.add(FRESHNESS, RUN_ALONE, CLOCK_SECONDS)
+                channel.flush()
+            self._check_supervisor(supervisor)
+            time.sleep(STATE_SECONDS)
+
+    def _stale_sources(self, run_id: str) -> StaleSources | None:
+        """Return dbt's answer; None if dbt has ended or cannot find out which sources are stale."""
+        self.send(FRESHNESS_LINE + to_json(FreshnessRequest(run_id)))
+        supervisor = os.getppid()
+        while isinstance(line := self._next_line(supervisor), str):
+            if line.startswith(FRESHNESS_LINE):
+                answer = from_json(line.removeprefix(FRESHNESS_LINE), StaleSources)
+                if not answer.error:
+                    return answer
+                self.log.warning("dbt did not find the stale sources: %s", answer.error)
+                return None
+            self.log.info("%s", line)
+        # The end of dbt is raised when the task `freshness` has succeeded without it.
+        self.received.put(line)
+        return None
+
+    def _stop_unused(self) -> None:
+        """End a dbt process that builds nothing, and wait for its end."""
+        if self.process is None or self.is_building or self.process.stdin is None:
+            return
+        with suppress(OSError):
+            self.process.stdin.close()
+        self.process.wait()
 
     def _wanted(self, context: Any, channel: Channel) -> frozenset[str]:
         """Return the ids of the nodes that this try builds; add all others to the progress."""
@@ -123,6 +247,8 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             tests=self._tests(context),
             full_refresh=form_of(context).full_refresh,
             report="" if self.runs_elsewhere else report_of(self.settings, context["ti"]),
+            # The task `publish` would start a dbt process of its own for it.
+            catalog=not self.runs_elsewhere,
         )
 
     def _tests(self, context: Any) -> tuple[str, ...]:
@@ -165,28 +291,20 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         self.log.info("Still to build: %s of %s nodes.", len(unbuilt), len(nodes))
         return frozenset(unbuilt)
 
-    def _follow(self, request: str, channel: Channel) -> Iterator[NodeResult]:
+    def _node_results(self, request: str, channel: Channel) -> Iterator[NodeResult]:
         """Yield dbt's node results; flushes the channel whenever no line of dbt waits."""
-        output: Output = SimpleQueue()
-
-        def read() -> None:
-            try:
-                for line in self.lines(request=request):
-                    output.put(line)
-                output.put(None)
-            except BaseException as error:  # noqa: BLE001
-                output.put(error)
-
-        # A thread of its own, because publishing is slower than dbt's output, and a full pipe
-        # would stop dbt.
-        Thread(target=read, daemon=True).start()
+        self.is_building = True
+        if self.runs_elsewhere:
+            self._read(self.lines(request=request))
+        else:
+            self.send(request)
         supervisor = os.getppid()
         while True:
             try:
-                line = output.get_nowait()
+                line = self.received.get_nowait()
             except Empty:
                 channel.flush()
-                line = self._next_line(output, supervisor)
+                line = self._next_line(supervisor)
             if line is None:
                 return
             if isinstance(line, BaseException):
@@ -196,18 +314,22 @@ class DbtBuildOperator(DbtEnvironmentOperator):
             else:
                 self.log.info("%s", line)
 
-    def _next_line(self, output: Output, supervisor: int) -> str | BaseException | None:
-        """Wait for the next item; raises AirflowException if the task's supervisor is gone.
+    def _next_line(self, supervisor: int) -> str | BaseException | None:
+        """Wait for the next item; raises AirflowException if the task's supervisor is gone."""
+        while True:
+            try:
+                return self.received.get(timeout=SUPERVISOR_SECONDS)
+            except Empty:
+                self._check_supervisor(supervisor)
+
+    def _check_supervisor(self, supervisor: int) -> None:
+        """Raise AirflowException if the task's supervisor is gone.
 
         Airflow then starts the task again elsewhere, and two builds must never run at once.
         """
-        while True:
-            try:
-                return output.get(timeout=SUPERVISOR_SECONDS)
-            except Empty:
-                if os.getppid() != supervisor:
-                    self.on_lost_supervisor()
-                    raise AirflowException("The supervisor of this task is gone.") from None
+        if os.getppid() != supervisor:
+            self.on_lost_supervisor()
+            raise AirflowException("The supervisor of this task is gone.")
 
 
 class Channel:
@@ -224,9 +346,16 @@ class Channel:
         stored = self.store.get(XCOM_PROGRESS)
         self.before = from_plain(stored, Progress) if stored else None
 
-    def add(self, task_id: str, status: str) -> None:
-        """Note the status of a node, for the next `flush`."""
-        self.nodes[task_id] = NodeProgress(status, round(time.time(), 3))
+    def add(self, task_id: str, status: str, later: float = 0.0) -> None:
+        """Note the status of a node, for the next `flush`, as of now or `later` seconds."""
+        self.nodes[task_id] = NodeProgress(status, round(time.time() + later, 3))
+
+    def answer_freshness(self, answer: StaleSources) -> None:
+        """Publish the result of the task `freshness`, which then ends in the triggerer."""
+        own = {"dag_id": self.ti.dag_id, "run_id": self.ti.run_id, "task_id": FRESHNESS}
+        XCom.set(XCOM_RESULT, to_plain(answer), **own)
+        self.add(FRESHNESS, "success", CLOCK_SECONDS)
+        self.flush()
 
     def publish(self, task_id: str, result: NodeResult) -> None:
         """Publish the result of a node, and note its status for the next `flush`."""

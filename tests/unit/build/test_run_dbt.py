@@ -24,10 +24,13 @@ from include.build.node_results import BuildError, NodeResultCollector
 from include.manifest import Manifest
 from include.messages import (
     CROSS_MODEL_TESTS,
+    FRESHNESS_LINE,
     RESULT_LINE,
     BuildRequest,
+    FreshnessRequest,
     NodeResult,
     RunResult,
+    StaleSources,
     from_json,
     to_json,
 )
@@ -44,6 +47,8 @@ class Build:
         shutil.copytree(
             ROOT / "include", root / "include", ignore=shutil.ignore_patterns("__pycache__")
         )
+        freshness = SMALL.parent / "small_freshness.py"
+        shutil.copy(freshness, root / "include" / "lake" / "run_days" / "freshness.py")
         shutil.copytree(SMALL, root / "dbt")
         (root / "lake").mkdir()
         self.environment = {
@@ -132,6 +137,40 @@ def test_every_node_has_one_result_with_its_tests(build: Build) -> None:
     assert warning.status == "warn"
     assert warning.message == "Got 1 result, configured to warn if != 0"
     assert (warning.sql, warning.rows) == ("", ())
+
+
+def test_one_process_answers_for_the_stale_sources_then_builds_and_writes_the_catalog(
+    build: Build,
+) -> None:
+    (build.root / "lake" / "stale.json").write_text('{"stale": ["source.p.s.t"]}')
+    process = build.start("include.build.run_dbt")
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(FRESHNESS_LINE + to_json(FreshnessRequest("")) + "\n")
+    process.stdin.flush()
+    answer = next(line for line in process.stdout if line.startswith(FRESHNESS_LINE))
+    found = from_json(answer.removeprefix(FRESHNESS_LINE), StaleSources)
+    assert found == StaleSources(("source.p.s.t",))
+    # While the process waits it keeps no file of the warehouse open.
+    build.load("(1, 'login'), (2, 'logout')")
+    request = BuildRequest(str(build.root / "catalog"), select=("stg_bets",), catalog=True)
+    process.stdin.write(to_json(request) + "\n")
+    process.stdin.flush()
+    assert sum(line.startswith(RESULT_LINE) for line in process.stdout) == 1
+    assert process.wait() == 0
+    catalog = json.loads((build.root / "catalog" / "catalog.json").read_bytes())
+    assert "model.game_analytics.stg_bets" in catalog["nodes"]
+
+
+def test_an_error_of_the_question_is_its_answer_and_nothing_is_built_without_a_request(
+    build: Build,
+) -> None:
+    (build.root / "lake" / "stale.json").write_text("no JSON")
+    process = build.start("include.build.run_dbt")
+    printed, _ = process.communicate(FRESHNESS_LINE + to_json(FreshnessRequest("")) + "\n")
+    (answer,) = [line for line in printed.splitlines() if line.startswith(FRESHNESS_LINE)]
+    assert "JSONDecodeError" in from_json(answer.removeprefix(FRESHNESS_LINE), StaleSources).error
+    assert (process.returncode, RESULT_LINE in printed) == (0, False)
 
 
 def test_a_full_refresh_runs_its_tests_too(build: Build) -> None:

@@ -25,12 +25,17 @@ class ProducerRun:
         self.xcoms: dict[tuple[str, str], Any] = {}
         self.store: dict[str, Any] = {}
         self.states: dict[str, str | None] = {}
+        self.freshness: list[str | None] = ["success"]
         patch.setattr(XCom, "set", self.set_xcom)
 
     def set_xcom(self, key: str, value: Any, *, task_id: str, **_: Any) -> None:
         if task_id == "model.p.gone":
             raise RuntimeError("404: no such task instance")
         self.xcoms[key, task_id] = value
+
+    def freshness_now(self) -> str | None:
+        """Return the next state of the task `freshness`; the last one stays."""
+        return self.freshness.pop(0) if len(self.freshness) > 1 else self.freshness[0]
 
     @property
     def manifest(self) -> Manifest:
@@ -65,7 +70,9 @@ class ProducerRun:
             id=f"id-{attempt}",
             xcom_pull=lambda task_ids: results[task_ids],
             xcom_push=lambda key, value: self.xcoms.update({(key, "dbt_build"): value}),
-            get_task_states=lambda **_: {RUN_ID: self.states},
+            get_task_states=lambda **_: {
+                RUN_ID: {"freshness": self.freshness_now(), **self.states}
+            },
         )
 
     def context(self, ti: Any, clears: int, emit: Callable[[Asset], object]) -> dict[str, Any]:

@@ -17,7 +17,14 @@ from cosmos.hooks.subprocess import FullOutputSubprocessResult
 from cosmos.operators.local import DbtBuildLocalOperator
 
 from include.manifest import PROJECT, Manifest, shown
-from include.messages import PublishRequest, SelectedNodes, StaleSources, from_json, to_plain
+from include.messages import (
+    NodeEvent,
+    PublishRequest,
+    SelectedNodes,
+    StaleSources,
+    from_json,
+    to_plain,
+)
 from include.orchestration import connection, transform
 from include.orchestration.alerts import ExplainedProblem
 from include.orchestration.operators import artifacts
@@ -29,7 +36,7 @@ from include.orchestration.operators.steps import (
     PublishOperator,
     RecordOperator,
 )
-from include.orchestration.watcher.nodes import PRODUCER
+from include.orchestration.watcher.nodes import PRODUCER, WatchedFreshnessOperator
 from include.run_form import RunForm
 from include.settings import Settings
 
@@ -463,3 +470,16 @@ def test_a_commands_last_line_is_its_error(tmp_path: Path) -> None:
     (tmp_path / "python").unlink()
     with pytest.raises(AirflowFailException, match="make install"):
         step.execute(context())
+
+
+def test_freshness_on_a_worker_returns_what_it_finds_and_keeps_what_the_producer_found(
+    tmp_path: Path,
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("""#!/bin/sh\necho '{"stale": ["source.p.s.t"]}'\n""")
+    python.chmod(0o755)
+    settings = Settings(dbt_executable=str(tmp_path / "dbt"))
+    task = WatchedFreshnessOperator(task_id="freshness", settings=settings, command=["x"])
+    assert task.resume(context(), to_plain(NodeEvent(None))) == {"stale": ["source.p.s.t"]}
+    # Airflow stores no result that is None, so the producer's result stays.
+    assert task.resume(context(), to_plain(NodeEvent("success"))) is None

@@ -87,6 +87,7 @@ def outcome(
 
     monkeypatch.setattr(triggers, "XCom", Store)
     monkeypatch.setattr(triggers, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(triggers, "STATE_SECONDS", 0.0)
     monkeypatch.setattr(triggers.Producer, "known", {})
 
     async def first() -> TriggerEvent:
@@ -106,7 +107,9 @@ def worker_event(event: TriggerEvent) -> NodeEvent:
     return from_plain(event.payload, NodeEvent)
 
 
-@pytest.mark.parametrize("name", ["XCOM_PROGRESS", "XCOM_NODE_RESULT", "NOT_BUILT", "GOOD"])
+@pytest.mark.parametrize(
+    "name", ["XCOM_PROGRESS", "XCOM_NODE_RESULT", "NOT_BUILT", "RUN_ALONE", "GOOD"]
+)
 def test_the_trigger_has_the_names_of_the_messages(name: str) -> None:
     assert getattr(triggers, name) == getattr(messages, name)
 
@@ -150,7 +153,25 @@ def test_a_node_that_the_run_does_not_build_is_skipped(monkeypatch: pytest.Monke
         outcome(monkeypatch, f"{NOT_BUILT}not selected", "running")[0], TaskSkippedEvent
     )
     # A run whose producer is skipped builds nothing.
-    assert isinstance(outcome(monkeypatch, None, "running", "skipped")[0], TaskSkippedEvent)
+    event, _ = outcome(monkeypatch, None, "running", "skipped", done=False)
+    assert isinstance(event, TaskSkippedEvent)
+
+
+def test_after_a_producer_that_gave_up_a_node_that_is_cleared_builds_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event, _ = outcome(monkeypatch, None, "skipped", attempt=2)
+    assert worker_event(event) == NodeEvent(None)
+
+
+def test_a_task_without_an_answer_gets_a_worker_while_the_producer_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event, _ = outcome(monkeypatch, messages.RUN_ALONE, "running", done=False)
+    assert worker_event(event) == NodeEvent(None)
+    # That an earlier try had no answer says nothing about this one.
+    event, _ = outcome(monkeypatch, messages.RUN_ALONE, "running", "failed", at=BEFORE)
+    assert worker_event(event) == NodeEvent(None, producer_failed=True)
 
 
 @pytest.mark.parametrize("state", ["success", "failed", "upstream_failed", "removed", "gone"])
@@ -189,6 +210,40 @@ def test_a_dbt_that_has_not_published_its_end_has_time_to_stop(
     began = time.monotonic()
     outcome(monkeypatch, None, "running", "success", done=False)
     assert time.monotonic() > began + 0.2
+
+
+def test_the_state_of_a_producer_is_read_at_most_once_in_a_while_and_for_each_new_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each look-up costs the triggerer processor time, however many nodes wait."""
+    looked: list[float] = []
+
+    class Counting(Instance):
+        def get_task_states(self, **_: Any) -> dict[str, dict[str, str | None]]:
+            looked.append(time.monotonic())
+            return {"r": {"dbt_build": "running"}}
+
+    class Store:
+        @staticmethod
+        async def aget_one(**_: Any) -> Any:
+            return to_plain(Progress(1, 0, False, {}))
+
+    monkeypatch.setattr(triggers, "XCom", Store)
+    monkeypatch.setattr(triggers, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(triggers.Producer, "known", {})
+
+    async def wait() -> None:
+        waiting = [triggers.Producer.of(Counting(1, []), "dbt_build") for _ in range(200)]
+        producer = waiting[0]
+        await producer.wait(50)
+        assert len(looked) == 1
+        triggers.Producer.of(Counting(1, []), "dbt_build")
+        await producer.wait(producer.polls_begun + 2)
+        assert len(looked) == 2
+        assert producer.task
+        producer.task.cancel()
+
+    asyncio.run(asyncio.wait_for(wait(), 5))
 
 
 def test_a_lasting_error_of_the_database_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:

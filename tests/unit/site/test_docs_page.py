@@ -64,6 +64,20 @@ def test_the_page_has_the_manifest_of_the_run_and_no_text_leaves_its_script(
     ]
 
 
+def test_a_catalog_of_the_build_needs_no_dbt(settings: Settings, folder: Path) -> None:
+    without = replace(settings, dbt_executable="/nowhere/dbt")
+    catalog: dict[str, Any] = {
+        "nodes": {"model.game_analytics.fct_bets": {"columns": {}}},
+        "sources": {},
+    }
+    files, note = write_dbt_docs(without, folder, catalog)
+    assert (files, note) == ([folder / "dbt/index.html", folder / "catalog.json"], "")
+    assert json.loads(files[1].read_bytes()) == catalog
+    page = files[0].read_text()
+    assert embedded(page)["nodes"]["model.game_analytics.fct_bets"]["description"] == HOSTILE
+    assert "INLINE DATA" not in page
+
+
 def test_without_a_warehouse_the_page_has_no_catalog_and_a_note_says_so(
     settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,24 @@ def test_what_did_not_succeed_stands_on_top_of_a_run(documents: DocumentsInFolde
     assert "review" not in page
 
 
+@pytest.mark.parametrize(
+    ("built_at", "is_used"), [("2026-11-28T05:00:00.5Z", True), ("2026-11-28T05:00:02.5Z", False)]
+)
+def test_a_catalog_counts_if_no_dbt_has_built_after_it(
+    documents: DocumentsInFolder, built_at: str, is_used: bool
+) -> None:
+    def artifact(at: str, **content: object) -> bytes:
+        return json.dumps({"metadata": {"generated_at": at}, **content}).encode()
+
+    documents.write("runs/r/dbt_build/try_1-a/catalog.json", artifact("2026-11-28T04:00:00.5Z"))
+    last = artifact("2026-11-28T05:00:01.5Z", nodes={STG: {}})
+    documents.write("runs/r/dbt_build/try_2-b/catalog.json", last)
+    node = artifact(built_at, results=[])
+    documents.write("runs/r/stg_bets/try_2-c/run_results.json", node)
+    catalog = run_artifacts.read_run(documents, "r").catalog
+    assert catalog.get("nodes") == ({STG: {}} if is_used else None)
+
+
 def test_a_killed_dbt_still_has_the_results_that_it_wrote_as_events(
     documents: DocumentsInFolder,
 ) -> None:

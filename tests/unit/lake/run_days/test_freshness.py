@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 
 pytest.importorskip("dbt.cli", reason="runs in dbt's environment")
 
+from dbt.cli.main import dbtRunner
+
+from include.build.run_dbt import close_warehouse
 from include.lake.run_days.freshness import reported_stale_sources, stale_sources
 from include.lake.run_days.tables import create_tables
 from include.manifest import Manifest
@@ -72,6 +76,25 @@ def test_a_source_whose_freshness_query_fails_is_an_error_that_names_it(
     with pytest.raises(UserError, match=f"the freshness of {EVENTS}: repair") as raised:
         stale_sources(settings, Manifest.read(), tmp_path)
     assert BETS not in str(raised.value)
+
+
+def test_a_process_that_has_imported_dbt_answers_too(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+    with open_database(settings) as database:
+        database.execute("update operations.listed_partitions set changed_at = date '2020-01-01'")
+    without = replace(settings, dbt_executable="/nowhere/dbt")
+
+    def run_dbt(arguments: Sequence[str]) -> None:
+        dbtRunner().invoke(list(arguments))
+
+    answers = stale_sources(without, Manifest.read(), tmp_path, run_dbt)
+    assert answers == [EVENTS, BETS]
+    close_warehouse(settings)
+    with open_database(settings, timeout_seconds=0):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,16 @@ import pytest
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from include.messages import (
+    FRESHNESS_LINE,
     NOT_BUILT,
     RESULT_LINE,
+    RUN_ALONE,
     BuildRequest,
     NodeResult,
+    StaleSources,
     Status,
     from_json,
     to_json,
@@ -39,7 +42,9 @@ class Run(ProducerRun):
         self.clears = 0
         self.emitted: list[str] = []
         self.folder = folder
+        self.params: dict[str, Any] = {}
         monkeypatch.setattr(module, "artifacts_of", lambda _: folder)
+        monkeypatch.setattr(module, "STATE_SECONDS", 0.001)
 
     def build(
         self,
@@ -47,8 +52,12 @@ class Run(ProducerRun):
         nodes: dict[str, Status],
         code: int = 0,
         selected: tuple[str, ...] | None = None,
+        answer: StaleSources | None = None,
     ) -> BuildRequest | None:
-        """Run one try, in which nodes end like this; returns the request that dbt got."""
+        """Run one try, in which nodes end like this; returns the request that dbt got.
+
+        dbt ends instead of an `answer` to the question for the stale sources if there is none.
+        """
         request = self.folder / "request.json"
         request.unlink(missing_ok=True)
         results = (
@@ -57,7 +66,12 @@ class Run(ProducerRun):
         )
         lines = "\n".join(f"echo '{RESULT_LINE}{to_json(result)}'" for result in results)
         python = self.folder / "python"
-        python.write_text(f'#!/bin/sh\nread line; echo "$line" > {request}\n{lines}\nexit {code}\n')
+        answered = f"echo '{FRESHNESS_LINE}{to_json(answer)}'" if answer else "exit 7"
+        python.write_text(
+            "#!/bin/sh\nread line || exit 0\n"
+            f'case "$line" in "{FRESHNESS_LINE}"*) {answered}; read line || exit 0;; esac\n'
+            f'echo "$line" > {request}\n{lines}\nexit {code}\n'
+        )
         python.chmod(0o755)
         task = DbtBuildOperator(
             task_id="dbt_build",
@@ -66,7 +80,8 @@ class Run(ProducerRun):
             assets=MARTS,
         )
         ti = self.instance(attempt, selected)
-        task.execute(self.context(ti, self.clears, lambda asset: self.emitted.append(asset.name)))
+        context = self.context(ti, self.clears, lambda asset: self.emitted.append(asset.name))
+        self.counts = task.execute(context | {"params": self.params})
         return from_json(request.read_text(), BuildRequest) if request.exists() else None
 
     def select(self, *given: Any, **more: Any) -> tuple[str, ...] | None:
@@ -161,3 +176,66 @@ def test_a_result_of_a_node_without_a_task_stops_nothing(
     run.build(1, {"gone": "success", "a": "success"})
     assert run.statuses() == {"a": "success"}
     assert "has no task model.p.gone" in caplog.text
+
+
+def test_dbt_answers_the_task_that_waits_for_the_stale_sources(run: Run) -> None:
+    run.freshness = [None, "scheduled", "deferred"]
+    before = time.time()
+    assert run.select(1, {"a": "success"}, answer=StaleSources(("source.p.lake.events",))) is None
+    assert run.xcoms["return_value", "freshness"]["stale"] == ["source.p.lake.events"]
+    status, at = run.progress.nodes["freshness"]
+    # A trigger ignores an answer that is not 2 s younger than the try of its task.
+    assert (status, at > before + 1.9) == ("success", True)
+    assert run.counts == {"success": 1}
+
+
+@pytest.mark.parametrize("answer", [StaleSources((), error="the query fails"), None])
+def test_without_an_answer_the_task_finds_the_stale_sources_alone(
+    run: Run, answer: StaleSources | None
+) -> None:
+    run.freshness = ["deferred", "deferred", "running", "success"]
+    if answer:
+        assert run.select(1, {"a": "success"}, answer=answer) is None
+    else:
+        with pytest.raises(AirflowException, match="exit code 7"):
+            run.build(1, {"a": "success"})
+    assert run.statuses()["freshness"] == RUN_ALONE
+    assert ("return_value", "freshness") not in run.xcoms
+    assert run.freshness == ["success"]
+
+
+def test_each_later_try_of_that_task_gets_a_new_status(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REPEAT_SECONDS", 0.02)
+    monkeypatch.setattr(module, "STATE_SECONDS", 0.03)
+    published: list[float] = []
+    add = module.Channel.add
+
+    def count(channel: module.Channel, task_id: str, status: str, later: float = 0.0) -> None:
+        add(channel, task_id, status, later)
+        if task_id == "freshness":
+            published.append(channel.nodes[task_id].at)
+
+    monkeypatch.setattr(module.Channel, "add", count)
+    run.freshness = ["deferred", "up_for_retry", "deferred", "success"]
+    run.build(1, {}, answer=StaleSources((), error="the query fails"))
+    first, second = published
+    assert second > first
+
+
+@pytest.mark.parametrize("state", ["failed", "upstream_failed", "skipped"])
+def test_nothing_is_built_if_the_stale_sources_are_not_known(run: Run, state: str) -> None:
+    run.freshness = [None, state]
+    with pytest.raises(AirflowSkipException, match=f"freshness is {state}"):
+        run.build(1, {"a": "success"})
+    assert not (run.folder / "request.json").exists()
+    assert (run.progress.done, run.statuses()) == (True, {})
+
+
+def test_a_dry_run_starts_no_dbt(run: Run) -> None:
+    run.params = {"dry_run": True}
+    with pytest.raises(AirflowSkipException, match="dry run"):
+        run.build(1, {"a": "success"})
+    # The triggers skip their tasks if the producer was skipped without a message.
+    assert run.xcoms == {}
