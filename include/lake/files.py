@@ -27,39 +27,47 @@ PARQUET_TYPES = {
 """The Parquet types that Spectrum reads as each declared type."""
 
 
-def check_files(lake: Lake, source: Source, files: Iterable[DataFile], *, strict: bool) -> None:
-    """Check the footers of Parquet files, several at a time.
+def check_files(
+    lake: Lake, source: Source, files: Iterable[DataFile], *, strict: bool
+) -> dict[str, int]:
+    """Check the footers of Parquet files, several at a time; returns the number of rows by path.
 
     Raises UserError for the first file that is no readable Parquet. A `strict` check, for Spectrum,
     also raises it for a column of another type than the source declares.
     """
 
-    def fault(file: DataFile) -> str | None:
+    def check(file: DataFile) -> int | UserError:
         try:
-            schema = _schema(lake, file)
+            footer = _footer(lake, file)
         except UserError as error:
-            return str(error)
-        wrong = _wrong_column(source, schema) if strict else None
-        return wrong and (
-            f"{file.path}: {wrong}, and Spectrum does not convert types: `make compact "
-            f"SOURCE={source.name}` writes the file again with that type."
-        )
+            return error
+        wrong = _wrong_column(source, footer.schema.to_arrow_schema()) if strict else None
+        if wrong:
+            return UserError(
+                f"{file.path}: {wrong}, and Spectrum does not convert types: `make compact "
+                f"SOURCE={source.name}` writes the file again with that type."
+            )
+        return int(footer.num_rows)
 
+    ordered = sorted(files, key=lambda file: file.path)
+    counts: dict[str, int] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        for found in pool.map(fault, sorted(files, key=lambda file: file.path)):
-            if found:
-                raise UserError(found)
+        for file, found in zip(ordered, pool.map(check, ordered), strict=True):
+            if isinstance(found, UserError):
+                raise found
+            counts[file.path] = found
+    return counts
 
 
 def fits(lake: Lake, source: Source, file: DataFile) -> bool:
     """Whether a Parquet file has the declared types."""
-    return _wrong_column(source, _schema(lake, file)) is None
+    return _wrong_column(source, _footer(lake, file).schema.to_arrow_schema()) is None
 
 
-def _schema(lake: Lake, file: DataFile) -> pa.Schema:
+def _footer(lake: Lake, file: DataFile) -> pq.FileMetaData:
     try:
         with lake.footer(file) as end:
-            return pq.read_metadata(end).schema.to_arrow_schema()
+            return pq.read_metadata(end)
     except (pa.ArrowException, OSError) as error:
         reason = without_values(str(error).splitlines()[0])
         raise UserError(

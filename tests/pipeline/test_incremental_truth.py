@@ -216,9 +216,8 @@ class Whole:
         """Build a new warehouse and keep the SQL of its incremental models."""
         self.warehouse = warehouse
         warehouse.build(*WITHOUT_TESTS, "--select", "+config.materialized:incremental")
-        self._models = {
-            name: sql for name, sql in warehouse.compiled.items() if not name.startswith("staging.")
-        }
+        tables = warehouse.tables()
+        self._models = {name: sql for name, sql in warehouse.compiled.items() if name in tables}
 
     def rebuild(self) -> None:
         """Make every incremental table again; running dbt would take ten times as long."""

@@ -162,8 +162,8 @@ def test_a_full_refresh_while_its_lock_is_renewed(
         assert pair.redshift.dbt(*WITHOUT_TESTS, "--full-refresh") == {}
     pair.redshift.record(full_refresh=True)
     assert lost == []
-    for model in ("int_events", "int_bets"):
-        compiled = pair.redshift.compiled[f"parity_intermediate.{model}"]
+    for model in ("staging.stg_game_events", "intermediate.int_bets"):
+        compiled = pair.redshift.compiled[f"parity_{model}"]
         assert "between '0000' and '9999'" in compiled, "a renewal made it incremental"
     pair.compare("full refresh")
 
@@ -227,12 +227,12 @@ def _add_column(project: Path) -> None:
             staging / "stg_game_events.sql",
             (
                 "        app_version,\n",
-                "        nullif({{ trimmed('app_version') }}, '') as app_version,\n",
+                "        nullif({{ trimmed_column('app_version') }}, '') as app_version,\n",
             ),
         ),
         (
             project / "models/intermediate/int_events.sql",
-            ("        app_version,\n", "        first_arrivals.app_version,\n"),
+            ("        first_arrivals.app_version,\n",),
         ),
     ):
         sql = path.read_text()

@@ -1,4 +1,4 @@
-"""A run on Redshift and its tests read only the touched days and the days beside them."""
+"""A run on Redshift reads a touched day of the lake once, and its tests only the days it built."""
 
 from __future__ import annotations
 
@@ -66,9 +66,8 @@ def test_a_daily_run_reads_the_touched_day_and_what_it_reaches(
     read = {scan.table.rsplit(".", 1)[-1]: set[str]() for scan in scans}
     for scan in scans:
         read[scan.table.rsplit(".", 1)[-1]].update(scan.partitions)
-    assert read["raw_events"] == {
-        partition(TOUCHED + timedelta(days=shift)) for shift in range(-2, 3)
-    }
+    raw = [scan for scan in scans if scan.table.endswith(".raw_events")]
+    assert [list(scan.partitions) for scan in raw] == [[partition(TOUCHED)]]
     tested = {
         table: set(re.findall(r"date '([0-9-]+)'", query.sql))
         for query in cluster.queries(queries)

@@ -170,7 +170,7 @@ OTHERS = (
     ("join", "int_application_days.as_of_date", "rpt_retention.*"),
     ("join", "int_lake_days.lake_date", "rpt_data_health.*"),
     ("filter", "stg_game_events.is_valid", "int_events.*"),
-    ("filter", "stg_game_events.year", "int_events.*"),
+    ("filter", "raw_events.year", "stg_game_events.*"),
     ("filter", "stg_game_events.is_valid", "fct_quarantined_events.*"),
     ("filter", "int_money_events.amount", "int_purchases.*"),
     ("filter", "int_money_events.event_timestamp", "int_purchases.*"),

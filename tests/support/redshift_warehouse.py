@@ -19,7 +19,7 @@ KINDS = {
     "double precision": "double",
 }
 """One common name for each type that has different names on the two engines."""
-SCHEMAS = ("reference", "snapshots", "intermediate", "marts")
+SCHEMAS = ("reference", "snapshots", "staging", "intermediate", "marts")
 """The schemas whose tables are compared."""
 
 

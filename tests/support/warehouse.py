@@ -34,7 +34,7 @@ from include.warehouse.database import Database, open_database
 
 Row = dict[str, object]
 
-SCHEMAS = ("intermediate", "marts")
+SCHEMAS = ("staging", "intermediate", "marts")
 """The schemas whose tables a build makes."""
 
 FILE = "warehouse.duckdb"

@@ -1,4 +1,9 @@
 {% macro filter_replaced_days(column=none) -%}
+    {%- if model['slice'] is defined -%}
+        {{ return(filter_slice(
+            column or model['config']['meta']['replaced_days']['column'], model['slice']
+        )) }}
+    {%- endif -%}
     {%- if not is_incremental() -%}
         {#- While dbt parses, and in a unit test, `config` holds no `meta` to read. -#}
         {{ return('true') }}

@@ -4,8 +4,8 @@
     because Redshift reads it inside of an object, which adds ten bytes and must fit
     into 65,535.
 #}
-{% macro json_object(json) -%}
-    {{ adapter.dispatch('json_object')(json) }}
+{% macro json_object(json, is_plain='false') -%}
+    {{ adapter.dispatch('json_object')(json, is_plain) }}
 {%- endmacro %}
 
 {#
@@ -13,8 +13,12 @@
     JSON. The text is searched for them first as it is, and then without its strings,
     because that takes longer.
 #}
+{% macro not_json_pattern() -%}
+    ,\s*[}\]]|[:,\[]\s*-?([nN][aA]|[iI])[nN]
+{%- endmacro %}
+
 {% macro is_strict_json(text) -%}
-    {%- set not_json = ',\\s*[}\\]]|[:,\\[]\\s*-?([nN][aA]|[iI])[nN]' -%}
+    {%- set not_json = not_json_pattern() -%}
     (
         json_valid({{ text }})
         and (
@@ -27,11 +31,12 @@
     )
 {%- endmacro %}
 
-{% macro duckdb__json_object(json) -%}
+{% macro duckdb__json_object(json, is_plain) -%}
     {%- set first = "left(ltrim(" ~ json ~ ", e' \\t\\n\\r'), 1)" -%}
     {%- set inner = "json_extract_string(" ~ json ~ ", '$')" -%}
     {%- set inner_first = "left(ltrim(" ~ inner ~ ", e' \\t\\n\\r'), 1)" -%}
     case
+        when {{ is_plain }} then {{ json }}
         when {{ first }} = '{'
             then case when {{ is_strict_json(json) }} then {{ json }} end
         when {{ first }} = '"' and strlen({{ json }}) <= 65525
@@ -47,7 +52,7 @@
     end
 {%- endmacro %}
 
-{% macro redshift__json_object(json) -%}
+{% macro redshift__json_object(json, is_plain) -%}
     {%- set wrapped = "'{\"text\":' || " ~ json ~ " || '}'" -%}
     {%- set inner = "json_extract_path_text(" ~ wrapped ~ ", 'text')" -%}
     case

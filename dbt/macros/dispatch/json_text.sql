@@ -7,7 +7,7 @@
 {%- endmacro %}
 
 {% macro duckdb__json_text(json, key) -%}
-    {{ duckdb__text_of(duckdb__json_texts(json, [key]), [key], key) }}
+    {{ duckdb__text_of(duckdb__json_texts(json, [key], 'false'), [key], key, 'false') }}
 {%- endmacro %}
 
 {% macro redshift__json_text(json, key) -%}

@@ -3,18 +3,18 @@
     has no function that reads several keys, so there the value is the JSON object
     itself.
 #}
-{% macro json_texts(json, keys) -%}
-    {{ adapter.dispatch('json_texts')(json, keys) }}
+{% macro json_texts(json, keys, is_plain='false') -%}
+    {{ adapter.dispatch('json_texts')(json, keys, is_plain) }}
 {%- endmacro %}
 
-{% macro text_of(texts, keys, key) -%}
+{% macro text_of(texts, keys, key, is_plain='false') -%}
     {%- do place_of_key(keys, key) -%}
-    {{ adapter.dispatch('text_of')(texts, keys, key) }}
+    {{ adapter.dispatch('text_of')(texts, keys, key, is_plain) }}
 {%- endmacro %}
 
-{% macro number_of(texts, keys, key) -%}
+{% macro number_of(texts, keys, key, is_plain='false') -%}
     {%- do place_of_key(keys, key) -%}
-    {{ adapter.dispatch('number_of')(texts, keys, key) }}
+    {{ adapter.dispatch('number_of')(texts, keys, key, is_plain) }}
 {%- endmacro %}
 
 {#
@@ -42,15 +42,26 @@
     number as it is in the text. That takes ten times as long, and such objects are few.
     The list holds the texts, and behind them the texts of the values that are numbers.
 #}
-{% macro duckdb__json_texts(json, keys) -%}
-    {%- set number = '(-?[0-9]+[.]?[0-9]*[eE]|-0|-?[0-9.]{16}|-?0[.]000|'
-        ~ '-?[0-9]+[.][0-9]*0\\s*[,}])' -%}
-    {%- set repeated = [] -%}
+{% macro inexact_number_pattern() -%}
+    (-?[0-9]+[.]?[0-9]*[eE]|-0|-?[0-9.]{16}|-?0[.]000)
+{%- endmacro %}
+
+{% macro rounded_number_pattern() -%}
+    (-?[0-9]+[.][0-9]*0\s*[,}])
+{%- endmacro %}
+
+{% macro repeated_keys_pattern(keys) -%}
     {%- for key in keys -%}
-        {%- do repeated.append('"' ~ key ~ '"(?s:.)*"' ~ key ~ '"') -%}
+        "{{ key }}"(?s:.)*"{{ key }}"{{ "|" if not loop.last }}
     {%- endfor -%}
-    {%- set unusual = '"(' ~ keys | join('|') ~ ')"\\s*:\\s*' ~ number ~ '|'
-        ~ repeated | join('|') ~ '|\\\\u00[0-7]' -%}
+{%- endmacro %}
+
+{% macro duckdb__json_texts(json, keys, is_plain) -%}
+    {%- set unusual -%}
+        "({{ keys | join('|') }})"\s*:\s*
+        {{- '(' }}{{ inexact_number_pattern() }}|{{ rounded_number_pattern() }})|
+        {{- repeated_keys_pattern(keys) }}|\\u00[0-7]
+    {%- endset -%}
     {#- chr(1) and chr(2) occur in no JSON text. They become the quotes of a number. -#}
     {%- set quoted -%}
         replace(replace(replace(
@@ -63,6 +74,8 @@
             chr(1) || chr(2), ''), chr(1), '"'), chr(2), '"')
     {%- endset -%}
     case
+        when {{ is_plain }}
+            then json_extract_string({{ json }}, ['$.{{ keys | join("', '$.") }}'])
         when regexp_matches({{ json }}, '{{ unusual }}')
             then [
                 {%- for key in keys %}
@@ -105,12 +118,17 @@
     end
 {%- endmacro %}
 
-{% macro duckdb__text_of(texts, keys, key) -%}
-    nullif(rtrim({{ texts }}[{{ place_of_key(keys, key) }}], ' '), '')
+{% macro duckdb__text_of(texts, keys, key, is_plain) -%}
+    {%- set text = texts ~ '[' ~ place_of_key(keys, key) ~ ']' -%}
+    case
+        when {{ is_plain }} then {{ text }}
+        else nullif(rtrim({{ text }}, ' '), '')
+    end
 {%- endmacro %}
 
-{% macro duckdb__number_of(texts, keys, key) -%}
+{% macro duckdb__number_of(texts, keys, key, is_plain) -%}
     case
+        when {{ is_plain }} then null
         when regexp_matches(
             {{ texts }}[{{ keys | length + place_of_key(keys, key) }}],
             '{{ integer_pattern() }}'
@@ -119,11 +137,11 @@
     end
 {%- endmacro %}
 
-{% macro redshift__json_texts(json, keys) -%}
+{% macro redshift__json_texts(json, keys, is_plain) -%}
     {{ json }}
 {%- endmacro %}
 
-{% macro redshift__text_of(texts, keys, key) -%}
+{% macro redshift__text_of(texts, keys, key, is_plain) -%}
     {{ redshift__json_text(texts, key) }}
 {%- endmacro %}
 
@@ -133,7 +151,7 @@
     character in front that no number has. A key that is written with escapes is not
     found, so a number behind it stays as it is written.
 #}
-{% macro redshift__number_of(texts, keys, key) -%}
+{% macro redshift__number_of(texts, keys, key, is_plain) -%}
     {%- set name = '"' ~ key ~ '"[[:space:]]*:[[:space:]]*' -%}
     {%- set marked -%}
         json_extract_path_text(

@@ -12,6 +12,8 @@
     {%- set three = "[+-]?[0-9]{1,3}" -%}
     {%- set type = 'decimal(' ~ precision ~ ', ' ~ scale ~ ')' -%}
     case
+        when regexp_matches({{ text }}, '^[+-]?[0-9]{1,200}([.][0-9]{0,200})?$')
+            then try_cast({{ text }} as {{ type }})
         when regexp_matches(
             {{ amount }}, '^[+-]?([0-9]{1,200}([.][0-9]{0,200})?|[.][0-9]{1,200})$'
         )

@@ -2,44 +2,13 @@
     The player of an event may be known only on the day before or after it. So a run
     replaces the neighbours of its days as well, and reads one more day on each side.
 #}
-with valid_events as (
-    select
-        event_id,
-        event_type,
-        event_name,
-        event_version,
-        event_timestamp,
-        event_at,
-        event_date,
-        app_version,
-        application_id,
-        player_id,
-        session_id,
-        device_id,
-        platform,
-        country_id,
-        acquisition_channel,
-        campaign_id,
-        amount,
-        event_data,
-        arrival_timestamp
-    from {{ ref('stg_game_events') }}
-    where
-        is_valid
-        and {{ filter_event_partitions(before=2, after=2) }}
-),
-
-event_types as (
+with event_types as (
     select
         event_type,
         counts_as_activity
     from {{ ref('event_types') }}
 ),
 
-{#
-    Invalid events are counted too: a key that only they repeat costs a sort of one row.
-    So this reads no JSON.
-#}
 repeated_ids as (
     select
         application_id,
@@ -47,8 +16,8 @@ repeated_ids as (
         event_date
     from {{ ref('stg_game_events') }}
     where
-        event_id is not null
-        and {{ filter_event_partitions(before=2, after=2) }}
+        is_valid
+        and {{ filter_run_days('partition_date', before=2, after=2) }}
     group by 1, 2, 3
     having count(*) > 1
 ),
@@ -59,68 +28,90 @@ repeated_ids as (
 #}
 repeated_events as (
     select
-        valid_events.*,
+        landed_events.*,
         row_number() over (
             partition by
-                valid_events.application_id,
-                valid_events.event_id,
-                valid_events.event_date
+                landed_events.application_id,
+                landed_events.event_id,
+                landed_events.event_date
             order by
-                valid_events.arrival_timestamp,
-                valid_events.event_timestamp,
-                md5(coalesce(valid_events.event_data, '')),
-                valid_events.event_type,
-                coalesce(valid_events.event_name, ''),
-                coalesce(valid_events.app_version, ''),
-                coalesce(valid_events.event_version, '')
+                landed_events.arrival_timestamp,
+                landed_events.event_timestamp,
+                md5(coalesce(landed_events.event_data, '')),
+                landed_events.event_type,
+                coalesce(landed_events.event_name, ''),
+                coalesce(landed_events.app_version, ''),
+                coalesce(landed_events.event_version, '')
         ) as arrival_number
-    from valid_events
+    from {{ ref('stg_game_events') }} as landed_events
     inner join repeated_ids
         on
-            valid_events.application_id = repeated_ids.application_id
-            and valid_events.event_id = repeated_ids.event_id
-            and valid_events.event_date = repeated_ids.event_date
+            landed_events.application_id = repeated_ids.application_id
+            and landed_events.event_id = repeated_ids.event_id
+            and landed_events.event_date = repeated_ids.event_date
+    where
+        landed_events.is_valid
+        and {{ filter_run_days('landed_events.partition_date', before=2, after=2) }}
 ),
 
 {#
-    DuckDB holds the rows of each CTE that is read several times, and writes to disk
-    what does not fit into memory. So only valid_events has the JSON text of all events,
-    and it is read only three times.
+    Each CTE reads the events for itself with the columns that it needs. DuckDB would
+    hold all rows of one common CTE, with the JSON text of every event.
 #}
 first_arrivals as (
     select
-        valid_events.*,
+        landed_events.*,
         cast(1 as bigint) as arrival_number
-    from valid_events
+    from {{ ref('stg_game_events') }} as landed_events
     left join repeated_ids
         on
-            valid_events.application_id = repeated_ids.application_id
-            and valid_events.event_id = repeated_ids.event_id
-            and valid_events.event_date = repeated_ids.event_date
-    where repeated_ids.event_id is null
+            landed_events.application_id = repeated_ids.application_id
+            and landed_events.event_id = repeated_ids.event_id
+            and landed_events.event_date = repeated_ids.event_date
+    where
+        landed_events.is_valid
+        and repeated_ids.event_id is null
+        and {{ filter_run_days('landed_events.partition_date', before=2, after=2) }}
     union all
     select *
     from repeated_events
     where arrival_number = 1
 ),
 
+unnamed_sessions as (
+    select distinct
+        application_id,
+        session_id
+    from {{ ref('stg_game_events') }}
+    where
+        is_valid
+        and player_id is null
+        and session_id is not null
+        and {{ filter_run_days('partition_date', before=2, after=2) }}
+),
+
 events_of_sessions as (
     select
-        valid_events.application_id,
-        valid_events.session_id,
-        valid_events.event_date,
-        valid_events.player_id,
-        valid_events.event_timestamp,
-        valid_events.event_id
-    from valid_events
+        session_events.application_id,
+        session_events.session_id,
+        session_events.event_date,
+        session_events.player_id,
+        session_events.event_timestamp,
+        session_events.event_id
+    from {{ ref('stg_game_events') }} as session_events
+    inner join unnamed_sessions
+        on
+            session_events.application_id = unnamed_sessions.application_id
+            and session_events.session_id = unnamed_sessions.session_id
     left join repeated_ids
         on
-            valid_events.application_id = repeated_ids.application_id
-            and valid_events.event_id = repeated_ids.event_id
-            and valid_events.event_date = repeated_ids.event_date
+            session_events.application_id = repeated_ids.application_id
+            and session_events.event_id = repeated_ids.event_id
+            and session_events.event_date = repeated_ids.event_date
     where
-        repeated_ids.event_id is null
-        and valid_events.session_id is not null
+        session_events.is_valid
+        and repeated_ids.event_id is null
+        and {{ filter_run_days('session_events.partition_date', before=2, after=2) }}
     union all
     select
         application_id,

@@ -5,18 +5,10 @@
 {% set sources = ['raw_events', 'rejected_events', 'game_transactions'] %}
 
 with events as (
-    select partition_date
+    select
+        partition_date,
+        is_valid
     from {{ ref('stg_game_events') }}
-    where {{ filter_event_partitions(sources) }}
-),
-
-{#
-    The quarantined events are counted in their mart, because the column is_valid of
-    stg_game_events would parse the JSON of every event a second time.
-#}
-quarantined_events as (
-    select partition_date
-    from {{ ref('fct_quarantined_events') }}
     where {{ filter_run_days('partition_date', sources) }}
 ),
 
@@ -43,17 +35,9 @@ all_rows as (
         'raw_events' as source_name,
         partition_date as lake_date,
         1 as landed_count,
-        0 as mismatch_count,
+        case when is_valid then 0 else 1 end as mismatch_count,
         0 as rejected_count
     from events
-    union all
-    select
-        'raw_events' as source_name,
-        partition_date as lake_date,
-        0 as landed_count,
-        1 as mismatch_count,
-        0 as rejected_count
-    from quarantined_events
     union all
     select
         'raw_events' as source_name,

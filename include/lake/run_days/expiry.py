@@ -65,22 +65,29 @@ def _has_expired(built: Partition, listed: Partition | None) -> bool:
 
 
 def _replaced_from_lake(manifest: Manifest) -> Iterator[Mapping[str, Any]]:
-    """The `replaced_days` of each incremental model that reads a source directly or by views."""
+    """The `replaced_days` of each incremental model that reads the lake."""
     for unique_id, node in manifest.nodes.items():
         if is_incremental(node) and reads_lake(manifest, unique_id):
             yield node["config"]["meta"]["replaced_days"]
 
 
 def reads_lake(manifest: Manifest, unique_id: str) -> bool:
-    """Whether a node reads a source directly or by views."""
+    """Whether a node reads a source directly, by views, or by tables of the folder `staging`.
+
+    Such a table may lack a day whose files had expired when the table was made, while models that
+    are older than the table still have the day's rows.
+    """
     return any(
         parent not in manifest.nodes
-        or (
-            manifest.nodes[parent]["config"]["materialized"] in {"view", "ephemeral"}
-            and reads_lake(manifest, parent)
-        )
+        or (_stages_rows(manifest.nodes[parent]) and reads_lake(manifest, parent))
         for parent in manifest.parents(unique_id)
     )
+
+
+def _stages_rows(node: Mapping[str, Any]) -> bool:
+    """Whether a node is a view, or a table of the folder `staging`."""
+    is_view = node["config"]["materialized"] in {"view", "ephemeral"}
+    return is_view or "staging" in node.get("fqn", ())
 
 
 def is_incremental(node: Mapping[str, object]) -> bool:

@@ -119,7 +119,7 @@ def find_run_days(
         before = built_keys(database, settings)
         if not allow_lost_rows:
             refuse(_lost_files(partitions, touched, kept, before))
-        _check_new_files(partitions, settings, days)
+        row_counts = _row_counts(partitions, settings, days)
         check = RowCheck(
             lake,
             settings,
@@ -134,7 +134,18 @@ def find_run_days(
         ) + _create_external_tables(database, settings, partitions)
         # A compaction may have begun since the first check.
         check_ended(lake, declared)
-        _write(database, settings, partitions, days, check.keys, (run_id, dates is None, merges))
+        _write(
+            database,
+            settings,
+            partitions,
+            [
+                (source, day, row_counts.get((source, day)))
+                for source in days
+                for day in days[source]
+            ],
+            check.keys,
+            (run_id, dates is None, merges),
+        )
         return RunDays(
             days,
             [*done, *small_files(declared, partitions.listing)],
@@ -257,22 +268,26 @@ def _changed_sources(partitions: _Partitions) -> set[str]:
     }
 
 
-def _check_new_files(
+def _row_counts(
     partitions: _Partitions, settings: Settings, days: Mapping[str, list[str]]
-) -> None:
-    """Check the event files that this run reads for the first time.
+) -> dict[tuple[str, str], int]:
+    """The number of rows in the event files of this run, by source and day.
 
-    A damaged file is reported here by its name, and not by the model that reads it. The files of
-    parsed sources are checked by the parser.
+    Each file is checked when its rows are counted. A damaged file is reported here by its name, and
+    not by the model that reads it. The files of parsed sources are checked by the parser.
     """
+    counts: dict[tuple[str, str], int] = {}
     for source in partitions.declared:
-        if not source.is_parsed:
-            files = [
-                file
-                for day in days[source.name]
-                for file in partitions.listing.files.get((source.name, day), [])
-            ]
-            check_files(partitions.lake, source, files, strict=settings.target == "redshift")
+        if source.is_parsed:
+            continue
+        by_day = {
+            day: partitions.listing.files.get((source.name, day), []) for day in days[source.name]
+        }
+        files = [file for found in by_day.values() for file in found]
+        rows = check_files(partitions.lake, source, files, strict=settings.target == "redshift")
+        for day, found in by_day.items():
+            counts[source.name, day] = sum(rows[file.path] for file in found)
+    return counts
 
 
 def _create_external_tables(
@@ -300,14 +315,13 @@ def _write(
     database: Database,
     settings: Settings,
     partitions: _Partitions,
-    days: Mapping[str, list[str]],
+    run_days: list[tuple[str, str, int | None]],
     keys: Mapping[str, int],
     run: tuple[str, bool, int],
 ) -> None:
     """Replace the listing and the days of the run before by those of this run."""
     schema = operations_schema(settings)
     listed = [astuple(partition) for partition in partitions.listing.partitions]
-    run_days = [(source, day) for source, found in days.items() for day in found]
     begun = partitions.begun
     with database.transaction():
         for table in ("listed_partitions", "listed_sources", "run_days", "run"):
@@ -318,7 +332,7 @@ def _write(
         database.insert(f"{schema}.run_days", run_days)
         database.insert(
             f"{schema}.begun_days",
-            [(source, day) for source, day in run_days if day not in begun.get(source, ())],
+            [(source, day) for source, day, _ in run_days if day not in begun.get(source, ())],
         )
 
 

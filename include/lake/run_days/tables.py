@@ -2,7 +2,8 @@
 
 - `listed_partitions`: the fingerprints of the partitions as this run's first step listed them.
 - `listed_sources`: the number of keys of each counted source, as this run's first step found it.
-- `run_days`: this run's days by source. The models' macros read them into literals.
+- `run_days`: this run's days by source. The models' macros read them into literals. `row_count` is
+  the number of rows in the day's event files, by which a data test finds rows that were lost.
 - `run`: the id of this run, whether its days are all touched days and not requested dates, and how
   many merges of files the lake had seen.
 - `begun_days`: the days that a run began to build since they were last recorded.
@@ -42,7 +43,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "listed_sources": SOURCE_COLUMNS,
     "built_partitions": PARTITION_COLUMNS,
     "built_sources": SOURCE_COLUMNS,
-    "run_days": DAY_COLUMNS,
+    "run_days": {**DAY_COLUMNS, "row_count": "bigint"},
     "begun_days": DAY_COLUMNS,
     "run": {"run_id": "varchar(1024)", "is_whole": "boolean", "merge_count": "bigint"},
     "built_until": {"changed_at": "timestamp"},

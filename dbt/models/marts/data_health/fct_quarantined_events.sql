@@ -11,7 +11,7 @@ with mismatched_events as (
     from {{ ref('stg_game_events') }}
     where
         not is_valid
-        and {{ filter_event_partitions() }}
+        and {{ filter_replaced_days() }}
 ),
 
 final as (

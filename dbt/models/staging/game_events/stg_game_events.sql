@@ -19,7 +19,7 @@
 with raw_events as (
     select
         event_id,
-        nullif({{ trimmed('event_type') }}, '') as event_type,
+        nullif({{ trimmed_column('event_type') }}, '') as event_type,
         event_name,
         event_version,
         event_timestamp,
@@ -31,31 +31,46 @@ with raw_events as (
         {{ without_zero_characters('event_data') }} as event_data_text,
         {{ without_zero_characters('metadata') }} as metadata_text
     from {{ source('game_events', 'raw_events') }}
+    where {{ filter_event_partitions() }}
+),
+
+events_with_flags as (
+    select
+        *,
+        {{ is_plain_json(
+            'event_data_text', event_keys, amounts=['currency_amount', 'amount']
+        ) }} as is_plain_event_data,
+        {{ is_plain_json('metadata_text', metadata_keys) }} as is_plain_metadata
+    from raw_events
 ),
 
 events_with_json as (
     select
         *,
-        {{ json_object('event_data_text') }} as event_data,
-        {{ json_object('metadata_text') }} as metadata
-    from raw_events
+        {{ json_object('event_data_text', 'is_plain_event_data') }} as event_data,
+        {{ json_object('metadata_text', 'is_plain_metadata') }} as metadata
+    from events_with_flags
 ),
 
 events_with_texts as (
     select
         *,
-        {{ json_texts('event_data', event_keys) }} as event_texts,
-        {{ json_texts('metadata', metadata_keys) }} as metadata_texts
+        {{ json_texts('event_data', event_keys, 'is_plain_event_data') }}
+            as event_texts,
+        {{ json_texts('metadata', metadata_keys, 'is_plain_metadata') }}
+            as metadata_texts
     from events_with_json
 ),
 
 events_with_values as (
     select
         {% for key in id_keys -%}
-            {{ number_of('event_texts', event_keys, key) }} as {{ key }}_number,
+            {{ number_of('event_texts', event_keys, key, 'is_plain_event_data') }}
+                as {{ key }}_number,
         {% endfor -%}
         {% for key in id_keys + name_keys -%}
-            {{ text_of('event_texts', event_keys, key) }} as {{ key }}_text,
+            {{ text_of('event_texts', event_keys, key, 'is_plain_event_data') }}
+                as {{ key }}_text,
         {% endfor -%}
         *
     from events_with_texts
@@ -64,10 +79,12 @@ events_with_values as (
 events_with_names as (
     select
         {% for key in id_keys -%}
-            {{ name_in_json(key ~ '_text', number=key ~ '_number') }} as {{ key }}_name,
+            {{ name_in_json(key ~ '_text', key ~ '_number', 'is_plain_event_data') }}
+                as {{ key }}_name,
         {% endfor -%}
         {% for key in name_keys -%}
-            {{ name_in_json(key ~ '_text') }} as {{ key }}_name,
+            {{ name_in_json(key ~ '_text', none, 'is_plain_event_data') }}
+                as {{ key }}_name,
         {% endfor -%}
         *
     from events_with_values
@@ -84,19 +101,21 @@ events_with_keys as (
         event_data_text,
         {{ is_json_too_long('event_data_text', 'event_data') }}
         or {{ is_json_too_long('metadata_text', 'metadata') }} as has_long_json,
-        nullif({{ trimmed('event_name') }}, '') as event_name,
-        nullif({{ trimmed('event_version') }}, '') as event_version,
-        nullif({{ trimmed('app_version') }}, '') as app_version,
-        nullif({{ trimmed('event_id') }}, '') as event_id,
-        nullif({{ trimmed('application_id') }}, '') as application_id,
+        nullif({{ trimmed_column('event_name') }}, '') as event_name,
+        nullif({{ trimmed_column('event_version') }}, '') as event_version,
+        nullif({{ trimmed_column('app_version') }}, '') as app_version,
+        nullif({{ trimmed_column('event_id') }}, '') as event_id,
+        nullif({{ trimmed_column('application_id') }}, '') as application_id,
         {{ parsed_date("year || '-' || month || '-' || day") }} as partition_date,
         {{ json_text(
             text_of('metadata_texts', metadata_keys, 'processing_result'), 'status'
         ) }} as processing_status,
-        {{ text_of('metadata_texts', metadata_keys, 'raw_event_timestamp') }}
-            as raw_event_timestamp,
-        {{ text_of('metadata_texts', metadata_keys, 'processing_timestamp') }}
-            as processing_timestamp,
+        {{ text_of(
+            'metadata_texts', metadata_keys, 'raw_event_timestamp', 'is_plain_metadata'
+        ) }} as raw_event_timestamp,
+        {{ text_of(
+            'metadata_texts', metadata_keys, 'processing_timestamp', 'is_plain_metadata'
+        ) }} as processing_timestamp,
         coalesce(
             {{ known_id('user_id_name') }}, {{ known_id('player_id_name') }}
         ) as player_id,
@@ -178,6 +197,8 @@ checked_events as (
 
 final as (
     select
+        partition_date,
+        application_id,
         event_id,
         event_type,
         event_name,
@@ -186,7 +207,6 @@ final as (
         event_at,
         event_date,
         app_version,
-        application_id,
         player_id,
         session_id,
         device_id,
@@ -195,18 +215,15 @@ final as (
         acquisition_channel,
         campaign_id,
         amount,
+        arrival_timestamp,
+        mismatch_reason is null as is_valid,
+        mismatch_reason,
         event_data,
         case
+            when mismatch_reason is null then null
             when not coalesce(has_long_json, false) then event_data
             when left(event_data_text, 1) = '{' then event_data_text
-        end as payload,
-        arrival_timestamp,
-        mismatch_reason,
-        mismatch_reason is null as is_valid,
-        partition_date,
-        year,
-        month,
-        day
+        end as payload
     from checked_events
 )
 
