@@ -37,7 +37,8 @@ NODES = {
     *("int_application_days", "int_bets", "int_event_days", "int_events", "int_exchange_rates"),
     *("int_kpis_by_segment", "int_lake_days", "int_marketing_spend", "int_money_events"),
     *("int_player_days", "int_bet_reversals", "int_quarantined_transactions"),
-    *("int_purchases", "int_refunds"),
+    *("int_player_lifetimes", "int_purchases", "int_refunds"),
+    *("int_segment_days", "int_segment_values"),
     # Marts
     *("dim_games", "dim_ledger_players", "dim_players", "fct_bets", "fct_player_days"),
     *("fct_purchases", "fct_quarantined_events", "fct_quarantined_rows", "fct_sessions"),

@@ -172,6 +172,53 @@ class Story:
         return self._rng.choice((near, DAY - 1 - near, self._rng.randrange(DAY)))
 
 
+def late_first_event(rng: random.Random, day: int) -> bytes:
+    """An event that can be the first of its player, with another value of each segment."""
+    return _line(
+        rng,
+        day,
+        "login",
+        user_id=rng.choice(("p0", "p1", "p2", "p3")),
+        platform=rng.choice(("web", "ios")),
+        country_id=rng.choice(("DE", "SE")),
+        acquisition_channel=rng.choice(("tv", "ads")),
+    )
+
+
+def late_money(rng: random.Random, day: int) -> list[bytes]:
+    """A purchase and two refunds, of transactions that also have other events."""
+    player = rng.choice(("p0", "p1", "p2", "p3"))
+    transaction = f"{player}-t{rng.randrange(5)}"
+    price = {"currency_type": rng.choice(CURRENCIES), "currency_amount": rng.choice((0.99, 7))}
+    return [
+        _line(rng, day, "iap_transaction", user_id=player, transaction_id=transaction, **price),
+        *(
+            _line(
+                rng,
+                rng.randrange(DAYS),
+                "iap_refund",
+                user_id=rng.choice(("p0", "p1", "p2", "p3")),
+                transaction_id=refunded,
+                currency_amount=rng.choice((None, 0.5, 2)),
+                currency_type=rng.choice(CURRENCIES),
+            )
+            for refunded in (transaction, f"{player}-t{rng.randrange(5)}")
+        ),
+    ]
+
+
+def _line(rng: random.Random, day: int, kind: str, **data: object) -> bytes:
+    event = {
+        "event_id": f"late{rng.random()}",
+        "event_type": kind,
+        "event_name": kind,
+        "event_timestamp": _START + day * DAY + rng.randrange(DAY),
+        "app_version": rng.choice(("0.9", None)),
+        "event_data": {name: value for name, value in data.items() if value is not None},
+    }
+    return json.dumps({"event": event, "application_id": rng.choice(("a", "b"))}).encode()
+
+
 def invalid_lines(rng: random.Random, day: int) -> list[bytes]:
     """One line that is rejected and three that are quarantined."""
     seconds = _START + day * DAY + rng.randrange(DAY)

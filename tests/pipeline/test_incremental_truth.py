@@ -25,13 +25,21 @@ import pytest
 pytest.importorskip("dbt.cli.main", reason="runs in dbt's environment")
 
 from include.lake.landing.landing_zone import LandingZone
-from tests.pipeline.story import DAYS, Story, day_of, invalid_lines, with_other_payload
+from tests.pipeline.story import (
+    DAYS,
+    Story,
+    day_of,
+    invalid_lines,
+    late_first_event,
+    late_money,
+    with_other_payload,
+)
 from tests.pipeline.truth import differences, shown
 from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
-STEPS = 8
+STEPS = 10
 TYPES = (*["WAGER", "RESULT", "ROLLBACK"] * 3, "CANCEL", "JACKPOT", "FREESPIN_RESULT", "VOID")
-INCREMENTAL = ("--select", "config.materialized:incremental")
+INCREMENTAL = ("--select", "+config.materialized:incremental")
 
 
 def seeds() -> list[int]:
@@ -66,16 +74,19 @@ class Lake:
         self._write_costs()
 
     def happen(self) -> None:
-        """Make one change. Each kind of change comes once, and late events four times, before any
+        """Make one change. Each kind of change comes once, and late events three times, before any
         kind comes again.
         """
         if not self._waiting:
             self._waiting = [
-                *[self._late_day] * 4,
+                *[self._late_day] * 3,
+                self._late_money,
+                self._late_first_events,
                 self.rng.choice((self._day_vanishes, self._half_a_day_vanishes)),
                 self._duplicates,
                 self._invalid_rows,
                 self._ledger_changes,
+                self._late_rate,
             ]
             self.rng.shuffle(self._waiting)
         self.steps.append(self._waiting.pop()())
@@ -87,6 +98,21 @@ class Lake:
         lines = [line for day in chosen for line in self._taken(day, self.rng.choice((0.5, 1)))]
         self._land(lines)
         return f"{len(lines)} late events of days {chosen}"
+
+    def _late_money(self) -> str:
+        day = self.rng.randrange(DAYS)
+        self._land(late_money(self.rng, day))
+        return f"a late purchase on day {day}, and refunds"
+
+    def _late_first_events(self) -> str:
+        days = self.rng.sample(range(DAYS // 2), 2)
+        self._land([late_first_event(self.rng, day) for day in days])
+        return f"events of days {days} that change the segments of their players"
+
+    def _late_rate(self) -> str:
+        day = self.rng.randrange(DAYS)
+        self._rate(day)
+        return f"a rate of day {day}"
 
     def _duplicates(self) -> str:
         """Land events of one day again, with another payload and an earlier or later arrival.
@@ -215,7 +241,7 @@ class Whole:
     def __init__(self, warehouse: Warehouse) -> None:
         """Build a new warehouse and keep the SQL of its incremental models."""
         self.warehouse = warehouse
-        warehouse.build(*WITHOUT_TESTS, "--select", "+config.materialized:incremental")
+        warehouse.build(*WITHOUT_TESTS, *INCREMENTAL)
         tables = warehouse.tables()
         self._models = {name: sql for name, sql in warehouse.compiled.items() if name in tables}
 

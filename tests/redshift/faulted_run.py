@@ -59,8 +59,8 @@ after the held node is released.
 CASES = (
     Case(
         "serializable_conflict",
-        "marts.rpt_daily_kpis",
-        r'alter table "analytics"."marts"."rpt_daily_kpis__dbt_tmp" rename',
+        "marts.rpt_data_health",
+        r'alter table "analytics"."marts"."rpt_data_health__dbt_tmp" rename',
         "1023",
         "another transaction wrote the same table: clear the task",
     ),

@@ -251,7 +251,7 @@ def test_old_rows_stay_readable_until_a_retry_has_made_the_new_ones(run: Faulted
     assert run.old["fct_quarantined_events"]
     assert run.struck == run.old
     changed = {task for task, rows in run.new.items() if rows != run.old[task]}
-    assert changed >= {"fct_quarantined_events", WRONG_TYPE, "rpt_daily_kpis"}
+    assert changed >= {"fct_quarantined_events", WRONG_TYPE, "rpt_data_health"}
 
 
 def test_the_password_is_in_no_file(checkout: Checkout, run: FaultedRun) -> None:

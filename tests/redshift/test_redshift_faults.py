@@ -129,12 +129,12 @@ def test_a_fault_leaves_the_old_rows_and_a_retry_makes_the_new_ones(
 def test_a_fault_at_a_table_leaves_its_old_rows(
     scene: Scene, cluster: Cluster, fault: str, match: str, do: str
 ) -> None:
-    model = "rpt_daily_kpis"
+    model = "rpt_data_health"
     before = scene.rows(scene.redshift, f"marts.{model}")
     assert before
     cluster.inject(Fault(match.format(model), fault))
     error = scene.build(model)
-    assert f"model {model} (models/marts/kpis/{model}.sql)" in error
+    assert f"model {model} (models/marts/data_health/{model}.sql)" in error
     assert do in (remedy(error) or "no remedy"), error
     assert scene.rows(scene.redshift, f"marts.{model}") == before
     assert scene.build(model) == ""

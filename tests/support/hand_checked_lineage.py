@@ -95,10 +95,16 @@ VALUES: Mapping[str, set[str]] = {
     "dim_players.lifetime_revenue": {"fct_player_days.revenue"},
     "rpt_betting.rtp": {"fct_bets.winnings", "fct_bets.turnover"},
     "rpt_data_health.volume_against_a_week_before": {"int_lake_days.landed_count"},
-    "int_application_days.as_of_date": {"int_event_days.event_date"},
-    "int_kpis_by_segment.arpdau": {"fct_player_days.revenue"},
+    "int_application_days.activity_date": {"int_event_days.event_date"},
+    "int_player_lifetimes.cohort_date": {"dim_players.first_seen_date"},
+    "int_player_lifetimes.revenue_7": {"fct_player_days.revenue"},
+    "int_segment_days.revenue": {"fct_player_days.revenue"},
+    "int_kpis_by_segment.arpdau": {"int_segment_days.revenue", "int_segment_days.dau"},
     "rpt_daily_kpis.dau": {"int_kpis_by_segment.dau"},
-    "rpt_ltv.ltv": {"fct_player_days.revenue"},
+    "rpt_retention.cohort_date": {"int_player_lifetimes.cohort_date"},
+    "rpt_ltv.ltv": {
+        f"int_player_lifetimes.revenue_{age}" for age in (0, 1, 3, 7, 14, 30, 60, 90, 180)
+    },
     "rpt_ltv.spend": {"int_marketing_spend.amount"},
     # Unions, by position.
     "stg_ledger__rows_without_id.source_file": {f"{name}.file_name" for name in LEDGER_FILES},
@@ -121,6 +127,9 @@ VALUES: Mapping[str, set[str]] = {
         )
     },
     "int_kpis_by_segment.segment_value": {
+        *("int_segment_values.segment_value", "int_segment_days.segment_value"),
+    },
+    "int_segment_days.segment_value": {
         *("int_player_days.platform", "dim_players.first_platform"),
         *("int_player_days.country_id", "dim_players.first_country_id"),
         *("int_player_days.app_version", "dim_players.first_app_version"),
@@ -134,7 +143,7 @@ VALUES: Mapping[str, set[str]] = {
     # Literals, count(*) and conditions are no values.
     "stg_game_events.mismatch_reason": set(),
     "stg_ledger__rows_without_id.source_name": set(),
-    "int_kpis_by_segment.segment_name": set(),
+    "int_segment_days.segment_name": set(),
     "int_lake_days.landed_count": set(),
     "fct_sessions.event_count": set(),
     "fct_sessions.is_explicit": set(),
@@ -166,8 +175,8 @@ OTHERS = (
     ("join", "game_transactions.txtype", "stg_ledger__transactions.*"),
     ("join", "transaction_types.transaction_type", "stg_ledger__transactions.*"),
     ("join", "int_exchange_rates.rate_date", "int_purchases.*"),
-    ("join", "fct_player_days.player_id", "rpt_ltv.*"),
-    ("join", "int_application_days.as_of_date", "rpt_retention.*"),
+    ("join", "fct_player_days.player_id", "int_player_lifetimes.*"),
+    ("join", "int_application_days.application_id", "rpt_retention.*"),
     ("join", "int_lake_days.lake_date", "rpt_data_health.*"),
     ("filter", "stg_game_events.is_valid", "int_events.*"),
     ("filter", "raw_events.year", "stg_game_events.*"),

@@ -29,8 +29,7 @@ final as (
     select
         application_spans.application_id,
         application_spans.first_event_date + cast(numbers.number as integer)
-            as activity_date,
-        application_spans.as_of_date
+            as activity_date
     from application_spans
     inner join numbers
         on

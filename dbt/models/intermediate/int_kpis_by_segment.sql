@@ -1,175 +1,42 @@
 {#
-    WAU and MAU need no distinct count over a window. Each active day of a player counts
-    from that day until the day before the player's next active day, or until the window
-    ends. So a player never counts twice on a day.
+    WAU and MAU of a day are the sums of all changes until then. Of the days before the
+    first one that is built again, only one sum is needed.
 #}
-with player_days as (
+{%- set days = changed_days() -%}
+
+with segment_days as (
     select
         application_id,
-        player_id,
+        segment_name,
+        segment_value,
         activity_date,
-        is_active,
+        dau,
+        new_players,
         session_count,
         playtime_seconds,
-        is_payer,
-        is_first_time_payer,
         iap_revenue,
         ad_revenue,
         refunds,
-        revenue
-    from {{ ref('fct_player_days') }}
+        revenue,
+        payers,
+        first_time_payers
+    from {{ ref('int_segment_days') }}
+    where {{ filter_days('activity_date', days) }}
 ),
 
-day_attributes as (
-    select
-        application_id,
-        player_id,
-        activity_date,
-        platform,
-        country_id,
-        app_version
-    from {{ ref('int_player_days') }}
-),
-
-players as (
-    select
-        application_id,
-        player_id,
-        first_seen_date,
-        first_platform,
-        first_country_id,
-        first_app_version,
-        acquisition_channel
-    from {{ ref('dim_players') }}
-),
-
-application_days as (
-    select
-        application_id,
-        activity_date,
-        as_of_date
-    from {{ ref('int_application_days') }}
-),
-
-player_days_with_attributes as (
-    select
-        player_days.*,
-        players.first_seen_date,
-        coalesce(day_attributes.platform, players.first_platform, 'Unknown')
-            as platform,
-        coalesce(day_attributes.country_id, players.first_country_id, 'Unknown')
-            as country,
-        coalesce(day_attributes.app_version, players.first_app_version, 'Unknown')
-            as app_version,
-        coalesce(players.acquisition_channel, 'Unknown') as acquisition_channel
-    from player_days
-    inner join application_days
-        on
-            player_days.application_id = application_days.application_id
-            and player_days.activity_date = application_days.activity_date
-    left join players
-        on
-            player_days.application_id = players.application_id
-            and player_days.player_id = players.player_id
-    left join day_attributes
-        on
-            player_days.application_id = day_attributes.application_id
-            and player_days.player_id = day_attributes.player_id
-            and player_days.activity_date = day_attributes.activity_date
-),
-
-player_days_by_segment as (
-    select
-        *,
-        'all' as segment_name,
-        'all' as segment_value
-    from player_days_with_attributes
-    {% for segment in ['platform', 'country', 'app_version', 'acquisition_channel'] -%}
-        union all
-        select
-            *,
-            '{{ segment }}' as segment_name,
-            {{ segment }} as segment_value
-        from player_days_with_attributes
-    {% endfor %}
-),
-
-segment_day_sums as (
+window_changes as (
     select
         application_id,
         segment_name,
         segment_value,
-        activity_date,
-        sum(case when is_active then 1 else 0 end) as dau,
-        sum(case when is_active and activity_date = first_seen_date then 1 else 0 end)
-            as new_players,
-        sum(session_count) as session_count,
-        sum(playtime_seconds) as playtime_seconds,
-        sum(iap_revenue) as iap_revenue,
-        sum(ad_revenue) as ad_revenue,
-        sum(refunds) as refunds,
-        sum(revenue) as revenue,
-        sum(case when is_payer then 1 else 0 end) as payers,
-        sum(case when is_first_time_payer then 1 else 0 end) as first_time_payers
-    from player_days_by_segment
-    group by 1, 2, 3, 4
-),
-
-active_days as (
-    select
-        application_id,
-        segment_name,
-        segment_value,
-        activity_date,
-        lead(activity_date) over (
-            partition by application_id, segment_name, segment_value, player_id
-            order by activity_date
-        ) as next_date
-    from player_days_by_segment
-    where is_active
-),
-
-trailing_changes as (
-    select
-        application_id,
-        segment_name,
-        segment_value,
-        activity_date,
-        1 as wau_change,
-        1 as mau_change
-    from active_days
-    union all
-    select
-        application_id,
-        segment_name,
-        segment_value,
-        least(activity_date + 7, coalesce(next_date, activity_date + 7))
-            as activity_date,
-        -1 as wau_change,
-        0 as mau_change
-    from active_days
-    union all
-    select
-        application_id,
-        segment_name,
-        segment_value,
-        least(activity_date + 30, coalesce(next_date, activity_date + 30))
-            as activity_date,
-        0 as wau_change,
-        -1 as mau_change
-    from active_days
-),
-
-segment_day_changes as (
-    select
-        application_id,
-        segment_name,
-        segment_value,
-        activity_date,
-        sum(wau_change) as wau_change,
-        sum(mau_change) as mau_change
-    from trailing_changes
-    group by 1, 2, 3, 4
+        {% if days -%}
+            greatest(activity_date, date '{{ days[0] }}' - 1) as activity_date,
+        {%- else -%}
+            activity_date,
+        {%- endif %}
+        wau_change,
+        mau_change
+    from {{ ref('int_segment_days') }}
 ),
 
 segment_values as (
@@ -177,90 +44,104 @@ segment_values as (
         application_id,
         segment_name,
         segment_value,
-        min(activity_date) as first_date
-    from player_days_by_segment
-    group by 1, 2, 3
-    union
-    select
-        application_id,
-        'all' as segment_name,
-        'all' as segment_value,
-        min(activity_date) as first_date
-    from application_days
-    group by 1
+        first_date
+    from {{ ref('int_segment_values') }}
 ),
 
-first_dates as (
+application_days as (
+    select
+        application_id,
+        activity_date
+    from {{ ref('int_application_days') }}
+    where {{ filter_days('activity_date', days) }}
+),
+
+all_changes as (
+    select
+        segment_values.application_id,
+        segment_values.segment_name,
+        segment_values.segment_value,
+        application_days.activity_date,
+        0 as wau_change,
+        0 as mau_change,
+        1 as is_reported
+    from segment_values
+    inner join application_days
+        on
+            segment_values.application_id = application_days.application_id
+            and segment_values.first_date <= application_days.activity_date
+    union all
     select
         application_id,
         segment_name,
         segment_value,
-        min(first_date) as first_date
-    from segment_values
-    group by 1, 2, 3
+        activity_date,
+        wau_change,
+        mau_change,
+        0 as is_reported
+    from window_changes
 ),
 
-segment_days as (
+daily_changes as (
     select
-        application_days.application_id,
-        first_dates.segment_name,
-        first_dates.segment_value,
-        application_days.activity_date
-    from application_days
-    inner join first_dates
-        on
-            application_days.application_id = first_dates.application_id
-            and application_days.activity_date >= first_dates.first_date
+        application_id,
+        segment_name,
+        segment_value,
+        activity_date,
+        sum(wau_change) as wau_change,
+        sum(mau_change) as mau_change,
+        max(is_reported) as is_reported
+    from all_changes
+    group by 1, 2, 3, 4
+),
+
+running_changes as (
+    select
+        application_id,
+        segment_name,
+        segment_value,
+        activity_date,
+        is_reported,
+        sum(wau_change) over (
+            partition by application_id, segment_name, segment_value
+            order by activity_date
+            rows between unbounded preceding and current row
+        ) as wau,
+        sum(mau_change) over (
+            partition by application_id, segment_name, segment_value
+            order by activity_date
+            rows between unbounded preceding and current row
+        ) as mau
+    from daily_changes
 ),
 
 segment_day_counts as (
     select
-        segment_days.application_id,
-        segment_days.segment_name,
-        segment_days.segment_value,
-        segment_days.activity_date as kpi_date,
-        cast(coalesce(segment_day_sums.dau, 0) as bigint) as dau,
-        cast(sum(coalesce(segment_day_changes.wau_change, 0)) over (
-            partition by
-                segment_days.application_id,
-                segment_days.segment_name,
-                segment_days.segment_value
-            order by segment_days.activity_date
-            rows between unbounded preceding and current row
-        ) as bigint) as wau,
-        cast(sum(coalesce(segment_day_changes.mau_change, 0)) over (
-            partition by
-                segment_days.application_id,
-                segment_days.segment_name,
-                segment_days.segment_value
-            order by segment_days.activity_date
-            rows between unbounded preceding and current row
-        ) as bigint) as mau,
-        cast(coalesce(segment_day_sums.new_players, 0) as bigint) as new_players,
-        cast(coalesce(segment_day_sums.session_count, 0) as bigint) as session_count,
-        cast(coalesce(segment_day_sums.playtime_seconds, 0) as bigint)
-            as playtime_seconds,
-        cast(coalesce(segment_day_sums.iap_revenue, 0) as decimal(18, 4))
-            as iap_revenue,
-        cast(coalesce(segment_day_sums.ad_revenue, 0) as decimal(18, 4)) as ad_revenue,
-        cast(coalesce(segment_day_sums.refunds, 0) as decimal(18, 4)) as refunds,
-        cast(coalesce(segment_day_sums.revenue, 0) as decimal(18, 4)) as revenue,
-        cast(coalesce(segment_day_sums.payers, 0) as bigint) as payers,
-        cast(coalesce(segment_day_sums.first_time_payers, 0) as bigint)
+        running_changes.application_id,
+        running_changes.segment_name,
+        running_changes.segment_value,
+        running_changes.activity_date as kpi_date,
+        cast(coalesce(segment_days.dau, 0) as bigint) as dau,
+        cast(running_changes.wau as bigint) as wau,
+        cast(running_changes.mau as bigint) as mau,
+        cast(coalesce(segment_days.new_players, 0) as bigint) as new_players,
+        cast(coalesce(segment_days.session_count, 0) as bigint) as session_count,
+        cast(coalesce(segment_days.playtime_seconds, 0) as bigint) as playtime_seconds,
+        cast(coalesce(segment_days.iap_revenue, 0) as decimal(18, 4)) as iap_revenue,
+        cast(coalesce(segment_days.ad_revenue, 0) as decimal(18, 4)) as ad_revenue,
+        cast(coalesce(segment_days.refunds, 0) as decimal(18, 4)) as refunds,
+        cast(coalesce(segment_days.revenue, 0) as decimal(18, 4)) as revenue,
+        cast(coalesce(segment_days.payers, 0) as bigint) as payers,
+        cast(coalesce(segment_days.first_time_payers, 0) as bigint)
             as first_time_payers
-    from segment_days
-    left join segment_day_sums
+    from running_changes
+    left join segment_days
         on
-            segment_days.application_id = segment_day_sums.application_id
-            and segment_days.segment_name = segment_day_sums.segment_name
-            and segment_days.segment_value = segment_day_sums.segment_value
-            and segment_days.activity_date = segment_day_sums.activity_date
-    left join segment_day_changes
-        on
-            segment_days.application_id = segment_day_changes.application_id
-            and segment_days.segment_name = segment_day_changes.segment_name
-            and segment_days.segment_value = segment_day_changes.segment_value
-            and segment_days.activity_date = segment_day_changes.activity_date
+            running_changes.application_id = segment_days.application_id
+            and running_changes.segment_name = segment_days.segment_name
+            and running_changes.segment_value = segment_days.segment_value
+            and running_changes.activity_date = segment_days.activity_date
+    where running_changes.is_reported = 1
 ),
 
 final as (

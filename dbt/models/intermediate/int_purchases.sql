@@ -11,7 +11,10 @@ with money_events as (
         currency,
         amount
     from {{ ref('int_money_events') }}
-    where event_type = 'iap_transaction' and amount >= 0
+    where
+        event_type = 'iap_transaction'
+        and amount >= 0
+        and {{ filter_changed_keys() }}
 ),
 
 exchange_rates as (

@@ -20,8 +20,11 @@ with refund_events as (
         end as amount
     from {{ ref('int_money_events') }}
     where
-        event_type = 'iap_refund'
-        or (event_type = 'iap_transaction' and amount < 0)
+        (
+            event_type = 'iap_refund'
+            or (event_type = 'iap_transaction' and amount < 0)
+        )
+        and {{ filter_changed_keys() }}
 ),
 
 purchases as (
@@ -33,6 +36,7 @@ purchases as (
         original_currency,
         revenue
     from {{ ref('int_purchases') }}
+    where {{ filter_changed_keys() }}
 ),
 
 exchange_rates as (

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from include.lake.run_days.expiry import is_incremental
+from include.lake.run_days.expiry import has_changed_keys, replaced_days
 from include.manifest import Manifest
 from include.settings import Settings
 
 
 def logic_checksums(manifest: Manifest, settings: Settings) -> dict[str, str]:
-    """The checksum of each seed (its rows) and each incremental model (its SQL), by unique id.
+    """The checksum of each seed (its rows) and each model that a run builds in part (its SQL), by
+    unique id.
 
     The SQL of a model includes that of the views that it reads and of the macros that they use.
     """
@@ -20,7 +21,7 @@ def logic_checksums(manifest: Manifest, settings: Settings) -> dict[str, str]:
     for unique_id, node in manifest.nodes.items():
         if node["resource_type"] == "seed":
             checksums[unique_id] = node["checksum"]["checksum"]
-        elif is_incremental(node):
+        elif replaced_days(node) or has_changed_keys(node):
             checksums[unique_id] = _model_checksum(manifest, settings, unique_id)
     return checksums
 
@@ -70,6 +71,6 @@ def sources_of_changed_seeds(manifest: Manifest, changed: Iterable[str]) -> set[
     return {
         source
         for unique_id, node in manifest.nodes.items()
-        if is_incremental(node) and seeds & set(manifest.ancestors(unique_id))
-        for source in node["config"]["meta"]["replaced_days"]["sources"]
+        if (replaced := replaced_days(node)) and seeds & set(manifest.ancestors(unique_id))
+        for source in replaced["sources"]
     }

@@ -67,8 +67,8 @@ def _has_expired(built: Partition, listed: Partition | None) -> bool:
 def _replaced_from_lake(manifest: Manifest) -> Iterator[Mapping[str, Any]]:
     """The `replaced_days` of each incremental model that reads the lake."""
     for unique_id, node in manifest.nodes.items():
-        if is_incremental(node) and reads_lake(manifest, unique_id):
-            yield node["config"]["meta"]["replaced_days"]
+        if (replaced := replaced_days(node)) and reads_lake(manifest, unique_id):
+            yield replaced
 
 
 def reads_lake(manifest: Manifest, unique_id: str) -> bool:
@@ -90,7 +90,21 @@ def _stages_rows(node: Mapping[str, Any]) -> bool:
     return is_view or "staging" in node.get("fqn", ())
 
 
-def is_incremental(node: Mapping[str, object]) -> bool:
-    """Whether a node is an incremental model. Such a model has `replaced_days` in its meta."""
+def replaced_days(node: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The `replaced_days` of an incremental model that is built by days; None for other nodes."""
+    found: Mapping[str, Any] | None = _incremental_meta(node).get("replaced_days")
+    return found
+
+
+def has_changed_keys(node: Mapping[str, Any]) -> bool:
+    """Whether a node is an incremental model that is built by changed keys.
+
+    An incremental model with neither `replaced_days` nor `changed_keys` in its meta is calculated
+    as a whole in each run, and only the rows that differ are written.
+    """
+    return "changed_keys" in _incremental_meta(node)
+
+
+def _incremental_meta(node: Mapping[str, Any]) -> Mapping[str, Any]:
     config = node["config"]
-    return isinstance(config, Mapping) and config.get("materialized") == "incremental"
+    return (config.get("meta") or {}) if config.get("materialized") == "incremental" else {}

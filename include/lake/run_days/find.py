@@ -11,7 +11,7 @@ from include.lake.files import check_files, small_files
 from include.lake.ledger_rows.refresh import refresh_rows
 from include.lake.listing import Listing, Partition, list_lake
 from include.lake.run_days.checksums import logic_checksums, sources_of_changed_seeds
-from include.lake.run_days.expiry import days_to_keep
+from include.lake.run_days.expiry import days_to_keep, has_changed_keys
 from include.lake.run_days.lost_rows import (
     LostRows,
     RowCheck,
@@ -21,7 +21,9 @@ from include.lake.run_days.lost_rows import (
     sources_without_files,
 )
 from include.lake.run_days.tables import (
+    CHANGED_KEYS,
     built_partitions,
+    changed_keys_table,
     create_tables,
     operations_schema,
 )
@@ -98,7 +100,7 @@ def find_run_days(
     with build_lock.taken(database, settings, run_id, lease):
         grant_usage_to_readers(database, settings)
         prepare_masking(database, settings, manifest)
-        changed = _changed_nodes(database, settings, manifest)
+        changed, new = _changed_nodes(database, settings, manifest)
         affected = sources_of_changed_seeds(manifest, changed)
         bound = _late_bound(database, settings)
         begun = _begun_days(database, operations_schema(settings))
@@ -146,6 +148,9 @@ def find_run_days(
             check.keys,
             (run_id, dates is None, merges),
         )
+        by_keys = {node for node in changed | new if has_changed_keys(manifest.nodes[node])}
+        for node in by_keys:
+            _mark_all_keys(database, settings, manifest.name(node))
         return RunDays(
             days,
             [*done, *small_files(declared, partitions.listing)],
@@ -154,22 +159,32 @@ def find_run_days(
                 *_warnings_of_kept_days(
                     {source: sorted(found & kept[source]) for source, found in touched.items()}
                 ),
-                *_warnings_of_changed_models(changed),
+                *_warnings_of_changed_models(changed - by_keys),
             ],
         )
 
 
-def _changed_nodes(database: Database, settings: Settings, manifest: Manifest) -> set[str]:
-    """The unique ids of the seeds and models that differ from what was last built."""
+def _changed_nodes(
+    database: Database, settings: Settings, manifest: Manifest
+) -> tuple[set[str], set[str]]:
+    """The unique ids of the seeds and models that differ from what was last built, and of those
+    that were never built, or by an earlier version of the package in another way.
+    """
     schema = operations_schema(settings)
     recorded: dict[str, str] = dict(
         database.rows(f"select node, checksum from {schema}.built_logic")
     )
-    return {
-        node
-        for node, checksum in logic_checksums(manifest, settings).items()
-        if recorded.get(node, checksum) != checksum
-    }
+    current = logic_checksums(manifest, settings)
+    changed = {node for node, checksum in current.items() if recorded.get(node) != checksum}
+    return changed & set(recorded), changed - set(recorded)
+
+
+def _mark_all_keys(database: Database, settings: Settings, model: str) -> None:
+    """Make the run compare all rows of a model that is built by changed keys."""
+    # The inputs of such a model are in the warehouse, so that a new SQL needs no full refresh.
+    table = changed_keys_table(settings, model)
+    column = next(iter(CHANGED_KEYS[model]))
+    database.execute(f"insert into {table} (changed_{column}) values (null)")
 
 
 def _late_bound(database: Database, settings: Settings) -> date | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from include.lake.compaction.moves import check_ended, merge_count
 from include.lake.run_days.checksums import logic_checksums
+from include.lake.run_days.expiry import has_changed_keys
 from include.lake.run_days.tables import (
     PARTITION_COLUMNS,
     create_tables,
@@ -40,11 +41,15 @@ def record_build(
     recorded = {node for (node,) in database.rows(f"select node from {schema}.built_logic")}
     current = logic_checksums(manifest, settings)
     # A changed model keeps its old checksum, and so its warning, until a full refresh builds all
-    # its rows. A changed seed keeps it until a run of all touched days.
+    # its rows. A changed seed keeps it until a run of all touched days. Of a changed model that is
+    # built by changed keys, this run has compared all rows.
     new = {
         node: checksum
         for node, checksum in current.items()
-        if full_refresh or node not in recorded or (is_whole and node.startswith("seed."))
+        if full_refresh
+        or node not in recorded
+        or (is_whole and node.startswith("seed."))
+        or has_changed_keys(manifest.nodes[node])
     }
     outdated = sorted({*new, *(recorded - set(current))})
     with database.transaction():

@@ -11,11 +11,19 @@
 - `built_sources`: the number of keys of each counted source as of the last successful build.
 - `built_until`: the newest change of a file that a run of all touched days has built.
 - `built_logic`: a checksum of each seed and of each incremental model's SQL, as last built.
+- `changes_of_<model>`: the changed keys of a model, that is the keys of its rows that must be built
+  again because a row of one of its inputs has changed. A row of nulls stands for all rows.
 
 `find_run_days` writes the first five before a build. `record_build` writes the others after a
 successful build, for the partitions that the run covered, and removes their days from `begun_days`.
 If a run stops in between, the next run therefore finds the same days again, whatever happened to
 their files since.
+
+dbt writes and deletes changed keys (`dbt/macros/changes`). A model that replaces rows writes their
+keys for its readers in the same transaction, and a reader deletes its own ones in the transaction
+that replaces its rows. So no change is lost and none is used up by another model, whichever models
+a run builds, in whatever order they are built, and wherever a run stops. Changed keys can hold ids
+of players. They are empty after a run that built every model.
 
 `create_tables` adds the columns that a warehouse of an earlier version lacks. They are null in the
 rows that exist.
@@ -50,11 +58,34 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "built_logic": {"node": "varchar(1024)", "checksum": "varchar(256)"},
 }
 """The columns of each table, with their types."""
+_TEXT = "varchar(1024)"
+_OF_PLAYER = {"application_id": _TEXT, "player_id": _TEXT}
+_OF_TRANSACTION = {"application_id": _TEXT, "transaction_id": _TEXT}
+CHANGED_KEYS: Mapping[str, Mapping[str, str]] = {
+    "int_purchases": _OF_TRANSACTION,
+    "int_refunds": _OF_TRANSACTION,
+    "fct_purchases": _OF_TRANSACTION,
+    "fct_player_days": {**_OF_PLAYER, "activity_date": "date"},
+    "dim_players": _OF_PLAYER,
+    "int_player_lifetimes": _OF_PLAYER,
+    "int_segment_days": {"activity_date": "date"},
+    "int_kpis_by_segment": {"kpi_date": "date"},
+    "rpt_daily_kpis": {"kpi_date": "date"},
+    "rpt_daily_kpis_by_segment": {"kpi_date": "date"},
+}
+"""The key columns of each model that has changed keys, with their types. The YAML files of the
+models declare them in `meta: {changed_keys: …}`.
+"""
 
 
 def operations_schema(settings: Settings) -> str:
     """The name of schema `operations`, with the prefix."""
     return f"{settings.schema_prefix}operations"
+
+
+def changed_keys_table(settings: Settings, model: str) -> str:
+    """The table with the changed keys of a model."""
+    return f"{operations_schema(settings)}.changes_of_{model}"
 
 
 def create_tables(database: Database, settings: Settings) -> None:
@@ -65,7 +96,11 @@ def create_tables(database: Database, settings: Settings) -> None:
     if not database.rows("select 1 from pg_catalog.pg_namespace where nspname = ?", [schema]):
         database.execute(f"create schema {schema}")
     existing = _existing_columns(database, schema)
-    for table, columns in TABLES.items():
+    changes = {
+        f"changes_of_{model}": {f"changed_{name}": kind for name, kind in columns.items()}
+        for model, columns in CHANGED_KEYS.items()
+    }
+    for table, columns in {**TABLES, **changes}.items():
         if table not in existing:
             listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
             # Another run may have created it meanwhile.

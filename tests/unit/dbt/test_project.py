@@ -18,7 +18,8 @@ pytest.importorskip("dbt.adapters.duckdb", reason="runs in the dbt environment")
 from dbt.cli.main import dbtRunner
 from dbt.include import redshift
 
-from include.lake.run_days.expiry import is_incremental, reads_lake
+from include.lake.run_days.expiry import reads_lake, replaced_days
+from include.lake.run_days.tables import CHANGED_KEYS
 from include.lake.sources import sources
 from include.manifest import Manifest
 from include.settings import ROOT, Settings
@@ -238,7 +239,7 @@ def test_each_model_that_reads_the_lake_refuses_to_lose_days(manifest: Manifest)
     assert hooked == {
         manifest.name(unique_id)
         for unique_id in manifest.built
-        if is_incremental(manifest.nodes[unique_id]) and reads_lake(manifest, unique_id)
+        if replaced_days(manifest.nodes[unique_id]) and reads_lake(manifest, unique_id)
     }
     assert "int_events" in hooked
 
@@ -248,7 +249,7 @@ def test_a_key_that_is_tested_day_by_day_holds_the_day(
 ) -> None:
     # The session key is a hash of four columns, and one of them is the day.
     keys = {("fct_sessions", "session_key")}
-    for node in incremental:
+    for node in filter(replaced_days, incremental):
         day = node["config"]["meta"]["replaced_days"]["column"]
         for test in manifest.tests_of(node["unique_id"]):
             about = manifest.nodes[test]["test_metadata"]
@@ -264,9 +265,11 @@ def test_each_incremental_model_declares_the_days_that_it_replaces(
     partitioned = {source.name for source in sources(manifest) if source.partition_columns}
     for node in incremental:
         config, name = node["config"], node["name"]
-        assert config["incremental_strategy"] == "replace_days", name
         assert config["on_schema_change"] in {"append_new_columns", "fail"}, name
-        replaced = config["meta"]["replaced_days"]
+        replaced = replaced_days(node)
+        if config["incremental_strategy"] == "replace_changed_rows" and not replaced:
+            continue
+        assert replaced, name
         assert set(replaced) == {"column", "sources", "before", "after"}, name
         assert node["columns"][replaced["column"]]["data_type"] == "date", name
         assert replaced["sources"], name
@@ -274,6 +277,63 @@ def test_each_incremental_model_declares_the_days_that_it_replaces(
         for side in ("before", "after"):
             assert isinstance(replaced[side], int), name
             assert replaced[side] >= 0, name
+
+
+def test_a_model_that_replaces_rows_by_key_has_the_key_of_its_tests(
+    manifest: Manifest, incremental: list[Mapping[str, Any]]
+) -> None:
+    by_key = [n for n in incremental if n["config"]["incremental_strategy"] != "replace_days"]
+    assert len(by_key) > 10
+    for node in by_key:
+        assert node["config"]["incremental_strategy"] == "replace_changed_rows", node["name"]
+        own = [manifest.nodes[test] for test in manifest.tests_of(node["unique_id"])]
+        tests = [test for test in own if test.get("test_metadata")]
+        keys = [
+            test["test_metadata"]["kwargs"]["combination_of_columns"]
+            for test in tests
+            if test["test_metadata"]["name"] == "unique_combination_of_columns"
+        ]
+        assert keys == [node["config"]["unique_key"]], node["name"]
+        # A key with a null would not find the row that it removes.
+        nullable = [
+            set(test["test_metadata"]["kwargs"].get("nullable", ()))
+            for test in tests
+            if test["test_metadata"]["name"] == "never_null"
+        ]
+        assert nullable, node["name"]
+        assert not nullable[0] & set(node["config"]["unique_key"]), node["name"]
+
+
+def test_changed_keys_have_a_table_and_inputs_with_these_columns(
+    manifest: Manifest, incremental: list[Mapping[str, Any]]
+) -> None:
+    declared = {
+        node["name"]: node["config"]["meta"]["changed_keys"]
+        for node in incremental
+        if "changed_keys" in node["config"]["meta"]
+    }
+    by_name = {node["name"]: node for node in incremental}
+    assert {name: keys["columns"] for name, keys in declared.items()} == {
+        name: list(columns) for name, columns in CHANGED_KEYS.items()
+    }
+    for name, columns in CHANGED_KEYS.items():
+        types = {column: by_name[name]["columns"][column]["data_type"] for column in columns}
+        assert {column: kind for column, kind in types.items() if kind} in ({}, columns), name
+    for name, keys in declared.items():
+        # Each table that a model reads says what its changes mean for the model's rows.
+        read = {manifest.name(parent) for parent in manifest.parents(by_name[name]["unique_id"])}
+        assert {each["model"] for each in keys["inputs"]} == read, name
+        for each in keys["inputs"]:
+            known = {"model", "columns", "through", "joined", "where", "watched", "after"}
+            assert set(each) <= known, name
+            strategy = by_name[each["model"]]["config"]["incremental_strategy"]
+            assert strategy == "replace_changed_rows", name
+            assert len(each["columns"]) == len(keys["columns"]), name
+            assert ("through" in each) == ("joined" in each), name
+            holder = by_name[each.get("through", each["model"])]["columns"]
+            assert {*each["columns"], *each.get("joined", ())} <= set(holder), name
+            changed = by_name[each["model"]]["columns"]
+            assert {*each.get("watched", ()), *each.get("joined", {}).values()} <= set(changed)
 
 
 def test_only_dispatched_macros_differ_between_engines() -> None:

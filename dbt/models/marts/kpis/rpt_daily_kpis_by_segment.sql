@@ -23,7 +23,7 @@ with kpis as (
         arpdau,
         arppu
     from {{ ref('int_kpis_by_segment') }}
-    where segment_name <> 'all'
+    where segment_name <> 'all' and {{ filter_changed_keys() }}
 )
 
 select * from kpis

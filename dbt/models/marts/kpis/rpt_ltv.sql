@@ -1,28 +1,20 @@
 with players as (
     select
         application_id,
-        player_id,
-        first_seen_date as cohort_date,
-        coalesce(acquisition_channel, 'Unknown') as acquisition_channel
-    from {{ ref('dim_players') }}
-    where first_seen_date is not null
-),
-
-player_days as (
-    select
-        application_id,
-        player_id,
-        activity_date,
-        revenue
-    from {{ ref('fct_player_days') }}
-    where revenue <> 0
+        cohort_date,
+        {% for age in ltv_ages() -%}
+            revenue_{{ age }},
+        {% endfor -%}
+        acquisition_channel
+    from {{ ref('int_player_lifetimes') }}
 ),
 
 as_of_days as (
-    select distinct
+    select
         application_id,
-        as_of_date
+        max(activity_date) as as_of_date
     from {{ ref('int_application_days') }}
+    group by 1
 ),
 
 spend as (
@@ -39,17 +31,15 @@ cohort_ages as (
 
 cohorts as (
     select
-        players.application_id,
-        players.cohort_date,
-        players.acquisition_channel,
-        as_of_days.as_of_date,
+        application_id,
+        cohort_date,
+        acquisition_channel,
+        {% for age in ltv_ages() -%}
+            sum(revenue_{{ age }}) as revenue_{{ age }},
+        {% endfor -%}
         count(*) as cohort_size
     from players
-    inner join as_of_days
-        on
-            players.application_id = as_of_days.application_id
-            and players.cohort_date <= as_of_days.as_of_date
-    group by 1, 2, 3, 4
+    group by 1, 2, 3
 ),
 
 installs as (
@@ -61,26 +51,6 @@ installs as (
     group by 1, 2
 ),
 
-revenue_days as (
-    select
-        players.application_id,
-        players.cohort_date,
-        players.acquisition_channel,
-        player_days.activity_date,
-        sum(player_days.revenue) as revenue
-    from players
-    inner join player_days
-        on
-            players.application_id = player_days.application_id
-            and players.player_id = player_days.player_id
-            {#
-                A refund does not count as activity, so it may be older than the cohort.
-                Revenue counts from day 0 of the cohort on.
-            #}
-            and players.cohort_date <= player_days.activity_date
-    group by 1, 2, 3, 4
-),
-
 {#
     Marketing spend names no application, so the cohorts of its day and channel share it
     in proportion to their installs.
@@ -90,7 +60,9 @@ cohort_spend as (
         cohorts.application_id,
         cohorts.cohort_date,
         cohorts.acquisition_channel,
-        cohorts.as_of_date,
+        {% for age in ltv_ages() -%}
+            cohorts.revenue_{{ age }},
+        {% endfor -%}
         cohorts.cohort_size,
         cast(
             {{ divided_exactly(
@@ -118,19 +90,16 @@ cohort_revenue as (
         cohort_spend.cohort_size,
         cohort_spend.spend,
         cohort_spend.cohort_date + cast(cohort_ages.age_days as integer)
-        <= cohort_spend.as_of_date as is_mature,
-        sum(revenue_days.revenue) as revenue
+        <= as_of_days.as_of_date as is_mature,
+        case cohort_ages.age_days
+            {% for age in ltv_ages() -%}
+                when {{ age }} then cohort_spend.revenue_{{ age }}
+            {% endfor %}
+        end as revenue
     from cohort_spend
+    inner join as_of_days
+        on cohort_spend.application_id = as_of_days.application_id
     cross join cohort_ages
-    left join revenue_days
-        on
-            cohort_spend.application_id = revenue_days.application_id
-            and cohort_spend.cohort_date = revenue_days.cohort_date
-            and cohort_spend.acquisition_channel = revenue_days.acquisition_channel
-            and revenue_days.activity_date
-            <= cohort_spend.cohort_date + cast(cohort_ages.age_days as integer)
-            and revenue_days.activity_date <= cohort_spend.as_of_date
-    group by 1, 2, 3, 4, 5, 6, 7
 ),
 
 typed as (
@@ -140,7 +109,7 @@ typed as (
         acquisition_channel,
         cast(age_days as integer) as age_days,
         cast(cohort_size as bigint) as cohort_size,
-        cast(coalesce(revenue, 0) as decimal(18, 4)) as cumulative_revenue,
+        cast(revenue as decimal(18, 4)) as cumulative_revenue,
         spend,
         is_mature
     from cohort_revenue

@@ -11,6 +11,7 @@ with player_days as (
         campaign_id,
         cast(activity_date as varchar(10)) as activity_day
     from {{ ref('int_player_days') }}
+    where {{ filter_changed_keys() }}
 ),
 
 revenue_days as (
@@ -21,6 +22,7 @@ revenue_days as (
         is_payer,
         revenue
     from {{ ref('fct_player_days') }}
+    where {{ filter_changed_keys() }}
 ),
 
 first_values as (

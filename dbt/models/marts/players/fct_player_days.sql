@@ -8,6 +8,7 @@ with player_days as (
         session_count,
         playtime_seconds
     from {{ ref('int_player_days') }}
+    where {{ filter_changed_keys() }}
 ),
 
 purchases as (
@@ -19,7 +20,9 @@ purchases as (
         revenue,
         is_first_purchase
     from {{ ref('fct_purchases') }}
-    where player_id is not null
+    where
+        player_id is not null
+        and {{ filter_changed_keys(['application_id', 'player_id', 'purchase_date']) }}
 ),
 
 refunds as (
@@ -29,7 +32,9 @@ refunds as (
         refund_date,
         refunded_revenue
     from {{ ref('int_refunds') }}
-    where player_id is not null
+    where
+        player_id is not null
+        and {{ filter_changed_keys(['application_id', 'player_id', 'refund_date']) }}
 ),
 
 ad_impressions as (
@@ -40,7 +45,10 @@ ad_impressions as (
         currency,
         amount
     from {{ ref('int_money_events') }}
-    where event_type = 'ad_impression' and player_id is not null
+    where
+        event_type = 'ad_impression'
+        and player_id is not null
+        and {{ filter_changed_keys(['application_id', 'player_id', 'event_date']) }}
 ),
 
 exchange_rates as (

@@ -1,14 +1,31 @@
-with purchases as (
+{#
+    The first purchase of a player is found among all of the player's purchases, also if
+    only one of them is built again.
+#}
+with players as (
+    select distinct
+        application_id,
+        player_id
+    from {{ ref('int_purchases') }}
+    where player_id is not null and {{ filter_changed_keys() }}
+),
+
+purchases as (
     select
-        *,
+        int_purchases.*,
         row_number() over (
             partition by
-                application_id,
-                player_id,
-                case when original_amount > 0 then 1 else 0 end
-            order by purchase_timestamp, transaction_id
+                int_purchases.application_id,
+                int_purchases.player_id,
+                case when int_purchases.original_amount > 0 then 1 else 0 end
+            order by int_purchases.purchase_timestamp, int_purchases.transaction_id
         ) as purchase_number
-    from {{ ref('int_purchases') }}
+    from {{ ref('int_purchases') }} as int_purchases
+    left join players
+        on
+            int_purchases.application_id = players.application_id
+            and int_purchases.player_id = players.player_id
+    where players.player_id is not null or int_purchases.player_id is null
 ),
 
 refunds as (
@@ -23,7 +40,7 @@ refunds as (
         ) as refunded_at,
         {{ sum_if_all_known('refunded_revenue') }} as refunded_revenue
     from {{ ref('int_refunds') }}
-    where is_known_transaction
+    where is_known_transaction and {{ filter_changed_keys() }}
     group by 1, 2
 ),
 
@@ -60,3 +77,4 @@ final as (
 )
 
 select * from final
+where {{ filter_changed_keys() }}
