@@ -19,8 +19,8 @@ KINDS = {
     "double precision": "double",
 }
 """One common name for each type that has different names on the two engines."""
-SCHEMAS = ("reference", "snapshots", "staging", "intermediate", "marts")
-"""The schemas whose tables are compared."""
+SCHEMAS = ("reference", "snapshots", "intermediate", "marts")
+"""The schemas whose tables are compared. Schema `staging` differs: Spectrum cuts a long text."""
 
 
 class Bucket:
