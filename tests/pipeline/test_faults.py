@@ -297,6 +297,7 @@ def test_a_task_marked_as_a_success_stays_one(
     cluster: Cluster, undisturbed: dict[str, Any]
 ) -> None:
     broken = cluster.checkout.lake / "broken" / "stg_bets"
+    broken.parent.mkdir(exist_ok=True)
     broken.touch()
     run_id = cluster.trigger()
     cluster.wait_for(run_id, "stg_bets", "up_for_retry")
