@@ -2,7 +2,7 @@
 
 dbt-colibri is installed into an environment of its own. It also writes its page, which takes about
 a tenth of its time. The edges of both must be equal. dbt docs has no column lineage. It gets a dbt
-project with the same models (`dbt_docs.py`), and the manifest that it writes must have the same SQL
+project with the same models (`docs_of_dbt.py`), and the manifest that it writes must have the same SQL
 and columns.
 
 `python -m tests.benchmarks.lineage MANIFEST CACHE EDGES` follows the columns once.
@@ -89,9 +89,9 @@ def measure(rounds: int) -> Sequence[Figure | Skipped | Failed | Noted]:
         return cost_of(ours)
 
     # Imported here, because the process that follows the columns must not import DuckDB too.
-    from tests.benchmarks import dbt_docs
+    from tests.benchmarks import docs_of_dbt
 
-    docs = dbt_docs.prepare(folder / "dbt_docs")
+    docs = docs_of_dbt.prepare(folder / "dbt_docs")
     runs = {
         "lineage": first_run,
         NO_COMPILE: lambda: cost_of([*docs, "--no-compile"]),
@@ -160,22 +160,22 @@ def _compared(
 def _compared_with_docs(
     costs: dict[str, list[Cost]], folder: Path
 ) -> list[Figure | Skipped | Failed | Noted]:
-    from tests.benchmarks import dbt_docs
+    from tests.benchmarks import docs_of_dbt
 
     docs = folder / "dbt_docs" / "target"
     found: list[Figure | Skipped | Failed | Noted] = [
         *_figures(DOCS, costs[DOCS]),
         *_figures(NO_COMPILE, costs[NO_COMPILE]),
-        *_page_figures("dbt docs' page", docs / dbt_docs.PAGE),
+        *_page_figures("dbt docs' page", docs / docs_of_dbt.PAGE),
     ]
-    if different := list(dbt_docs.differences(folder, docs)):
+    if different := list(docs_of_dbt.differences(folder, docs)):
         text = f"dbt's manifest has another SQL or columns of {len(different)} tables, such as"
         return [*found, Failed(PART, f"{text} {different[0]}")]
     return [*found, Noted(PART, "dbt docs had the same tables, columns and compiled SQL")]
 
 
 def _page_figures(name: str, path: Path) -> list[Figure]:
-    from tests.benchmarks.dbt_docs import page_sizes
+    from tests.benchmarks.docs_of_dbt import page_sizes
 
     plain, compressed = page_sizes(path)
     return [

@@ -65,7 +65,7 @@ def test_the_wide_project_has_20_000_columns_that_all_resolve(tmp_path: Path) ->
 
 def test_the_project_of_dbt_docs_has_the_sql_of_the_wide_project(tmp_path: Path) -> None:
     pytest.importorskip("sqlglot", reason="runs in the dbt environment")
-    from tests.benchmarks.dbt_docs import write_project
+    from tests.benchmarks.docs_of_dbt import write_project
 
     write_project(tmp_path)
     for table in tables():
