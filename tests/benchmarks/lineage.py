@@ -1,8 +1,8 @@
 """Column lineage of 1,000 models and 20,000 columns, beside dbt-colibri and dbt docs.
 
 dbt-colibri is installed into an environment of its own. It also writes its page, which takes about
-a tenth of its time. The edges of both must be equal. dbt docs has no column lineage. It gets a dbt
-project with the same models (`docs_of_dbt.py`), and the manifest that it writes must have the same SQL
+a tenth of its time. The edges of both must be equal. dbt docs has no column lineage. It gets a
+dbt project with the same models (`docs_of_dbt.py`), and its manifest must have the same SQL
 and columns.
 
 `python -m tests.benchmarks.lineage MANIFEST CACHE EDGES` follows the columns once.
