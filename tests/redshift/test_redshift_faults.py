@@ -26,8 +26,14 @@ from tests.support.redshift_warehouse import Bucket, RedshiftWarehouse, contents
 from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 PREFIX = "faults_"
+FILES = {
+    "stg_game_events": "models/staging/game_events/stg_game_events.sql",
+    "int_events": "models/intermediate/int_events.sql",
+}
+"""The model that reads the lake, and the first one that reads its rows."""
 INSERT = r"insert into .*faults_intermediate.*int_events"
 CREATE = r"create temporary table.*int_events"
+READ = r"create temporary table.*stg_game_events"
 
 
 class Scene:
@@ -58,11 +64,14 @@ class Scene:
         self.write()
         self.redshift.find()
 
-    def build(self, model: str = "int_events") -> str:
-        """Build one model; returns its message if it failed."""
-        failed = self.redshift.dbt(*WITHOUT_TESTS, "--select", model)
-        assert set(failed) <= {model}
-        return failed.get(model, "")
+    def build(self, *models: str) -> str:
+        """Build models, those of `FILES` if none is given; returns the message of one that failed.
+
+        A model after one that failed is skipped.
+        """
+        failed = self.redshift.dbt(*WITHOUT_TESTS, "--select", *(models or FILES))
+        assert set(failed) <= {*(models or FILES)}
+        return "\n".join(failed.values())
 
     def rows(self, warehouse: Warehouse, table: str = "intermediate.int_events") -> list[str]:
         with warehouse.opened() as database:
@@ -72,7 +81,7 @@ class Scene:
     def assert_repaired(self) -> None:
         """Fail unless the model has the rows that DuckDB makes of the same lake."""
         self.duckdb.find()
-        assert self.duckdb.dbt(*WITHOUT_TESTS, "--select", "int_events") == {}
+        assert self.duckdb.dbt(*WITHOUT_TESTS, "--select", *FILES) == {}
         assert self.rows(self.redshift) == self.rows(self.duckdb)
 
 
@@ -86,25 +95,49 @@ def scene(
 
 
 @pytest.mark.parametrize(
-    ("fault", "match", "message", "do"),
+    ("model", "fault", "match", "message", "do"),
     [
-        ("serializable_conflict", INSERT, "1023", "another transaction wrote the same table"),
-        ("disk_full", INSERT, "disk full", "the cluster is full"),
-        ("statement_timeout", INSERT, "cancelled on user's request", "raise the timeout"),
-        ("permission_denied", CREATE, "permission denied", "bootstrap.sql grants what it needs"),
-        ("drop_connection", INSERT, "", "the connection to the warehouse was lost"),
-        ("drop_connection", CREATE, "", "the connection to the warehouse was lost"),
-        ("file_vanishes", CREATE, "Spectrum Scan Error", "a file of the lake was deleted"),
+        (
+            "int_events",
+            "serializable_conflict",
+            INSERT,
+            "1023",
+            "another transaction wrote the same table",
+        ),
+        ("int_events", "disk_full", INSERT, "disk full", "the cluster is full"),
+        (
+            "int_events",
+            "statement_timeout",
+            INSERT,
+            "cancelled on user's request",
+            "raise the timeout",
+        ),
+        (
+            "int_events",
+            "permission_denied",
+            CREATE,
+            "permission denied",
+            "bootstrap.sql grants what it needs",
+        ),
+        ("int_events", "drop_connection", INSERT, "", "the connection to the warehouse was lost"),
+        ("int_events", "drop_connection", CREATE, "", "the connection to the warehouse was lost"),
+        (
+            "stg_game_events",
+            "file_vanishes",
+            READ,
+            "Spectrum Scan Error",
+            "a file of the lake was deleted",
+        ),
     ],
 )
 def test_a_fault_leaves_the_old_rows_and_a_retry_makes_the_new_ones(
-    scene: Scene, cluster: Cluster, fault: str, match: str, message: str, do: str
+    scene: Scene, cluster: Cluster, model: str, fault: str, match: str, message: str, do: str
 ) -> None:
     scene.arrive()
     before = scene.rows(scene.redshift)
     cluster.inject(Fault(match, fault))
     error = scene.build()
-    assert "model int_events (models/intermediate/int_events.sql)" in error
+    assert f"model {model} ({FILES[model]})" in error
     assert message.lower() in error.lower()
     assert do in (remedy(error) or "no remedy"), error
     assert scene.rows(scene.redshift) == before
@@ -158,7 +191,7 @@ def test_expired_credentials_in_the_middle(scene: Scene, cluster: Cluster) -> No
 
 
 def test_a_file_of_another_type_is_named_before_any_model_reads_it(scene: Scene) -> None:
-    wrong = "raw_events/year=2026/month=09/day=05/wrong.parquet"
+    wrong = "raw_events/year=2026/month=09/day=04/wrong.parquet"
     path = scene.lake.root / wrong
     good = pq.read_table(next(path.parent.glob("part-*.parquet")))
     text = good.column("event_timestamp").cast(pa.string())
@@ -175,7 +208,7 @@ def test_a_file_of_another_type_is_named_before_any_model_reads_it(scene: Scene)
     shutil.move(scene.lake.root.parent / "wrong.parquet", path)
     scene.bucket.mirror(scene.lake.root)
     error = scene.build()
-    assert "model int_events" in error
+    assert "model stg_game_events" in error
     assert "partitions and its downstream, whose error names the file" in (remedy(error) or error)
     with pytest.raises(UserError, match=f"{wrong}: column event_timestamp is string"):
         scene.redshift.find()
