@@ -156,7 +156,7 @@ def test_a_good_build_leaves_a_complete_report(place: Place) -> None:
     assert ended.result == {
         "run_id": "nightly-1",
         "status": "success",
-        "message": "45 nodes built",
+        "message": "48 nodes built",
         "exit_code": 0,
         "failed": [],
     }
@@ -164,7 +164,7 @@ def test_a_good_build_leaves_a_complete_report(place: Place) -> None:
     assert {"event_types", "stg_game_events", "rpt_daily_kpis", "cross_model_tests"} <= set(
         ended.events
     )
-    assert len(ended.events) == 46
+    assert len(ended.events) == 49
     assert "model.game_analytics.rpt_daily_kpis success" in ended.output
 
     def read(name: str) -> dict[str, Any]:
@@ -229,7 +229,7 @@ def test_failed_nodes_are_named_and_the_other_nodes_are_built(place: Place) -> N
     assert failed["stg_marketing__spend"]["status"] == "error"
     assert "no_such_column" in failed["stg_marketing__spend"]["message"]
     assert "dim_games" in result["message"]
-    assert result["message"].startswith("of 45 nodes these failed: ")
+    assert result["message"].startswith("of 48 nodes these failed: ")
     assert ended.events["int_marketing_spend"] == "skipped"
     assert ended.events["fct_sessions"] == "success"
     assert "cross_model_tests" not in ended.events
