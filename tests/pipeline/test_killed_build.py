@@ -79,7 +79,8 @@ def test_models_that_are_built_alone_and_out_of_order_lose_no_change(tmp_path: P
     alone.find()
     # A reader is built before its input, and an input again after its reader.
     for model in (
-        *("int_events", "int_player_days", "dim_players", "fct_player_days", "int_money_events"),
+        *("stg_game_events", "int_events", "int_player_days", "dim_players", "fct_player_days"),
+        "int_money_events",
         *("fct_purchases", "int_purchases", "int_player_lifetimes", "int_player_days"),
         *("fct_player_days", "int_refunds", "int_segment_days", "fct_purchases"),
     ):

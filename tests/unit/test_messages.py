@@ -14,6 +14,7 @@ from include.messages import (
     FailedTest,
     FailingRows,
     FailingRowsRequest,
+    FreshnessRequest,
     NodeEvent,
     NodeProgress,
     NodeResult,
@@ -58,6 +59,8 @@ MESSAGES = [
     SelectedNodes(None),
     SelectedNodes(()),
     StaleSources(("source.p.a",)),
+    StaleSources((), error=HOSTILE),
+    FreshnessRequest("r"),
     PublishRequest(
         "2026-09-01T04:30:00+00:00", {"a": "failed"}, ("source.p.a",), "failed", HOSTILE
     ),

@@ -247,9 +247,12 @@ def test_a_stopped_build_reports_what_it_has_built(build: Build, tmp_path: Path)
     (gates / "stg_events").touch()
     process = build.start_build(report=str(tmp_path / "report"))
     assert process.stdout
-    for line in process.stdout:
-        if "START sql table model marts.stg_events" in line:
-            break
+    has_result = is_waiting = False
+    while not (has_result and is_waiting):
+        line = process.stdout.readline()
+        assert line
+        has_result |= line.startswith(RESULT_LINE)
+        is_waiting |= "START sql table model marts.stg_events" in line
     process.terminate()
     # dbt waits for the node that it is building. It starts no other one.
     shutil.rmtree(gates)

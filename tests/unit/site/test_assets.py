@@ -54,7 +54,7 @@ def test_a_source_comes_from_its_folder(found: dict[str, Asset]) -> None:
 def test_a_model_has_its_columns_tests_and_file(found: dict[str, Asset]) -> None:
     purchases = found["model.game_analytics.fct_purchases"]
     assert purchases.location == "marts.fct_purchases"
-    assert purchases.materialization == "table"
+    assert purchases.materialization == "incremental"
     assert purchases.file == "dbt/models/marts/revenue/fct_purchases.sql"
     columns = {column.name: column for column in purchases.columns}
     assert columns["revenue"].data_type == "decimal(18,4)"
