@@ -52,6 +52,9 @@ class Case:
 
 
 WRONG_TYPE = "int_lake_days"
+"""A node that reads the ledger, below the node that loses its connection. So dbt's first try leaves
+it out, and the second one reads the file.
+"""
 HELD = "snap_ledger_players"
 """A node without tests and with one node below it, which is the only one that opens a connection
 after the held node is released.
@@ -59,16 +62,16 @@ after the held node is released.
 CASES = (
     Case(
         "serializable_conflict",
-        "marts.rpt_data_health",
-        r'alter table "analytics"."marts"."rpt_data_health__dbt_tmp" rename',
+        "marts.fct_bets",
+        r'alter table "analytics"."marts"."fct_bets__dbt_tmp" rename',
         "1023",
         "another transaction wrote the same table: clear the task",
     ),
     Case(
         # The connection is lost after the deletion of a day's rows and before the commit.
         "drop_connection",
-        "marts.fct_quarantined_events",
-        r'insert into "analytics"."marts"."fct_quarantined_events"',
+        "staging.stg_game_events",
+        r'insert into "analytics"."staging"."stg_game_events"',
         "server socket closed",
         "the connection to the warehouse was lost",
     ),
