@@ -27,7 +27,7 @@ POLL_SECONDS = 0.4
 triggers only once a second otherwise. A poll costs the triggerer about 0.03 s of processor time."""
 STATE_SECONDS = 2.0
 """How long the state of a producer that has not ended is used before it is read again."""
-MAX_FAILED_POLLS = 300
+MAX_FAILED_POLLS = 150
 """How many polls in a row may fail before the triggers fail: a minute of them."""
 MARGIN_SECONDS = 2.0
 """How much younger than the try a status must be, because the two times are of different hosts."""

@@ -137,7 +137,7 @@ class FaultedRun:
                         self.leave()
                     if (task, state) == ("freshness", "success"):
                         # The lock must not be taken before: the stand-in reads every table for
-                        # `freshness`. dbt takes seconds to begin after that.
+                        # `freshness`. dbt then first builds the nodes above the held one.
                         session.execute(f"lock table snapshots.{HELD}")
                     waited_for.discard(task)
                 if not rotated and not waited_for and not self.cluster.faults():

@@ -226,11 +226,17 @@ def test_the_log_names_the_model_and_the_remedy(
 ) -> None:
     (node,) = [node for node in run.manifest.nodes.values() if node["name"] == case.task]
     logged = log(checkout, case.task, 1)
-    # If dbt reaches the held node before its lock, the tests of the last node meet the fault.
-    assert re.search(rf"(model|test) {case.task}\w* had an error: ", logged)
+    file = node["original_file_path"]
+    if case.fault == "expired_credentials" and f"test {case.task}" in logged:
+        # dbt has read this node before the lock of the node above it was taken. Then not the node
+        # itself but its tests meet the changed password.
+        assert re.search(rf"test {case.task}\w* had an error: ", logged)
+        file = file.replace(".sql", ".yml")
+    else:
+        assert f"model {case.task} had an error: " in logged
     assert case.message in logged
     assert re.search(rf"do:   [^\\]*{re.escape(case.remedy)}", logged)
-    assert f"file: dbt/{node['original_file_path'].removesuffix('.sql')}." in logged
+    assert f"file: dbt/{file}" in logged
     assert " had an error: " not in log(checkout, case.task, 2)
 
 

@@ -172,7 +172,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
                 for line in lines:
                     self.received.put(line)
                 self.received.put(None)
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001 - the task raises it on its own thread
                 self.received.put(error)
 
         Thread(target=read, daemon=True).start()
