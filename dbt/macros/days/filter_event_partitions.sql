@@ -4,6 +4,9 @@
     external table on Redshift without a filter on its partition columns.
 #}
 {% macro filter_event_partitions(sources=['raw_events'], before=0, after=0) -%}
+    {%- if model['slice'] is defined -%}
+        {{ return(filter_slice_of_event_partitions(model['slice'])) }}
+    {%- endif -%}
     {%- set days = run_days_or_all(sources, before, after) -%}
     {%- if days is none -%}
         year between '0000' and '9999'
@@ -24,4 +27,21 @@
         {%- endfor %}
         )
     {%- endif -%}
+{%- endmacro %}
+
+{#
+    The keys are compared one by one, because no engine skips folders by a text that is
+    joined of them.
+#}
+{% macro filter_slice_of_event_partitions(slice) -%}
+    {%- set conditions = ["year between '0000' and '9999'"] -%}
+    {%- for limit, sign in [(slice['first'], '>'), (slice['last'], '<')] if limit -%}
+        {%- set year, month, day = (limit | string).split('-') -%}
+        {%- do conditions.append(
+            "(year " ~ sign ~ " '" ~ year ~ "' or (year = '" ~ year ~ "' and (month "
+            ~ sign ~ " '" ~ month ~ "' or (month = '" ~ month ~ "' and day " ~ sign
+            ~ "= '" ~ day ~ "'))))"
+        ) -%}
+    {%- endfor -%}
+    {{ conditions | join(' and ') }}
 {%- endmacro %}

@@ -8,7 +8,8 @@
 
 {% macro duckdb__is_ambiguous_amount(text) -%}
     coalesce(
-        regexp_matches(
+        contains({{ text }}, ',')
+        and regexp_matches(
             {{ amount_text(text) }}, '^[+-]?[1-9][0-9]{0,2},[0-9]{3}$'
         ),
         false

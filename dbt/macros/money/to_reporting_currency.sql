@@ -26,7 +26,7 @@
             when {{ rate }} >= cast({{ least }} as decimal(32, 20))
                 then {% if not zeros -%}
                     cast(
-                        {{ exact }} * cast({{ rate }} as decimal(13, {{ decimals }}))
+                        {{ exact }} * {{ short_decimal(rate, 13, decimals) }}
                         as decimal(38, 20)
                     )
                 {%- else -%}

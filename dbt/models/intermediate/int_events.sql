@@ -189,10 +189,12 @@ final as (
         first_arrivals.acquisition_channel,
         first_arrivals.campaign_id,
         first_arrivals.amount,
+        first_arrivals.transaction_id,
+        first_arrivals.item_id,
+        first_arrivals.currency_type,
         coalesce(event_types.counts_as_activity, true) as counts_as_activity,
         event_types.event_type is not null as is_known_type,
-        {{ epoch_to_timestamp('first_arrivals.arrival_timestamp') }} as arrived_at,
-        first_arrivals.event_data
+        {{ epoch_to_timestamp('first_arrivals.arrival_timestamp') }} as arrived_at
     from first_arrivals
     left join event_types
         on first_arrivals.event_type = event_types.event_type

@@ -18,10 +18,11 @@ rejected_lines as (
     where {{ filter_event_partitions(sources) }}
 ),
 
+{# The valid rows of the ledger. #}
 transactions as (
     select bet_date
-    from {{ ref('stg_ledger__transactions') }}
-    where {{ filter_date_partitions('partition_day', sources) }}
+    from {{ ref('int_bets') }}
+    where {{ filter_run_days('bet_date', sources) }}
 ),
 
 quarantined_transactions as (
@@ -58,7 +59,7 @@ all_rows as (
     select
         'game_transactions' as source_name,
         bet_date as lake_date,
-        0 as landed_count,
+        1 as landed_count,
         1 as mismatch_count,
         0 as rejected_count
     from quarantined_transactions

@@ -12,11 +12,15 @@
     'platform', 'country_id', 'acquisition_channel', 'campaign_id', 'item_id',
     'currency_type'
 ] -%}
+{#- Only events about money have columns of these keys. -#}
+{%- set money_types = ['iap_transaction', 'iap_refund', 'ad_impression'] -%}
+{%- set money_keys = ['transaction_id', 'item_id', 'currency_type'] -%}
 {%- set metadata_keys = [
     'processing_result', 'raw_event_timestamp', 'processing_timestamp'
 ] -%}
 
-with raw_events as (
+{# DuckDB computes a small file as slowly as a large one, so it collects the rows first. #}
+with raw_events as {{ collected() }}(
     select
         event_id,
         nullif({{ trimmed_column('event_type') }}, '') as event_type,
@@ -125,11 +129,14 @@ events_with_keys as (
         country_id_name as country_id,
         acquisition_channel_name as acquisition_channel,
         campaign_id_name as campaign_id,
-        {{ known_id('transaction_id_name') }} as transaction_id,
-        item_id_name as item_id,
-        currency_type_name as currency_type,
+        {% for key in money_keys -%}
+            case
+                when event_type in ('{{ money_types | join("', '") }}')
+                    then {{ known_id(key ~ '_name') if key in id_keys else key ~ '_name' }}
+            end as {{ key }},
+        {% endfor -%}
         case
-            when event_type in ('iap_transaction', 'iap_refund', 'ad_impression')
+            when event_type in ('{{ money_types | join("', '") }}')
                 then {{ text_of('event_texts', event_keys, 'currency_amount') }}
             when event_type = 'currency_flow'
                 then {{ text_of('event_texts', event_keys, 'amount') }}
@@ -176,19 +183,13 @@ checked_events as (
                 'event_id', 'event_type', 'event_name', 'event_version', 'app_version',
                 'application_id', 'player_id', 'device_id', 'platform', 'country_id',
                 'acquisition_channel', 'campaign_id'
-            ]) }}
+            ] + money_keys) }}
                 then 'text_too_long'
             {#
                 fct_sessions appends a colon and a date to the id of a session that it
                 cuts.
             #}
             when {{ is_any_name_too_long(['session_id'], appended=11) }}
-                then 'text_too_long'
-            when
-                event_type in ('iap_transaction', 'iap_refund', 'ad_impression')
-                and {{ is_any_name_too_long([
-                    'transaction_id', 'item_id', 'currency_type'
-                ]) }}
                 then 'text_too_long'
             when amount_text is not null and amount is null then 'amount_not_valid'
         end as mismatch_reason
@@ -215,6 +216,9 @@ final as (
         acquisition_channel,
         campaign_id,
         amount,
+        transaction_id,
+        item_id,
+        currency_type,
         arrival_timestamp,
         mismatch_reason is null as is_valid,
         mismatch_reason,

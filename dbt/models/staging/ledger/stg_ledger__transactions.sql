@@ -1,3 +1,8 @@
+{%- set row_columns = [
+    'realamount', 'bonusamount', 'channeluid', 'txcurrency', 'gameid', 'txtype',
+    'betid', 'playerid'
+] -%}
+
 with game_transactions as (
     select
         realamount,
@@ -58,17 +63,10 @@ parsed as (
         game_transactions.file_name as source_file,
         game_transactions.line_number,
         game_transactions.problem,
-        coalesce(
-            {{ masked_text('game_transactions.raw_row') }},
-            {{ json_row(
-                'game_transactions',
-                columns=[
-                    'realamount', 'bonusamount', 'channeluid', 'txcurrency', 'gameid',
-                    'txtype', 'betid', 'playerid'
-                ],
-                personal=['channeluid', 'playerid']
-            ) }}
-        ) as payload
+        {% for column in row_columns -%}
+            game_transactions.{{ column }},
+        {% endfor -%}
+        game_transactions.raw_row
     from game_transactions
     left join currency_aliases
         on upper({{ trimmed('game_transactions.txcurrency') }}) = currency_aliases.alias
@@ -112,7 +110,16 @@ final as (
         bonus_amount,
         source_file,
         line_number,
-        payload,
+        {# The text takes as long as the rest of the row, and few rows need it. #}
+        case
+            when mismatch_reason is not null or side in ('rollback', 'cancel')
+                then coalesce(
+                    {{ masked_text('raw_row') }},
+                    {{ json_row(
+                        'checked', row_columns, personal=['channeluid', 'playerid']
+                    ) }}
+                )
+        end as payload,
         mismatch_reason,
         mismatch_reason is null as is_valid
     from checked
