@@ -70,6 +70,9 @@ CHANGED_KEYS: Mapping[str, Mapping[str, str]] = {
     "int_player_lifetimes": _OF_PLAYER,
     "int_segment_days": {"activity_date": "date"},
     "int_kpis_by_segment": {"kpi_date": "date"},
+    "int_bet_reversals": {"game_id": _TEXT, "bet_id": _TEXT},
+    "fct_bets": {"bet_date": "date"},
+    "rpt_betting": {"bet_date": "date"},
     "rpt_daily_kpis": {"kpi_date": "date"},
     "rpt_daily_kpis_by_segment": {"kpi_date": "date"},
 }

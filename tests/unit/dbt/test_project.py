@@ -289,9 +289,9 @@ def test_a_model_that_replaces_rows_by_key_has_the_key_of_its_tests(
         own = [manifest.nodes[test] for test in manifest.tests_of(node["unique_id"])]
         tests = [test for test in own if test.get("test_metadata")]
         keys = [
-            test["test_metadata"]["kwargs"]["combination_of_columns"]
-            for test in tests
-            if test["test_metadata"]["name"] == "unique_combination_of_columns"
+            about["kwargs"].get("combination_of_columns", [about["kwargs"].get("column_name")])
+            for about in (test["test_metadata"] for test in tests)
+            if about["name"] in {"unique", "unique_combination_of_columns"}
         ]
         assert keys == [node["config"]["unique_key"]], node["name"]
         # A key with a null would not find the row that it removes.
@@ -325,7 +325,7 @@ def test_changed_keys_have_a_table_and_inputs_with_these_columns(
         assert {each["model"] for each in keys["inputs"]} == read, name
         for each in keys["inputs"]:
             known = {"model", "columns", "through", "joined", "where", "watched", "after"}
-            assert set(each) <= known, name
+            assert set(each) <= known | {"rows_where"}, name
             strategy = by_name[each["model"]]["config"]["incremental_strategy"]
             assert strategy == "replace_changed_rows", name
             assert len(each["columns"]) == len(keys["columns"]), name
