@@ -12,7 +12,8 @@
 - `built_until`: the newest change of a file that a run of all touched days has built.
 - `built_logic`: a checksum of each seed and of each incremental model's SQL, as last built.
 - `changes_of_<model>`: the changed keys of a model, that is the keys of its rows that must be built
-  again because a row of one of its inputs has changed. A row of nulls stands for all rows.
+  again because a row of one of its inputs has changed. A row of nulls stands for all rows. If
+  `is_built` is true, the rows of the key are built and must be tested. Otherwise it is null.
 
 `find_run_days` writes the first five before a build. `record_build` writes the others after a
 successful build, for the partitions that the run covered, and removes their days from `begun_days`.
@@ -22,8 +23,10 @@ their files since.
 dbt writes and deletes changed keys (`dbt/macros/changes`). A model that replaces rows writes their
 keys for its readers in the same transaction, and a reader deletes its own ones in the transaction
 that replaces its rows. So no change is lost and none is used up by another model, whichever models
-a run builds, in whatever order they are built, and wherever a run stops. Changed keys can hold ids
-of players. They are empty after a run that built every model.
+a run builds, in whatever order they are built, and wherever a run stops. In the same transaction it
+inserts the keys of the rows that differ as built keys. The tests of the model read their rows, and
+`record_build` deletes the built keys. Changed keys can hold ids of players. The tables are empty
+after a run that built every model.
 
 `create_tables` adds the columns that a warehouse of an earlier version lacks. They are null in the
 rows that exist.
@@ -100,7 +103,10 @@ def create_tables(database: Database, settings: Settings) -> None:
         database.execute(f"create schema {schema}")
     existing = _existing_columns(database, schema)
     changes = {
-        f"changes_of_{model}": {f"changed_{name}": kind for name, kind in columns.items()}
+        f"changes_of_{model}": {
+            **{f"changed_{name}": kind for name, kind in columns.items()},
+            "is_built": "boolean",
+        }
         for model, columns in CHANGED_KEYS.items()
     }
     for table, columns in {**TABLES, **changes}.items():
