@@ -73,8 +73,7 @@ class Lake:
         self._land([line for day in self.to_come for line in self._taken(day, 0.55)])
         for day in self.rng.sample(range(DAYS), 5):
             self._ledger_day(day)
-        for number in range(12):
-            self._begin_bets(number)
+        self._begin_bets()
         for day in range(0, DAYS, 4):
             self._rate(day)
         self._write_lists()
@@ -135,30 +134,48 @@ class Lake:
         self._rate(day)
         return f"a rate of day {day}"
 
-    def _begin_bets(self, number: int) -> None:
-        """Write one half of a bet, the wager or the rollback. `_late_bets` writes the other one."""
-        is_wager = number % 3 < 2
-        day = self.rng.randrange(5) + (0 if is_wager else 5)
-        row = _bet(f"late{number}", "WAGER" if is_wager else "ROLLBACK", number + 1)
-        (self._wagers if is_wager else self._rollbacks).append((day, row))
-        self._write(f"game_transactions/date={day_of(day)}/begun{number}.jsonl", [row])
+    def _begin_bets(self) -> None:
+        """Write wagers, of which two are rolled back, and rollbacks that have nothing to roll back.
+
+        `_late_bets` writes what is missing. Each wager has a day of its own.
+        """
+        for day in self.rng.sample(range(8), 8):
+            self._wagers.append((day, self._bet(f"wager{day}", "WAGER", day + 1, day)))
+        for number in range(4):
+            day = self.rng.choice((5, 6, 7))
+            row = self._bet(f"rollback{number}", "ROLLBACK", number + 1, day)
+            self._rollbacks.append((day, row))
+        # A late rate of a day that has none yet is also the rate of day 3 or of day 7, unless it is
+        # of day 9. The rates of days 4 and 8 are there from the beginning.
+        for day, rolled_back in ((3, 8), (7, 9)):
+            self._bet(f"closed{day}", "WAGER", 2, day)
+            self._bet(f"closed{day}", "ROLLBACK", 2, rolled_back)
 
     def _late_bets(self) -> str:
         """Write a rollback and a result of earlier wagers, and the wager of an earlier rollback.
 
-        Then deliver one file of the ledger a second time, under another name.
+        Then deliver a file of the ledger again, under another name. The days of the three earlier
+        rows get no file, so their rows change only because of rows of other days.
         """
-        days = [*self.rng.sample(range(5, DAYS), 2), self.rng.randrange(5)]
-        for day, kind in zip(days, ("ROLLBACK", "RESULT", "WAGER"), strict=True):
-            of_kind = self._rollbacks if kind == "WAGER" else self._wagers
-            _, other = of_kind.pop(self.rng.randrange(len(of_kind)))
-            row = {**other, "txtype": kind}
-            name = f"late{len(self.steps)}-{kind.lower()}.jsonl"
-            self._write(f"game_transactions/date={day_of(day)}/{name}", [row])
-        file = self.rng.choice(sorted((self.root / "game_transactions").rglob("*.jsonl")))
+        earlier = [self._wagers.pop(), self._wagers.pop(), self._rollbacks.pop()]
+        untouched = {day for day, _ in earlier}
+        days = [8, 9, self.rng.choice([day for day in range(5) if day not in untouched])]
+        for day, kind, (_, row) in zip(days, ("ROLLBACK", "RESULT", "WAGER"), earlier, strict=True):
+            self._bet(row["betid"], kind, row["realamount"], day)
+        folders = {f"date={day_of(day)}" for day in untouched}
+        files = sorted((self.root / "game_transactions").rglob("*.jsonl"))
+        file = self.rng.choice([file for file in files if file.parent.name not in folders])
         shutil.copy(file, file.with_name(f"again{len(self.steps)}.jsonl"))
         again = file.relative_to(self.root)
         return f"a rollback, a result and a wager on days {days}, and {again} again"
+
+    def _bet(self, bet_id: object, kind: str, amount: object, day: int) -> Row:
+        """Write a file with one row of the ledger; returns the row."""
+        row: Row = dict.fromkeys(LEDGER_COLUMNS["game_transactions"])
+        row |= {"realamount": amount, "txcurrency": "GBP", "gameid": "g1", "txtype": kind}
+        row |= {"betid": bet_id, "playerid": "l1"}
+        self._write(f"game_transactions/date={day_of(day)}/{bet_id}-{kind}.jsonl", [row])
+        return row
 
     def _duplicates(self) -> str:
         """Land events of one day again, with another payload and an earlier or later arrival.
@@ -280,12 +297,6 @@ class Lake:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-def _bet(bet_id: str, kind: str, amount: int) -> Row:
-    row: Row = dict.fromkeys(LEDGER_COLUMNS["game_transactions"])
-    row |= {"realamount": amount, "txcurrency": "GBP", "gameid": "g1", "txtype": kind}
-    return row | {"betid": bet_id, "playerid": "l1"}
 
 
 def _day(line: bytes) -> date | None:

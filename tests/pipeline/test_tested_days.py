@@ -90,10 +90,13 @@ def test_a_build_tests_the_rows_of_the_keys_that_it_has_built(tmp_path: Path) ->
         TRANSACTION: 3,
         GGR: 2,
     }
+    # A key that is not built yet stays when a run is recorded.
+    table = "operations.changes_of_fct_purchases"
+    warehouse.execute([f"insert into {table} (changed_transaction_id) values ('next')"])
     warehouse.record()
+    assert [row["changed_transaction_id"] for row in warehouse.rows(table)] == ["next"]
     assert found(warehouse.dbt, *tests) == {TRANSACTION: 0, GGR: 0}
     # A key with a null can belong to any row.
-    table = "operations.changes_of_fct_purchases"
     warehouse.execute(
         [f"insert into {table} (changed_application_id, is_built) values ('a', true)"]
     )
