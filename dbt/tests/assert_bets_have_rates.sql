@@ -21,7 +21,10 @@ with results as (
         or bonus_winnings is null
 ),
 
-{# A row that is taken back has the rate of the day on which it was booked. #}
+{#
+    A row that is taken back has the rate of the day on which it was booked. Only days
+    with such a result are read.
+#}
 bets as (
     select
         bet_date,
@@ -30,6 +33,7 @@ bets as (
         game_id,
         currency
     from {{ ref('int_bets') }}
+    where bet_date in (select results.bet_date from results)
     union all
     select
         reversed_date as bet_date,
@@ -38,7 +42,7 @@ bets as (
         game_id,
         currency
     from {{ ref('int_bet_reversals') }}
-    where reversed_date is not null
+    where reversed_date in (select results.bet_date from results)
 ),
 
 missing_rates as (

@@ -1,11 +1,17 @@
 -- On each day, the sum of GGR and of bets over all games equals the sum over all
 -- players.
+{% set conditions = [
+    filter_tested_keys('model.game_analytics.fct_bets'),
+    filter_tested_keys('model.game_analytics.rpt_betting'),
+] %}
+{% set is_tested = 'true' if none in conditions else conditions | join(' or ') %}
 with by_game as (
     select
         bet_date,
         {{ sum_if_all_known('ggr') }} as ggr,
         sum(bet_count) as bet_count
     from {{ ref('rpt_betting') }}
+    where {{ is_tested }}
     group by 1
 ),
 
@@ -15,6 +21,7 @@ by_player as (
         {{ sum_if_all_known('gross_result') }} as ggr,
         sum(bet_count) as bet_count
     from {{ ref('fct_bets') }}
+    where {{ is_tested }}
     group by 1
 )
 

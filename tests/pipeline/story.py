@@ -172,12 +172,13 @@ class Story:
         return self._rng.choice((near, DAY - 1 - near, self._rng.randrange(DAY)))
 
 
-def late_first_event(rng: random.Random, day: int) -> bytes:
+def late_first_event(rng: random.Random, day: int, application: str | None = None) -> bytes:
     """An event that can be the first of its player, with another value of each segment."""
     return _line(
         rng,
         day,
         "login",
+        application,
         user_id=rng.choice(("p0", "p1", "p2", "p3")),
         platform=rng.choice(("web", "ios")),
         country_id=rng.choice(("DE", "SE")),
@@ -207,7 +208,25 @@ def late_money(rng: random.Random, day: int) -> list[bytes]:
     ]
 
 
-def _line(rng: random.Random, day: int, kind: str, **data: object) -> bytes:
+def late_refund(rng: random.Random, day: int, purchase: bytes) -> bytes:
+    """A refund of a purchase, in whole or in part."""
+    bought = json.loads(purchase)
+    data = bought["event"]["event_data"]
+    return _line(
+        rng,
+        day,
+        "iap_refund",
+        bought["application_id"],
+        user_id=data.get("user_id"),
+        transaction_id=data.get("transaction_id") or bought["event"]["event_id"],
+        currency_amount=rng.choice((None, 0.25)),
+        currency_type=data.get("currency_type"),
+    )
+
+
+def _line(
+    rng: random.Random, day: int, kind: str, application: str | None = None, /, **data: object
+) -> bytes:
     event = {
         "event_id": f"late{rng.random()}",
         "event_type": kind,
@@ -216,7 +235,8 @@ def _line(rng: random.Random, day: int, kind: str, **data: object) -> bytes:
         "app_version": rng.choice(("0.9", None)),
         "event_data": {name: value for name, value in data.items() if value is not None},
     }
-    return json.dumps({"event": event, "application_id": rng.choice(("a", "b"))}).encode()
+    named = application or rng.choice(("a", "b"))
+    return json.dumps({"event": event, "application_id": named}).encode()
 
 
 def invalid_lines(rng: random.Random, day: int) -> list[bytes]:

@@ -30,6 +30,8 @@ def rate(day: int, currency: str, value: float) -> Row:
     return {"date": str(DAYS[day]), "currency": currency, "baserateeuro": value}
 
 
+COST: Row = {"date": str(DAYS[3]), "acquisition_channel": "tv", "currency": "GBP", "amount": 4}
+PLAYER: Row = {"playerid": "l", "country": "SE", "latestupdate": str(DAYS[3])}
 RATES = [rate(day, "USD", 0.9) for day in range(0, 70, 7)] + [rate(3, "GBP", 1.2)]
 
 
@@ -38,8 +40,9 @@ def bet(bet_id: str, kind: str, amount: int) -> Row:
     return row | {"gameid": "g", "txtype": kind, "betid": bet_id, "playerid": "l"}
 
 
-def bets(lake: HandLake, day: int, *rows: Row) -> None:
-    lake.table(f"game_transactions/date={DAYS[day]}/{rows[0]['txtype']}.csv", list(rows))
+def bets(lake: HandLake, day: int, *rows: Row, file: str = "") -> None:
+    name = file or rows[0]["txtype"]
+    lake.table(f"game_transactions/date={DAYS[day]}/{name}.csv", list(rows))
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +67,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     lake.event(at(41, 4), "ad_impression", user_id="q", currency_type="GBP", currency_amount=1)
     lake.table("currency_exchange/rates.csv", RATES)
-    bets(lake, 3, bet("b1", "WAGER", 5), bet("b2", "WAGER", 6))
+    wagers = [bet("b1", "WAGER", 5), bet("b2", "WAGER", 6), bet("b3", "WAGER", 7)]
+    bets(lake, 3, *wagers, bet("b4", "WAGER", 9), bet("b4", "WAGER", 9))
+    bets(lake, 20, bet("b3", "ROLLBACK", 7))
+    bets(lake, 25, bet("b5", "ROLLBACK", 2), bet("b4", "ROLLBACK", 9))
     bets(lake, 41, bet("b1", "RESULT", 8))
+    lake.table("games/games.csv", [{"id": "g", "game_name": "G", "gameproviderid": "1"}])
+    lake.table("players/players.csv", [PLAYER])
+    lake.table("marketing_spend/costs.csv", [COST])
     lake.write()
     Warehouse(lake.root, root).build(*WITHOUT_TESTS)
     return root
@@ -99,6 +108,45 @@ def corrected_rate(lake: HandLake) -> None:
     lake.table("currency_exchange/rates.csv", [*RATES, rate(3, "GBP", 1.3)])
 
 
+def late_rollback(lake: HandLake) -> None:
+    bets(lake, 50, bet("b2", "ROLLBACK", 6))
+
+
+def earlier_rollback(lake: HandLake) -> None:
+    bets(lake, 11, bet("b3", "ROLLBACK", 7))
+
+
+def rollback_disappears(lake: HandLake) -> None:
+    bets(lake, 25, bet("b5", "ROLLBACK", 2))
+    bets(lake, 20, bet("b9", "ROLLBACK", 7))
+
+
+def late_cancel(lake: HandLake) -> None:
+    bets(lake, 60, bet("b1", "CANCEL", 0))
+
+
+def late_wager_of_a_rollback(lake: HandLake) -> None:
+    bets(lake, 2, bet("b5", "WAGER", 2))
+
+
+def late_result(lake: HandLake) -> None:
+    bets(lake, 55, bet("b2", "RESULT", 4))
+
+
+def result_disappears(lake: HandLake) -> None:
+    bets(lake, 41, bet("b7", "RESULT", 8), file="RESULT")
+
+
+def bets_delivered_twice(lake: HandLake) -> None:
+    bets(lake, 3, bet("b3", "WAGER", 7), bet("b1", "WAGER", 5), file="again")
+
+
+def corrected_lists(lake: HandLake) -> None:
+    lake.table("games/games.csv", [{"id": "h", "game_name": "H", "gameproviderid": "1"}])
+    lake.table("players/players.csv", [PLAYER | {"country": "DE", "latestupdate": str(DAYS[9])}])
+    lake.table("marketing_spend/costs.csv", [COST | {"amount": 5, "currency": "USD"}])
+
+
 def player_disappears(lake: HandLake) -> None:
     day = {"event_id": "once", "application_id": "a", "event_type": "login"}
     other = {"event_timestamp": epoch(at(15, 2)), "event_data": '{"user_id": "other"}'}
@@ -116,6 +164,15 @@ def player_disappears(lake: HandLake) -> None:
         earlier_event_of_a_transaction,
         late_rate,
         corrected_rate,
+        late_rollback,
+        earlier_rollback,
+        rollback_disappears,
+        late_cancel,
+        late_wager_of_a_rollback,
+        late_result,
+        result_disappears,
+        bets_delivered_twice,
+        corrected_lists,
         player_disappears,
     ],
 )

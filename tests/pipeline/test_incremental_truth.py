@@ -32,12 +32,14 @@ from tests.pipeline.story import (
     invalid_lines,
     late_first_event,
     late_money,
+    late_refund,
     with_other_payload,
 )
 from tests.pipeline.truth import differences, shown
-from tests.support.warehouse import WITHOUT_TESTS, Warehouse
+from tests.support.hand_lake import LEDGER_COLUMNS
+from tests.support.warehouse import WITHOUT_TESTS, Row, Warehouse
 
-STEPS = 10
+STEPS = 12
 TYPES = (*["WAGER", "RESULT", "ROLLBACK"] * 3, "CANCEL", "JACKPOT", "FREESPIN_RESULT", "VOID")
 INCREMENTAL = ("--select", "+config.materialized:incremental")
 
@@ -62,6 +64,8 @@ class Lake:
         self._last_batch: tuple[int, bytes] | None = None
         self._waiting: list[Callable[[], str]] = []
         self._rates: list[tuple[str, str, str]] = []
+        self._wagers: list[tuple[int, Row]] = []
+        self._rollbacks: list[tuple[int, Row]] = []
 
     def begin(self) -> None:
         """Land about half of all events, and write the first state of the ledger."""
@@ -69,9 +73,12 @@ class Lake:
         self._land([line for day in self.to_come for line in self._taken(day, 0.55)])
         for day in self.rng.sample(range(DAYS), 5):
             self._ledger_day(day)
+        self._begin_bets()
         for day in range(0, DAYS, 4):
             self._rate(day)
-        self._write_costs()
+        self._write_lists()
+        # Application `a` has an event after all others, so that it has KPIs while its MAU falls.
+        self._land([late_first_event(self.rng, DAYS + 34, "a")])
 
     def happen(self) -> None:
         """Make one change. Each kind of change comes once, and late events three times, before any
@@ -81,7 +88,9 @@ class Lake:
             self._waiting = [
                 *[self._late_day] * 3,
                 self._late_money,
+                self._late_refund,
                 self._late_first_events,
+                self._late_bets,
                 self.rng.choice((self._day_vanishes, self._half_a_day_vanishes)),
                 self._duplicates,
                 self._invalid_rows,
@@ -104,15 +113,69 @@ class Lake:
         self._land(late_money(self.rng, day))
         return f"a late purchase on day {day}, and refunds"
 
+    def _late_refund(self) -> str:
+        """Land refunds of purchases that arrived earlier, on days of their own."""
+        purchases = [line for line in self.landed if b'"iap_transaction"' in line]
+        chosen = self.rng.sample(purchases, 3)
+        days = [self.rng.randrange(DAYS) for _ in chosen]
+        self._land([late_refund(self.rng, *pair) for pair in zip(days, chosen, strict=True)])
+        return f"refunds on days {days}"
+
     def _late_first_events(self) -> str:
-        days = self.rng.sample(range(DAYS // 2), 2)
+        # No player of the story has an event before day 0.
+        days = [self.rng.randrange(-3, 0), self.rng.randrange(DAYS // 2)]
         self._land([late_first_event(self.rng, day) for day in days])
         return f"events of days {days} that change the segments of their players"
 
     def _late_rate(self) -> str:
-        day = self.rng.randrange(DAYS)
+        given = {day for day, _, _ in self._rates}
+        missing = [day for day in range(DAYS) if str(day_of(day)) not in given]
+        day = self.rng.choice(missing or range(DAYS))
         self._rate(day)
         return f"a rate of day {day}"
+
+    def _begin_bets(self) -> None:
+        """Write wagers, of which two are rolled back, and rollbacks that have nothing to roll back.
+
+        `_late_bets` writes what is missing. Each wager has a day of its own.
+        """
+        for day in self.rng.sample(range(8), 8):
+            self._wagers.append((day, self._bet(f"wager{day}", "WAGER", day + 1, day)))
+        for number in range(4):
+            day = self.rng.choice((5, 6, 7))
+            row = self._bet(f"rollback{number}", "ROLLBACK", number + 1, day)
+            self._rollbacks.append((day, row))
+        # A late rate of a day that has none yet is also the rate of day 3 or of day 7, unless it is
+        # of day 9. The rates of days 4 and 8 are there from the beginning.
+        for day, rolled_back in ((3, 8), (7, 9)):
+            self._bet(f"closed{day}", "WAGER", 2, day)
+            self._bet(f"closed{day}", "ROLLBACK", 2, rolled_back)
+
+    def _late_bets(self) -> str:
+        """Write a rollback and a result of earlier wagers, and the wager of an earlier rollback.
+
+        Then deliver a file of the ledger again, under another name. The days of the three earlier
+        rows get no file, so their rows change only because of rows of other days.
+        """
+        earlier = [self._wagers.pop(), self._wagers.pop(), self._rollbacks.pop()]
+        untouched = {day for day, _ in earlier}
+        days = [8, 9, self.rng.choice([day for day in range(5) if day not in untouched])]
+        for day, kind, (_, row) in zip(days, ("ROLLBACK", "RESULT", "WAGER"), earlier, strict=True):
+            self._bet(row["betid"], kind, row["realamount"], day)
+        folders = {f"date={day_of(day)}" for day in untouched}
+        files = sorted((self.root / "game_transactions").rglob("*.jsonl"))
+        file = self.rng.choice([file for file in files if file.parent.name not in folders])
+        shutil.copy(file, file.with_name(f"again{len(self.steps)}.jsonl"))
+        again = file.relative_to(self.root)
+        return f"a rollback, a result and a wager on days {days}, and {again} again"
+
+    def _bet(self, bet_id: object, kind: str, amount: object, day: int) -> Row:
+        """Write a file with one row of the ledger; returns the row."""
+        row: Row = dict.fromkeys(LEDGER_COLUMNS["game_transactions"])
+        row |= {"realamount": amount, "txcurrency": "GBP", "gameid": "g1", "txtype": kind}
+        row |= {"betid": bet_id, "playerid": "l1"}
+        self._write(f"game_transactions/date={day_of(day)}/{bet_id}-{kind}.jsonl", [row])
+        return row
 
     def _duplicates(self) -> str:
         """Land events of one day again, with another payload and an earlier or later arrival.
@@ -149,7 +212,8 @@ class Lake:
         day = self.rng.randrange(DAYS)
         self._ledger_day(day)
         self._rate(self.rng.randrange(DAYS))
-        return f"ledger day {day} and a rate"
+        self._write_lists()
+        return f"ledger day {day}, a rate, and the games and costs"
 
     def _taken(self, day: int, share: float) -> list[bytes]:
         """Remove that share of the day's lines from those that are still to come."""
@@ -213,13 +277,21 @@ class Lake:
             [dict(zip(names, row, strict=True)) for row in self._rates],
         )
 
-    def _write_costs(self) -> None:
+    def _write_lists(self) -> None:
         rows = [
-            {"date": str(day_of(day)), "acquisition_channel": "ads", "currency": "EUR", "amount": 7}
+            {
+                "date": str(day_of(day)),
+                "acquisition_channel": self.rng.choice(("ads", "ads", "tv")),
+                "currency": self.rng.choice(("EUR", "GBP")),
+                "amount": self.rng.randrange(1, 9),
+            }
             for day in range(DAYS)
         ]
         self._write("marketing_spend/costs.jsonl", rows)
-        self._write("games/games.jsonl", [{"id": "g1", "game_name": "One", "gameproviderid": "1"}])
+        name = self.rng.choice(("One", "The first"))
+        self._write("games/games.jsonl", [{"id": "g1", "game_name": name, "gameproviderid": "1"}])
+        player: Row = dict.fromkeys(LEDGER_COLUMNS["players"])
+        self._write("players/players.jsonl", [player | {"playerid": "l1", "country": "SE"}])
 
     def _write(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         path = self.root / name

@@ -1,7 +1,8 @@
-"""Which days a build's data tests look at: those of the run, or all where all are new."""
+"""Which rows a build's data tests look at: those of the run, or all where all are new."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.support.warehouse import WITHOUT_TESTS, Warehouse
 
 DAYS = [date(2026, 9, 1) + timedelta(days=number) for number in range(12)]
 DOUBLE = "int_events__unique_combination_of_columns"
+TRANSACTION = "fct_purchases__unique_combination_of_columns"
+GGR = "assert_ggr_by_game_equals_by_player"
 LOST = "assert_player_days_reconcile_with_events"
 
 
@@ -56,3 +59,69 @@ def test_a_build_tests_the_days_that_it_replaces(tmp_path: Path) -> None:
     lake.write()
     warehouse.find()
     assert failed(warehouse) == {DOUBLE, LOST}
+
+
+def test_a_build_tests_the_rows_of_the_keys_that_it_has_built(tmp_path: Path) -> None:
+    lake = HandLake(tmp_path / "lake")
+    for number in (2, 8):
+        _purchase(lake, number)
+        _bet(lake, number)
+    lake.write()
+    warehouse = Warehouse(lake.root, tmp_path)
+    warehouse.build(*WITHOUT_TESTS)
+    _purchase(lake, 9)
+    _bet(lake, 9)
+    lake.write()
+    warehouse.find()
+    assert warehouse.dbt(*WITHOUT_TESTS) == {}
+    repeat = "insert into marts.fct_purchases select * from marts.fct_purchases where "
+    forget = "update marts.rpt_betting set bet_count = 0 where bet_date = "
+    tests = {TRANSACTION: 0, GGR: 0}
+    warehouse.execute([f"{repeat} transaction_id <> 't9'", f"{forget} '{DAYS[2]}'"])
+    assert found(warehouse.dbt, *tests) == tests
+    warehouse.execute([f"{repeat} transaction_id = 't9'", f"{forget} '{DAYS[9]}'"])
+    tests = {TRANSACTION: 1, GGR: 1}
+    assert found(warehouse.dbt, *tests) == tests
+    # The next run has the same rows and keys, because the failed run is not recorded.
+    warehouse.find()
+    assert warehouse.dbt(*WITHOUT_TESTS) == {}
+    assert found(warehouse.dbt, *tests) == tests
+    assert found(lambda *arguments: warehouse.tests(arguments[1]), *tests) == {
+        TRANSACTION: 3,
+        GGR: 2,
+    }
+    # A key that is not built yet stays when a run is recorded.
+    table = "operations.changes_of_fct_purchases"
+    warehouse.execute([f"insert into {table} (changed_transaction_id) values ('next')"])
+    warehouse.record()
+    assert [row["changed_transaction_id"] for row in warehouse.rows(table)] == ["next"]
+    assert found(warehouse.dbt, *tests) == {TRANSACTION: 0, GGR: 0}
+    # A key with a null can belong to any row.
+    warehouse.execute(
+        [f"insert into {table} (changed_application_id, is_built) values ('a', true)"]
+    )
+    assert found(warehouse.dbt, *tests) == {TRANSACTION: 3, GGR: 0}
+
+
+def found(run: Callable[..., Mapping[str, str]], *tests: str) -> dict[str, int]:
+    """Run each test alone; returns how many rows it finds."""
+    counts = {}
+    for test in tests:
+        message = run("--select", test).get(test, "Got 0 results")
+        counts[test] = int(message.split()[1])
+    return counts
+
+
+def _purchase(lake: HandLake, number: int) -> None:
+    lake.event(
+        f"{DAYS[number]}T10:00:00",
+        "iap_transaction",
+        user_id=f"p{number}",
+        transaction_id=f"t{number}",
+        currency_amount=number,
+    )
+
+
+def _bet(lake: HandLake, number: int) -> None:
+    row = {"realamount": 5, "txcurrency": "USD", "gameid": "g", "txtype": "WAGER", "betid": "b"}
+    lake.table(f"game_transactions/date={DAYS[number]}/0.csv", [{**row, "playerid": "l"}])

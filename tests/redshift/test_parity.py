@@ -29,6 +29,11 @@ Login = Callable[[str], dict[str, str]]
 
 INCREMENTAL = ("--select", "+config.materialized:incremental")
 """The arguments of a build of all that keeps rows of earlier builds, and of what that reads."""
+TESTS_OF_KEYS = (
+    "int_bet_reversals__unique_combination_of_columns",
+    "fct_bets__never_null",
+    "assert_ggr_by_game_equals_by_player",
+)
 SAMPLE = Sample(days=12, players=40, seed=11, end=date(2026, 9, 20))
 
 
@@ -66,6 +71,18 @@ class Pair:
         assert not faults, "\n".join(faults)
 
 
+def _write_bets(lake: Path, day: int, file: str, *rows: tuple[str, str, int]) -> None:
+    """Write a file of bets in GBP, of which each row has its bet, type and amount."""
+    about = {"txcurrency": "GBP", "gameid": "own", "playerid": "l"}
+    HandLake(lake).table(
+        f"game_transactions/date=2026-09-{day:02}/{file}.csv",
+        [
+            {**about, "betid": bet, "txtype": kind, "realamount": amount}
+            for bet, kind, amount in rows
+        ],
+    )
+
+
 def _more(rows: list[str], others: list[str]) -> list[str]:
     """The first few rows that are missing in the others."""
     known = set(others)
@@ -87,6 +104,8 @@ def pair(
     pair = Pair(tmp_path_factory.mktemp("parity"), login, make_bucket(), "parity_")
     write_sample(pair.lake, SAMPLE)
     write_hostile(pair.lake)
+    _write_bets(pair.lake, 10, "own", ("w1", "WAGER", 5), ("w2", "WAGER", 6), ("w3", "WAGER", 7))
+    _write_bets(pair.lake, 16, "own", ("w4", "ROLLBACK", 8), ("w3", "ROLLBACK", 7))
     # All files of one day arrive late.
     late = pair.lake / "raw_events/year=2026/month=09/day=15"
     shutil.move(late, pair.lake.parent / "late")
@@ -145,6 +164,33 @@ def test_late_events_and_a_day_that_goes(pair: Pair) -> None:
     shutil.rmtree(pair.lake / "game_transactions/date=2026-09-12")
     pair.build()
     pair.compare("late day, day gone")
+
+
+def test_bets_and_a_rate_that_change_other_days(pair: Pair) -> None:
+    def bets() -> list[tuple[object, ...]]:
+        with pair.duckdb.opened() as duckdb:
+            return duckdb.rows(
+                "select bet_date, turnover, winnings, unsettled_wager_count "
+                "from parity_marts.rpt_betting where game_id = 'own' order by 1"
+            )
+
+    before = bets()
+    _write_bets(pair.lake, 17, "late", ("w1", "ROLLBACK", 5), ("w2", "RESULT", 4))
+    _write_bets(pair.lake, 9, "late", ("w4", "WAGER", 8))
+    _write_bets(pair.lake, 10, "again", ("w3", "WAGER", 7))
+    rate = {"date": "2026-09-10", "currency": "GBP", "baserateeuro": "1.95"}
+    HandLake(pair.lake).table("currency_exchange/late.csv", [rate])
+    pair.bucket.mirror(pair.lake)
+    for warehouse in (pair.duckdb, pair.redshift):
+        warehouse.find()
+        assert warehouse.dbt(*WITHOUT_TESTS, *INCREMENTAL) == {}
+        # These tests read only the rows of the keys that are built.
+        assert warehouse.dbt("--resource-type", "test", "--select", *TESTS_OF_KEYS) == {}
+        warehouse.record()
+    pair.compare("late bets, late rate")
+    # No row of September 16 is new, but its rollback now has the wager that it takes back.
+    changed = {str(row[0]) for row in bets() if row not in before}
+    assert changed >= {"2026-09-09", "2026-09-10", "2026-09-16", "2026-09-17"}
 
 
 def test_a_full_refresh_while_its_lock_is_renewed(

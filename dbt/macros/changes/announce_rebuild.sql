@@ -17,7 +17,12 @@
     {% endif %}
     {% set statements = [] %}
     {% if own %}
-        {% do statements.append("delete from " ~ changed_keys_table(model.name)) %}
+        {% set table = changed_keys_table(model.name) %}
+        {% do statements.append("delete from " ~ table) %}
+        {% do statements.append(
+            "insert into " ~ table ~ " (changed_" ~ own['columns'][0]
+            ~ ", is_built) values (null, true)"
+        ) %}
     {% endif %}
     {% for each in inputs %}
         {% do statements.append(

@@ -5,6 +5,7 @@
     {% set key = config.get('meta')['changed_keys']['columns'][0] %}
     {% set days = run_query(
         "select distinct changed_" ~ key ~ " from " ~ changed_keys_table(model.name)
+        ~ " where is_built is null"
     ).columns[0].values() %}
     {% if none in days %}
         {{ return(none) }}

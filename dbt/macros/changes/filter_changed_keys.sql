@@ -11,6 +11,7 @@
     {%- set table = changed_keys_table(model.name) -%}
     {%- set counts = run_query(
         "select count(*), count(changed_" ~ keys[0] ~ ") from " ~ table
+        ~ " where is_built is null"
     ).rows[0] -%}
     {%- if counts[0] > counts[1] -%}
         true
@@ -23,9 +24,9 @@
             select 1
             from {{ table }} as changes
             where
+                changes.is_built is null
                 {% for key in keys -%}
-                    {{ "and " if not loop.first -}}
-                    changes.changed_{{ key }} = {{ (columns or keys)[loop.index0] }}
+                    and changes.changed_{{ key }} = {{ (columns or keys)[loop.index0] }}
                 {% endfor -%}
         )
     {%- endif -%}

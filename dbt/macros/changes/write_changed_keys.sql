@@ -21,9 +21,9 @@
         {%- endfor %}
         {{- " + cast(numbers.number as integer)" if input.after }}
     from (
-        {{ one_sided(values, removed, added, input.watched) }}
+        {{ one_sided(values, removed, added, input) }}
         union
-        {{ one_sided(values, added, removed, input.watched) }}
+        {{ one_sided(values, added, removed, input) }}
     ) as changed
             {%- if through %}
     inner join {{ through }} as through
@@ -44,11 +44,12 @@
     {%- endfor %}
 {%- endmacro %}
 
-{% macro one_sided(columns, relation, other, is_compared) -%}
+{% macro one_sided(columns, relation, other, input) -%}
+    {%- set rows_where = "where " ~ input.rows_where if input.rows_where %}
     (
-        select {{ columns | join(', ') }} from {{ relation }}
-        {%- if is_compared %}
-        except select {{ columns | join(', ') }} from {{ other }}
+        select {{ columns | join(', ') }} from {{ relation }} {{ rows_where }}
+        {%- if input.watched %}
+        except select {{ columns | join(', ') }} from {{ other }} {{ rows_where }}
         {%- endif %}
     )
 {%- endmacro %}

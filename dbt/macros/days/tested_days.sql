@@ -11,14 +11,15 @@
     {% if execute %}
         {% set replaced = graph.nodes[unique_id].config.meta.get('replaced_days') %}
     {% endif %}
-    {% if not replaced or flags.FULL_REFRESH %}
-        {{ return(none) }}
-    {% endif %}
-    {% if not run_query(
-        "select 1 from " ~ generate_schema_name('operations', none)
-        ~ ".built_logic where node = '" ~ unique_id ~ "'"
-    ).rows %}
+    {% if not replaced or are_all_rows_tested(unique_id) %}
         {{ return(none) }}
     {% endif %}
     {{ return(run_days(replaced['sources'], replaced['before'], replaced['after'])) }}
+{% endmacro %}
+
+{% macro are_all_rows_tested(unique_id) %}
+    {{ return(flags.FULL_REFRESH or not run_query(
+        "select 1 from " ~ generate_schema_name('operations', none)
+        ~ ".built_logic where node = '" ~ unique_id ~ "'"
+    ).rows) }}
 {% endmacro %}

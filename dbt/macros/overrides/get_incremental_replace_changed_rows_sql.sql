@@ -1,7 +1,8 @@
 {#
     Only rows that differ are written, and the keys of these rows are the changed keys
     of the models that read this one. All of it is one transaction: the changed keys of
-    this model are deleted exactly if its rows have been replaced.
+    this model are deleted exactly if its rows have been replaced. The keys of the rows
+    that differ are kept as built keys for the tests of this model.
 #}
 {% macro get_incremental_replace_changed_rows_sql(arg_dict) %}
     {% set relation = arg_dict['target_relation'] %}
@@ -48,7 +49,20 @@
     from {{ added }};
 
     {% if meta.get('changed_keys') -%}
-        delete from {{ changed_keys_table(model.name) }};
+        {%- set keys = meta['changed_keys']['columns'] -%}
+        delete from {{ changed_keys_table(model.name) }}
+        where is_built is null;
+
+        insert into {{ changed_keys_table(model.name) }}
+            (changed_{{ keys | join(', changed_') }}, is_built)
+        select
+            {{ keys | join(', ') }},
+            true
+        from (
+            select {{ keys | join(', ') }} from {{ removed }}
+            union
+            select {{ keys | join(', ') }} from {{ added }}
+        ) as built;
     {%- endif %}
 
     drop table {{ old }};

@@ -1,15 +1,11 @@
-{#
-    The keys that generic tests check contain the day, so a row of the tested days
-    cannot have a duplicate on another day.
-#}
 {% macro get_where_subquery(relation) -%}
     {%- set node_id = model.attached_node -%}
-    {%- if flags.WHICH == 'build' and node_id and not config.get('where') -%}
-        {%- set days = tested_days(node_id) -%}
+    {%- if execute and flags.WHICH == 'build' and node_id and not config.get('where')
+        -%}
+        {%- set condition = filter_tested_rows(node_id, model.test_metadata) -%}
     {%- endif -%}
-    {%- if days is not defined or days is none -%}
+    {%- if not condition -%}
         {{ return(dbt.get_where_subquery(relation)) }}
     {%- endif -%}
-    {%- set column = graph.nodes[node_id].config.meta['replaced_days']['column'] -%}
-    (select * from {{ relation }} where {{ filter_days(column, days) }}) as tested
+    (select * from {{ relation }} where {{ condition }}) as tested
 {%- endmacro %}

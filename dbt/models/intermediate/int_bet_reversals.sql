@@ -14,6 +14,7 @@ with bets as (
             else 2
         end as order_in_day
     from {{ ref('int_bets') }}
+    where {{ filter_changed_keys() }}
 ),
 
 reversed_bets as (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from include.lake.compaction.moves import check_ended, merge_count
 from include.lake.files import check_files, small_files
@@ -21,8 +22,8 @@ from include.lake.run_days.lost_rows import (
     sources_without_files,
 )
 from include.lake.run_days.tables import (
-    CHANGED_KEYS,
     built_partitions,
+    changed_keys,
     changed_keys_table,
     create_tables,
     operations_schema,
@@ -96,7 +97,7 @@ def find_run_days(
     lake = open_lake(settings)
     merges = merge_count(lake, declared)
     check_ended(lake, declared)
-    create_tables(database, settings)
+    create_tables(database, settings, changed_keys(manifest))
     with build_lock.taken(database, settings, run_id, lease):
         grant_usage_to_readers(database, settings)
         prepare_masking(database, settings, manifest)
@@ -150,7 +151,7 @@ def find_run_days(
         )
         by_keys = {node for node in changed | new if has_changed_keys(manifest.nodes[node])}
         for node in by_keys:
-            _mark_all_keys(database, settings, manifest.name(node))
+            _mark_all_keys(database, settings, manifest.nodes[node])
         return RunDays(
             days,
             [*done, *small_files(declared, partitions.listing)],
@@ -179,11 +180,11 @@ def _changed_nodes(
     return changed & set(recorded), changed - set(recorded)
 
 
-def _mark_all_keys(database: Database, settings: Settings, model: str) -> None:
+def _mark_all_keys(database: Database, settings: Settings, node: Mapping[str, Any]) -> None:
     """Make the run compare all rows of a model that is built by changed keys."""
     # The inputs of such a model are in the warehouse, so that a new SQL needs no full refresh.
-    table = changed_keys_table(settings, model)
-    column = next(iter(CHANGED_KEYS[model]))
+    table = changed_keys_table(settings, node["name"])
+    column = node["config"]["meta"]["changed_keys"]["columns"][0]
     database.execute(f"insert into {table} (changed_{column}) values (null)")
 
 

@@ -7,6 +7,8 @@ from include.lake.run_days.checksums import logic_checksums
 from include.lake.run_days.expiry import has_changed_keys
 from include.lake.run_days.tables import (
     PARTITION_COLUMNS,
+    changed_keys,
+    changed_keys_table,
     create_tables,
     is_covered,
     operations_schema,
@@ -34,7 +36,8 @@ def record_build(
     LockLostError if another run has replaced the run's days, because the other run's days may be
     more than this run has built. Raises UserError if a compaction merged files during the build.
     """
-    create_tables(database, settings)
+    keys = changed_keys(manifest)
+    create_tables(database, settings, keys)
     schema = operations_schema(settings)
     is_whole = build_lock.keep(database, settings, run_id)
     _refuse_merged_files(database, settings, manifest)
@@ -78,6 +81,9 @@ def record_build(
         for node in outdated:
             database.execute(f"delete from {schema}.built_logic where node = ?", [node])
         database.insert(f"{schema}.built_logic", list(new.items()))
+        # The tests of this run have read the rows of these keys.
+        for model in keys:
+            database.execute(f"delete from {changed_keys_table(settings, model)} where is_built")
     ((count,),) = database.rows(
         f"select count(*) from {schema}.built_partitions where {is_covered(schema)}"
     )

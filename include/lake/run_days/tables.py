@@ -12,7 +12,8 @@
 - `built_until`: the newest change of a file that a run of all touched days has built.
 - `built_logic`: a checksum of each seed and of each incremental model's SQL, as last built.
 - `changes_of_<model>`: the changed keys of a model, that is the keys of its rows that must be built
-  again because a row of one of its inputs has changed. A row of nulls stands for all rows.
+  again because a row of one of its inputs has changed. A row of nulls stands for all rows. If
+  `is_built` is true, the rows of the key are built and must be tested. Otherwise it is null.
 
 `find_run_days` writes the first five before a build. `record_build` writes the others after a
 successful build, for the partitions that the run covered, and removes their days from `begun_days`.
@@ -22,8 +23,10 @@ their files since.
 dbt writes and deletes changed keys (`dbt/macros/changes`). A model that replaces rows writes their
 keys for its readers in the same transaction, and a reader deletes its own ones in the transaction
 that replaces its rows. So no change is lost and none is used up by another model, whichever models
-a run builds, in whatever order they are built, and wherever a run stops. Changed keys can hold ids
-of players. They are empty after a run that built every model.
+a run builds, in whatever order they are built, and wherever a run stops. In the same transaction it
+inserts the keys of the rows that differ as built keys. The tests of the model read only the rows
+of built keys, and `record_build` deletes these keys. Changed keys can hold ids of players. The
+tables are empty after a run that built every model.
 
 `create_tables` adds the columns that a warehouse of an earlier version lacks. They are null in the
 rows that exist.
@@ -34,7 +37,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from include.lake.listing import Partition
-from include.settings import Settings
+from include.lake.run_days.expiry import has_changed_keys
+from include.manifest import Manifest
+from include.settings import Settings, UserError
 from include.warehouse.database import Database
 
 DAY_COLUMNS = {"source": "varchar(256)", "day": "varchar(16)"}
@@ -58,24 +63,6 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "built_logic": {"node": "varchar(1024)", "checksum": "varchar(256)"},
 }
 """The columns of each table, with their types."""
-_TEXT = "varchar(1024)"
-_OF_PLAYER = {"application_id": _TEXT, "player_id": _TEXT}
-_OF_TRANSACTION = {"application_id": _TEXT, "transaction_id": _TEXT}
-CHANGED_KEYS: Mapping[str, Mapping[str, str]] = {
-    "int_purchases": _OF_TRANSACTION,
-    "int_refunds": _OF_TRANSACTION,
-    "fct_purchases": _OF_TRANSACTION,
-    "fct_player_days": {**_OF_PLAYER, "activity_date": "date"},
-    "dim_players": _OF_PLAYER,
-    "int_player_lifetimes": _OF_PLAYER,
-    "int_segment_days": {"activity_date": "date"},
-    "int_kpis_by_segment": {"kpi_date": "date"},
-    "rpt_daily_kpis": {"kpi_date": "date"},
-    "rpt_daily_kpis_by_segment": {"kpi_date": "date"},
-}
-"""The key columns of each model that has changed keys, with their types. The YAML files of the
-models declare them in `meta: {changed_keys: …}`.
-"""
 
 
 def operations_schema(settings: Settings) -> str:
@@ -88,8 +75,34 @@ def changed_keys_table(settings: Settings, model: str) -> str:
     return f"{operations_schema(settings)}.changes_of_{model}"
 
 
-def create_tables(database: Database, settings: Settings) -> None:
-    """Create the schema, and those of its tables and of their columns that do not exist."""
+def changed_keys(manifest: Manifest) -> dict[str, dict[str, str]]:
+    """The key columns of each model that is built by changed keys, with their types, by model.
+
+    The YAML file of a model declares them in `meta: {changed_keys: …}`. Raises UserError if one has
+    no `data_type` there.
+    """
+    keys: dict[str, dict[str, str]] = {}
+    for node in filter(has_changed_keys, manifest.nodes.values()):
+        names = node["config"]["meta"]["changed_keys"]["columns"]
+        types = {name: node["columns"].get(name, {}).get("data_type") for name in names}
+        untyped = [name for name, kind in types.items() if not kind]
+        if untyped:
+            raise UserError(
+                f"the model {node['name']} has the changed keys {', '.join(untyped)} without a "
+                f"type: give these columns a `data_type` in the YAML file of the model, which is "
+                f"beside dbt/{node['original_file_path']}."
+            )
+        keys[node["name"]] = types
+    return keys
+
+
+def create_tables(
+    database: Database, settings: Settings, keys: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Create the schema, and those of its tables and of their columns that do not exist.
+
+    `keys` are the `changed_keys` of the models.
+    """
     schema = operations_schema(settings)
     # Redshift requires the right to create schemas even with "if not exists", and the user of
     # the build may not have it.
@@ -97,8 +110,11 @@ def create_tables(database: Database, settings: Settings) -> None:
         database.execute(f"create schema {schema}")
     existing = _existing_columns(database, schema)
     changes = {
-        f"changes_of_{model}": {f"changed_{name}": kind for name, kind in columns.items()}
-        for model, columns in CHANGED_KEYS.items()
+        f"changes_of_{model}": {
+            **{f"changed_{name}": kind for name, kind in columns.items()},
+            "is_built": "boolean",
+        }
+        for model, columns in keys.items()
     }
     for table, columns in {**TABLES, **changes}.items():
         if table not in existing:

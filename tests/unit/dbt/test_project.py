@@ -19,7 +19,7 @@ from dbt.cli.main import dbtRunner
 from dbt.include import redshift
 
 from include.lake.run_days.expiry import reads_lake, replaced_days
-from include.lake.run_days.tables import CHANGED_KEYS
+from include.lake.run_days.tables import changed_keys
 from include.lake.sources import sources
 from include.manifest import Manifest
 from include.settings import ROOT, Settings
@@ -289,9 +289,9 @@ def test_a_model_that_replaces_rows_by_key_has_the_key_of_its_tests(
         own = [manifest.nodes[test] for test in manifest.tests_of(node["unique_id"])]
         tests = [test for test in own if test.get("test_metadata")]
         keys = [
-            test["test_metadata"]["kwargs"]["combination_of_columns"]
-            for test in tests
-            if test["test_metadata"]["name"] == "unique_combination_of_columns"
+            about["kwargs"].get("combination_of_columns", [about["kwargs"].get("column_name")])
+            for about in (test["test_metadata"] for test in tests)
+            if about["name"] in {"unique", "unique_combination_of_columns"}
         ]
         assert keys == [node["config"]["unique_key"]], node["name"]
         # A key with a null would not find the row that it removes.
@@ -313,19 +313,14 @@ def test_changed_keys_have_a_table_and_inputs_with_these_columns(
         if "changed_keys" in node["config"]["meta"]
     }
     by_name = {node["name"]: node for node in incremental}
-    assert {name: keys["columns"] for name, keys in declared.items()} == {
-        name: list(columns) for name, columns in CHANGED_KEYS.items()
-    }
-    for name, columns in CHANGED_KEYS.items():
-        types = {column: by_name[name]["columns"][column]["data_type"] for column in columns}
-        assert {column: kind for column, kind in types.items() if kind} in ({}, columns), name
+    assert changed_keys(manifest).keys() == declared.keys()
     for name, keys in declared.items():
         # Each table that a model reads says what its changes mean for the model's rows.
         read = {manifest.name(parent) for parent in manifest.parents(by_name[name]["unique_id"])}
         assert {each["model"] for each in keys["inputs"]} == read, name
         for each in keys["inputs"]:
             known = {"model", "columns", "through", "joined", "where", "watched", "after"}
-            assert set(each) <= known, name
+            assert set(each) <= known | {"rows_where"}, name
             strategy = by_name[each["model"]]["config"]["incremental_strategy"]
             assert strategy == "replace_changed_rows", name
             assert len(each["columns"]) == len(keys["columns"]), name

@@ -11,7 +11,9 @@ with booked_rows as (
         cash_amount,
         bonus_amount
     from {{ ref('int_bets') }}
-    where side not in ('rollback', 'cancel')
+    where
+        side not in ('rollback', 'cancel')
+        and {{ filter_changed_keys() }}
 ),
 
 {#
@@ -31,7 +33,9 @@ reversed_rows as (
         cash_amount,
         bonus_amount
     from {{ ref('int_bet_reversals') }}
-    where reversed_date is not null
+    where
+        reversed_date is not null
+        and {{ filter_changed_keys(['reversed_date']) }}
 ),
 
 all_rows as (

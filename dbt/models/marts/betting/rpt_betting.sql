@@ -9,28 +9,46 @@ with bets as (
         cash_result,
         gross_result
     from {{ ref('fct_bets') }}
+    where {{ filter_changed_keys() }}
+),
+
+{# Whether a bet is open depends on its rows of all days. #}
+bets_of_days as (
+    select distinct
+        game_id,
+        bet_id
+    from {{ ref('int_bets') }}
+    where {{ filter_changed_keys() }}
 ),
 
 booked_rows as (
     select
-        bet_id,
-        bet_date,
-        game_id,
-        side,
+        int_bets.bet_id,
+        int_bets.bet_date,
+        int_bets.game_id,
+        int_bets.side,
         1 as transaction_count
-    from {{ ref('int_bets') }}
-    where side not in ('rollback', 'cancel')
+    from {{ ref('int_bets') }} as int_bets
+    inner join bets_of_days
+        on
+            int_bets.game_id = bets_of_days.game_id
+            and int_bets.bet_id = bets_of_days.bet_id
+    where int_bets.side not in ('rollback', 'cancel')
 ),
 
 reversed_rows as (
     select
-        bet_id,
-        bet_date,
-        game_id,
-        side,
+        reversals.bet_id,
+        reversals.bet_date,
+        reversals.game_id,
+        reversals.side,
         -1 as transaction_count
-    from {{ ref('int_bet_reversals') }}
-    where reversed_date is not null
+    from {{ ref('int_bet_reversals') }} as reversals
+    inner join bets_of_days
+        on
+            reversals.game_id = bets_of_days.game_id
+            and reversals.bet_id = bets_of_days.bet_id
+    where reversals.reversed_date is not null
 ),
 
 all_rows as (

@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> Settings:
         lake=str(lake), duckdb=str(tmp_path / "warehouse.duckdb"), dbt_executable=str(dbt)
     )
     with open_database(settings) as database:
-        create_tables(database, settings)
+        create_tables(database, settings, {})
         for name in ("raw_events", "game_transactions", "games"):
             database.execute(
                 f"insert into operations.listed_partitions ({COLUMNS}) "
