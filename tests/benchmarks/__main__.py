@@ -7,6 +7,7 @@
 | large   | `against_hand.py` | plain `dbt build` against `by_hand.sql`, on three million events |
 | memory  | `peak_memory.py`  | peak memory of 1, 5, 10 million events: generated, landed, built |
 | day     | `touched_day.py`  | one touched day on 90 days of history over one on 10 days |
+| files   | `many_files.py`   | the first step of a run on 17,520 event files, on both engines |
 | redshift | `on_redshift.py` | on the stand-in: build beside DuckDB, partitions, bytes scanned |
 | fargate | `fargate.py`      | the dbt image: its size, its start, its command over `dbt build` |
 | lineage | `lineage.py`      | column lineage of 1,000 models, beside dbt-colibri and dbt docs |
@@ -47,6 +48,7 @@ from tests.benchmarks import (
     fargate,
     landing,
     lineage,
+    many_files,
     on_redshift,
     peak_memory,
     site_pages,
@@ -62,6 +64,7 @@ PARTS: dict[str, Callable[[int], Sequence[Line]]] = {
     against_hand.LARGE: against_hand.measure_large,
     peak_memory.PART: lambda _: peak_memory.measure(),
     touched_day.PART: touched_day.measure,
+    many_files.PART: lambda _: many_files.measure(),
     on_redshift.PART: on_redshift.measure,
     fargate.PART: fargate.measure,
     lineage.PART: lineage.measure,
