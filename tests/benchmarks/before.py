@@ -115,6 +115,7 @@ def _compared(what: str, builds: Mapping[str, Sequence[Build]], goal: float) -> 
     """The seconds of both codes, and the ratios of their turns."""
     for part, seconds in {
         "as a user waits": {name: [b.total for b in own] for name, own in builds.items()},
+        "processor": {name: [b.processor for b in own] for name, own in builds.items()},
         "models and tests": {
             name: [b.dbt.models + b.dbt.tests for b in own] for name, own in builds.items()
         },

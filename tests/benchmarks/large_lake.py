@@ -35,11 +35,12 @@ def write_large_sample(lake: Path, sample: Sample, processes: int | None = None)
             # The ledger takes longer than a share, so it is begun first.
             ledger = pool.submit(write_ledger, lake, sample)
             shares = [
-                pool.submit(_write_share, folder, share)
-                for folder, share in zip(folders, _shares(sample), strict=True)
+                pool.submit(_write_share, folder, own)
+                for folder, own in zip(folders, _shares(sample), strict=True)
             ]
-            for work in (ledger, *shares):
-                work.result()
+            ledger.result()
+            for share in shares:
+                share.result()
         _land(lake, folders)
 
 

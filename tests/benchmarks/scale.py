@@ -78,11 +78,12 @@ def _on_duckdb(long: Lake, rounds: int) -> Iterator[Line]:
         progress(f"{PART}: full build of {name}, {events:,} events")
         began = time.monotonic()
         with Memory() as memory:
-            lake.build_anew()
+            build = lake.build_anew()
         seconds = time.monotonic() - began
         progress(f"{PART}: {seconds:.0f} s, {memory.peak:,.0f} MB")
         yield Figure(PART, f"full build of {name}: million events", events / 1e6, "")
         yield Figure(PART, f"full build of {name}", seconds, "s")
+        yield Figure(PART, f"full build of {name}, processor", build.processor, "s")
         yield Figure(PART, f"full build of {name}: peak", memory.peak, "MB", GOAL_MB)
     yield from _with_too_little(long)
     builds = taking_turns(rounds, {name: partial(late_build, lake) for name, lake in lakes.items()})
@@ -111,6 +112,9 @@ def _seconds(builds: Mapping[str, Sequence[Build]]) -> Iterator[Figure]:
     for what, seconds in {
         "touched day, as a user waits": {
             name: [build.total for build in own] for name, own in builds.items()
+        },
+        "touched day, processor": {
+            name: [build.processor for build in own] for name, own in builds.items()
         },
         "touched day, models and tests": {
             name: [build.dbt.models + build.dbt.tests for build in own]
