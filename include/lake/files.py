@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,36 +29,66 @@ PARQUET_TYPES = {
 """The Parquet types that Spectrum reads as each declared type."""
 
 
+@dataclass(frozen=True)
+class CheckedFile:
+    """What the footer of a Parquet file says: the number of its rows, and a hash of its schema."""
+
+    row_count: int
+    schema: str
+
+
 def check_files(
     lake: Lake, source: Source, files: Iterable[DataFile], *, strict: bool
-) -> dict[str, int]:
-    """Check the footers of Parquet files, several at a time; returns the number of rows by path.
+) -> dict[str, CheckedFile]:
+    """Check the footers of Parquet files, several at a time; returns what they say by path.
 
     Raises UserError for the first file that is no readable Parquet. A `strict` check, for Spectrum,
     also raises it for a column of another type than the source declares.
     """
 
-    def check(file: DataFile) -> int | UserError:
+    def read(file: DataFile) -> pq.FileMetaData | UserError:
         try:
-            footer = _footer(lake, file)
+            return _footer(lake, file)
         except UserError as error:
             return error
-        wrong = _wrong_column(source, footer.schema.to_arrow_schema()) if strict else None
-        if wrong:
-            return UserError(
-                f"{file.path}: {wrong}, and Spectrum does not convert types: `make compact "
-                f"SOURCE={source.name}` writes the file again with that type."
-            )
-        return int(footer.num_rows)
 
     ordered = sorted(files, key=lambda file: file.path)
-    counts: dict[str, int] = {}
+    schemas = _Schemas()
+    checked: dict[str, CheckedFile] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        for file, found in zip(ordered, pool.map(check, ordered), strict=True):
-            if isinstance(found, UserError):
-                raise found
-            counts[file.path] = found
-    return counts
+        for file, footer in zip(ordered, pool.map(read, ordered), strict=True):
+            if isinstance(footer, UserError):
+                raise footer
+            name, is_new = schemas.name(footer.schema)
+            wrong = _wrong_column(source, footer.schema.to_arrow_schema()) if is_new else None
+            if wrong and strict:
+                raise UserError(
+                    f"{file.path}: {wrong}, and Spectrum does not convert types: `make compact "
+                    f"SOURCE={source.name}` writes the file again with that type."
+                )
+            checked[file.path] = CheckedFile(int(footer.num_rows), name)
+    return checked
+
+
+class _Schemas:
+    """The distinct schemas of Parquet files. Thousands of files usually have one."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[pq.ParquetSchema, pa.Schema, str]] = []
+
+    def name(self, schema: pq.ParquetSchema) -> tuple[str, bool]:
+        """A hash of a schema, and whether no file had this schema before."""
+        nested = schema.to_arrow_schema()
+        for known, known_nested, name in self._known:
+            # The first comparison is of the leaves alone, and the second one also of the groups
+            # around them. Only the first one sees Parquet's physical types.
+            if schema.equals(known) and nested.equals(known_nested):
+                return name, False
+        # The first line has the address of the object.
+        text = "\n".join(str(schema).splitlines()[1:])
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._known.append((schema, nested, name))
+        return name, True
 
 
 def fits(lake: Lake, source: Source, file: DataFile) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from include.lake.sources import Source, data_ending
@@ -42,10 +42,15 @@ class Partition:
 
 @dataclass(frozen=True)
 class Listing:
-    """The partitions of the lake, and the files of each partition by source and day."""
+    """The partitions of the lake, and the files of each partition by source and day.
+
+    `older` are the files of days before the listing's `since`, as far as the lake returned them: a
+    folder returns all of them, and S3 those of the month of `since`.
+    """
 
     partitions: list[Partition]
     files: Mapping[tuple[str, str], list[DataFile]]
+    older: Mapping[tuple[str, str], list[DataFile]] = field(default_factory=dict)
 
 
 def partition_day(source: Source, file: DataFile) -> str:
@@ -100,14 +105,12 @@ def list_lake(lake: Lake, declared: Sequence[Source], since: date | None) -> Lis
     """
     partitions: list[Partition] = []
     files: dict[tuple[str, str], list[DataFile]] = {}
+    older: dict[tuple[str, str], list[DataFile]] = {}
     for source in declared:
-        by_day: dict[str, list[DataFile]] = {}
-        for file in lake.files(source, since):
-            check_name(source, file)
-            day = partition_day(source, file) if source.partition_columns else ""
-            if not (day and since and date.fromisoformat(day) < since):
-                by_day.setdefault(day, []).append(file)
-        for day, found in sorted(by_day.items()):
+        for day, found in sorted(_by_day(source, lake.files(source, since)).items()):
+            if day and since and date.fromisoformat(day) < since:
+                older[source.name, day] = found
+                continue
             files[source.name, day] = found
             partitions.append(
                 Partition(
@@ -116,13 +119,26 @@ def list_lake(lake: Lake, declared: Sequence[Source], since: date | None) -> Lis
                     object_count=len(found),
                     byte_count=sum(file.size for file in found),
                     changed_at=max(file.changed_at for file in found),
-                    fingerprint=_fingerprint(found),
+                    fingerprint=fingerprint(found),
                 )
             )
-    return Listing(partitions, files)
+    return Listing(partitions, files, older)
 
 
-def _fingerprint(files: Iterable[DataFile]) -> str:
+def _by_day(source: Source, files: Iterable[DataFile]) -> dict[str, list[DataFile]]:
+    """The files of a source by day. The name of each file and of its folders is checked."""
+    by_day: dict[str, list[DataFile]] = {}
+    days: dict[tuple[str, ...], str] = {}
+    for file in files:
+        check_name(source, file)
+        if file.folders not in days:
+            # The files of a folder have one day.
+            days[file.folders] = partition_day(source, file) if source.partition_columns else ""
+        by_day.setdefault(days[file.folders], []).append(file)
+    return by_day
+
+
+def fingerprint(files: Iterable[DataFile]) -> str:
     """A hash of the files of a partition, which does not depend on where the lake is."""
     described = sorted(
         ("/".join([*file.folders, file.name]), file.size, str(file.changed_at), file.version)

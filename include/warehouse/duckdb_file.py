@@ -163,11 +163,17 @@ class DuckDB:
         self.connection.execute(sql, list(values))
 
     def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows with one statement, because 1,000 statements of one row take a second."""
+        """Insert rows from an Arrow table: values as parameters take a second for 8,000 values."""
+        import pyarrow as pa
+
         if rows:
             columns = [list(column) for column in zip(*rows, strict=True)]
-            places = ", ".join("unnest(?)" for _ in columns)
-            self.connection.execute(f"insert into {table} select {places}", columns)
+            names = [f"c{number}" for number in range(len(columns))]
+            self.connection.register("inserted_rows", pa.table(columns, names=names))
+            try:
+                self.connection.execute(f"insert into {table} select * from inserted_rows")
+            finally:
+                self.connection.unregister("inserted_rows")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

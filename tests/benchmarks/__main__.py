@@ -7,6 +7,9 @@
 | large   | `against_hand.py` | plain `dbt build` against `by_hand.sql`, on three million events |
 | memory  | `peak_memory.py`  | peak memory of 1, 5, 10 million events: generated, landed, built |
 | day     | `touched_day.py`  | one touched day on 90 days of history over one on 10 days |
+| files   | `many_files.py`   | the first step of a run on 17,520 event files, on both engines |
+| scale   | `scale.py`        | 10 million events, 5 million bets: memory, touched day, rows |
+| before  | `before.py`       | an earlier commit: full build, touched day, bytes scanned |
 | redshift | `on_redshift.py` | on the stand-in: build beside DuckDB, partitions, bytes scanned |
 | fargate | `fargate.py`      | the dbt image: its size, its start, its command over `dbt build` |
 | lineage | `lineage.py`      | column lineage of 1,000 models, beside dbt-colibri and dbt docs |
@@ -42,13 +45,16 @@ import duckdb
 from include.settings import UserError
 from tests.benchmarks import (
     against_hand,
+    before,
     builds,
     dag_run,
     fargate,
     landing,
     lineage,
+    many_files,
     on_redshift,
     peak_memory,
+    scale,
     site_pages,
     touched_day,
 )
@@ -62,6 +68,9 @@ PARTS: dict[str, Callable[[int], Sequence[Line]]] = {
     against_hand.LARGE: against_hand.measure_large,
     peak_memory.PART: lambda _: peak_memory.measure(),
     touched_day.PART: touched_day.measure,
+    many_files.PART: lambda _: many_files.measure(),
+    scale.PART: scale.measure,
+    before.PART: before.measure,
     on_redshift.PART: on_redshift.measure,
     fargate.PART: fargate.measure,
     lineage.PART: lineage.measure,

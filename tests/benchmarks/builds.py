@@ -6,14 +6,14 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from include.manifest import PROJECT
 from include.settings import ROOT, UserError
-from tests.benchmarks.measure import FOLDER, progress, seconds_of
+from tests.benchmarks import large_lake
+from tests.benchmarks.measure import FOLDER, processor_seconds, progress, seconds_of
 
 SEED = 7
 END = date(2026, 9, 30)
@@ -31,6 +31,19 @@ GENERATOR = ("sample", "landing")
 
 
 @dataclass(frozen=True)
+class Checkout:
+    """The code that a build runs, and the folder of its dbt artifacts."""
+
+    root: Path = ROOT
+    target: Path = TARGET
+
+    @property
+    def project(self) -> Path:
+        """The dbt project."""
+        return self.root / "dbt"
+
+
+@dataclass(frozen=True)
 class DbtTimes:
     """The seconds of one `dbt build` by part; `models` and `tests` are sums over two threads."""
 
@@ -45,11 +58,12 @@ class DbtTimes:
 
 @dataclass(frozen=True)
 class Build:
-    """The seconds of the three steps of `make build`."""
+    """The seconds of the three steps of `make build`, and those of the processor in all of them."""
 
     partitions: float
     dbt: DbtTimes
     record: float
+    processor: float
 
     @property
     def total(self) -> float:
@@ -61,11 +75,13 @@ class Build:
 class Lake:
     """A folder with a lake and, beside it, the warehouses built from it.
 
-    `variables` are further variables of the environment of each command.
+    `variables` are further variables of the environment of each command. The commands are those of
+    `checkout`.
     """
 
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
+    checkout: Checkout = field(default_factory=Checkout)
 
     @property
     def lake(self) -> Path:
@@ -89,9 +105,10 @@ class Lake:
         return {
             "GAME_ANALYTICS_LAKE": str(CURRENT / "lake"),
             "GAME_ANALYTICS_DUCKDB": str(CURRENT / "warehouse.duckdb"),
-            "DBT_PROJECT_DIR": str(PROJECT),
-            "DBT_PROFILES_DIR": str(PROJECT),
-            "DBT_TARGET_PATH": str(TARGET),
+            "PYTHONPATH": str(self.checkout.root),
+            "DBT_PROJECT_DIR": str(self.checkout.project),
+            "DBT_PROFILES_DIR": str(self.checkout.project),
+            "DBT_TARGET_PATH": str(self.checkout.target),
             "DBT_LOG_PATH": str(FOLDER / "logs"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "DO_NOT_TRACK": "1",
@@ -100,7 +117,10 @@ class Lake:
 
     def command(self, *arguments: str) -> float:
         """The seconds of one command of `python -m include.lake`."""
-        return seconds_of([sys.executable, "-m", "include.lake", *arguments], self.settings())
+        return self._seconds_of(sys.executable, "-m", "include.lake", *arguments)
+
+    def _seconds_of(self, *command: str) -> float:
+        return seconds_of(command, self.settings(), self.checkout.root)
 
     def event_count(self) -> int:
         """The number of rows in `raw_events`."""
@@ -119,10 +139,12 @@ class Lake:
 
     def build(self) -> Build:
         """Run what `make build` runs: partitions, `dbt build`, record."""
+        used = processor_seconds()
         partitions = self.command("partitions")
-        command = [str(DBT), "build", "--exclude-resource-type", "unit_test"]
-        total = seconds_of(command, self.settings())
-        return Build(partitions, _times(total), self.command("record"))
+        total = self._seconds_of(str(DBT), "build", "--exclude-resource-type", "unit_test")
+        times = _times(total, self.checkout.target)
+        record = self.command("record")
+        return Build(partitions, times, record, processor_seconds() - used)
 
     def build_anew(self) -> Build:
         """Run what `make build` runs, from an empty warehouse."""
@@ -139,20 +161,32 @@ class Lake:
 
 def generated(days: int, players: int) -> Lake:
     """Return a generated lake. A lake that the same generator made in an earlier run is reused."""
-    digest = hashlib.sha256()
-    for name in GENERATOR:
-        for path in sorted((ROOT / "include" / "lake" / name).glob("*.py")):
-            digest.update(path.read_bytes())
-    folder = FOLDER / "lakes" / f"{days}x{players}-{digest.hexdigest()[:8]}"
-    lake = Lake(folder)
-    done = folder / "done"
-    if not done.exists():
-        for old in folder.parent.glob(f"{days}x{players}*"):
-            shutil.rmtree(old)
-        folder.mkdir(parents=True)
+
+    def write(lake: Lake) -> None:
         progress(f"generating {days} days, {players:,} players")
         sample = {"--days": days, "--players": players, "--seed": SEED, "--end": END}
         lake.command("generate", *(str(word) for pair in sample.items() for word in pair))
+
+    return kept(f"{days}x{players}", write)
+
+
+def kept(name: str, write: Callable[[Lake], object]) -> Lake:
+    """The lake of this name, which `write` writes unless an earlier run has kept it.
+
+    A lake that another version of the generator wrote is written again.
+    """
+    digest = hashlib.sha256(Path(large_lake.__file__).read_bytes())
+    for folder_name in GENERATOR:
+        for path in sorted((ROOT / "include" / "lake" / folder_name).glob("*.py")):
+            digest.update(path.read_bytes())
+    folder = FOLDER / "lakes" / f"{name}-{digest.hexdigest()[:8]}"
+    lake = Lake(folder)
+    done = folder / "done"
+    if not done.exists():
+        for old in folder.parent.glob(f"{name}-*"):
+            shutil.rmtree(old)
+        folder.mkdir(parents=True)
+        write(lake)
         done.touch()
     return lake
 
@@ -181,18 +215,21 @@ def _is_before(path: Path, first: date) -> bool:
     return date.fromisoformat(day) < first
 
 
-def prepare() -> None:
+def prepare(checkout: Checkout | None = None) -> None:
     """Make the manifest and parse the project once, since an earlier build did so for a user."""
+    checkout = checkout or Checkout()
     progress("parsing the dbt project")
-    seconds_of([sys.executable, "-m", "include.manifest"], {})
-    shutil.rmtree(TARGET, ignore_errors=True)
-    seconds_of([str(DBT), "parse"], Lake(FOLDER).settings())
+    settings = Lake(FOLDER, checkout=checkout).settings()
+    python_path = {"PYTHONPATH": settings["PYTHONPATH"]}
+    seconds_of([sys.executable, "-m", "include.manifest"], python_path, checkout.root)
+    shutil.rmtree(checkout.target, ignore_errors=True)
+    seconds_of([str(DBT), "parse"], settings, checkout.root)
 
 
-def _times(total: float) -> DbtTimes:
+def _times(total: float, target: Path) -> DbtTimes:
     """Split the seconds of the last `dbt build` by the artifacts that dbt wrote about it."""
-    results = json.loads((TARGET / "run_results.json").read_bytes())
-    parse = json.loads((TARGET / "perf_info.json").read_bytes())["load_all_elapsed"]
+    results = json.loads((target / "run_results.json").read_bytes())
+    parse = json.loads((target / "perf_info.json").read_bytes())["load_all_elapsed"]
     by_node = {entry["unique_id"]: entry["execution_time"] for entry in results["results"]}
     tests = sum(seconds for node, seconds in by_node.items() if node.startswith("test."))
     failed = [

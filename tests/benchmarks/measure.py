@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import time
@@ -127,6 +128,12 @@ def seconds_of(
         tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-LOG_LINES:])
         raise UserError(f"`{_shown(command)}` ended with {process.returncode}:\n{tail}")
     return seconds
+
+
+def processor_seconds() -> float:
+    """The seconds that the processor has spent in the processes that this one started and ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def clean_environment() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -25,9 +26,7 @@ def measure(rounds: int) -> list[Figure]:
     for name, lake in lakes.items():
         progress(f"{PART}: full build of {name}, {lake.event_count():,} events")
         lake.build_anew()
-    builds = taking_turns(
-        rounds, {name: partial(_late_build, lake) for name, lake in lakes.items()}
-    )
+    builds = taking_turns(rounds, {name: partial(late_build, lake) for name, lake in lakes.items()})
     figures = []
     for what, seconds in {
         "all, as a user waits": {name: [b.total for b in own] for name, own in builds.items()},
@@ -47,10 +46,10 @@ def measure(rounds: int) -> list[Figure]:
             ),
             Figure(PART, f"{what}, ratio", ratio, "x", GOAL_RATIO, samples=ratios),
         ]
-    return figures + _what_grows(builds)
+    return figures + what_grows(PART, builds)
 
 
-def _what_grows(builds: dict[str, list[Build]], most: int = 5) -> list[Figure]:
+def what_grows(part: str, builds: Mapping[str, Sequence[Build]], most: int = 5) -> list[Figure]:
     """The nodes whose seconds grow most with the longer history."""
     long, short = (
         {node: median([b.dbt.by_node[node] for b in own]) for node in own[0].dbt.by_node}
@@ -58,13 +57,19 @@ def _what_grows(builds: dict[str, list[Build]], most: int = 5) -> list[Figure]:
     )
     grown = sorted(long, key=lambda node: short[node] - long[node])[:most]
     return [
-        Figure(PART, f"  grows: {node.split('.')[2]}", long[node] - short[node], "s")
+        Figure(part, f"  grows: {node.split('.')[2]}", long[node] - short[node], "s")
         for node in grown
     ]
 
 
-def _late_build(lake: Lake) -> Build:
+def late_build(lake: Lake) -> Build:
     """Land one late file and build what it touched."""
+    land_late(lake)
+    return lake.build()
+
+
+def land_late(lake: Lake) -> None:
+    """Land a file of events of the touched day that no earlier call has landed."""
     now = datetime.now(UTC)
     at = int(datetime(TOUCHED.year, TOUCHED.month, TOUCHED.day, 12, tzinfo=UTC).timestamp())
     events = [
@@ -84,4 +89,3 @@ def _late_build(lake: Lake) -> Build:
     file.write_text("".join(json.dumps(event) + "\n" for event in events))
     lake.command("land", str(file))
     file.unlink()
-    return lake.build()

@@ -8,12 +8,13 @@ source without files is an empty view.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import duckdb
 
 from include.engine_text import without_values
+from include.lake.listing import Listing
 from include.lake.sources import Source
 from include.lake.storage.lake import Lake
 from include.settings import UserError
@@ -23,21 +24,63 @@ TYPES = {"varbyte": "blob"}
 """The types that have other names on DuckDB than on Redshift."""
 
 
+@dataclass(frozen=True)
+class FileGroup:
+    """Files that one call of DuckDB's table function reads.
+
+    If they have the `same_schema`, DuckDB only opens the first file and those that a query needs.
+    Else it opens all files before each query. For 17,520 files that takes a second.
+    """
+
+    paths: Sequence[str]
+    same_schema: bool
+
+
+def by_schema(
+    listing: Listing, schemas: Mapping[tuple[str, str], str]
+) -> dict[str, list[FileGroup]]:
+    """The files of each source in groups of one schema.
+
+    `schemas` maps a source and a day to a name of the schema that all files of the day have. Days
+    with an empty name have files of several schemas, and form a group of their own.
+    """
+    paths: dict[str, dict[str, list[str]]] = {}
+    for key, files in {**listing.older, **listing.files}.items():
+        if key in schemas:
+            own = paths.setdefault(key[0], {}).setdefault(schemas[key], [])
+            own += [file.path for file in files]
+    return {
+        source: [FileGroup(own, same_schema=bool(schema)) for schema, own in sorted(found.items())]
+        for source, found in paths.items()
+    }
+
+
 def create_views(
-    database: Database, lake: Lake, schema_prefix: str, declared: Iterable[Source]
+    database: Database,
+    lake: Lake,
+    schema_prefix: str,
+    declared: Iterable[Source],
+    groups: Mapping[str, Sequence[FileGroup]] | None = None,
 ) -> None:
     """Create or replace the view of each declared source in schema `spectrum` with the prefix.
 
-    Raises UserError for a file that cannot be read, with DuckDB's reason, which names the file.
+    `groups` are the files by source. The files of other sources are listed, and matched by the
+    names of their columns. Raises UserError for a file that cannot be read, with DuckDB's reason,
+    which names the file.
     """
     schema = f"{schema_prefix}spectrum"
     database.execute(f"create schema if not exists {schema}")
     for source in declared:
-        files = lake.files(replace(source, name=source.rows_folder(schema_prefix)))
+        if groups and source.name in groups:
+            own = groups[source.name]
+        else:
+            files = lake.files(replace(source, name=source.rows_folder(schema_prefix)))
+            own = [FileGroup([file.path for file in files], same_schema=False)]
         try:
             selects = [
                 typed(database, source.columns, reader)
-                for reader in readers(source, [file.path for file in files])
+                for group in own
+                for reader in readers(source, group.paths, same_schema=group.same_schema)
             ]
         except duckdb.Error as error:
             reason = without_values(str(error).splitlines()[0], lake=lake.root)
@@ -53,19 +96,23 @@ def create_views(
         database.execute(f"create or replace view {schema}.{source.name} as\n{body}")
 
 
-def readers(source: Source, paths: Iterable[str], *, hive: bool = True) -> list[str]:
+def readers(
+    source: Source, paths: Iterable[str], *, hive: bool = True, same_schema: bool = False
+) -> list[str]:
     """The call of DuckDB's table function for Parquet files, or none if there are no files.
 
     A call names each file instead of a pattern: all models of a run must read the same files, even
-    if others land during the run, and no hidden ones. With `hive`, the partition columns are read
-    from the names of the folders.
+    if others land during the run, and no hidden ones. With `hive`, the partition columns are
+    read from the names of the folders. Columns are matched by name unless all files have the
+    `same_schema`.
     """
     files = sorted(_file(path) for path in paths)
     if not files:
         return []
     partitioned = f"hive_partitioning = {'true' if hive and source.partition_columns else 'false'}"
     return [
-        f"read_parquet([{', '.join(files)}], union_by_name = true, {partitioned}, "
+        f"read_parquet([{', '.join(files)}], "
+        f"union_by_name = {'false' if same_schema else 'true'}, {partitioned}, "
         "hive_types_autocast = false)"
     ]
 

@@ -8,9 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from include.lake.compaction.moves import check_ended, merge_count
-from include.lake.files import check_files, small_files
+from include.lake.files import small_files
 from include.lake.ledger_rows.refresh import refresh_rows
 from include.lake.listing import Listing, Partition, list_lake
+from include.lake.run_days.checked_days import CheckedDay, Day, check_days
 from include.lake.run_days.checksums import logic_checksums, sources_of_changed_seeds
 from include.lake.run_days.expiry import days_to_keep, has_changed_keys
 from include.lake.run_days.lost_rows import (
@@ -122,7 +123,7 @@ def find_run_days(
         before = built_keys(database, settings)
         if not allow_lost_rows:
             refuse(_lost_files(partitions, touched, kept, before))
-        row_counts = _row_counts(partitions, settings, days)
+        checked = _checked_days(database, settings, partitions, days)
         check = RowCheck(
             lake,
             settings,
@@ -134,7 +135,7 @@ def find_run_days(
         )
         done = refresh_rows(
             lake, declared, partitions.listing, since, settings.schema_prefix, check
-        ) + _create_external_tables(database, settings, partitions)
+        ) + _create_external_tables(database, settings, partitions, checked)
         # A compaction may have begun since the first check.
         check_ended(lake, declared)
         _write(
@@ -142,9 +143,9 @@ def find_run_days(
             settings,
             partitions,
             [
-                (source, day, row_counts.get((source, day)))
-                for source in days
-                for day in days[source]
+                (source.name, day, _row_count(source, checked.get((source.name, day))))
+                for source in declared
+                for day in days.get(source.name, ())
             ],
             check.keys,
             (run_id, dates is None, merges),
@@ -284,36 +285,58 @@ def _changed_sources(partitions: _Partitions) -> set[str]:
     }
 
 
-def _row_counts(
-    partitions: _Partitions, settings: Settings, days: Mapping[str, list[str]]
-) -> dict[tuple[str, str], int]:
-    """The number of rows in the event files of this run, by source and day.
+def _checked_days(
+    database: Database,
+    settings: Settings,
+    partitions: _Partitions,
+    days: Mapping[str, list[str]],
+) -> dict[Day, CheckedDay]:
+    """Check the event files that this run reads; returns what was found by source and day.
 
-    Each file is checked when its rows are counted. A damaged file is reported here by its name, and
-    not by the model that reads it. The files of parsed sources are checked by the parser.
+    A damaged file is reported here by its name, and not by the model that reads it. On DuckDB all
+    days are checked, because a view of schema `spectrum` reads the files of all days, in groups of
+    one schema.
     """
-    counts: dict[tuple[str, str], int] = {}
-    for source in partitions.declared:
-        if source.is_parsed:
-            continue
-        by_day = {
-            day: partitions.listing.files.get((source.name, day), []) for day in days[source.name]
-        }
-        files = [file for found in by_day.values() for file in found]
-        rows = check_files(partitions.lake, source, files, strict=settings.target == "redshift")
-        for day, found in by_day.items():
-            counts[source.name, day] = sum(rows[file.path] for file in found)
-    return counts
+    listing = partitions.listing
+    wanted: set[Day] = {(source, day) for source, found in days.items() for day in found}
+    if settings.target == "local":
+        wanted |= {*listing.files, *listing.older}
+    return check_days(
+        database,
+        settings,
+        partitions.lake,
+        partitions.declared,
+        listing,
+        partitions.since,
+        wanted,
+    )
+
+
+def _row_count(source: Source, checked: CheckedDay | None) -> int | None:
+    """The number of rows in the event files of a day of this run; None for a parsed source."""
+    if source.is_parsed:
+        return None
+    return checked.row_count if checked else 0
 
 
 def _create_external_tables(
-    database: Database, settings: Settings, partitions: _Partitions
+    database: Database,
+    settings: Settings,
+    partitions: _Partitions,
+    checked: Mapping[Day, CheckedDay],
 ) -> list[str]:
     """Create schema `spectrum`: views on DuckDB, external tables on Redshift."""
     if settings.target == "local":
-        from include.lake.external_tables.duckdb import create_views
+        from include.lake.external_tables.duckdb import by_schema, create_views
 
-        create_views(database, partitions.lake, settings.schema_prefix, partitions.declared)
+        schemas = {day: found.schema for day, found in checked.items()}
+        create_views(
+            database,
+            partitions.lake,
+            settings.schema_prefix,
+            partitions.declared,
+            by_schema(partitions.listing, schemas),
+        )
         return []
     from include.lake.external_tables.redshift import create_external_tables
 

@@ -6,6 +6,8 @@
   the number of rows in the day's event files, by which a data test finds rows that were lost.
 - `run`: the id of this run, whether its days are all touched days and not requested dates, and how
   many merges of files the lake had seen.
+- `checked_days`: what the footers of each day's event files say, so that files that have not
+  changed are not read again.
 - `begun_days`: the days that a run began to build since they were last recorded.
 - `built_partitions`: the fingerprints of the partitions as of the last successful build.
 - `built_sources`: the number of keys of each counted source as of the last successful build.
@@ -15,7 +17,7 @@
   again because a row of one of its inputs has changed. A row of nulls stands for all rows. If
   `is_built` is true, the rows of the key are built and must be tested. Otherwise it is null.
 
-`find_run_days` writes the first five before a build. `record_build` writes the others after a
+`find_run_days` writes the first six before a build. `record_build` writes the others after a
 successful build, for the partitions that the run covered, and removes their days from `begun_days`.
 If a run stops in between, the next run therefore finds the same days again, whatever happened to
 their files since.
@@ -50,6 +52,12 @@ PARTITION_COLUMNS = {
     "changed_at": "timestamp",
     "fingerprint": "varchar(64)",
 }
+CHECKED_COLUMNS = {
+    **DAY_COLUMNS,
+    "fingerprint": "varchar(64)",
+    "row_count": "bigint",
+    "file_schema": "varchar(64)",
+}
 SOURCE_COLUMNS = {"source": "varchar(256)", "key_count": "bigint"}
 TABLES: Mapping[str, Mapping[str, str]] = {
     "listed_partitions": PARTITION_COLUMNS,
@@ -58,6 +66,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "built_sources": SOURCE_COLUMNS,
     "run_days": {**DAY_COLUMNS, "row_count": "bigint"},
     "begun_days": DAY_COLUMNS,
+    "checked_days": CHECKED_COLUMNS,
     "run": {"run_id": "varchar(1024)", "is_whole": "boolean", "merge_count": "bigint"},
     "built_until": {"changed_at": "timestamp"},
     "built_logic": {"node": "varchar(1024)", "checksum": "varchar(256)"},

@@ -44,7 +44,8 @@ class Ledger:
     """Generates the rows of every ledger and cost folder. All randomness comes from `seed`.
 
     `missing_rate` leaves out the rates of one currency for the last ten days. An older rate is used
-    for seven days only, so the money of the days after them has no rate.
+    for seven days only, so the money of the days after them has no rate. Without `bets_per_day`,
+    there are as many bets on each day as players, and at least 40.
     """
 
     first: date
@@ -52,6 +53,7 @@ class Ledger:
     players: int
     seed: int
     missing_rate: bool = False
+    bets_per_day: int | None = None
 
     def __post_init__(self) -> None:
         # Equal seeds must give equal samples, which a cryptographic generator cannot do.
@@ -66,7 +68,7 @@ class Ledger:
         """Each day with its rows. Call this first and once, because it draws random numbers."""
         bet = 0
         for day in self._days():
-            for _ in range(max(self.players, 40)):
+            for _ in range(self.bets_per_day or max(self.players, 40)):
                 bet += 1
                 self._bet(day, f"b{self.seed}-{bet}")
             # Only results of this day's bets are booked later, on the next day.

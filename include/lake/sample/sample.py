@@ -25,13 +25,17 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Sample:
-    """The parameters of a sample. Equal parameters give equal bytes. `end` is the last UTC day."""
+    """The parameters of a sample. Equal parameters give equal bytes. `end` is the last UTC day.
+
+    Without `bets_per_day`, there are as many bets on each day as players, and at least 40.
+    """
 
     days: int
     players: int
     seed: int
     end: date
     missing_rate: bool = False
+    bets_per_day: int | None = None
 
     @property
     def first(self) -> date:
@@ -58,7 +62,14 @@ def event_batches(sample: Sample, folder: Path | None = None) -> Iterator[tuple[
 
 def ledger_files(sample: Sample) -> Iterator[tuple[str, int, bytes]]:
     """Every ledger and cost file: its path in the lake, its number of rows and its content."""
-    ledger = Ledger(sample.first, sample.days, sample.players, sample.seed, sample.missing_rate)
+    ledger = Ledger(
+        sample.first,
+        sample.days,
+        sample.players,
+        sample.seed,
+        sample.missing_rate,
+        sample.bets_per_day,
+    )
     for number, (day, bookings) in enumerate(ledger.transactions()):
         name = f"game_transactions/date={day}/generated"
         # Studios send several formats, so one day is CSV with decimal commas and one is JSON lines.
@@ -89,17 +100,12 @@ def write_sample(
     """
     if sample.end > yesterday():
         raise UserError(f"END is {sample.end}, but a sample ends on a past day (UTC): choose one.")
-    rows: dict[str, int] = {}
     with LandingZone(lake) as zone:
         landings = [
             zone.land(name, io.BytesIO(lines), arrived_at)
             for name, arrived_at, lines in event_batches(sample, lake)
         ]
-        with lake_errors(lake):
-            for name, count, content in ledger_files(sample):
-                _write(lake / name, content)
-                folder = name.split("/", maxsplit=1)[0]
-                rows[folder] = rows.get(folder, 0) + count
+        rows = write_ledger(lake, sample)
     again = sum(1 for landing in landings if landing.landed_before)
     report(
         f"raw_events: {sum(landing.landed for landing in landings):,} rows and rejected_events:"
@@ -109,6 +115,17 @@ def write_sample(
     for folder, count in rows.items():
         report(f"{folder}: {count:,} rows")
     return landings
+
+
+def write_ledger(lake: Path, sample: Sample) -> dict[str, int]:
+    """Write the ledger and cost files into the lake; returns the number of rows by folder."""
+    rows: dict[str, int] = {}
+    with lake_errors(lake):
+        for name, count, content in ledger_files(sample):
+            _write(lake / name, content)
+            folder = name.split("/", maxsplit=1)[0]
+            rows[folder] = rows.get(folder, 0) + count
+    return rows
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -36,6 +36,7 @@ class FolderLake:
         """
         self._check_is_folder()
         folder = self.path / source.name
+        start = len(str(folder)) + 1
         for entry in visible_files(folder):
             try:
                 stat = entry.stat()
@@ -43,7 +44,7 @@ class FolderLake:
                 raise _unreadable(entry, error) from None
             yield DataFile(
                 path=entry.path,
-                folders=Path(entry.path).relative_to(folder).parts[:-1],
+                folders=tuple(entry.path[start:].split("/")[:-1]),
                 size=stat.st_size,
                 changed_at=datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, UTC).replace(
                     tzinfo=None
