@@ -55,8 +55,9 @@ with (
         },
     ) as dag,
 ):
-    preflight = step(
+    preflight = operators.PreflightOperator(
         task_id=operators.PREFLIGHT,
+        settings=settings,
         command=["include.build.preflight", "--json"],
         form=RunForm.arguments,
         runs_dry=True,

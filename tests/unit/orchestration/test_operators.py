@@ -12,7 +12,13 @@ import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    TaskDeferred,
+)
+from airflow.sdk.execution_time.xcom import XCom
 from cosmos.hooks.subprocess import FullOutputSubprocessResult
 from cosmos.operators.local import DbtBuildLocalOperator
 
@@ -27,16 +33,23 @@ from include.messages import (
 )
 from include.orchestration import connection, transform
 from include.orchestration.alerts import ExplainedProblem
-from include.orchestration.operators import artifacts
+from include.orchestration.operators import artifacts, steps
 from include.orchestration.operators.done import DoneOperator
 from include.orchestration.operators.explained import ExplainedDbtOperator
 from include.orchestration.operators.nodes import DbtNodeOperator
 from include.orchestration.operators.steps import (
     DbtEnvironmentOperator,
+    PreflightOperator,
     PublishOperator,
     RecordOperator,
+    check_version,
 )
-from include.orchestration.watcher.nodes import PRODUCER, WatchedFreshnessOperator
+from include.orchestration.watcher.nodes import (
+    PRODUCER,
+    WatchedFreshnessOperator,
+    WatchedOperator,
+)
+from include.orchestration.watcher.older_airflow import STARTS_IN_TRIGGERER, WORKER_SECONDS
 from include.run_form import RunForm
 from include.settings import Settings
 
@@ -235,7 +248,10 @@ def test_a_dry_run_skips_every_task_but_preflight_and_is_green(tmp_path: Path) -
     dry = context(params={"dry_run": True}, results={"preflight": None, "freshness": None})
     for task in tasks(tmp_path):
         with pytest.raises(AirflowSkipException, match=r"^Skipped: dry run\.$"):
-            task.execute(dry)
+            if isinstance(task, WatchedOperator):
+                task.resume(dry, to_plain(NodeEvent(None)))
+            else:
+                task.execute(dry)
     assert not (tmp_path / "ran").exists()
     DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}})).execute(dry)
 
@@ -470,6 +486,54 @@ def test_a_commands_last_line_is_its_error(tmp_path: Path) -> None:
     (tmp_path / "python").unlink()
     with pytest.raises(AirflowFailException, match="make install"):
         step.execute(context())
+
+
+def test_a_task_that_a_worker_starts_waits_in_the_triggerer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow 3.3 never calls `execute` of a task that starts in the triggerer."""
+    monkeypatch.setattr(XCom, "get_one", lambda **_: None)
+    settings = Settings(dbt_executable=str(tmp_path / "dbt"))
+    task = WatchedFreshnessOperator(task_id="freshness", settings=settings, command=["x"])
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context())
+    assert deferred.value.method_name == task.start_trigger_args.next_method == "resume"
+    path, arguments = deferred.value.trigger.serialize()
+    assert path == task.start_trigger_args.trigger_cls
+    # No worker may get the task back before Airflow has noticed the end of the first one.
+    wanted = {"worker_seconds": WORKER_SECONDS, **(task.start_trigger_args.trigger_kwargs or {})}
+    assert arguments == wanted
+    assert STARTS_IN_TRIGGERER is task.start_from_trigger is True
+
+
+@pytest.mark.parametrize("seen", ["3.3.1", "3.3.2", "3.2.1"])
+def test_preflight_refuses_every_version_of_airflow_but_that_of_the_package(
+    tmp_path: Path, seen: str
+) -> None:
+    made_for = tmp_path / "airflow_version.txt"
+    # A checkout does not say for which version it is.
+    check_version(made_for, seen)
+    made_for.write_text("3.2.1\n")
+    if seen == "3.2.1":
+        check_version(made_for, seen)
+        return
+    with pytest.raises(AirflowFailException) as refused:
+        check_version(made_for, seen)
+    assert f"has Airflow {seen}, but the package was made for Airflow 3.2.1" in str(refused.value)
+    assert f"`make package AIRFLOW={seen}` and `make deploy`" in str(refused.value)
+
+
+def test_preflight_checks_the_version_before_it_starts_a_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise AirflowFailException("another version")
+
+    monkeypatch.setattr(steps, "check_version", refuse)
+    settings = Settings(dbt_executable=str(tmp_path / "dbt"))
+    task = PreflightOperator(task_id="preflight", settings=settings, command=["x"], runs_dry=True)
+    with pytest.raises(AirflowFailException, match="another version"):
+        task.execute(context())
 
 
 def test_freshness_on_a_worker_returns_what_it_finds_and_keeps_what_the_producer_found(
