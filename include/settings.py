@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGED = (ROOT / "game_analytics.py").is_file()
 """Whether this is the package that `make package` makes. Its DAG file is in `ROOT`."""
 AIRFLOW_VERSION = ROOT / "include" / "airflow_version.txt"
-"""The file with the version of Airflow for which the package was made. A checkout has no such file."""
+"""The file with the version of Airflow for which the package was made; a checkout has none."""
 
 PREFIX = "GAME_ANALYTICS_"
 AIRFLOW_PREFIX = "AIRFLOW__GAME_ANALYTICS__"

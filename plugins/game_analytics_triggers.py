@@ -271,7 +271,7 @@ class NodeTrigger(BaseTrigger):
         return None if is_over or time.monotonic() > self.ended + STOP_SECONDS else WAITS
 
     def was_skipped(self, producer: Producer) -> bool:
-        """Return whether the producer never started; if it had started, it has published its end."""
+        """Return whether the producer never started; else it would have published its end."""
         return producer.state == "skipped" and not producer.progress.get("done")
 
     async def log_result(self, producer: Producer, ti: Any, status: str) -> None:

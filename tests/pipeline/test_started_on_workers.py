@@ -24,7 +24,7 @@ from tests.pipeline.small_run import (
 )
 from tests.support.airflow_cluster import Cluster
 
-SWITCH = "STARTS_IN_TRIGGERER = hasattr(BaseTrigger, \"render_template_fields\")"
+SWITCH = 'STARTS_IN_TRIGGERER = hasattr(BaseTrigger, "render_template_fields")'
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 Its folder `dags/` is synced to S3. It holds the DAGs, `dbt/` with its manifest, and `include/`.
 MWAA reads `plugins.zip`, `requirements.txt` and `startup.sh` only when an environment is created
 or updated. The file `dags/include/airflow_version.txt` says for which version of Airflow the
-package was made; preflight refuses any other version. The same checkout always gives the same bytes, so that a deploy uploads only the files
-that have changed.
+package was made; preflight refuses any other version. The same checkout always gives the same
+bytes, so that a deploy uploads only the files that have changed.
 """
 
 from __future__ import annotations
@@ -47,15 +47,14 @@ WHEELHOUSE = f"{MWAA_HOME}/game_analytics_wheels"
 """The folder to which `startup.sh` downloads the wheels."""
 
 
-def package(
-    dist: Path = DIST, wheels: str | None = None, airflow: str = versions.DEFAULT
-) -> None:
+def package(dist: Path = DIST, wheels: str | None = None, airflow: str = versions.DEFAULT) -> None:
     """Make the package in a temporary folder, then replace the folder `dist` by it.
 
-    `airflow` is the version of Airflow that the environment has. `wheels` is the prefix to which a deploy will upload the wheels, `s3://bucket/prefix`. Without
-    it the package has no wheels. The manifest of the last package is used again if the project is
-    the same. Raises UserError if there is no lock for this version of Airflow, if the project does
-    not parse, or if a wheel cannot be downloaded.
+    `airflow` is the version of Airflow that the environment has. `wheels` is the prefix to which a
+    deploy will upload the wheels, `s3://bucket/prefix`. Without it the package has no wheels. The
+    manifest of the last package is used again if the project is the same. Raises UserError if there
+    is no lock for this version of Airflow, if the project does not parse, or if a wheel cannot be
+    downloaded.
     """
     new = dist.with_name(f".{dist.name}-new")
     shutil.rmtree(new, ignore_errors=True)

@@ -39,7 +39,9 @@ def requirements(airflow: str) -> str:
     if airflow == DEFAULT:
         return (ROOT / "requirements.txt").read_text()
     pins = re.findall(r"(?m)^[a-z].*$", (LOCKS / f"{name}.in").read_text())
-    comment = f"# For Airflow {airflow}. MWAA installs this list under the constraints of its image."
+    comment = (
+        f"# For Airflow {airflow}. MWAA installs this list under the constraints of its image."
+    )
     return "\n".join([comment, *pins, ""])
 
 

@@ -17,7 +17,7 @@ from include.deployment.mwaa.versions import LOCKS, lock_file, requirements
 from include.settings import ROOT, UserError
 
 PYTHON_VERSION = "3.12.13"
-"""The Python of MWAA's image for Airflow 3.3.1. The image for Airflow 3.2.1 also has Python 3.12."""
+"""The Python of MWAA's image for Airflow 3.3.1; the image for Airflow 3.2.1 has Python 3.12 too."""
 GLIBC_MINOR = 34
 """MWAA's image is based on Amazon Linux 2023, which has glibc 2.34."""
 PIP_PLATFORMS = (

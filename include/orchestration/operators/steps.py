@@ -168,6 +168,15 @@ class DbtEnvironmentOperator(BaseOperator):
 class PreflightOperator(DbtEnvironmentOperator):
     """Runs `include.build.preflight`, if the package was made for this version of Airflow."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            command=["include.build.preflight", "--json"],
+            form=RunForm.arguments,
+            runs_dry=True,
+            retries=0,
+            **kwargs,
+        )
+
     def execute(self, context: Any) -> Any:
         """Return the selected nodes; raises AirflowFailException for another version of Airflow."""
         check_version()

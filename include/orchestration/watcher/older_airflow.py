@@ -1,8 +1,8 @@
 """What replaces two functions of Airflow 3.3 in Airflow 3.2, which MWAA also offers.
 
-Airflow 3.3 can start a task in the triggerer (`start_from_trigger`). In Airflow 3.2 that setting has
-no effect: each task starts on a worker, which deletes the task's XComs first. The producer may have
-published the node result by then, so it keeps a copy, from which the worker restores the XCom.
+Airflow 3.3 can start a task in the triggerer (`start_from_trigger`). In Airflow 3.2 that setting
+has no effect: each task starts on a worker, which deletes the task's XComs first. The producer may
+have published the node result by then, so it keeps a copy, from which the worker restores the XCom.
 
 Airflow 3.3 also keeps a task's state between its tries. Airflow 3.2 keeps nothing, so the state and
 the copies are XComs of the task `preflight`, which starts once in a run, before all others.
@@ -22,10 +22,10 @@ STARTS_IN_TRIGGERER = hasattr(BaseTrigger, "render_template_fields")
 """Whether Airflow can start a task in the triggerer. A trigger has this method only in an Airflow
 that can, because it must then render the templates of its task."""
 
-WORKER_SECONDS = 20.0
+WORKER_SECONDS = 15.0
 """How long a task that a worker has handed to the triggerer stays there before it may return to a
-worker. Airflow 3.2.1 notices the end of a worker's process up to 6 s later (measured), plus one loop
-of its scheduler. If the task has started on a worker again by then, Airflow 3.2.1 fails it."""
+worker. Airflow 3.2.1 notices the end of a worker's process up to 6 s later (measured), plus one
+loop of its scheduler. If the task has started on a worker again by then, Airflow 3.2.1 fails it."""
 
 
 class KeptXComs:

@@ -531,7 +531,7 @@ def test_preflight_checks_the_version_before_it_starts_a_program(
 
     monkeypatch.setattr(steps, "check_version", refuse)
     settings = Settings(dbt_executable=str(tmp_path / "dbt"))
-    task = PreflightOperator(task_id="preflight", settings=settings, command=["x"], runs_dry=True)
+    task = PreflightOperator(task_id="preflight", settings=settings)
     with pytest.raises(AirflowFailException, match="another version"):
         task.execute(context())
 
