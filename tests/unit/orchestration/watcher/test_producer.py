@@ -214,7 +214,7 @@ def test_it_waits_for_tasks_that_are_on_a_worker_before_they_wait(
         waited.append(seconds)
         old_run.states = {"b": "running"} if len(waited) == 1 else {"b": "deferred"}
 
-    monkeypatch.setattr(module.time, "sleep", wait)
+    monkeypatch.setattr(time, "sleep", wait)
     old_run.build(2, dict.fromkeys(NAMES, "success"))
     assert len(waited) == 2
     assert old_run.statuses() == dict.fromkeys(NAMES, "success")
