@@ -164,7 +164,8 @@ def ended(cluster: Cluster, run_id: str, began: float) -> dict[str, Any]:
         "links": links,
         "marts": json.loads(printed.stdout),
         "seconds": round(seconds, 1),
-        # A worker parses the DAG once; dbt prints its version once.
+        # Each worker process parses the DAG once. dbt prints its version at each of its commands,
+        # of which the producer's one process runs several.
         "workers": sum(log.count("Filling up the DagBag") for log in logs),
         "dbt": sum(log.count("Running with dbt=") for log in logs),
     }
@@ -224,7 +225,7 @@ def main() -> int:
                 (options.airflow, python),
             )
         }
-        print("| step | Airflow | run | seconds | worker processes | dbt processes |")
+        print("| step | Airflow | run | seconds | worker processes | commands of dbt |")
         for step in records[options.airflow]:
             for version, seen in records.items():
                 figures = (seen[step][name] for name in ("state", "seconds", "workers", "dbt"))
