@@ -218,10 +218,13 @@ class NodeTrigger(BaseTrigger):
         if ends_here:
             yield TaskSuccessEvent() if status in GOOD else TaskSkippedEvent()
         else:
-            has_waited = self.saw_producer_active or ti.try_number == 1
-            failed = status is None and has_waited and producer.state == "failed"
-            event = {"status": status, "producer_failed": failed}
-            yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+            yield TriggerEvent(self.event(status, producer, ti))  # type: ignore[no-untyped-call]
+
+    def event(self, status: str | None, producer: Producer, ti: Any) -> dict[str, Any]:
+        """Return the `NodeEvent` with which the task continues on a worker."""
+        has_waited = self.saw_producer_active or ti.try_number == 1
+        failed = status is None and has_waited and producer.state == "failed"
+        return {"status": status, "producer_failed": failed}
 
     def ends_here(self, status: str | None, producer: Producer) -> bool:
         """Return whether the task ends in the triggerer if its node has this status."""

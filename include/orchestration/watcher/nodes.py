@@ -25,6 +25,7 @@ from include.orchestration.operators.steps import DbtEnvironmentOperator
 from include.orchestration.watcher.older_airflow import (
     STARTS_IN_TRIGGERER,
     WORKER_SECONDS,
+    producer_now,
     restore_node_result,
 )
 
@@ -47,12 +48,22 @@ class WatchedOperator:
     )
 
     def execute(self, context: Any) -> Any:
-        """Wait in the triggerer, as Airflow does without a worker if the task starts there."""
-        restore_node_result(context["ti"])
-        self.defer(  # type: ignore[attr-defined]
-            trigger=NodeTrigger(PRODUCER, WORKER_SECONDS),
-            method_name=self.start_trigger_args.next_method,
-        )
+        """Wait in the triggerer, unless dbt has ended without building the node.
+
+        Airflow calls this if it cannot start the task in the triggerer.
+        """
+        ti = context["ti"]
+        restore_node_result(ti)
+        trigger = NodeTrigger(PRODUCER, WORKER_SECONDS)
+        producer = producer_now(ti, PRODUCER)
+        if trigger.status_now(producer, ti) is not None:
+            # This raises TaskDeferred.
+            self.defer(  # type: ignore[attr-defined]
+                trigger=trigger, method_name=self.start_trigger_args.next_method
+            )
+        text = "%s has no result of this task, so it runs dbt itself."
+        self.log.info(text, PRODUCER)  # type: ignore[attr-defined]
+        return self.resume(context, trigger.event(None, producer, ti))
 
     def resume(self, context: Any, event: Mapping[str, Any]) -> Any:
         """Raise what the producer has found, or run dbt for this task alone; returns its result."""

@@ -14,8 +14,9 @@ from typing import Any
 
 from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import BaseTrigger
+from game_analytics_triggers import Producer
 
-from include.messages import XCOM_NODE_RESULT
+from include.messages import XCOM_NODE_RESULT, XCOM_PROGRESS
 from include.orchestration.operators.selection import PREFLIGHT
 
 STARTS_IN_TRIGGERER = hasattr(BaseTrigger, "render_template_fields")
@@ -67,3 +68,15 @@ def restore_node_result(ti: Any) -> None:
     """Write the node result of this task again, if the producer has published it already."""
     if result := KeptXComs(ti, ti.task_id).get(XCOM_NODE_RESULT):
         ti.xcom_push(XCOM_NODE_RESULT, result)
+
+
+def producer_now(ti: Any, task_id: str) -> Producer:
+    """Return the producer of this task's run as it is now; the triggerer polls it instead."""
+    run = {"dag_id": ti.dag_id, "run_id": ti.run_id}
+    producer = Producer(**run, task_id=task_id)
+    # The state is read first: if the producer has ended, its progress is final.
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=[task_id])
+    producer.state = states.get(ti.run_id, {}).get(task_id, "removed")
+    found = XCom.get_one(key=XCOM_PROGRESS, task_id=task_id, map_index=-1, **run)
+    producer.progress = found or {}
+    return producer

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -24,7 +25,10 @@ from cosmos.operators.local import DbtBuildLocalOperator
 
 from include.manifest import PROJECT, Manifest, shown
 from include.messages import (
+    XCOM_PROGRESS,
     NodeEvent,
+    NodeProgress,
+    Progress,
     PublishRequest,
     SelectedNodes,
     StaleSources,
@@ -53,6 +57,8 @@ from include.orchestration.watcher.older_airflow import STARTS_IN_TRIGGERER, WOR
 from include.run_form import RunForm
 from include.settings import Settings
 
+CREATED = 1_790_000_000.0
+"""When the try of a task that starts on a worker was created."""
 MODEL, TEST = "model.game_analytics.a", "test.game_analytics.unique_a_id.0123456789"
 
 
@@ -91,6 +97,14 @@ def context(
         "ti": Instance({**found, **(results or {})}),
         "params": params or {},
     }
+
+
+def waiting(producer: str) -> dict[str, Any]:
+    """Return the context of a task that was created at CREATED; `producer` is the state of that."""
+    found = context()
+    found["ti"].states = {PRODUCER: producer}
+    found["ti"].id = UUID(int=(int(CREATED * 1000) << 80) | (7 << 76) | (2 << 62))
+    return found
 
 
 def operator(folder: Path, results: list[dict[str, Any]] | None) -> ExplainedDbtOperator:
@@ -489,14 +503,13 @@ def test_a_commands_last_line_is_its_error(tmp_path: Path) -> None:
 
 
 def test_a_task_that_a_worker_starts_waits_in_the_triggerer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Airflow 3.3 never calls `execute` of a task that starts in the triggerer."""
     monkeypatch.setattr(XCom, "get_one", lambda **_: None)
-    settings = Settings(dbt_executable=str(tmp_path / "dbt"))
-    task = WatchedFreshnessOperator(task_id="freshness", settings=settings, command=["x"])
+    task = WatchedFreshnessOperator(task_id="freshness", settings=Settings(), command=["x"])
     with pytest.raises(TaskDeferred) as deferred:
-        task.execute(context())
+        task.execute(waiting("running"))
     assert deferred.value.method_name == task.start_trigger_args.next_method == "resume"
     path, arguments = deferred.value.trigger.serialize()
     assert path == task.start_trigger_args.trigger_cls
@@ -504,6 +517,44 @@ def test_a_task_that_a_worker_starts_waits_in_the_triggerer(
     wanted = {"worker_seconds": WORKER_SECONDS, **(task.start_trigger_args.trigger_kwargs or {})}
     assert arguments == wanted
     assert STARTS_IN_TRIGGERER is task.start_from_trigger is True
+
+
+@pytest.mark.parametrize(
+    ("producer", "status", "at", "runs"),
+    [
+        # dbt has ended and has not built the node.
+        ("success", None, 0.0, True),
+        ("success", "skipped", CREATED + 10, True),
+        # The status is that of an earlier try.
+        ("failed", "success", CREATED - 10, True),
+        ("upstream_failed", None, 0.0, True),
+        # The trigger ends the task, or returns it to a worker with what dbt has found.
+        ("success", "success", CREATED + 10, False),
+        ("success", "fail", CREATED + 10, False),
+        ("running", None, 0.0, False),
+        ("up_for_retry", "success", CREATED - 10, False),
+    ],
+)
+def test_a_task_whose_node_dbt_has_not_built_runs_on_the_worker_that_starts_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    producer: str,
+    status: str | None,
+    at: float,
+    runs: bool,
+) -> None:
+    nodes = {"a": NodeProgress(status, at)} if status else {}
+    progress = to_plain(Progress(try_number=1, clears=0, done=True, nodes=nodes))
+    monkeypatch.setattr(
+        XCom, "get_one", lambda *, key, **_: progress if key == XCOM_PROGRESS else None
+    )
+    settings = stand_in(tmp_path, "echo '{\"stale\": []}'")
+    task = WatchedFreshnessOperator(task_id="a", settings=settings, command=["x"])
+    if runs:
+        assert task.execute(waiting(producer)) == {"stale": []}
+    else:
+        with pytest.raises(TaskDeferred):
+            task.execute(waiting(producer))
 
 
 @pytest.mark.parametrize("seen", ["3.3.1", "3.3.2", "3.2.1"])
