@@ -18,6 +18,7 @@ SOURCE ?=
 BUCKET ?=
 ENVIRONMENT ?=
 WHEELS ?=
+AIRFLOW ?=
 ARGS ?=
 
 # Nothing is written outside the checkout. The caches lie in it, too.
@@ -127,8 +128,8 @@ compact: install ## Merge small files of events into Parquet of the declared typ
 manifest: install ## Make dbt's manifest, from which the DAG takes its tasks
 	@$(PRIVATE) $(DBT_PYTHON) -m include.manifest
 
-package: install ## Make dist/mwaa, the package in the form that MWAA requires; WHEELS=1 BUCKET=… for a network without a package index
-	@$(AIRFLOW_PYTHON) -m include.deployment.mwaa.package $(if $(WHEELS),--wheels) --bucket "$(BUCKET)"
+package: install ## Make dist/mwaa, the package in the form that MWAA requires; AIRFLOW=3.2.1 for that version of MWAA; WHEELS=1 BUCKET=… for a network without a package index
+	@$(AIRFLOW_PYTHON) -m include.deployment.mwaa.package $(if $(WHEELS),--wheels) --bucket "$(BUCKET)" --airflow "$(AIRFLOW)"
 
 deploy: install ## Upload dist/mwaa to an MWAA environment: BUCKET= ENVIRONMENT= ARGS=--plan
 	@$(AIRFLOW_PYTHON) -m include.deployment.mwaa.deploy --bucket "$(BUCKET)" --environment "$(ENVIRONMENT)" $(ARGS)
@@ -163,10 +164,10 @@ test: install-dev manifest ## Run every test
 	@failed=$$(ls .pytest_tmp | grep '[.]failed$$' || true); \
 		test -z "$$failed" || { echo "error: tests failed, see above:" $$failed >&2; exit 1; }
 
-# CONSTRAINTS is the file constraints-3.12.txt of MWAA's image for Airflow 3.3.1.
-lock: .venv/uv/.installed ## Resolve all environments again: CONSTRAINTS=MWAA's constraint file
+# CONSTRAINTS is the file constraints-3.12.txt of MWAA's image for Airflow 3.3.1, or for the version AIRFLOW.
+lock: .venv/uv/.installed ## Resolve all environments again: CONSTRAINTS=MWAA's constraint file; AIRFLOW=3.2.1 only the lock of that version
 	@test -f "$(CONSTRAINTS)" || { echo "error: give MWAA's constraint file: make lock CONSTRAINTS=constraints-3.12.txt." >&2; exit 1; }
-	@cd $(LOCKS) && for name in uv airflow compose dbt aws airflow-dev dbt-dev; do \
+	@cd $(LOCKS) && for name in $(if $(AIRFLOW),airflow-$(AIRFLOW),uv airflow compose dbt aws airflow-dev dbt-dev); do \
 		"$(CURDIR)/$(UV)" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-			$$(test $$name = airflow && echo --constraint "$(abspath $(CONSTRAINTS))") $$name.in --output-file $$name.txt; \
+			$$([[ $$name = airflow || $$name = airflow-[0-9]* ]] && echo --constraint "$(abspath $(CONSTRAINTS))") $$name.in --output-file $$name.txt; \
 	done

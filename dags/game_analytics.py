@@ -55,13 +55,7 @@ with (
         },
     ) as dag,
 ):
-    preflight = step(
-        task_id=operators.PREFLIGHT,
-        command=["include.build.preflight", "--json"],
-        form=RunForm.arguments,
-        runs_dry=True,
-        retries=0,
-    )
+    preflight = operators.PreflightOperator(task_id=operators.PREFLIGHT, settings=settings)
     partitions = step(
         task_id="partitions", command=["include.lake", "partitions", *run], form=RunForm.days
     )

@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `include/` and `dbt/`: the checkout, or `dags/` on MWAA."""
 PACKAGED = (ROOT / "game_analytics.py").is_file()
 """Whether this is the package that `make package` makes. Its DAG file is in `ROOT`."""
+AIRFLOW_VERSION = ROOT / "include" / "airflow_version.txt"
+"""The file with the version of Airflow for which the package was made; a checkout has none."""
 
 PREFIX = "GAME_ANALYTICS_"
 AIRFLOW_PREFIX = "AIRFLOW__GAME_ANALYTICS__"

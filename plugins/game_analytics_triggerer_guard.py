@@ -1,6 +1,6 @@
 """Prevents a deploy that removes a waiting task from stopping the triggerer, and so all DAGs.
 
-Before version 3.3.2, Airflow's triggerer looks up the task of each trigger that it loads. If the
+In Airflow 3.3.0 and 3.3.1 the triggerer looks up the task of each trigger that it loads. If the
 task does not exist, the exception `TaskNotFound` ends the triggerer, again at every start. This
 happens if a deploy removes or renames a task while the task waits and no triggerer runs, or before
 a triggerer has loaded its trigger. Restoring the task does not help, because the row of the task
@@ -100,7 +100,10 @@ class TriggererGuard:
 
         The job of the component has no type yet, so an imported module shows which one starts.
         """
-        if "airflow.jobs.triggerer_job_runner" not in sys.modules:
+        runner = sys.modules.get("airflow.jobs.triggerer_job_runner")
+        supervisor = getattr(runner, "TriggerRunnerSupervisor", None)
+        # Airflow 3.2 has no such method: its triggerer does not look up tasks.
+        if not hasattr(supervisor, "build_trigger_workloads"):
             return
         try:
             release_lost_tasks()

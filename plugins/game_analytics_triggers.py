@@ -43,6 +43,8 @@ NOT_BUILT = "not built: "
 """The start of the status of a node that this run does not build; the reason follows."""
 RUN_ALONE = "run alone"
 """The status of the task `freshness` if it must start a dbt process of its own."""
+WAITS = "waits"
+"""What a trigger finds if it must go on waiting. The producer publishes no such status."""
 GOOD = frozenset({"success", "warn"})
 """The statuses of a node that is built and whose tests passed or only warned."""
 LINK = "_link_NodeLink"
@@ -70,6 +72,17 @@ def created(task_instance_id: UUID) -> float:
     UUID of version 7, whose first 48 bits are the milliseconds (RFC 9562, section 5.7).
     """
     return (task_instance_id.int >> 80) / 1000
+
+
+def task_states(**wanted: Any) -> dict[str, dict[str, str | None]]:
+    """Return the states of tasks by run and task; `wanted` are the arguments of Airflow's method.
+
+    This blocks until the triggerer's supervisor answers, so it runs on a thread. The task instance
+    of a trigger has this method too, but not in Airflow 3.2.
+    """
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    return RuntimeTaskInstance.get_task_states(**wanted)
 
 
 @dataclass
@@ -108,19 +121,19 @@ class Producer:
         # A new try must not see a state from before a clear.
         producer.state_at = -inf
         if producer.task is None or producer.task.done():
-            producer.task = asyncio.create_task(producer.poll(task_instance))
+            producer.task = asyncio.create_task(producer.poll())
         return producer
 
     def leave(self) -> None:
         """Count one user less."""
         self.users -= 1
 
-    async def poll(self, task_instance: Any) -> None:
+    async def poll(self) -> None:
         failures, idle = 0, 0
         while idle < IDLE_POLLS:
             self.polls_begun += 1
             try:
-                await self.read(task_instance)
+                await self.read()
                 failures, self.error = 0, None
             except Exception as error:  # noqa: BLE001
                 # A database may be busy for a while. After that every trigger raises the error.
@@ -135,11 +148,11 @@ class Producer:
             idle = 0 if self.users else idle + 1
         self.known.pop((self.dag_id, self.run_id, self.task_id), None)
 
-    async def read(self, task_instance: Any) -> None:
+    async def read(self) -> None:
         # The state is read first: if the producer has ended, its progress is final.
         if self.progress.get("done") or time.monotonic() > self.state_at + STATE_SECONDS:
             self.state_at = time.monotonic()
-            states = await sync_to_async(task_instance.get_task_states)(
+            states = await sync_to_async(task_states)(
                 dag_id=self.dag_id, run_ids=[self.run_id], task_ids=[self.task_id]
             )
             # A deploy may have removed the producer from the DAG. It publishes nothing more then.
@@ -149,7 +162,9 @@ class Producer:
 
     async def xcom(self, key: str, task_id: str) -> Any:
         """Return an XCom of the run, or None."""
-        return await XCom.aget_one(
+        # Airflow 3.2 has no asynchronous access to XComs.
+        get_one = getattr(XCom, "aget_one", None) or sync_to_async(XCom.get_one)
+        return await get_one(
             key=key, dag_id=self.dag_id, run_id=self.run_id, task_id=task_id, map_index=-1
         )
 
@@ -172,16 +187,24 @@ class NodeTrigger(BaseTrigger):
     same time, if it must build its node itself; the status is then None. It also gets a worker if
     its node is good but the task was retried or cleared before, because Airflow 3.3.1 does not
     update the end time of such a task when it ends in the triggerer.
+
+    Airflow starts the trigger itself. Before Airflow 3.3, the task starts it from a worker; then no
+    worker gets the task back before the trigger has run for `worker_seconds`. Airflow 3.2.1 takes
+    the late news that the first worker has ended for the end of the second one, and fails the task.
     """
 
-    def __init__(self, producer: str) -> None:
+    def __init__(self, producer: str, worker_seconds: float = 0.0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.producer = producer
+        self.worker_seconds = worker_seconds
+        self.began = time.monotonic()
+        self.ended: float | None = None
         self.saw_producer_active = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments, from which the triggerer makes the trigger again."""
-        return f"{type(self).__module__}.{type(self).__name__}", {"producer": self.producer}
+        arguments = {"producer": self.producer, "worker_seconds": self.worker_seconds}
+        return f"{type(self).__module__}.{type(self).__name__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the one event that ends the waiting."""
@@ -189,48 +212,70 @@ class NodeTrigger(BaseTrigger):
         producer = Producer.of(ti, self.producer)
         try:
             status = await self.status(producer, ti)
-            was_run_before = ti.try_number > 1 or producer.progress.get("clears", 0) > 0
+            ends_here = self.ends_here(status, producer)
         finally:
             producer.leave()
-        if not was_run_before and status in GOOD:
-            yield TaskSuccessEvent()
-        elif not was_run_before and (status or "").startswith(NOT_BUILT):
-            yield TaskSkippedEvent()
+        if ends_here:
+            yield TaskSuccessEvent() if status in GOOD else TaskSkippedEvent()
         else:
-            has_waited = self.saw_producer_active or ti.try_number == 1
-            failed = status is None and has_waited and producer.state == "failed"
-            event = {"status": status, "producer_failed": failed}
-            yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+            yield TriggerEvent(self.event(status, producer, ti))  # type: ignore[no-untyped-call]
+
+    def event(self, status: str | None, producer: Producer, ti: Any) -> dict[str, Any]:
+        """Return the `NodeEvent` with which the task continues on a worker."""
+        has_waited = self.saw_producer_active or ti.try_number == 1
+        failed = status is None and has_waited and producer.state == "failed"
+        return {"status": status, "producer_failed": failed}
+
+    def ends_here(self, status: str | None, producer: Producer) -> bool:
+        """Return whether the task ends in the triggerer if its node has this status."""
+        ti: Any = self.task_instance
+        was_run_before = ti.try_number > 1 or producer.progress.get("clears", 0) > 0
+        is_good = status in GOOD or (status or "").startswith(NOT_BUILT)
+        return is_good and not was_run_before
 
     async def status(self, producer: Producer, ti: Any) -> str | None:
-        """Return the status of the node, None if its own task has to build it."""
-        since = created(ti.id) + MARGIN_SECONDS
+        """Return the status of the node, None if its own task has to build it.
+
+        A status for which the task needs a worker is not returned before a worker may get it.
+        """
         # Not the last poll, because it may be older than a clear.
         poll = producer.polls_begun + 1
-        ended: float | None = None
         while True:
             await producer.wait(poll)
             poll = producer.polls_done + 1
-            status, at = producer.progress.get("nodes", {}).get(ti.task_id, (None, 0))
-            if status == RUN_ALONE and at > since:
-                self.log.info("%s has no answer, so this task runs dbt itself.", self.producer)
-                return None
-            if status is not None and status != "skipped" and at > since:
-                await self.log_result(producer, ti, status)
-                return str(status)
-            # A producer that was skipped after it had started has published its end.
-            if producer.state == "skipped" and not producer.progress.get("done"):
-                return NOT_BUILT + f"{self.producer} was skipped"
-            if producer.state not in ENDED:
-                ended, self.saw_producer_active = None, True
+            status = self.status_now(producer, ti)
+            is_early = time.monotonic() < self.began + self.worker_seconds
+            if status == WAITS or (is_early and not self.ends_here(status, producer)):
                 continue
-            ended = ended or time.monotonic()
-            # If a producer was killed, or a person marked it, its dbt may still be stopping.
-            never_ran = producer.state in {"upstream_failed", "removed"}
-            is_over = producer.progress.get("done") or never_ran
-            if is_over or time.monotonic() > ended + STOP_SECONDS:
-                self.log.info("%s has ended without building this node.", self.producer)
-                return None
+            if status is None:
+                found = "has ended without building this node" if self.ended else "has no answer"
+                self.log.info("%s %s, so this task runs dbt itself.", self.producer, found)
+            elif not self.was_skipped(producer):
+                await self.log_result(producer, ti, status)
+            return status
+
+    def status_now(self, producer: Producer, ti: Any) -> str | None:
+        """Return the status of the node after the last poll, WAITS if it is not known yet."""
+        since = created(ti.id) + MARGIN_SECONDS
+        status, at = producer.progress.get("nodes", {}).get(ti.task_id, (None, 0))
+        if status == RUN_ALONE and at > since:
+            return None
+        if status is not None and status != "skipped" and at > since:
+            return str(status)
+        if self.was_skipped(producer):
+            return NOT_BUILT + f"{self.producer} was skipped"
+        if producer.state not in ENDED:
+            self.ended, self.saw_producer_active = None, True
+            return WAITS
+        self.ended = self.ended or time.monotonic()
+        # If a producer was killed, or a person marked it, its dbt may still be stopping.
+        never_ran = producer.state in {"upstream_failed", "removed"}
+        is_over = producer.progress.get("done") or never_ran
+        return None if is_over or time.monotonic() > self.ended + STOP_SECONDS else WAITS
+
+    def was_skipped(self, producer: Producer) -> bool:
+        """Return whether the producer never started; else it would have published its end."""
+        return producer.state == "skipped" and not producer.progress.get("done")
 
     async def log_result(self, producer: Producer, ti: Any, status: str) -> None:
         """Write dbt's lines into the task's log, and the address of the node's page as its link.
@@ -238,11 +283,12 @@ class NodeTrigger(BaseTrigger):
         Both are only for readers: an error here does not change how the task ends.
         """
         own = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
+        set_xcom = getattr(XCom, "aset", None) or sync_to_async(XCom.set)
         try:
             # Together, because the triggerer's supervisor answers once in each round of its loop.
             found, _ = await asyncio.gather(
                 producer.xcom(XCOM_NODE_RESULT, ti.task_id),
-                XCom.aset(key=LINK, value=page(**own), **own),
+                set_xcom(key=LINK, value=page(**own), **own),
             )
         except Exception as error:  # noqa: BLE001
             self.log.warning("dbt's lines cannot be read: %s", error)

@@ -44,6 +44,7 @@ LONGEST_FIRST = (
     "pipeline/test_run.py",
     "mwaa/test_mwaa_image.py",
     "pipeline/test_real_run.py",
+    "pipeline/test_started_on_workers.py",
     # In dbt's environment.
     "redshift/test_parity.py",
     "pipeline/test_oracle_numbers.py",

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("yamllint", reason="runs in Airflow's environment, once")
 
+from include.deployment.mwaa import versions
 from include.settings import AIRFLOW_PREFIX, CHECKS, PREFIX, ROOT, Settings
 from tests.aws import templates
 
@@ -225,7 +226,10 @@ def test_the_container_has_valid_settings() -> None:
 
 def test_mwaa_has_valid_settings() -> None:
     (environment,) = templates.resources(BY_NAME["mwaa"], "AWS::MWAA::Environment").values()
-    assert environment["AirflowVersion"] == "3.3.1"
+    assert environment["AirflowVersion"] == {"Ref": "AirflowVersion"}
+    offered = templates.read(BY_NAME["mwaa"])["Parameters"]["AirflowVersion"]
+    assert offered["Default"] == versions.DEFAULT
+    assert sorted(offered["AllowedValues"]) == versions.supported()
     options = environment["AirflowConfigurationOptions"]
     own = {
         f"{AIRFLOW_PREFIX}{name.removeprefix('game_analytics.').upper()}"

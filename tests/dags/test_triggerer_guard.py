@@ -167,9 +167,13 @@ def test_an_error_of_the_guard_is_logged(
     def fail() -> NoReturn:
         raise RuntimeError("no database")
 
-    monkeypatch.setitem(sys.modules, "airflow.jobs.triggerer_job_runner", SimpleNamespace())
     monkeypatch.setattr(guard, "release_lost_tasks", fail)
-    guard.TriggererGuard().on_starting(component=object())
+    for supervisor in (SimpleNamespace(), SimpleNamespace(build_trigger_workloads=fail)):
+        # A triggerer that does not look up tasks needs no guard, so nothing is done for the first.
+        assert caplog.text == ""
+        runner = SimpleNamespace(TriggerRunnerSupervisor=supervisor)
+        monkeypatch.setitem(sys.modules, "airflow.jobs.triggerer_job_runner", runner)
+        guard.TriggererGuard().on_starting(component=object())
     assert "The guard failed" in caplog.text
 
 

@@ -18,7 +18,7 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 from packaging.markers import Marker
 
 from include.deployment.mwaa import package as packaging
-from include.deployment.mwaa import wheels
+from include.deployment.mwaa import versions, wheels
 from include.manifest import fingerprint
 from include.settings import ROOT, UserError
 
@@ -119,7 +119,7 @@ def test_wheels_that_cannot_be_downloaded_are_a_user_error(
     with pytest.raises(
         UserError, match=r"wheels of airflow cannot be downloaded \(cause: .*needs a package index"
     ):
-        wheels.download_wheels(tmp_path / "new", tmp_path / "none")
+        wheels.download_wheels(tmp_path / "new", tmp_path / "none", versions.DEFAULT)
 
 
 def test_the_packaged_code_names_remedies_for_mwaa(package: Path, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 Its folder `dags/` is synced to S3. It holds the DAGs, `dbt/` with its manifest, and `include/`.
 MWAA reads `plugins.zip`, `requirements.txt` and `startup.sh` only when an environment is created
-or updated. The same checkout always gives the same bytes, so that a deploy uploads only the files
-that have changed.
+or updated. The file `dags/include/airflow_version.txt` says for which version of Airflow the
+package was made; preflight refuses any other version. The same checkout always gives the same
+bytes, so that a deploy uploads only the files that have changed.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from include.command import command
+from include.deployment.mwaa import versions
 from include.deployment.mwaa.wheels import download_wheels
 from include.manifest import fingerprint
-from include.settings import AIRFLOW_PREFIX, PREFIX, ROOT, UserError
+from include.settings import AIRFLOW_PREFIX, AIRFLOW_VERSION, PREFIX, ROOT, UserError
 
 DIST = ROOT / "dist" / "mwaa"
 DAGS = "dags"
 MANIFEST = "dags/dbt/target/manifest.json"
 FINGERPRINT = "dags/dbt/target/manifest.fingerprint"
+VERSION = f"{DAGS}/{AIRFLOW_VERSION.relative_to(ROOT)}"
+"""The file that says for which version of Airflow the package was made."""
 PLUGINS, REQUIREMENTS, STARTUP = "plugins.zip", "requirements.txt", "startup.sh"
 WHEELS = "wheels"
 """The folder of the wheels: `airflow/` holds what `requirements.txt` adds to MWAA's image, `dbt/`
@@ -43,16 +47,18 @@ WHEELHOUSE = f"{MWAA_HOME}/game_analytics_wheels"
 """The folder to which `startup.sh` downloads the wheels."""
 
 
-def package(dist: Path = DIST, wheels: str | None = None) -> None:
+def package(dist: Path = DIST, wheels: str | None = None, airflow: str = versions.DEFAULT) -> None:
     """Make the package in a temporary folder, then replace the folder `dist` by it.
 
-    `wheels` is the prefix to which a deploy will upload the wheels, `s3://bucket/prefix`. Without
-    it the package has no wheels. The manifest of the last package is used again if the project is
-    the same. Raises UserError if the project does not parse or a wheel cannot be downloaded.
+    `airflow` is the version of Airflow that the environment has. `wheels` is the prefix to which a
+    deploy will upload the wheels, `s3://bucket/prefix`. Without it the package has no wheels. The
+    manifest of the last package is used again if the project is the same. Raises UserError if there
+    is no lock for this version of Airflow, if the project does not parse, or if a wheel cannot be
+    downloaded.
     """
     new = dist.with_name(f".{dist.name}-new")
     shutil.rmtree(new, ignore_errors=True)
-    for path, content in {**sources(), **updates(wheels)}.items():
+    for path, content in {**sources(airflow), **updates(wheels, airflow)}.items():
         _write(new / path, content)
     made = dist / FINGERPRINT
     if made.is_file() and made.read_text().strip() == fingerprint():
@@ -61,26 +67,29 @@ def package(dist: Path = DIST, wheels: str | None = None) -> None:
     else:
         _make_manifest(new / DAGS)
     if wheels:
-        download_wheels(new / WHEELS, dist / WHEELS)
+        download_wheels(new / WHEELS, dist / WHEELS, airflow)
     shutil.rmtree(dist, ignore_errors=True)
     new.rename(dist)
 
 
-def sources() -> dict[str, bytes]:
+def sources(airflow: str = versions.DEFAULT) -> dict[str, bytes]:
     """The content of the files in `dags/` except the manifest, by path in the package."""
     paths = [*(ROOT / DAGS).glob("*.py"), ROOT / DAGS / ".airflowignore", ROOT / LOCK]
     paths += _files(ROOT / "dbt", {"target", "logs"})
     paths += _files(ROOT / "include", NOT_ON_MWAA)
     found = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(paths)}
-    return {f"{DAGS}/{path.removeprefix('dags/')}": found[path] for path in found}
+    return {
+        **{f"{DAGS}/{path.removeprefix('dags/')}": content for path, content in found.items()},
+        VERSION: f"{airflow}\n".encode(),
+    }
 
 
-def updates(wheels: str | None = None) -> dict[str, bytes]:
+def updates(wheels: str | None = None, airflow: str = versions.DEFAULT) -> dict[str, bytes]:
     """The content of the files that MWAA reads only when an environment is created or updated.
 
-    The key is the path in the package. For `wheels` see `package`.
+    The key is the path in the package. For `wheels` and `airflow` see `package`.
     """
-    requirements = (ROOT / "requirements.txt").read_text()
+    requirements = versions.requirements(airflow)
     if wheels:
         requirements = f"--no-index\n--find-links {WHEELHOUSE}/airflow\n{requirements}"
     startup = (ROOT / "include" / "aws" / "startup.sh").read_text()
@@ -101,11 +110,22 @@ def outdated(dist: Path = DIST) -> list[str]:
         for path in (folder.rglob("*") if folder.name == DAGS else folder.glob("*"))
         if path.is_file()
     }
-    expected = {**sources(), **updates(wheels_of(dist))}
+    airflow = airflow_of(dist)
+    expected = {**sources(airflow), **updates(wheels_of(dist), airflow)}
     made = there.pop(FINGERPRINT, b"").decode().strip()
     manifest = [] if there.pop(MANIFEST, None) and made == fingerprint() else [MANIFEST]
     differing = {path for path in {*there, *expected} if there.get(path) != expected.get(path)}
     return sorted({*differing, *manifest})
+
+
+def airflow_of(dist: Path) -> str:
+    """Return the version of Airflow for which a package was made.
+
+    If the package does not say it, or there is no lock for it, this is the default version.
+    """
+    made = dist / VERSION
+    version = made.read_text().strip() if made.is_file() else ""
+    return version if version in versions.supported() else versions.DEFAULT
 
 
 def wheels_of(dist: Path) -> str | None:
@@ -239,13 +259,19 @@ def main() -> int:
     )
     parser.add_argument("--wheels", action="store_true", help="Add the wheels to the package.")
     parser.add_argument("--bucket", default="", help="MWAA's bucket, which will hold the wheels.")
+    parser.add_argument(
+        "--airflow", default="", help=f"The environment's version of Airflow: {versions.DEFAULT}."
+    )
     arguments = parser.parse_args()
+    airflow = arguments.airflow or versions.DEFAULT
     if arguments.wheels and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", arguments.bucket):
         raise UserError(
             "startup.sh downloads the wheels from MWAA's bucket, so WHEELS=1 needs its name: "
             "`make package WHEELS=1 BUCKET=<MWAA's bucket>`."
         )
-    package(wheels=f"s3://{arguments.bucket}/{WHEELS}" if arguments.wheels else None)
+    wheels = f"s3://{arguments.bucket}/{WHEELS}" if arguments.wheels else None
+    package(wheels=wheels, airflow=airflow)
+    print(f"for Airflow {airflow}")
     for path in sorted(DIST.iterdir()):
         print(f"{path.relative_to(ROOT)}{'/' * path.is_dir():1} {size(path) / 1e6:8.2f} MB")
     return 0

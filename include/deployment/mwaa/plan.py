@@ -17,6 +17,7 @@ from include.deployment.mwaa.package import (
     REQUIREMENTS,
     STARTUP,
     WHEELS,
+    airflow_of,
     outdated,
     size,
     wheels_of,
@@ -116,7 +117,7 @@ def make_plan(
     Raises UserError for everything that would make the deploy fail.
     """
     check_package(dist, target.bucket)
-    environment = target.environment() if target.name else {}
+    environment = target.environment(airflow_of(dist)) if target.name else {}
     target.check_bucket()
     prefix = str(environment.get("DagS3Path") or DAGS).strip("/")
     there = target.objects(f"{prefix}/")

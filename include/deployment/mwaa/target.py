@@ -8,11 +8,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from include.deployment.mwaa.versions import supported
 from include.object_store import AwsError, aws_client, aws_errors, own_account, s3_client
 from include.settings import UserError
 
-AIRFLOW = "3.3.1"
-"""The version of Airflow that `requirements.txt` and the tests are made for."""
 SHA256 = "sha256"
 """The metadata field with the hash of an object's content, which every deploy writes.
 
@@ -38,8 +37,11 @@ class Target:
         self.s3 = s3 or s3_client(own_account())
         self.mwaa = mwaa or aws_client("mwaa")
 
-    def environment(self) -> Mapping[str, Any]:
-        """The description of the environment; raises UserError if it cannot take the package."""
+    def environment(self, airflow: str) -> Mapping[str, Any]:
+        """The description of the environment; raises UserError if it cannot take the package.
+
+        `airflow` is the version of Airflow for which the package was made.
+        """
         remedy = "name one that exists in this account and Region with ENVIRONMENT=…"
         with explained(f"the environment {self.name}", ResourceNotFoundException=remedy):
             found: Mapping[str, Any] = self.mwaa.get_environment(Name=self.name)["Environment"]
@@ -48,10 +50,15 @@ class Target:
                 f"the environment {self.name} is {status}: wait until it is AVAILABLE "
                 "(`aws mwaa get-environment`), then run this again."
             )
-        if (version := found.get("AirflowVersion")) != AIRFLOW:
+        if (version := found.get("AirflowVersion")) != airflow:
+            remedy = (
+                f"run `make package AIRFLOW={version}`"
+                if version in supported()
+                else f"update the environment to {airflow}"
+            )
             raise UserError(
-                f"the environment {self.name} has Airflow {version}, the package is for {AIRFLOW}: "
-                f"update the environment to {AIRFLOW}, or name another with ENVIRONMENT=…."
+                f"the environment {self.name} has Airflow {version}, the package is for {airflow}: "
+                f"{remedy}, or name another environment with ENVIRONMENT=…."
             )
         if (own := str(found.get("SourceBucketArn", "")).rpartition(":")[2]) != self.bucket:
             raise UserError(

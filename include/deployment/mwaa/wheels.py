@@ -13,10 +13,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from include.deployment.mwaa.versions import LOCKS, lock_file, requirements
 from include.settings import ROOT, UserError
 
 PYTHON_VERSION = "3.12.13"
-"""The Python of MWAA's image for Airflow 3.3.1."""
+"""The Python of MWAA's image for Airflow 3.3.1; the image for Airflow 3.2.1 has Python 3.12 too."""
 GLIBC_MINOR = 34
 """MWAA's image is based on Amazon Linux 2023, which has glibc 2.34."""
 PIP_PLATFORMS = (
@@ -26,11 +27,10 @@ PIP_PLATFORMS = (
 """The platform tags of the wheels that this glibc can load (PEP 600); pip must be given each."""
 IN_THE_IMAGE = re.compile(r"(?m)^apache-airflow.*$")
 """The lines of `requirements.txt` for what MWAA's image has: Airflow and the Amazon provider."""
-LOCKS = ROOT / "include" / "requirements"
 PROGRAMS = ROOT / ".venv" / "uv" / "bin"
 
 
-def download_wheels(folder: Path, known: Path) -> None:
+def download_wheels(folder: Path, known: Path, airflow: str) -> None:
     """Download the wheels for `requirements.txt` to `airflow/` and those of dbt's lock to `dbt/`.
 
     Packages that MWAA's image has already are left out. `known` is the folder of an earlier
@@ -38,11 +38,11 @@ def download_wheels(folder: Path, known: Path) -> None:
     cannot be resolved or downloaded.
     """
     folder.mkdir(parents=True)
-    requirements = (ROOT / "requirements.txt").read_text()
+    text, lock = requirements(airflow), lock_file(airflow)
     image = folder / "image.txt"
-    _resolve("airflow", "\n".join(IN_THE_IMAGE.findall(requirements)), image)
-    _resolve("airflow", requirements, folder / "airflow.txt", "--excludes", str(image))
-    _resolve("dbt", (LOCKS / "dbt.in").read_text(), folder / "dbt.txt")
+    _resolve("airflow", lock, "\n".join(IN_THE_IMAGE.findall(text)), image)
+    _resolve("airflow", lock, text, folder / "airflow.txt", "--excludes", str(image))
+    _resolve("dbt", LOCKS / "dbt.txt", (LOCKS / "dbt.in").read_text(), folder / "dbt.txt")
     for name in ("airflow", "dbt"):
         command = [
             *(str(PROGRAMS / "python"), "-m", "pip", "download", "--quiet"),
@@ -56,13 +56,12 @@ def download_wheels(folder: Path, known: Path) -> None:
         path.unlink()
 
 
-def _resolve(name: str, requirements: str, output: Path, *options: str) -> None:
-    """Write the packages that `requirements` needs on MWAA to `output`, pinned with hashes.
+def _resolve(name: str, lock: Path, text: str, output: Path, *options: str) -> None:
+    """Write the packages that the requirements `text` needs on MWAA to `output`, with hashes.
 
     uv keeps the versions and hashes that it finds in an output file, so the lock is copied there.
     As a constraint, the lock turns a version that cannot be had into an error.
     """
-    lock = LOCKS / f"{name}.txt"
     shutil.copy(lock, output)
     command = [
         *(str(PROGRAMS / "uv"), "pip", "compile", "-", "--quiet", "--no-header", "--no-annotate"),
@@ -71,7 +70,7 @@ def _resolve(name: str, requirements: str, output: Path, *options: str) -> None:
         *("--python-version", PYTHON_VERSION, "--only-binary", ":all:", "--generate-hashes"),
         *("--constraint", str(lock), "--output-file", str(output), *options),
     ]
-    _run(name, command, ["--offline"], requirements)
+    _run(name, command, ["--offline"], text)
 
 
 def _run(name: str, command: Sequence[str], local: Sequence[str], text: str = "") -> None:

@@ -24,6 +24,7 @@ from include.messages import (
 )
 from include.object_store import Documents, open_documents
 from include.orchestration.ecs import tasks
+from include.orchestration.watcher.older_airflow import task_state
 from include.orchestration.watcher.producer import DbtBuildOperator
 from include.settings import UserError
 
@@ -94,7 +95,7 @@ class FargateBuildOperator(DbtBuildOperator):
         command = ["follow", "--request", f"{root}/{REQUEST_FILE}"]
         self.task_arn = tasks.start(self.ecs, self.settings, mark, command, variables)
         started = StartedContainer(self.task_arn, self._clears)
-        self.context["task_state_store"].set(STATE_CONTAINER, to_plain(started))
+        task_state(self.context).set(STATE_CONTAINER, to_plain(started))
         return root
 
     def _left(self) -> list[dict[str, Any]]:
@@ -102,7 +103,7 @@ class FargateBuildOperator(DbtBuildOperator):
 
         If somebody has cleared tasks since then, it does not count: its nodes are built again.
         """
-        stored = self.context["task_state_store"].get(STATE_CONTAINER)
+        stored = task_state(self.context).get(STATE_CONTAINER)
         started = from_plain(stored, StartedContainer) if stored else None
         if started is None or started.clears != self._clears:
             return []

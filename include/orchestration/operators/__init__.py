@@ -14,6 +14,7 @@ from include.orchestration.operators.done import DoneOperator
 from include.orchestration.operators.selection import FRESHNESS, PREFLIGHT
 from include.orchestration.operators.steps import (
     DbtEnvironmentOperator,
+    PreflightOperator,
     PublishOperator,
     RecordOperator,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "PREFLIGHT",
     "DbtEnvironmentOperator",
     "DoneOperator",
+    "PreflightOperator",
     "PublishOperator",
     "RecordOperator",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from airflow import __version__
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
@@ -31,7 +32,7 @@ from include.orchestration.operators.selection import (
 )
 from include.remedies import KILLED, Building, killed
 from include.run_form import RunForm
-from include.settings import ROOT, Settings
+from include.settings import AIRFLOW_VERSION, ROOT, Settings
 
 
 class DbtEnvironmentOperator(BaseOperator):
@@ -162,6 +163,38 @@ class DbtEnvironmentOperator(BaseOperator):
         """Stop the command and every process that it started."""
         if self.process and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
+
+
+class PreflightOperator(DbtEnvironmentOperator):
+    """Runs `include.build.preflight`, if the package was made for this version of Airflow."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            command=["include.build.preflight", "--json"],
+            form=RunForm.arguments,
+            runs_dry=True,
+            retries=0,
+            **kwargs,
+        )
+
+    def execute(self, context: Any) -> Any:
+        """Return the selected nodes; raises AirflowFailException for another version of Airflow."""
+        check_version()
+        return super().execute(context)
+
+
+def check_version(made_for: Path = AIRFLOW_VERSION, version: str = __version__) -> None:
+    """Raise AirflowFailException if the package was made for another version of Airflow.
+
+    A checkout does not say for which version it is, so nothing is checked there.
+    """
+    wanted = made_for.read_text().strip() if made_for.is_file() else version
+    if wanted != version:
+        raise AirflowFailException(
+            f"this environment has Airflow {version}, but the package was made for Airflow "
+            f"{wanted}: run `make package AIRFLOW={version}` and `make deploy`, or deploy to an "
+            f"environment of Airflow {wanted}."
+        )
 
 
 class PublishOperator(DbtEnvironmentOperator):

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
+from game_analytics_triggers import NodeTrigger
 
 from include.messages import (
     FAILED,
@@ -21,6 +22,12 @@ from include.messages import (
 )
 from include.orchestration.operators.nodes import CrossModelTestsOperator, DbtNodeOperator
 from include.orchestration.operators.steps import DbtEnvironmentOperator
+from include.orchestration.watcher.older_airflow import (
+    STARTS_IN_TRIGGERER,
+    WORKER_SECONDS,
+    producer_now,
+    restore_node_result,
+)
 
 PRODUCER = "dbt_build"
 """The task id of the producer, a `DbtBuildOperator`."""
@@ -33,18 +40,36 @@ class WatchedOperator:
     has ended without building the node, and on every retry.
     """
 
-    start_from_trigger = True
+    start_from_trigger = STARTS_IN_TRIGGERER
     start_trigger_args = StartTriggerArgs(
         trigger_cls="game_analytics_triggers.NodeTrigger",
         trigger_kwargs={"producer": PRODUCER},
         next_method="resume",
     )
 
+    def execute(self, context: Any) -> Any:
+        """Wait in the triggerer, unless dbt has ended without building the node.
+
+        Airflow calls this if it cannot start the task in the triggerer.
+        """
+        ti = context["ti"]
+        restore_node_result(ti)
+        trigger = NodeTrigger(PRODUCER, WORKER_SECONDS)
+        producer = producer_now(ti, PRODUCER)
+        if trigger.status_now(producer, ti) is not None:
+            # This raises TaskDeferred.
+            self.defer(  # type: ignore[attr-defined]
+                trigger=trigger, method_name=self.start_trigger_args.next_method
+            )
+        text = "%s has no result of this task, so it runs dbt itself."
+        self.log.info(text, PRODUCER)  # type: ignore[attr-defined]
+        return self.resume(context, trigger.event(None, producer, ti))
+
     def resume(self, context: Any, event: Mapping[str, Any]) -> Any:
         """Raise what the producer has found, or run dbt for this task alone; returns its result."""
         status = from_plain(event, NodeEvent).status
         if status is None:
-            return self.execute(context)  # type: ignore[attr-defined]
+            return super().execute(context)  # type: ignore[misc]
         if status.startswith(NOT_BUILT):
             raise AirflowSkipException(status)
         if status in FAILED:

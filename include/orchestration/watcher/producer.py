@@ -49,12 +49,18 @@ from include.orchestration.operators.selection import (
     skip_reasons,
 )
 from include.orchestration.operators.steps import DbtEnvironmentOperator
+from include.orchestration.watcher.older_airflow import (
+    STARTS_IN_TRIGGERER,
+    keep_node_result,
+    task_state,
+)
 from include.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 BUSY = frozenset({"running", "queued", "restarting"})
-"""The states of a node task that builds its node on a worker, or will at once."""
+"""The states of a node task that builds its node on a worker, or will at once. Before Airflow 3.3,
+also those of a node task that begins to wait."""
 ENDED = frozenset({"failed", "skipped", "upstream_failed"})
 """The states in which the task `freshness` has ended without a result."""
 SUPERVISOR_SECONDS = 5
@@ -275,12 +281,7 @@ class DbtBuildOperator(DbtEnvironmentOperator):
         """
         if channel.ti.try_number == 1:
             return frozenset(nodes)
-        states = channel.states(self.manifest.task_id(node) for node in nodes)
-        if busy := sorted(name for name, state in states.items() if state in BUSY):
-            raise AirflowFailException(
-                f"{', '.join(busy)} run dbt in their own tasks: clear this task when they have "
-                "ended."
-            )
+        states = self._states_at_rest(channel, nodes)
         unbuilt = set()
         for node in nodes:
             name = self.manifest.task_id(node)
@@ -290,6 +291,30 @@ class DbtBuildOperator(DbtEnvironmentOperator):
                 unbuilt.add(node)
         self.log.info("Still to build: %s of %s nodes.", len(unbuilt), len(nodes))
         return frozenset(unbuilt)
+
+    def _states_at_rest(self, channel: Channel, nodes: Iterable[str]) -> Mapping[str, str | None]:
+        """Return the states of the nodes' tasks, by task id, when none of them is on a worker.
+
+        Raises AirflowFailException if one is. Before Airflow 3.3 this waits instead, because a node
+        task is also on a worker before it begins to wait.
+        """
+        task_ids = [self.manifest.task_id(node) for node in nodes]
+        supervisor, logged = os.getppid(), False
+        while True:
+            states = channel.states(task_ids)
+            busy = sorted(name for name, state in states.items() if state in BUSY)
+            if not busy:
+                return states
+            if STARTS_IN_TRIGGERER:
+                raise AirflowFailException(
+                    f"{', '.join(busy)} run dbt in their own tasks: clear this task when they have "
+                    "ended."
+                )
+            if not logged:
+                self.log.info("Waiting until %s are not on a worker.", ", ".join(busy))
+                logged = True
+            self._check_supervisor(supervisor)
+            time.sleep(STATE_SECONDS)
 
     def _node_results(self, request: str, channel: Channel) -> Iterator[NodeResult]:
         """Yield dbt's node results; flushes the channel whenever no line of dbt waits."""
@@ -342,7 +367,7 @@ class Channel:
         self.nodes: dict[str, NodeProgress] = {}
         self.flushed: Progress | None = None
         # Airflow deletes the XComs of a task when its next try begins, but keeps its task state.
-        self.store = context["task_state_store"]
+        self.store = task_state(context)
         stored = self.store.get(XCOM_PROGRESS)
         self.before = from_plain(stored, Progress) if stored else None
 
@@ -360,6 +385,7 @@ class Channel:
     def publish(self, task_id: str, result: NodeResult) -> None:
         """Publish the result of a node, and note its status for the next `flush`."""
         own = {"dag_id": self.ti.dag_id, "run_id": self.ti.run_id, "task_id": task_id}
+        keep_node_result(self.ti, task_id, to_plain(result))
         try:
             XCom.set(XCOM_NODE_RESULT, to_plain(result), **own)
         except Exception:

@@ -18,7 +18,10 @@ RUN_ID = "scheduled__2026-11-28T04:30:00+00:00"
 
 
 class ProducerRun:
-    """A run of a project of models without parents: its XComs, task state and states of tasks."""
+    """A run of a project of models without parents: its XComs, task state and states of tasks.
+
+    If it `is_old`, Airflow has no task state.
+    """
 
     def __init__(self, patch: pytest.MonkeyPatch, names: tuple[str, ...]) -> None:
         self.names = names
@@ -26,12 +29,17 @@ class ProducerRun:
         self.store: dict[str, Any] = {}
         self.states: dict[str, str | None] = {}
         self.freshness: list[str | None] = ["success"]
+        self.is_old = False
         patch.setattr(XCom, "set", self.set_xcom)
+        patch.setattr(XCom, "get_one", self.get_xcom)
 
     def set_xcom(self, key: str, value: Any, *, task_id: str, **_: Any) -> None:
         if task_id == "model.p.gone":
             raise RuntimeError("404: no such task instance")
         self.xcoms[key, task_id] = value
+
+    def get_xcom(self, *, key: str, task_id: str, **_: Any) -> Any:
+        return self.xcoms.get((key, task_id))
 
     def freshness_now(self) -> str | None:
         """Return the next state of the task `freshness`; the last one stays."""
@@ -77,14 +85,15 @@ class ProducerRun:
 
     def context(self, ti: Any, clears: int, emit: Callable[[Asset], object]) -> dict[str, Any]:
         """Return the context of a try, after so many clears; `emit` is called for each asset."""
+        store = SimpleNamespace(
+            get=self.store.get, set=lambda key, value: self.store.update({key: value})
+        )
         return {
             "ti": ti,
             "run_id": ti.run_id,
             "params": {},
             "dag_run": SimpleNamespace(clear_number=clears),
-            "task_state_store": SimpleNamespace(
-                get=self.store.get, set=lambda key, value: self.store.update({key: value})
-            ),
+            **({} if self.is_old else {"task_state_store": store}),
             "outlet_events": {MARTS: SimpleNamespace(add=emit)},
         }
 

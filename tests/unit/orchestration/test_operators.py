@@ -7,18 +7,28 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    TaskDeferred,
+)
+from airflow.sdk.execution_time.xcom import XCom
 from cosmos.hooks.subprocess import FullOutputSubprocessResult
 from cosmos.operators.local import DbtBuildLocalOperator
 
 from include.manifest import PROJECT, Manifest, shown
 from include.messages import (
+    XCOM_PROGRESS,
     NodeEvent,
+    NodeProgress,
+    Progress,
     PublishRequest,
     SelectedNodes,
     StaleSources,
@@ -27,19 +37,28 @@ from include.messages import (
 )
 from include.orchestration import connection, transform
 from include.orchestration.alerts import ExplainedProblem
-from include.orchestration.operators import artifacts
+from include.orchestration.operators import artifacts, steps
 from include.orchestration.operators.done import DoneOperator
 from include.orchestration.operators.explained import ExplainedDbtOperator
 from include.orchestration.operators.nodes import DbtNodeOperator
 from include.orchestration.operators.steps import (
     DbtEnvironmentOperator,
+    PreflightOperator,
     PublishOperator,
     RecordOperator,
+    check_version,
 )
-from include.orchestration.watcher.nodes import PRODUCER, WatchedFreshnessOperator
+from include.orchestration.watcher.nodes import (
+    PRODUCER,
+    WatchedFreshnessOperator,
+    WatchedOperator,
+)
+from include.orchestration.watcher.older_airflow import STARTS_IN_TRIGGERER, WORKER_SECONDS
 from include.run_form import RunForm
 from include.settings import Settings
 
+CREATED = 1_790_000_000.0
+"""When the try of a task that starts on a worker was created."""
 MODEL, TEST = "model.game_analytics.a", "test.game_analytics.unique_a_id.0123456789"
 
 
@@ -78,6 +97,14 @@ def context(
         "ti": Instance({**found, **(results or {})}),
         "params": params or {},
     }
+
+
+def waiting(producer: str) -> dict[str, Any]:
+    """Return the context of a task that was created at CREATED; `producer` is the state of that."""
+    found = context()
+    found["ti"].states = {PRODUCER: producer}
+    found["ti"].id = UUID(int=(int(CREATED * 1000) << 80) | (7 << 76) | (2 << 62))
+    return found
 
 
 def operator(folder: Path, results: list[dict[str, Any]] | None) -> ExplainedDbtOperator:
@@ -235,7 +262,10 @@ def test_a_dry_run_skips_every_task_but_preflight_and_is_green(tmp_path: Path) -
     dry = context(params={"dry_run": True}, results={"preflight": None, "freshness": None})
     for task in tasks(tmp_path):
         with pytest.raises(AirflowSkipException, match=r"^Skipped: dry run\.$"):
-            task.execute(dry)
+            if isinstance(task, WatchedOperator):
+                task.resume(dry, to_plain(NodeEvent(None)))
+            else:
+                task.execute(dry)
     assert not (tmp_path / "ran").exists()
     DoneOperator(task_id="done", assets={}, manifest=Manifest({"nodes": {}})).execute(dry)
 
@@ -470,6 +500,91 @@ def test_a_commands_last_line_is_its_error(tmp_path: Path) -> None:
     (tmp_path / "python").unlink()
     with pytest.raises(AirflowFailException, match="make install"):
         step.execute(context())
+
+
+def test_a_task_that_a_worker_starts_waits_in_the_triggerer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Airflow 3.3 never calls `execute` of a task that starts in the triggerer."""
+    monkeypatch.setattr(XCom, "get_one", lambda **_: None)
+    task = WatchedFreshnessOperator(task_id="freshness", settings=Settings(), command=["x"])
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(waiting("running"))
+    assert deferred.value.method_name == task.start_trigger_args.next_method == "resume"
+    path, arguments = deferred.value.trigger.serialize()
+    assert path == task.start_trigger_args.trigger_cls
+    # No worker may get the task back before Airflow has noticed the end of the first one.
+    wanted = {"worker_seconds": WORKER_SECONDS, **(task.start_trigger_args.trigger_kwargs or {})}
+    assert arguments == wanted
+    assert STARTS_IN_TRIGGERER is task.start_from_trigger is True
+
+
+@pytest.mark.parametrize(
+    ("producer", "status", "at", "runs"),
+    [
+        # dbt has ended and has not built the node.
+        ("success", None, 0.0, True),
+        ("success", "skipped", CREATED + 10, True),
+        # The status is that of an earlier try.
+        ("failed", "success", CREATED - 10, True),
+        ("upstream_failed", None, 0.0, True),
+        # The trigger ends the task, or returns it to a worker with what dbt has found.
+        ("success", "success", CREATED + 10, False),
+        ("success", "fail", CREATED + 10, False),
+        ("running", None, 0.0, False),
+        ("up_for_retry", "success", CREATED - 10, False),
+    ],
+)
+def test_a_task_whose_node_dbt_has_not_built_runs_on_the_worker_that_starts_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    producer: str,
+    status: str | None,
+    at: float,
+    runs: bool,
+) -> None:
+    nodes = {"a": NodeProgress(status, at)} if status else {}
+    progress = to_plain(Progress(try_number=1, clears=0, done=True, nodes=nodes))
+    monkeypatch.setattr(
+        XCom, "get_one", lambda *, key, **_: progress if key == XCOM_PROGRESS else None
+    )
+    settings = stand_in(tmp_path, "echo '{\"stale\": []}'")
+    task = WatchedFreshnessOperator(task_id="a", settings=settings, command=["x"])
+    if runs:
+        assert task.execute(waiting(producer)) == {"stale": []}
+    else:
+        with pytest.raises(TaskDeferred):
+            task.execute(waiting(producer))
+
+
+@pytest.mark.parametrize("seen", ["3.3.1", "3.3.2", "3.2.1"])
+def test_preflight_refuses_every_version_of_airflow_but_that_of_the_package(
+    tmp_path: Path, seen: str
+) -> None:
+    made_for = tmp_path / "airflow_version.txt"
+    # A checkout does not say for which version it is.
+    check_version(made_for, seen)
+    made_for.write_text("3.2.1\n")
+    if seen == "3.2.1":
+        check_version(made_for, seen)
+        return
+    with pytest.raises(AirflowFailException) as refused:
+        check_version(made_for, seen)
+    assert f"has Airflow {seen}, but the package was made for Airflow 3.2.1" in str(refused.value)
+    assert f"`make package AIRFLOW={seen}` and `make deploy`" in str(refused.value)
+
+
+def test_preflight_checks_the_version_before_it_starts_a_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise AirflowFailException("another version")
+
+    monkeypatch.setattr(steps, "check_version", refuse)
+    settings = Settings(dbt_executable=str(tmp_path / "dbt"))
+    task = PreflightOperator(task_id="preflight", settings=settings)
+    with pytest.raises(AirflowFailException, match="another version"):
+        task.execute(context())
 
 
 def test_freshness_on_a_worker_returns_what_it_finds_and_keeps_what_the_producer_found(

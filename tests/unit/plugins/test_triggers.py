@@ -64,10 +64,13 @@ def outcome(
     at: float = LATER,
     clears: int = 0,
     done: bool = True,
+    worker_seconds: float = 0.0,
+    is_old: bool = False,
 ) -> tuple[TriggerEvent, dict[Any, Any]]:
     """Return the event of the node's trigger, and the XComs after it.
 
-    `states` are the producer's states, poll by poll.
+    `states` are the producer's states, poll by poll. With `is_old`, Airflow has no asynchronous
+    access to XComs.
     """
     nodes = {"a": NodeProgress(status, at)} if status else {}
     progress = Progress(try_number=1, clears=clears, done=done, nodes=nodes)
@@ -85,14 +88,25 @@ def outcome(
         async def aset(*, key: str, value: Any, task_id: str, **_: Any) -> None:
             xcoms[key, task_id] = value
 
-    monkeypatch.setattr(triggers, "XCom", Store)
+    class OldStore:
+        @staticmethod
+        def get_one(*, key: str, task_id: str, **_: Any) -> Any:
+            return xcoms.get((key, task_id))
+
+        @staticmethod
+        def set(*, key: str, value: Any, task_id: str, **_: Any) -> None:
+            xcoms[key, task_id] = value
+
+    instance = Instance(attempt, list(states))
+    monkeypatch.setattr(triggers, "task_states", instance.get_task_states)
+    monkeypatch.setattr(triggers, "XCom", OldStore if is_old else Store)
     monkeypatch.setattr(triggers, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(triggers, "STATE_SECONDS", 0.0)
     monkeypatch.setattr(triggers.Producer, "known", {})
 
     async def first() -> TriggerEvent:
-        trigger = triggers.NodeTrigger("dbt_build")
-        trigger._task_instance = Instance(attempt, list(states))
+        trigger = triggers.NodeTrigger("dbt_build", worker_seconds)
+        trigger.task_instance = instance  # type: ignore[assignment]
         async for event in trigger.run():
             return event
         raise AssertionError
@@ -218,10 +232,9 @@ def test_the_state_of_a_producer_is_read_at_most_once_in_a_while_and_for_each_ne
     """Each look-up costs the triggerer processor time, however many nodes wait."""
     looked: list[float] = []
 
-    class Counting(Instance):
-        def get_task_states(self, **_: Any) -> dict[str, dict[str, str | None]]:
-            looked.append(time.monotonic())
-            return {"r": {"dbt_build": "running"}}
+    def count(**_: Any) -> dict[str, dict[str, str | None]]:
+        looked.append(time.monotonic())
+        return {"r": {"dbt_build": "running"}}
 
     class Store:
         @staticmethod
@@ -229,15 +242,16 @@ def test_the_state_of_a_producer_is_read_at_most_once_in_a_while_and_for_each_ne
             return to_plain(Progress(1, 0, False, {}))
 
     monkeypatch.setattr(triggers, "XCom", Store)
+    monkeypatch.setattr(triggers, "task_states", count)
     monkeypatch.setattr(triggers, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(triggers.Producer, "known", {})
 
     async def wait() -> None:
-        waiting = [triggers.Producer.of(Counting(1, []), "dbt_build") for _ in range(200)]
+        waiting = [triggers.Producer.of(Instance(1, []), "dbt_build") for _ in range(200)]
         producer = waiting[0]
         await producer.wait(50)
         assert len(looked) == 1
-        triggers.Producer.of(Counting(1, []), "dbt_build")
+        triggers.Producer.of(Instance(1, []), "dbt_build")
         await producer.wait(producer.polls_begun + 2)
         assert len(looked) == 2
         assert producer.task
@@ -255,6 +269,41 @@ def test_a_lasting_error_of_the_database_is_raised(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Instance, "get_task_states", broken)
     with pytest.raises(ConnectionError, match="no database"):
         outcome(monkeypatch, "success", "running")
+
+
+def test_airflow_without_asynchronous_xcoms_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event, xcoms = outcome(monkeypatch, "success", "running", is_old=True)
+    assert isinstance(event, TaskSuccessEvent)
+    assert xcoms["_link_NodeLink", "a"] == "/game-analytics/game_analytics/r/a"
+    assert "OK created a" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "states", "attempt"),
+    [
+        ("fail", ["running"], 1),
+        (messages.RUN_ALONE, ["running"], 1),
+        (None, ["running", "success"], 1),
+        ("success", ["running"], 2),
+        (None, ["skipped"], 2),
+    ],
+)
+def test_a_task_that_a_worker_has_handed_over_returns_to_a_worker_only_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, status: str | None, states: list[str], attempt: int
+) -> None:
+    began = time.monotonic()
+    event, _ = outcome(monkeypatch, status, *states, attempt=attempt, worker_seconds=0.2)
+    assert type(event) is TriggerEvent
+    assert time.monotonic() >= began + 0.2
+
+
+def test_a_task_that_needs_no_worker_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    event, _ = outcome(monkeypatch, "success", "running", worker_seconds=60)
+    assert isinstance(event, TaskSuccessEvent)
+    event, _ = outcome(monkeypatch, f"{NOT_BUILT}not selected", "running", worker_seconds=60)
+    assert isinstance(event, TaskSkippedEvent)
 
 
 def test_the_time_of_an_id_is_the_time_of_its_creation() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,10 +26,11 @@ from include.messages import (
     from_json,
     to_json,
 )
+from include.orchestration.watcher import older_airflow
 from include.orchestration.watcher import producer as module
 from include.orchestration.watcher.producer import DbtBuildOperator
 from include.settings import Settings
-from tests.unit.orchestration.runs import ProducerRun
+from tests.unit.orchestration.runs import RUN_ID, ProducerRun
 
 NAMES = ("a", "b", "c")
 MARTS = {name: Asset(name=f"marts.{name}", uri=f"x://marts/{name}") for name in NAMES}
@@ -160,6 +162,62 @@ def test_it_does_not_build_beside_nodes_that_build_themselves(run: Run) -> None:
     run.states = {"b": "running"}
     with pytest.raises(AirflowFailException, match=r"b run dbt in their own tasks: clear this"):
         run.build(2, {})
+
+
+@pytest.fixture
+def old_run(monkeypatch: pytest.MonkeyPatch, run: Run) -> Run:
+    """The run in an Airflow that starts node tasks on workers and has no task state."""
+    monkeypatch.setattr(older_airflow, "STARTS_IN_TRIGGERER", False)
+    monkeypatch.setattr(module, "STARTS_IN_TRIGGERER", False)
+    run.is_old = True
+    return run
+
+
+def test_without_task_state_a_second_try_finds_what_the_first_one_has_built(old_run: Run) -> None:
+    with pytest.raises(AirflowException):
+        old_run.build(1, {"a": "success"}, code=9)
+    # Airflow deletes the XComs of a task when the task starts.
+    old_run.xcoms.pop(("nodes", "dbt_build"))
+    assert old_run.select(2, {"b": "success", "c": "success"}) == (
+        "path:models/b.sql",
+        "path:models/c.sql",
+    )
+    assert old_run.statuses() == dict.fromkeys(NAMES, "success")
+    assert old_run.emitted == ["marts.a", "marts.b", "marts.c"]
+
+
+def test_a_node_result_that_a_starting_task_has_deleted_is_restored(old_run: Run) -> None:
+    old_run.build(1, dict.fromkeys(NAMES, "success"))
+    published = old_run.xcoms.pop(("dbt", "a"))
+    ti = SimpleNamespace(
+        dag_id="game_analytics",
+        run_id=RUN_ID,
+        task_id="a",
+        xcom_push=lambda key, value: old_run.xcoms.update({(key, "a"): value}),
+    )
+    older_airflow.restore_node_result(ti)
+    assert old_run.xcoms["dbt", "a"] == published
+
+
+def test_where_tasks_start_in_the_triggerer_no_copy_of_a_result_is_kept(run: Run) -> None:
+    run.build(1, dict.fromkeys(NAMES, "success"))
+    assert {task_id for _, task_id in run.xcoms} == {"dbt_build", *NAMES}
+
+
+def test_it_waits_for_tasks_that_are_on_a_worker_before_they_wait(
+    old_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_run.states = {"b": "queued"}
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        old_run.states = {"b": "running"} if len(waited) == 1 else {"b": "deferred"}
+
+    monkeypatch.setattr(time, "sleep", wait)
+    old_run.build(2, dict.fromkeys(NAMES, "success"))
+    assert len(waited) == 2
+    assert old_run.statuses() == dict.fromkeys(NAMES, "success")
 
 
 def test_a_node_that_is_not_selected_is_published_as_not_built(run: Run) -> None:
