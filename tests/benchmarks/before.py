@@ -35,7 +35,7 @@ from tests.support.hand_lake import HandLake
 PART = "before"
 COMMIT = "e0ab6e4"
 NOW = "now"
-FULL_LAKE = (400, 557)
+FULL_LAKE = (400, 598)
 """About 792,000 events."""
 SAMPLE_LAKE = (30, 400)
 SCANNED_DAYS, SCANNED_PLAYERS = 30, 20

@@ -8,6 +8,7 @@ read are measured, too.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections import Counter
@@ -17,11 +18,11 @@ from functools import partial
 
 from include.lake.sample.sample import Sample
 from include.memory import MIB, limit_of
+from include.remedies import remedy
 from include.settings import UserError
 from tests.benchmarks.builds import END, SEED, Build, Lake, generated, kept, last_days_of
 from tests.benchmarks.large_lake import write_large_sample
 from tests.benchmarks.measure import (
-    LOG,
     Failed,
     Figure,
     median,
@@ -93,14 +94,16 @@ def _on_duckdb(long: Lake, rounds: int) -> Iterator[Line]:
 
 
 def _with_too_little(lake: Lake) -> Iterator[Line]:
-    """Check that a build with too little memory ends with a message that names the remedy."""
+    """Check that a build with too little memory ends with an error that has a remedy."""
     small = replace(lake, variables={"GAME_ANALYTICS_DUCKDB_MEMORY": TOO_LITTLE})
     warehouse = lake.warehouse.rename(lake.warehouse.with_name("kept.duckdb"))
     try:
         small.build_anew()
     except UserError:
-        if TOO_LITTLE_SAYS not in LOG.read_text(errors="replace"):
-            yield Failed(PART, f"a build with {TOO_LITTLE} does not say `{TOO_LITTLE_SAYS}`")
+        results = json.loads((lake.checkout.target / "run_results.json").read_bytes())["results"]
+        found = [remedy(entry["message"] or "") for entry in results if entry["status"] == "error"]
+        if not any((text or "").startswith(TOO_LITTLE_SAYS) for text in found):
+            yield Failed(PART, f"no error of a build with {TOO_LITTLE} says `{TOO_LITTLE_SAYS}`")
     else:
         yield Failed(PART, f"a build with {TOO_LITTLE} did not fail")
     finally:
