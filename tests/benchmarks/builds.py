@@ -45,11 +45,13 @@ class Checkout:
 
 @dataclass(frozen=True)
 class DbtTimes:
-    """The seconds of one `dbt build` by part; `models` and `tests` are sums over two threads."""
+    """The seconds of one `dbt build` by part; `models` and `tests` are sums over two threads.
+
+    `start` is the start of the process, the load of the parsed project, and the end.
+    """
 
     total: float
     start: float
-    parse: float
     nodes: float
     models: float
     tests: float
@@ -229,7 +231,6 @@ def prepare(checkout: Checkout | None = None) -> None:
 def _times(total: float, target: Path) -> DbtTimes:
     """Split the seconds of the last `dbt build` by the artifacts that dbt wrote about it."""
     results = json.loads((target / "run_results.json").read_bytes())
-    parse = json.loads((target / "perf_info.json").read_bytes())["load_all_elapsed"]
     by_node = {entry["unique_id"]: entry["execution_time"] for entry in results["results"]}
     tests = sum(seconds for node, seconds in by_node.items() if node.startswith("test."))
     failed = [
@@ -248,8 +249,7 @@ def _times(total: float, target: Path) -> DbtTimes:
     nodes = (ended - min(started)).total_seconds()
     return DbtTimes(
         total=total,
-        start=total - parse - nodes,
-        parse=parse,
+        start=total - nodes,
         nodes=nodes,
         models=sum(by_node.values()) - tests,
         tests=tests,
