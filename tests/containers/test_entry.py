@@ -237,7 +237,7 @@ def test_failed_nodes_are_named_and_the_other_nodes_are_built(place: Place) -> N
 
 def test_a_stopped_build_cancels_its_queries_and_reports(place: Place) -> None:
     command = ("build", "--run-id", "stopped")
-    began = "START sql table model marts.dim_games"
+    began = "START sql incremental model marts.dim_games"
     ended = place.stop_at(began, "runs/stopped/build", command, "wait")
     assert ended.code == 143, ended.output
     assert ended.result["status"] == "stopped"
@@ -252,7 +252,7 @@ def test_a_stopped_build_cancels_its_queries_and_reports(place: Place) -> None:
 
 def test_a_stopped_build_reports_and_ends_even_if_dbt_hangs(place: Place) -> None:
     command = ("build", "--run-id", "hung")
-    began = "START sql table model marts.dim_games"
+    began = "START sql incremental model marts.dim_games"
     ended = place.stop_at(began, "runs/hung/build", command, "hang")
     # The exit code would be 137 if podman had killed the container after 30 seconds.
     assert ended.code == 143, ended.output
