@@ -166,6 +166,7 @@ test: install-dev manifest ## Run every test
 
 # CONSTRAINTS is the file constraints-3.12.txt of MWAA's image for Airflow 3.3.1, or for the version AIRFLOW.
 lock: .venv/uv/.installed ## Resolve all environments again: CONSTRAINTS=MWAA's constraint file; AIRFLOW=3.2.1 only the lock of that version
+	@test -z "$(AIRFLOW)" || test -f "$(LOCKS)/airflow-$(AIRFLOW).in" || { echo "error: $(LOCKS)/airflow-$(AIRFLOW).in does not exist: write the list of that version first." >&2; exit 1; }
 	@test -f "$(CONSTRAINTS)" || { echo "error: give MWAA's constraint file: make lock CONSTRAINTS=constraints-3.12.txt." >&2; exit 1; }
 	@cd $(LOCKS) && for name in $(if $(AIRFLOW),airflow-$(AIRFLOW),uv airflow compose dbt aws airflow-dev dbt-dev); do \
 		"$(CURDIR)/$(UV)" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -18,6 +18,11 @@ CONNECTION = (
 )
 REMEDIES = (
     (
+        r"changes_of_\w+[^\n]*does not exist|\bis_built\b[^\n]*(not exist|not found)",
+        "the run's first step ran before the package was deployed: clear the task partitions and "
+        "everything downstream of it",
+    ),
+    (
         # DuckDB's message about a full disk begins with "Out of Memory Error", too.
         r"max_temp_directory_size|could not (write|sync)[^\n]* file",
         "the disk of the warehouse file is full, and DuckDB writes there what does not fit into "

@@ -31,7 +31,7 @@ PARQUET_TYPES = {
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """What the footer of a Parquet file says: the number of its rows, and a hash of its schema."""
+    """What was read in the footer of a Parquet file: its number of rows, a hash of its schema."""
 
     row_count: int
     schema: str
@@ -40,7 +40,7 @@ class CheckedFile:
 def check_files(
     lake: Lake, source: Source, files: Iterable[DataFile], *, strict: bool
 ) -> dict[str, CheckedFile]:
-    """Check the footers of Parquet files, several at a time; returns what they say by path.
+    """Check the footers of Parquet files, several at a time; returns what was read by path.
 
     Raises UserError for the first file that is no readable Parquet. A `strict` check, for Spectrum,
     also raises it for a column of another type than the source declares.
@@ -60,8 +60,9 @@ def check_files(
             if isinstance(footer, UserError):
                 raise footer
             name, is_new = schemas.name(footer.schema)
-            wrong = _wrong_column(source, footer.schema.to_arrow_schema()) if is_new else None
-            if wrong and strict:
+            is_checked = strict and is_new
+            wrong = _wrong_column(source, footer.schema.to_arrow_schema()) if is_checked else None
+            if wrong:
                 raise UserError(
                     f"{file.path}: {wrong}, and Spectrum does not convert types: `make compact "
                     f"SOURCE={source.name}` writes the file again with that type."

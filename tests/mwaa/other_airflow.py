@@ -29,7 +29,7 @@ from typing import Any
 
 from include.command import command
 from include.deployment.mwaa import versions
-from include.settings import ROOT
+from include.settings import ROOT, UserError
 from tests.mwaa.image import CONSTRAINTS, python_3_12
 from tests.support.airflow_cluster import Cluster
 from tests.support.checkout import Checkout
@@ -68,6 +68,8 @@ def install(airflow: str, folder: Path) -> Path:
         text = versions.requirements(airflow)
         if airflow != versions.DEFAULT:
             constraints = sorted((CONSTRAINTS / airflow).glob("*.txt"))
+            if not constraints:
+                raise UserError(f"{CONSTRAINTS / airflow} has no constraint file of MWAA's image.")
     else:
         pin = "apache-airflow=="
         text = versions.requirements(versions.DEFAULT)

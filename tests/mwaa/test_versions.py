@@ -88,8 +88,8 @@ def test_a_version_without_a_lock_is_a_user_error() -> None:
 @pytest.mark.parametrize(
     ("package", "environment", "remedy"),
     [
-        (OTHER, versions.DEFAULT, "run `make package AIRFLOW=3.3.1`"),
-        (versions.DEFAULT, OTHER, "run `make package AIRFLOW=3.2.1`"),
+        (OTHER, versions.DEFAULT, "run `make package AIRFLOW=3.3.1` (with WHEELS=1"),
+        (versions.DEFAULT, OTHER, "run `make package AIRFLOW=3.2.1` (with WHEELS=1"),
         (OTHER, "2.10.3", "update the environment to 3.2.1"),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_deploy_to_another_version_is_refused(
         stubber.add_response("get_environment", found, {"Name": NAME})
         stubber.add_response("get_environment", described(BUCKET, AirflowVersion=package))
         target = Target(NAME, BUCKET, s3=object(), mwaa=mwaa)
-        sentence = f"has Airflow {environment}, the package is for {package}: {remedy}, or name"
+        sentence = f"has Airflow {environment}, the package is for {package}: {remedy}"
         with pytest.raises(UserError, match=re.escape(sentence)):
             target.environment(package)
         assert target.environment(package)["AirflowVersion"] == package

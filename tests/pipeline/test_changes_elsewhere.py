@@ -202,6 +202,20 @@ def test_a_late_change_ends_in_the_tables_of_a_full_build(
     assert before != wanted, f"{change.__name__} changes nothing"
 
 
+def test_a_key_that_had_two_rows_keeps_the_right_one(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "built")
+    built = Warehouse(tmp_path / "built/lake", tmp_path / "built")
+    before = _contents(built)
+    assert before["marts.dim_games"]
+    with built.opened() as database:
+        database.execute(
+            "insert into marts.dim_games "
+            "select * replace ('wrong' as game_name) from marts.dim_games"
+        )
+    built.build(*WITHOUT_TESTS)
+    assert _contents(built) == before
+
+
 def _contents(warehouse: Warehouse) -> dict[str, Counter[str]]:
     """The rows of every table as a multiset."""
     return {table: Counter(map(repr, rows)) for table, rows in warehouse.tables().items()}

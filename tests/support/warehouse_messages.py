@@ -21,6 +21,10 @@ MESSAGES = (
     ("BrokenPipe: server socket closed. Please check that", "security group"),
     ("('communication error', TimeoutError('timed out'))", "security group"),
     ('schema "operations" does not exist', "administrator"),
+    ('relation "operations.changes_of_fct_bets" does not exist', "clear the task partitions"),
+    ("Catalog Error: Table with name changes_of_fct_bets does not exist!", "task partitions"),
+    ("column changes_of_fct_bets.is_built does not exist", "clear the task partitions"),
+    ('Binder Error: Referenced column "is_built" not found in FROM clause!', "task partitions"),
     (
         "Runtime Error in model int_events (int_events.sql)\n  Out of Memory Error: failed to "
         "allocate data of size 32.0 MiB (950.1 MiB/953.6 MiB used)",

@@ -30,10 +30,26 @@
     except
     select {{ columns }} from {{ arg_dict['temp_relation'] }};
 
+    {#
+        A key that had two rows loses both of them, and the right one is inserted again.
+    #}
     create temporary table {{ added }} as
     select {{ columns }} from {{ arg_dict['temp_relation'] }}
     except
-    select {{ columns }} from {{ old }};
+    select {{ columns }} from {{ old }}
+    union
+    select {{ columns }}
+    from {{ arg_dict['temp_relation'] }} as new_rows
+    where
+        exists (
+            select 1
+            from {{ removed }}
+            where
+                {% for key in arg_dict['unique_key'] -%}
+                    {{ "and " if not loop.first -}}
+                    {{ removed }}.{{ key }} = new_rows.{{ key }}
+                {% endfor -%}
+        );
 
     {{ write_changed_keys(removed, added) }}
     delete from {{ relation }}

@@ -2,8 +2,8 @@
 
 Its folder `dags/` is synced to S3. It holds the DAGs, `dbt/` with its manifest, and `include/`.
 MWAA reads `plugins.zip`, `requirements.txt` and `startup.sh` only when an environment is created
-or updated. The file `dags/include/airflow_version.txt` says for which version of Airflow the
-package was made; preflight refuses any other version. The same checkout always gives the same
+or updated. The file `dags/include/airflow_version.txt` names the version of Airflow for which
+the package was made; preflight refuses any other version. The same checkout always gives the same
 bytes, so that a deploy uploads only the files that have changed.
 """
 
@@ -32,7 +32,7 @@ DAGS = "dags"
 MANIFEST = "dags/dbt/target/manifest.json"
 FINGERPRINT = "dags/dbt/target/manifest.fingerprint"
 VERSION = f"{DAGS}/{AIRFLOW_VERSION.relative_to(ROOT)}"
-"""The file that says for which version of Airflow the package was made."""
+"""The file that names the version of Airflow for which the package was made."""
 PLUGINS, REQUIREMENTS, STARTUP = "plugins.zip", "requirements.txt", "startup.sh"
 WHEELS = "wheels"
 """The folder of the wheels: `airflow/` holds what `requirements.txt` adds to MWAA's image, `dbt/`
@@ -121,7 +121,7 @@ def outdated(dist: Path = DIST) -> list[str]:
 def airflow_of(dist: Path) -> str:
     """Return the version of Airflow for which a package was made.
 
-    If the package does not say it, or there is no lock for it, this is the default version.
+    If the package does not name it, or there is no lock for it, this is the default version.
     """
     made = dist / VERSION
     version = made.read_text().strip() if made.is_file() else ""

@@ -23,6 +23,7 @@ from include.deployment.mwaa.package import (
     wheels_of,
 )
 from include.deployment.mwaa.target import SHA256, Target, explained, holds
+from include.deployment.mwaa.versions import DEFAULT
 from include.object_store import CONNECTIONS
 from include.settings import UserError
 
@@ -80,12 +81,22 @@ class Plan:
             yield "nothing to do"
 
 
+def _command(dist: Path) -> str:
+    """The command that makes a package of the same kind."""
+    words = ["make package"]
+    if (airflow := airflow_of(dist)) != DEFAULT:
+        words.append(f"AIRFLOW={airflow}")
+    if wheels := wheels_of(dist):
+        words.append(f"WHEELS=1 BUCKET={wheels.removeprefix('s3://').partition('/')[0]}")
+    return " ".join(words)
+
+
 def check_package(dist: Path, bucket: str) -> None:
     """Check that the package exists, was made from this checkout and is not too large.
 
     Raises UserError if not.
     """
-    again = "run `make package`"
+    again = f"run `{_command(dist)}`"
     if not (dist / FINGERPRINT).is_file():
         raise UserError(f"{dist} has no package: {again}.")
     if differing := outdated(dist):

@@ -52,7 +52,8 @@ class Target:
             )
         if (version := found.get("AirflowVersion")) != airflow:
             remedy = (
-                f"run `make package AIRFLOW={version}`"
+                f"run `make package AIRFLOW={version}` (with WHEELS=1 BUCKET=… for a network "
+                "without a package index)"
                 if version in supported()
                 else f"update the environment to {airflow}"
             )

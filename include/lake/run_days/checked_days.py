@@ -28,7 +28,7 @@ Day = tuple[str, str]
 
 @dataclass(frozen=True)
 class CheckedDay:
-    """What the footers of a day's files say.
+    """What was read in the footers of a day's files.
 
     `schema` is the hash of the schema that all of the files have, or empty if they have several.
     """
@@ -85,22 +85,23 @@ def _check(
 ) -> dict[Day, CheckedDay]:
     """The checked days of a source, by the files of each day."""
     prints = {day: _fingerprint(source, own) for day, own in files.items() if own}
-    same = {
+    found = {
         day: kept[day]
         for day, known in prints.items()
         if day in kept and kept[day].fingerprint == known
     }
-    new = [file for day in prints.keys() - same.keys() for file in files[day]]
+    changed = prints.keys() - found.keys()
+    new = [file for day in changed for file in files[day]]
     checked = check_files(lake, source, new, strict=settings.target == "redshift")
-    for day in prints.keys() - same.keys():
+    for day in changed:
         own = [checked[file.path] for file in files[day]]
         schemas = {file.schema for file in own}
-        same[day] = CheckedDay(
+        found[day] = CheckedDay(
             prints[day],
             sum(file.row_count for file in own),
             schemas.pop() if len(schemas) == 1 else "",
         )
-    return same
+    return found
 
 
 def _fingerprint(source: Source, files: list[DataFile]) -> str:

@@ -28,7 +28,8 @@ that replaces its rows. So no change is lost and none is used up by another mode
 a run builds, in whatever order they are built, and wherever a run stops. In the same transaction it
 inserts the keys of the rows that differ as built keys. The tests of the model read only the rows
 of built keys, and `record_build` deletes these keys. Changed keys can hold ids of players. The
-tables are empty after a run that built every model.
+tables are empty after a recorded run that
+built every model.
 
 `create_tables` adds the columns that a warehouse of an earlier version lacks. They are null in the
 rows that exist.

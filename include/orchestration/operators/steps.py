@@ -192,8 +192,9 @@ def check_version(made_for: Path = AIRFLOW_VERSION, version: str = __version__) 
     if wanted != version:
         raise AirflowFailException(
             f"this environment has Airflow {version}, but the package was made for Airflow "
-            f"{wanted}: run `make package AIRFLOW={version}` and `make deploy`, or deploy to an "
-            f"environment of Airflow {wanted}."
+            f"{wanted}: run `make package AIRFLOW={version}` (with WHEELS=1 BUCKET=… for a network "
+            f"without a package index) and `make deploy`, or deploy to an environment of Airflow "
+            f"{wanted}."
         )
 
 

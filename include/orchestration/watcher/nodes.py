@@ -74,6 +74,8 @@ class WatchedOperator:
             raise AirflowSkipException(status)
         if status in FAILED:
             stored = context["ti"].xcom_pull(task_ids=context["ti"].task_id, key=XCOM_NODE_RESULT)
+            if stored is None:
+                return super().execute(context)  # type: ignore[misc]
             problems = from_plain(stored, NodeResult).problems
             self.raise_for_problems(problems, context)  # type: ignore[attr-defined]
         # Airflow keeps the result that the producer has published for the task.

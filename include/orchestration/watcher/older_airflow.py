@@ -5,7 +5,8 @@ has no effect: each task starts on a worker, which deletes the task's XComs firs
 have published the node result by then, so it keeps a copy, from which the worker restores the XCom.
 
 Airflow 3.3 also keeps a task's state between its tries. Airflow 3.2 keeps nothing, so the state and
-the copies are XComs of the task `preflight`, which starts once in a run, before all others.
+the copies are XComs of the task `preflight`, which starts once unless it is cleared. A clear
+deletes them, and a node task whose result is gone runs dbt itself.
 """
 
 from __future__ import annotations

@@ -571,7 +571,8 @@ def test_preflight_refuses_every_version_of_airflow_but_that_of_the_package(
     with pytest.raises(AirflowFailException) as refused:
         check_version(made_for, seen)
     assert f"has Airflow {seen}, but the package was made for Airflow 3.2.1" in str(refused.value)
-    assert f"`make package AIRFLOW={seen}` and `make deploy`" in str(refused.value)
+    assert f"`make package AIRFLOW={seen}` (with WHEELS=1" in str(refused.value)
+    assert "deploy to an environment of Airflow 3.2.1" in str(refused.value)
 
 
 def test_preflight_checks_the_version_before_it_starts_a_program(
