@@ -13,13 +13,12 @@
     'currency_type'
 ] -%}
 {#- Only events about money have columns of these keys. -#}
-{%- set money_types = ['iap_transaction', 'iap_refund', 'ad_impression'] -%}
 {%- set money_keys = ['transaction_id', 'item_id', 'currency_type'] -%}
 {%- set metadata_keys = [
     'processing_result', 'raw_event_timestamp', 'processing_timestamp'
 ] -%}
 
-{# DuckDB computes a small file as slowly as a large one, so it collects the rows first. #}
+{# DuckDB computes file by file, so it collects the rows of small files first. #}
 with raw_events as {{ collected() }}(
     select
         event_id,
@@ -44,7 +43,9 @@ events_with_flags as (
         {{ is_plain_json(
             'event_data_text', event_keys, amounts=['currency_amount', 'amount']
         ) }} as is_plain_event_data,
-        {{ is_plain_json('metadata_text', metadata_keys) }} as is_plain_metadata
+        {{ is_plain_json('metadata_text', metadata_keys) }} as is_plain_metadata,
+        event_type in ('iap_transaction', 'iap_refund', 'ad_impression')
+            as is_about_money
     from raw_events
 ),
 
@@ -131,12 +132,13 @@ events_with_keys as (
         campaign_id_name as campaign_id,
         {% for key in money_keys -%}
             case
-                when event_type in ('{{ money_types | join("', '") }}')
-                    then {{ known_id(key ~ '_name') if key in id_keys else key ~ '_name' }}
+                when is_about_money
+                    then {{ known_id(key ~ '_name') if key in id_keys
+                        else key ~ '_name' }}
             end as {{ key }},
         {% endfor -%}
         case
-            when event_type in ('{{ money_types | join("', '") }}')
+            when is_about_money
                 then {{ text_of('event_texts', event_keys, 'currency_amount') }}
             when event_type = 'currency_flow'
                 then {{ text_of('event_texts', event_keys, 'amount') }}
