@@ -6,8 +6,8 @@
   the number of rows in the day's event files, by which a data test finds rows that were lost.
 - `run`: the id of this run, whether its days are all touched days and not requested dates, and how
   many merges of files the lake had seen.
-- `checked_days`: what the footers of each day's event files say, so that files that have not
-  changed are not read again.
+- `checked_days`: what was read in the footers of each day's event files, so that files that have
+  not changed are not read again.
 - `begun_days`: the days that a run began to build since they were last recorded.
 - `built_partitions`: the fingerprints of the partitions as of the last successful build.
 - `built_sources`: the number of keys of each counted source as of the last successful build.
@@ -28,8 +28,7 @@ that replaces its rows. So no change is lost and none is used up by another mode
 a run builds, in whatever order they are built, and wherever a run stops. In the same transaction it
 inserts the keys of the rows that differ as built keys. The tests of the model read only the rows
 of built keys, and `record_build` deletes these keys. Changed keys can hold ids of players. The
-tables are empty after a recorded run that
-built every model.
+tables are empty after a recorded run that built every model.
 
 `create_tables` adds the columns that a warehouse of an earlier version lacks. They are null in the
 rows that exist.
