@@ -19,13 +19,13 @@ arrow arrowinvalid as assert assertion at attach attribute attributeerror authen
 automatically available background bad badgzipfile base be because been before behavior being
 between bigint binary bind binder binderexception bindings blob block bool boolean bound broken
 buffer but by byte bytes cache call called can canceled cancelled candidate cannot cast casted
-casting catalog catalogexception cause caused cell cells certificate change changed character
-characters check checksum class clause client clienterror close closed cluster code column columns
-combine command commit communication compare compilation compilationerror compile compiled composite
-compressed compression compute computed concurrently conditions configuration configured conflict
-connection constant constraint constraintexception constraints contain containing contains context
-conversion conversionexception convert copy corrupted could count create created credentials csv
-current cursor data database databaseerror dataerror date date_trunc dbt dbtdatabaseerror
+casting catalog catalogexception cause caused cell cells certificate change changed changes_of_
+character characters check checksum class clause client clienterror close closed cluster code column
+columns combine command commit communication compare compilation compilationerror compile compiled
+composite compressed compression compute computed concurrently conditions configuration configured
+conflict connection constant constraint constraintexception constraints contain containing contains
+context conversion conversionexception convert copy corrupted could count create created credentials
+csv current cursor data database databaseerror dataerror date date_trunc dbt dbtdatabaseerror
 dbtruntimeerror dd deadlock decimal declared decode decompress decompression default deferrable
 defined delete delimiter denied dependency description destination detail detected determine device
 dialect did different differs digit digits directory disk distinct div divided division do doc docs
@@ -38,25 +38,25 @@ full function functions generated generation get getaddrinfo gone got group grou
 have header headers hh hint hostname http hugeint id identify identity if ignore implemented in
 incompatible incomplete incorrect increase index indexerror indexes inf infinity initialize input
 insert instance instead int int1 int128 int16 int32 int64 int8 integer integrityerror intermediate
-internal internalerror interval into invalid invalidinputexception io ioexception is isolation it
-item its join json json_extract jsonb jsonpath key keyerror killed known lacks larger left length
-less level library limit limits line lineno lines link list lists literal location lock log logical
-login long macro macros magic malformed many map mapping marts match matched materialization
-materialized max_temp_directory_size maximum mean member memory memoryerror merge message metadata
-method minimum mismatch missing mm model models modifier modulo more move multiple multiplication
-must name named names nan near negative network new no node non nonexistent not notsupportederror
-null nulls number numbers numeric object objects occurred of offload offset oid on once one only
-open operation operationalerror operations operator option options or order ordered origin original
-oserror other out outofmemoryexception outofrangeexception output overflow overflowed owner
-padbmaster pandas parallel parameter parameters parquet parse parser parserexception parsing
-partition partitioned password path pattern peer perform permission physical pid pipe policy
-possible postgresql precision prepared previous primary privilege privileges problem procedure
-process programmingerror python query query_id quote quoted quotes ran random range re reached read
-read_csv read_json read_parquet reader reading recognized record recursion recursive reference
-referenced references refused regexp relation relations remove removed rename repeated request
-requested required requires reset resource restore result results return returned returning role
-rollback root row rows rule rules run runtime runtimeerror s s3 s3serviceexception safe scalar scan
-scans schema search secret security seed seeds segment select sequence serializable
+internal internalerror interval into invalid invalidinputexception io ioexception is is_built
+isolation it item its join json json_extract jsonb jsonpath key keyerror killed known lacks larger
+left length less level library limit limits line lineno lines link list lists literal location lock
+log logical login long macro macros magic malformed many map mapping marts match matched
+materialization materialized max_temp_directory_size maximum mean member memory memoryerror merge
+message metadata method minimum mismatch missing mm model models modifier modulo more move multiple
+multiplication must name named names nan near negative network new no node non nonexistent not
+notsupportederror null nulls number numbers numeric object objects occurred of offload offset oid on
+once one only open operation operationalerror operations operator option options or order ordered
+origin original oserror other out outofmemoryexception outofrangeexception output overflow
+overflowed owner padbmaster pandas parallel parameter parameters parquet parse parser
+parserexception parsing partition partitioned password path pattern peer perform permission physical
+pid pipe policy possible postgresql precision prepared previous primary privilege privileges problem
+procedure process programmingerror python query query_id quote quoted quotes ran random range re
+reached read read_csv read_json read_parquet reader reading recognized record recursion recursive
+reference referenced references refused regexp relation relations remove removed rename repeated
+request requested required requires reset resource restore result results return returned returning
+role rollback root row rows rule rules run runtime runtimeerror s s3 s3serviceexception safe scalar
+scan scans schema search secret security seed seeds segment select sequence serializable
 serializationexception serialize server serverless service session set setting shared should size
 small smaller smallint snappy snapshot snapshots sniffer sniffing socket source space span specified
 specify spectrum sql ss ssl staging start state statement statements statistics status
@@ -92,6 +92,8 @@ DATA_FOLLOWS = re.compile(
 After `LINE 1:`, PostgreSQL and DuckDB repeat a part of the statement."""
 NAMES = r"(?:/[\w.=+-]+)+"
 """What follows a folder of the lake in the path of a data file."""
+NAME = r"changes_of_|\w+"
+"""A word or name. Of the name of a table with changed keys, `changes_of_` is a word of its own."""
 
 
 def without_values(text: str, *, shown: str = "", lake: str = "") -> str:
@@ -108,8 +110,8 @@ def without_values(text: str, *, shown: str = "", lake: str = "") -> str:
     if data := DATA_FOLLOWS.search(text):
         text = f"{text[: data.end()]} {MASKED}"
     file = f"{re.escape(lake)}{NAMES}" if lake else r"(?!)"
-    tokens = re.findall(rf"{file}|\w+|.", text, re.DOTALL)
-    return _joined(_masked(tokens, frozenset(re.findall(r"\w+", shown)), f"{lake}/"))
+    tokens = re.findall(rf"{file}|{NAME}|.", text, re.DOTALL)
+    return _joined(_masked(tokens, frozenset(re.findall(NAME, shown)), f"{lake}/"))
 
 
 def _masked(tokens: Sequence[str], shown: Collection[str], lake: str) -> list[str]:

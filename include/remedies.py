@@ -18,9 +18,15 @@ CONNECTION = (
 )
 REMEDIES = (
     (
-        r"changes_of_\w+[^\n]*does not exist|\bis_built\b[^\n]*(not exist|not found)",
+        r"changes_of_[^\n]*does not exist|\bis_built\b[^\n]*(not exist|not found)",
         "the run's first step ran before the package was deployed: clear the task partitions and "
         "everything downstream of it",
+    ),
+    (
+        r"schemas on this incremental model are out of sync",
+        "the model has other columns than its table, and rows of earlier runs would lack their "
+        "values: start a run with full_refresh (in the form, in the state machine's input, or "
+        '`make build ARGS="--full-refresh"`)',
     ),
     (
         # DuckDB's message about a full disk begins with "Out of Memory Error", too.

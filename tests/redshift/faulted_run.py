@@ -1,18 +1,18 @@
-"""One `make run` in which four faults strike, each of them another model.
+"""One `make run` in which four faults strike, each of them other models.
 
 `test_redshift_faults.py` injects every fault into a build of one model. The faults here differ in
-what the DAG must do: a table is retried, an incremental model lost its connection between the
+what the DAG must do: a small model is retried, an incremental model lost its connection between the
 deletion and the insertion of a day's rows, a file arrived after the listing, and the password is
 rotated.
 
 The warehouse holds the rows of an earlier build, and a late day has arrived since. The stand-in
 makes two of the faults. The other two are real, and the run must be followed for them: a file of
-another type arrives after the listing and is removed before the retry, and the password is rotated
-when only one node is left that opens a connection. A lock holds the node above that one until all
-others have ended.
+another type arrives after the listing and is removed when its readers have failed, and the password
+is rotated when only one node is left that opens a connection. A lock holds the node above that one
+until all others have ended.
 
 dbt opens one more connection when it ends. With the old password `dbt_build` itself fails. Its
-second try builds what is left with the new password, and finds the wrong file.
+second try builds what is left with the new password.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from include.manifest import Manifest
 from tests.support.checkout import states
 from tests.support.standin_process import ClusterProcess
 
-SECONDS = 1800
+SECONDS = 900
 """The seconds after which the run is terminated."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A fault that strikes a model once, in the statement that `match` finds.
+    """A model that a fault strikes once, in the statement that `match` finds.
 
     Without `match` the run itself causes the fault. `message` and `remedy` are parts of the
     warehouse's message and of the remedy in the log of the model's task.
@@ -51,10 +51,8 @@ class Case:
         return self.table.partition(".")[2]
 
 
-WRONG_TYPE = "int_lake_days"
-"""A node that reads the ledger, below the node that loses its connection. So dbt's first try leaves
-it out, and the second one reads the file.
-"""
+WRONG_TYPE = ("int_bets", "int_quarantined_transactions")
+"""The nodes that read the transactions of the ledger."""
 HELD = "snap_ledger_players"
 """A node without tests and with one node below it, which is the only one that opens a connection
 after the held node is released.
@@ -62,8 +60,8 @@ after the held node is released.
 CASES = (
     Case(
         "serializable_conflict",
-        "marts.fct_bets",
-        r'alter table "analytics"."marts"."fct_bets__dbt_tmp" rename',
+        "intermediate.int_exchange_rates",
+        r'delete from "analytics"."intermediate"."int_exchange_rates"',
         "1023",
         "another transaction wrote the same table: clear the task",
     ),
@@ -75,12 +73,15 @@ CASES = (
         "server socket closed",
         "the connection to the warehouse was lost",
     ),
-    Case(
-        "file_of_another_type",
-        f"intermediate.{WRONG_TYPE}",
-        "",
-        "Spectrum Scan Error",
-        "clear the task partitions and its downstream, whose error names the file",
+    *(
+        Case(
+            "file_of_another_type",
+            f"intermediate.{name}",
+            "",
+            "Spectrum Scan Error",
+            "clear the task partitions and its downstream, whose error names the file",
+        )
+        for name in WRONG_TYPE
     ),
     Case(
         "expired_credentials",
@@ -133,17 +134,17 @@ class FaultedRun:
                         process.terminate()
                     if task in tables and state == "up_for_retry":
                         self.struck.setdefault(task, self.cluster.rows(tables[task]))
-                    if (task, state) == (WRONG_TYPE, "up_for_retry"):
-                        self.leave()
                     if (task, state) == ("freshness", "success"):
                         # The lock must not be taken before: the stand-in reads every table for
                         # `freshness`. dbt then first builds the nodes above the held one.
                         session.execute(f"lock table snapshots.{HELD}")
+                        self.arrive()
                     waited_for.discard(task)
-                if not rotated and not waited_for and not self.cluster.faults():
+                have_struck = not self.cluster.faults() and self.struck.keys() >= set(WRONG_TYPE)
+                if not rotated and not waited_for and have_struck:
                     # dbt opens no connection for another node, and no task has begun its retry.
                     rotated = True
-                    self.arrive()
+                    self.leave()
                     self.rotate()
                     session.execute("rollback")
         self.new = {case.task: self.cluster.rows(case.table) for case in CASES}

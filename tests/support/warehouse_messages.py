@@ -26,6 +26,11 @@ MESSAGES = (
     ("column changes_of_fct_bets.is_built does not exist", "clear the task partitions"),
     ('Binder Error: Referenced column "is_built" not found in FROM clause!', "task partitions"),
     (
+        "Compilation Error in model m (m.sql)\n  The source and target schemas on this incremental "
+        "model are out of sync!\n  They can be reconciled in several ways:",
+        "start a run with full_refresh",
+    ),
+    (
         "Runtime Error in model int_events (int_events.sql)\n  Out of Memory Error: failed to "
         "allocate data of size 32.0 MiB (950.1 MiB/953.6 MiB used)",
         "raise GAME_ANALYTICS_DUCKDB_MEMORY",
