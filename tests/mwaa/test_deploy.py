@@ -382,7 +382,8 @@ def test_wheels_are_uploaded_first_and_never_deleted(stage: Stage) -> None:
     (stage.dist / "startup.sh").write_bytes(
         packaging.updates(f"s3://{stage.bucket}/wheels")["startup.sh"]
     )
-    with pytest.raises(UserError, match="wheels has no wheels: run `make package` with WHEELS=1"):
+    again = f"run `make package WHEELS=1 BUCKET={stage.bucket}`"
+    with pytest.raises(UserError, match=rf"wheels has no wheels: {again}\.$"):
         stage.run(updates=False)
     wheel = stage.dist / "wheels/dbt/a-1-py3-none-any.whl"
     wheel.parent.mkdir(parents=True)

@@ -81,13 +81,13 @@ class Plan:
             yield "nothing to do"
 
 
-def _command(dist: Path) -> str:
-    """The command that makes a package of the same kind."""
+def _command(dist: Path, bucket: str) -> str:
+    """The command that makes a package of the same kind for this bucket."""
     words = ["make package"]
     if (airflow := airflow_of(dist)) != DEFAULT:
         words.append(f"AIRFLOW={airflow}")
-    if wheels := wheels_of(dist):
-        words.append(f"WHEELS=1 BUCKET={wheels.removeprefix('s3://').partition('/')[0]}")
+    if wheels_of(dist):
+        words.append(f"WHEELS=1 BUCKET={bucket}")
     return " ".join(words)
 
 
@@ -96,7 +96,7 @@ def check_package(dist: Path, bucket: str) -> None:
 
     Raises UserError if not.
     """
-    again = f"run `{_command(dist)}`"
+    again = f"run `{_command(dist, bucket)}`"
     if not (dist / FINGERPRINT).is_file():
         raise UserError(f"{dist} has no package: {again}.")
     if differing := outdated(dist):
@@ -108,10 +108,10 @@ def check_package(dist: Path, bucket: str) -> None:
     if wheels and wheels != f"s3://{bucket}/{WHEELS}":
         raise UserError(
             f"the package's startup.sh downloads its wheels from {wheels}, not from {bucket}: "
-            f"{again} with WHEELS=1 BUCKET={bucket}."
+            f"{again}."
         )
     if wheels and not any((dist / WHEELS).rglob("*.whl")):
-        raise UserError(f"{dist / WHEELS} has no wheels: {again} with WHEELS=1 BUCKET={bucket}.")
+        raise UserError(f"{dist / WHEELS} has no wheels: {again}.")
     if size(dist / PLUGINS) > MAX_PLUGINS:
         raise UserError(
             f"{dist / PLUGINS} is larger than 1 GB, which MWAA does not accept: remove files from "
