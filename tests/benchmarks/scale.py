@@ -35,7 +35,8 @@ from tests.benchmarks.on_redshift import Place, place
 from tests.benchmarks.rows_written import (
     counted_on_duckdb,
     counts_on_standin,
-    without_players,
+    of_models,
+    of_partitions,
     written_between,
 )
 from tests.benchmarks.touched_day import land_late, late_build, what_grows
@@ -45,7 +46,10 @@ PART = "scale"
 DAYS, PLAYERS, BETS_PER_DAY = 730, 5_500, 6_900
 """These players send more than ten million events in so many days."""
 SHORT = 30
-SMALL_PLAYERS = 60
+SMALL_PLAYERS, STANDIN_DAYS = 60, 180
+"""The lake of the stand-in. PostgreSQL plans a copy of a model's expressions for each partition:
+for 730 days it needed more than 22 GB.
+"""
 GOAL_MB = 4_000
 LIMIT = f"{limit_of(4096 * MIB) // MIB}MiB"
 TOO_LITTLE = "64MiB"
@@ -58,7 +62,7 @@ Line = Figure | Failed
 
 
 def measure(rounds: int) -> Sequence[Line]:
-    """Measure the large lake on DuckDB, and a small one of as many days on the stand-in."""
+    """Measure the large lake on DuckDB, and a small one on the stand-in."""
     long = kept(f"{DAYS}x{PLAYERS}x{BETS_PER_DAY}", _write)
     return [*_on_duckdb(long, rounds), *_on_standin()]
 
@@ -147,11 +151,16 @@ def _rows_of_late_build(lake: Lake) -> Counter[str]:
 
 
 def _rows(engine: str, rows: Mapping[str, Counter[str]]) -> Iterator[Figure]:
-    """The rows of one touched day on both histories, and the tables whose rows grow most."""
+    """The rows of one touched day on both histories, and the tables whose rows grow most.
+
+    One row per partition is listed anew in each run, so those rows grow with the history.
+    """
     for name, own in rows.items():
-        yield Figure(PART, f"{engine}: rows written, {name}", without_players(own), "")
+        yield Figure(PART, f"{engine}: rows written, {name}", of_models(own), "")
+        if listed := of_partitions(own):
+            yield Figure(PART, f"{engine}: rows of lists of partitions, {name}", listed, "")
     long, short = rows.values()
-    ratio = without_players(long) / without_players(short)
+    ratio = of_models(long) / of_models(short)
     yield Figure(PART, f"{engine}: rows written, ratio", ratio, "x", GOAL_RATIO)
     for table in sorted(long, key=lambda table: short[table] - long[table])[:MOST]:
         if long[table] > short[table]:
@@ -160,8 +169,8 @@ def _rows(engine: str, rows: Mapping[str, Counter[str]]) -> Iterator[Figure]:
 
 def _on_standin() -> Iterator[Figure]:
     """Build a late file of the small lakes on the stand-in; count rows and bytes scanned."""
-    long = generated(DAYS, SMALL_PLAYERS)
-    lakes = {f"{DAYS} days": long, f"{SHORT} days": last_days_of(long, SHORT)}
+    long = generated(STANDIN_DAYS, SMALL_PLAYERS)
+    lakes = {f"{STANDIN_DAYS} days": long, f"{SHORT} days": last_days_of(long, SHORT)}
     rows: dict[str, Counter[str]] = {}
     scanned: dict[str, int] = {}
     with place() as here:
@@ -171,7 +180,7 @@ def _on_standin() -> Iterator[Figure]:
     yield from _rows("stand-in", rows)
     for name, count in scanned.items():
         yield Figure(PART, f"stand-in: bytes scanned, {name}", count, "B")
-    ratio = scanned[f"{DAYS} days"] / scanned[f"{SHORT} days"]
+    ratio = scanned[f"{STANDIN_DAYS} days"] / scanned[f"{SHORT} days"]
     yield Figure(PART, "stand-in: bytes scanned, ratio", ratio, "x", GOAL_RATIO)
 
 

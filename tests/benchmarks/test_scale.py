@@ -15,8 +15,9 @@ from include.lake.sample.sample import Sample
 from tests.benchmarks.large_lake import write_large_sample
 from tests.benchmarks.rows_written import (
     counted_on_duckdb,
+    of_models,
+    of_partitions,
     table_written,
-    without_players,
     written_between,
 )
 from tests.support.hand_lake import HandLake
@@ -93,7 +94,8 @@ def test_the_rows_that_dbt_writes_are_counted(tmp_path: Path) -> None:
 
 def test_rows_between_two_counts() -> None:
     before = {(1, "kept"): 10, (2, "made_anew"): 7}
-    after = {(1, "kept"): 12, (3, "made_anew"): 8, (4, "dim_players"): 5}
+    after = {(1, "kept"): 12, (3, "made_anew"): 8, (4, "dim_players"): 5, (5, "run_days"): 4}
     rows = written_between(before, after)
-    assert rows == {"kept": 2, "made_anew": 8, "dim_players": 5}
-    assert without_players(rows) == 10
+    assert rows == {"kept": 2, "made_anew": 8, "dim_players": 5, "run_days": 4}
+    assert of_models(rows) == 10
+    assert of_partitions(rows) == 4
