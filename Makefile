@@ -134,7 +134,7 @@ package: install ## Make dist/mwaa, the package in the form that MWAA requires; 
 deploy: install ## Upload dist/mwaa to an MWAA environment: BUCKET= ENVIRONMENT= ARGS=--plan
 	@$(AIRFLOW_PYTHON) -m include.deployment.mwaa.deploy --bucket "$(BUCKET)" --environment "$(ENVIRONMENT)" $(ARGS)
 
-bench: install-dev manifest ## Measure against goals and write the figures to data/benchmarks: ARGS="landing build large memory day files scale before redshift fargate lineage site dag dag200 --rounds 5"
+bench: install-dev manifest ## Measure against goals and write the figures to data/benchmarks: ARGS="landing build large memory day files scale before redshift fargate lineage site dag dag200 dag1000 --rounds 5"
 	@$(DBT_PYTHON) -m tests.benchmarks $(ARGS)
 
 image: .venv/aws/.installed ## Build the image that runs dbt on ECS, with its bill of materials; TARGET=airflow builds the image of Compose

@@ -1,4 +1,4 @@
-"""Generates a dbt project of 200 models in eight layers that reads only `range()`."""
+"""Generates a dbt project of 200 models, or a multiple, in eight layers of `range()` alone."""
 
 from __future__ import annotations
 
@@ -72,29 +72,31 @@ class Model:
     parents: tuple[str, ...]
 
 
-def models() -> Iterator[Model]:
+def models(multiple: int = 1) -> Iterator[Model]:
     """Yield all models, each after its two parents in the layer above. Every model but the last
-    layer's has children.
+    layer's has children. Each layer has `multiple` times as many models.
     """
-    above = [f"stg_{number:02}" for number in range(STAGING)]
+    above = [f"stg_{number:02}" for number in range(STAGING * multiple)]
     for name in above:
         yield Model("staging", name, ())
     layers = [("intermediate", "int", size) for size in INTERMEDIATE]
     layers += [("marts", "fct", size) for size in MARTS]
     for depth, (folder, prefix, size) in enumerate(layers, 1):
-        names = [f"{prefix}_{depth}_{number:02}" for number in range(size)]
+        names = [f"{prefix}_{depth}_{number:02}" for number in range(size * multiple)]
         for number, name in enumerate(names):
             first = 2 * number % len(above)
             yield Model(folder, name, (above[first], above[(first + 1) % len(above)]))
         above = names
 
 
-def write(root: Path) -> None:
-    """Write the project into an emptied folder. Models have two or three tests by turns."""
+def write(root: Path, multiple: int = 1) -> None:
+    """Write the project of `models` into an emptied folder. Models have two or three tests by
+    turns.
+    """
     shutil.rmtree(root, ignore_errors=True)
     files = {"dbt_project.yml": PROJECT, "profiles.yml": PROFILES}
     name = ""
-    for seed, model in enumerate(models()):
+    for seed, model in enumerate(models(multiple)):
         name, path = model.name, f"models/{model.folder}/{model.name}"
         values = {"keys": KEYS, "seed": seed}
         if model.parents:
