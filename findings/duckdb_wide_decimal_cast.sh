@@ -4,8 +4,8 @@
 # Expected: a cast from decimal(32, 20) to decimal(13, 12) is arithmetic on integers. It should cost about as much as
 # other operations on decimals, and less than a cast to a double and back.
 # What happens: decimals of more than 18 digits are integers of 128 bits. The cast divides such an integer by a power of
-# ten, which takes about 2 µs a row. A cast to a double, and from there to decimal(13, 12), takes a sixth of the time
-# of that time, and gives the same digits as long as a value has at most 15 of them.
+# ten, which takes about 2 µs a row. A cast to a double, and from there to decimal(13, 12), takes a sixth of that time.
+# It gives the same digits as long as a value has at most 15 of them.
 # Why it matters: exchange rates and prices are often kept in a wide decimal. One cast in a conversion of currencies was
 # most of the time of a model that sums bets.
 set -euo pipefail

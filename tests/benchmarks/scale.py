@@ -153,7 +153,8 @@ def _rows_of_late_build(lake: Lake) -> Counter[str]:
 def _rows(engine: str, rows: Mapping[str, Counter[str]]) -> Iterator[Figure]:
     """The rows of one touched day on both histories, and the tables whose rows grow most.
 
-    One row per partition is listed anew in each run, so those rows grow with the history.
+    Each run lists its partitions anew, one row for each, so these rows grow with the history. They
+    are shown apart and are not in the ratio.
     """
     for name, own in rows.items():
         yield Figure(PART, f"{engine}: rows written, {name}", of_models(own), "")

@@ -1,4 +1,4 @@
-"""One `make run` in which four faults strike, each of them other models.
+"""One `make run` in which four faults strike, each of them in other models.
 
 `test_redshift_faults.py` injects every fault into a build of one model. The faults here differ in
 what the DAG must do: a small model is retried, an incremental model lost its connection between the
