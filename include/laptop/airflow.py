@@ -47,9 +47,13 @@ class NoAnswerError(UserError):
 
 @dataclass
 class Airflow:
-    """Airflow's processes with their common home; with `port` 0, a free port is chosen."""
+    """Airflow's processes with their common home; with `port` 0, a free port is chosen.
+
+    `nodes` is the number of the project's nodes, for which the intervals are chosen.
+    """
 
     settings: Settings
+    nodes: int = 0
     components: tuple[str, ...] = tuple(COMPONENTS)
     port: int = 0
     session: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -152,6 +156,7 @@ class Airflow:
         key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
         key = config.get("core", "fernet_key", fallback=key)
         config.clear()
+        nodes = max(self.nodes, 1)
         config.read_dict(
             {
                 "core": {
@@ -182,7 +187,11 @@ class Airflow:
                     "secret_key": secrets.token_urlsafe(32),
                 },
                 "api_auth": {"jwt_secret": secrets.token_urlsafe(64)},
-                "scheduler": {"scheduler_idle_sleep_time": 0.2},
+                # Each loop reads all task instances of the run. Airflow's default is 1 s.
+                "scheduler": {"scheduler_idle_sleep_time": min(max(0.2, 0.004 * nodes), 1)},
+                # For each trigger that it starts, the triggerer deserializes the whole DAG, and it
+                # answers no other trigger before all are started. Airflow's default is 50.
+                "triggerer": {"max_trigger_to_select_per_loop": min(50, 10_000 // nodes or 1)},
                 "usage_data_collection": {"enabled": False},
                 "cosmos": {"enable_telemetry": False, "cache_dir": HOME / "cosmos"},
             }
@@ -310,14 +319,21 @@ class Client:
 
     def run_state(self, run_id: str) -> str:
         """The state of a run."""
-        return str(self.get(f"/dags/{DAG}/dagRuns/{run_id}")["state"])
+        # A request for the run alone would load all its task instances, for their DAG versions.
+        wanted = {"run_id_prefix_pattern": run_id, "order_by": "-id", "limit": 100}
+        runs = self.get(f"/dags/{DAG}/dagRuns", **wanted)["dag_runs"]
+        states = {run["dag_run_id"]: str(run["state"]) for run in runs}
+        if run_id not in states:
+            raise UserError(f"Airflow has no run {run_id} of the DAG {DAG}.")
+        return states[run_id]
 
-    def tasks(self, run_id: str) -> list[dict[str, Any]]:
-        """The task instances of a run."""
+    def tasks(self, run_id: str, since: datetime | None = None) -> list[dict[str, Any]]:
+        """The task instances of a run, or only those that have changed since this time."""
         path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances"
+        changed = {"updated_at_gte": since.isoformat()} if since else {}
         found: list[dict[str, Any]] = []
         while True:
-            page = self.get(path, limit=100, offset=len(found))
+            page = self.get(path, limit=100, offset=len(found), **changed)
             found.extend(page["task_instances"])
             if len(found) >= page["total_entries"] or not page["task_instances"]:
                 return found

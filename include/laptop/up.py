@@ -30,7 +30,7 @@ LOG = lock.HOME / "logs" / "up.log"
 
 def serve(settings: Settings, port: int) -> int:
     """Start Airflow, write its address to `READY`, and wait for a signal or a process to end."""
-    airflow = Airflow(settings, port=port)
+    airflow = Airflow(settings, len(manifest.Manifest.read().built), port=port)
     with lock.hold("make up", airflow.session):
         clean_temporary()
         try:

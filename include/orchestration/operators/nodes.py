@@ -24,6 +24,14 @@ from include.settings import ROOT, Settings
 logger = logging.getLogger(__name__)
 
 
+TEMPLATE_FIELDS = ("select", "compiled_sql")
+"""What the UI shows as a task's rendered template. No argument of these tasks has a template.
+
+Each task's part of the serialized DAG repeats Cosmos's eleven fields with their values. Airflow's
+triggerer deserializes the whole DAG twice for each task that waits.
+"""
+
+
 class NodeLink(BaseOperatorLink):
     """Links a node's task to the node's page with its description, runbook and compiled SQL."""
 
@@ -39,6 +47,7 @@ class DbtNodeOperator(ExplainedDbtOperator, DbtBuildLocalOperator):  # type: ign
     """Builds one node and runs the data tests that need only this node, as `dbt build` does."""
 
     operator_extra_links = (NodeLink(),)
+    template_fields = TEMPLATE_FIELDS
 
     def __init__(
         self,
@@ -69,6 +78,8 @@ class DbtNodeOperator(ExplainedDbtOperator, DbtBuildLocalOperator):  # type: ign
 
 class CrossModelTestsOperator(ExplainedDbtOperator, DbtTestLocalOperator):  # type: ignore[misc]
     """Runs the cross-model tests all of whose nodes are selected and need no stale source."""
+
+    template_fields = TEMPLATE_FIELDS
 
     def __init__(
         self,

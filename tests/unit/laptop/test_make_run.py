@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,79 @@ def test_airflow_is_on_loopback_and_its_keys_are_private(
     # Saved connections stay readable, and tokens of an earlier start become invalid.
     assert written[0]["core"]["fernet_key"] == written[1]["core"]["fernet_key"]
     assert written[0]["api_auth"]["jwt_secret"] != written[1]["api_auth"]["jwt_secret"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "seconds", "triggers"),
+    [
+        (0, "0.2", "50"),
+        (48, "0.2", "50"),
+        (200, "0.8", "50"),
+        (1000, "1", "10"),
+        (20_000, "1", "1"),
+    ],
+)
+def test_the_loops_of_airflow_suit_the_size_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: int, seconds: str, triggers: str
+) -> None:
+    """A loop of the scheduler reads all task instances, and one of the triggerer whole DAGs."""
+    monkeypatch.setattr(airflow, "HOME", tmp_path)
+    airflow.Airflow(Settings(), nodes, port=1)._configure()
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(tmp_path / "airflow.cfg")
+    assert config["scheduler"]["scheduler_idle_sleep_time"] == seconds
+    assert config["triggerer"]["max_trigger_to_select_per_loop"] == triggers
+
+
+class ManyTasks(airflow.Client):
+    """An API whose run has 1,000 tasks. `asked` are the times since which changes were read."""
+
+    def __init__(self) -> None:
+        self.states = dict.fromkeys((f"task_{number}" for number in range(1000)), "running")
+        self.changed: set[str] = set()
+        self.is_running = True
+        self.asked: list[datetime | None] = []
+
+    def run_state(self, run_id: str) -> str:  # noqa: ARG002
+        return "running" if self.is_running else "success"
+
+    def get(self, path: str, **parameters: Any) -> dict[str, Any]:  # noqa: ARG002
+        since = parameters.get("updated_at_gte")
+        if parameters["offset"] == 0:
+            self.asked.append(datetime.fromisoformat(since) if since else None)
+        rows = [
+            {"task_id": name, "state": state, "try_number": 1, "end_date": None, "duration": 1.0}
+            for name, state in self.states.items()
+            if since is None or name in self.changed
+        ]
+        page = rows[parameters["offset"] :][: parameters["limit"]]
+        return {"task_instances": page, "total_entries": len(rows)}
+
+
+def test_the_progress_of_a_run_reads_the_tasks_that_have_changed_and_at_the_end_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To read 1,000 tasks costs the API server a second of a core, and dbt needs that core."""
+    api = ManyTasks()
+    steps = iter([{"task_1", "task_2"}, {"task_2", "task_3"}])
+
+    def change(_: float) -> None:
+        # A task that changes without being among the changed rows is found at the end.
+        api.changed = next(steps, set())
+        api.states.update(dict.fromkeys(api.changed or api.states, "success"))
+        api.is_running = bool(api.changed)
+
+    monkeypatch.setattr("time.sleep", change)
+    began = datetime.now(UTC)
+    tasks = run.follow(airflow.Airflow(Settings()), api, "run")
+    assert [since is None for since in api.asked] == [True, False, False, True]
+    age = timedelta(seconds=run.CHANGED_SECONDS)
+    assert all(since is None or since >= began - age for since in api.asked)
+    assert len(tasks) == 1000
+    assert {task["state"] for task in tasks} == {"success"}
+    printed = [line.split()[2] for line in capsys.readouterr().out.splitlines()]
+    assert printed[:3] == ["task_1", "task_2", "task_3"]
+    assert sorted(printed) == sorted(api.states)
 
 
 def client(answer: httpx.Response | httpx.HTTPError) -> airflow.Client:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +16,10 @@ pytest.importorskip("airflow", reason="runs in Airflow's environment")
 
 import game_analytics_triggers as triggers
 import uuid6
+from airflow.executors.workloads.task import TaskInstanceDTO
+from airflow.jobs.triggerer_job_runner import TriggerRunner
+from airflow.sdk import DAG, BaseOperator
+from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 
 from include import messages
@@ -310,6 +317,41 @@ def test_the_time_of_an_id_is_the_time_of_its_creation() -> None:
     before = time.time()
     made = triggers.created(uuid6.uuid7())
     assert before - 0.01 <= made <= time.time() + 0.01
+
+
+def test_a_task_that_waits_does_not_keep_the_dag_in_memory() -> None:
+    """Airflow deserializes the whole DAG for each trigger: 5 MB if the DAG has 1,000 tasks."""
+    with DAG("game_analytics") as made:
+        BaseOperator(task_id="a")
+    run = {
+        **{"dag_id": "game_analytics", "run_id": "r", "run_type": "manual", "state": "running"},
+        **{"run_after": datetime.now(UTC), "consumed_asset_events": []},
+        **{"logical_date": None, "data_interval_start": None, "data_interval_end": None},
+        **{"start_date": datetime.now(UTC), "end_date": None, "conf": None, "partition_key": None},
+    }
+    instance = TaskInstanceDTO(
+        id=task_instance_id(CREATED),
+        dag_version_id=task_instance_id(CREATED),
+        dag_id="game_analytics",
+        run_id="r",
+        task_id="a",
+        try_number=1,
+        pool_slots=1,
+        queue="default",
+        priority_weight=1,
+    )
+    # As Airflow's triggerer starts a trigger.
+    ti = TriggerRunner.create_runtime_ti(instance, DagSerialization.to_dict(made), run)
+    context = ti.get_template_context()
+    trigger = triggers.NodeTrigger("dbt_build")
+    trigger.task_instance = ti  # type: ignore[assignment]
+    dag = weakref.ref(ti.task.dag)
+    gc.collect()
+    assert dag() is not None
+    trigger.render_template_fields(context)
+    gc.collect()
+    assert dag() is None
+    assert trigger.task_id == ti.task_id == "a"
 
 
 def test_a_stored_trigger_can_be_made_again() -> None:
