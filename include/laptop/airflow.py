@@ -191,7 +191,7 @@ class Airflow:
                 "scheduler": {"scheduler_idle_sleep_time": min(max(0.2, 0.004 * nodes), 1)},
                 # For each trigger that it starts, the triggerer deserializes the whole DAG, and it
                 # answers no other trigger before all are started. Airflow's default is 50.
-                "triggerer": {"max_trigger_to_select_per_loop": min(50, 10_000 // nodes or 1)},
+                "triggerer": {"max_trigger_to_select_per_loop": min(50, 5_000 // nodes or 1)},
                 "usage_data_collection": {"enabled": False},
                 "cosmos": {"enable_telemetry": False, "cache_dir": HOME / "cosmos"},
             }

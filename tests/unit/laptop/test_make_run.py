@@ -112,8 +112,8 @@ def test_airflow_is_on_loopback_and_its_keys_are_private(
     [
         (0, "0.2", "50"),
         (48, "0.2", "50"),
-        (200, "0.8", "50"),
-        (1000, "1", "10"),
+        (200, "0.8", "25"),
+        (1000, "1", "5"),
         (20_000, "1", "1"),
     ],
 )
@@ -211,6 +211,15 @@ def test_an_api_that_does_not_answer_is_one_sentence(
     monkeypatch.setattr(run, "NO_ANSWER_SECONDS", 0)
     with pytest.raises(airflow.NoAnswerError):
         run.follow(airflow.Airflow(Settings()), client(answer), "run")
+
+
+def test_the_state_of_a_run_is_that_of_the_run_with_exactly_this_id() -> None:
+    """The API also finds the runs whose ids begin with it."""
+    runs = [{"dag_run_id": "run_2", "state": "failed"}, {"dag_run_id": "run", "state": "success"}]
+    api = client(httpx.Response(200, json={"dag_runs": runs}))
+    assert api.run_state("run") == "success"
+    with pytest.raises(UserError, match="no run ru of the DAG game_analytics"):
+        api.run_state("ru")
 
 
 def test_an_error_contains_the_api_s_reason_for_a_refusal() -> None:
