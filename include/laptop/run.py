@@ -54,12 +54,14 @@ class Progress:
         self.began = time.monotonic()
         self.seen: dict[str, tuple[str, int]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
+        self.since: datetime | None = None
 
     def update(self, read_all: bool) -> None:
         """Read the tasks that have changed, or all, and print those whose state has changed."""
-        since = datetime.now(UTC) - timedelta(seconds=CHANGED_SECONDS)
-        # The first poll reads the rows that were made when the run began.
-        changed = self.client.tasks(self.run_id, since if self.tasks and not read_all else None)
+        began = datetime.now(UTC)
+        changed = self.client.tasks(self.run_id, None if read_all else self.since)
+        # If the next poll fails, the one after it reads the changes since this one.
+        self.since = began - timedelta(seconds=CHANGED_SECONDS)
         self.tasks.update({task["task_id"]: task for task in changed})
         for task in sorted(changed, key=lambda task: task["end_date"] or "9"):
             now = (task["state"] or "none", task["try_number"])

@@ -6,7 +6,7 @@ import configparser
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -178,6 +178,20 @@ def test_the_progress_of_a_run_reads_the_tasks_that_have_changed_and_at_the_end_
     printed = [line.split()[2] for line in capsys.readouterr().out.splitlines()]
     assert printed[:3] == ["task_1", "task_2", "task_3"]
     assert sorted(printed) == sorted(api.states)
+
+
+def test_a_poll_without_an_answer_loses_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = run.Progress(ManyTasks(), "run")
+    progress.update(read_all=False)
+    since = progress.since
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise airflow.NoAnswerError
+
+    monkeypatch.setattr(ManyTasks, "get", refuse)
+    with pytest.raises(airflow.NoAnswerError):
+        progress.update(read_all=False)
+    assert progress.since == since
 
 
 def client(answer: httpx.Response | httpx.HTTPError) -> airflow.Client:
