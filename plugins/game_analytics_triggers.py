@@ -207,10 +207,10 @@ class NodeTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__name__}", arguments
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:  # noqa: ARG002
-        """Free the DAG, because no argument of this trigger is a template.
+        """Free the DAG, which only the rendering of templates needs; this trigger has none.
 
-        Airflow deserializes the whole DAG for each trigger, and calls this before `run`. With 1,000
-        tasks a DAG takes 5 MB, which would stay in memory as long as the task waits.
+        Airflow deserializes the whole DAG for each trigger, and calls this before `run`. A DAG of
+        1,000 tasks takes 5 MB, and it would stay in memory as long as the task waits.
         """
         ti: Any = self.task_instance
         ti.task = None

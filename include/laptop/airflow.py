@@ -49,7 +49,7 @@ class NoAnswerError(UserError):
 class Airflow:
     """Airflow's processes with their common home; with `port` 0, a free port is chosen.
 
-    `nodes` is the number of the project's nodes, for which the intervals are chosen.
+    `nodes` is the number of the project's nodes. The settings of the loops depend on it.
     """
 
     settings: Settings
@@ -190,8 +190,11 @@ class Airflow:
                 # Each loop reads all task instances of the run. Airflow's default is 1 s.
                 "scheduler": {"scheduler_idle_sleep_time": min(max(0.2, 0.004 * nodes), 1)},
                 # For each trigger that it starts, the triggerer deserializes the whole DAG, and it
-                # answers no other trigger before all are started. Airflow's default is 50.
-                "triggerer": {"max_trigger_to_select_per_loop": min(50, 5_000 // nodes or 1)},
+                # answers no other trigger before all are started. It has one such loop a second, so
+                # less than 5 would delay a large run. Airflow's default is 50.
+                "triggerer": {
+                    "max_trigger_to_select_per_loop": min(max(5, 5_000 // nodes), 50),
+                },
                 "usage_data_collection": {"enabled": False},
                 "cosmos": {"enable_telemetry": False, "cache_dir": HOME / "cosmos"},
             }

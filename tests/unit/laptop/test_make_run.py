@@ -114,7 +114,7 @@ def test_airflow_is_on_loopback_and_its_keys_are_private(
         (48, "0.2", "50"),
         (200, "0.8", "25"),
         (1000, "1", "5"),
-        (20_000, "1", "1"),
+        (20_000, "1", "5"),
     ],
 )
 def test_the_loops_of_airflow_suit_the_size_of_the_project(
