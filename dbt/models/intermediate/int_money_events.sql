@@ -7,6 +7,7 @@ with events as (
         event_timestamp,
         event_type,
         player_id,
+        is_player_of_next_day,
         amount,
         transaction_id,
         item_id,
@@ -33,6 +34,7 @@ final as (
         events.event_timestamp,
         events.event_type,
         events.player_id,
+        events.is_player_of_next_day,
         coalesce(events.transaction_id, events.event_id) as transaction_id,
         events.item_id,
         {{ to_currency_code(

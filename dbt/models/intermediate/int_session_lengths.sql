@@ -1,0 +1,36 @@
+with sessions as (
+    select
+        application_id,
+        player_id,
+        session_date,
+        duration_seconds
+    from {{ ref('fct_sessions') }}
+    where {{ filter_replaced_days() }}
+),
+
+sessions_in_buckets as (
+    select
+        application_id,
+        player_id,
+        session_date,
+        case
+            {% for bucket in session_length_buckets() if bucket.below -%}
+                when duration_seconds < {{ bucket.below }} then {{ loop.index }}
+            {% endfor -%}
+            else {{ session_length_buckets() | length }}
+        end as bucket_order
+    from sessions
+),
+
+final as (
+    select
+        application_id,
+        session_date,
+        cast(bucket_order as integer) as bucket_order,
+        count(*) as session_count,
+        count(distinct player_id) as players
+    from sessions_in_buckets
+    group by 1, 2, 3
+)
+
+select * from final
