@@ -11,6 +11,7 @@ with events as (
         amount,
         transaction_id,
         item_id,
+        placement,
         currency_type
     from {{ ref('int_events') }}
     where
@@ -37,6 +38,7 @@ final as (
         events.is_player_of_next_day,
         coalesce(events.transaction_id, events.event_id) as transaction_id,
         events.item_id,
+        events.placement,
         {{ to_currency_code(
             'events.currency_type', 'currency_aliases.currency'
         ) }} as currency,
