@@ -1,4 +1,4 @@
--- The flows of a day lead from the active players of the day before to those of the day.
+-- The flows of a day lead from the active players of the day before to those of it.
 -- MAU counts 30 days, so it is not below the players who were active in 28 days.
 with days as (
     select

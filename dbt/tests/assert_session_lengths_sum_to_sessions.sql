@@ -1,4 +1,4 @@
--- Every session of a day is in exactly one bucket of lengths, and every bucket has a row.
+-- Every session of a day is in exactly one bucket, and every bucket has a row.
 with session_lengths as (
     select
         application_id,

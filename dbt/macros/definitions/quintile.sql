@@ -1,6 +1,6 @@
 {#
-    The ranks are compared as whole numbers, so both engines give the same score. ntile()
-    would give rows with equal values different scores, in an order of its own.
+    The ranks are compared as whole numbers, so both engines give the same score.
+    ntile() would give rows with equal values different scores, in an order of its own.
 #}
 {% macro quintile(lower_count, row_count) -%}
     case

@@ -129,7 +129,10 @@ counts as (
         0 as players_first_in_month,
         1 as payers_first_in_month
     from payer_days
-    where coalesce(previous_date < cast(date_trunc('month', activity_date) as date), true)
+    where
+        coalesce(
+            previous_date < cast(date_trunc('month', activity_date) as date), true
+        )
 ),
 
 final as (

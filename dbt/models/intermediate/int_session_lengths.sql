@@ -13,12 +13,7 @@ sessions_in_buckets as (
         application_id,
         player_id,
         session_date,
-        case
-            {% for bucket in session_length_buckets() if bucket.below -%}
-                when duration_seconds < {{ bucket.below }} then {{ loop.index }}
-            {% endfor -%}
-            else {{ session_length_buckets() | length }}
-        end as bucket_order
+        {{ session_length_bucket('duration_seconds') }} as bucket_order
     from sessions
 ),
 

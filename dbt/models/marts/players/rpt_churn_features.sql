@@ -101,6 +101,7 @@ days as (
         player_id,
         activity_date,
         case when is_active then activity_date end as active_date,
+        case when is_active then 1 else 0 end as active_days,
         session_count,
         playtime_seconds,
         0 as purchase_count,
@@ -112,6 +113,7 @@ days as (
         purchases.player_id,
         purchases.purchase_date as activity_date,
         cast(null as date) as active_date,
+        0 as active_days,
         0 as session_count,
         0 as playtime_seconds,
         case when purchases.original_amount > 0 then 1 else 0 end as purchase_count,
@@ -131,22 +133,20 @@ week_sums as (
         weeks.as_of_date,
         weeks.label_end_date,
         weeks.is_label_known,
-        max(days.active_date) as last_active_date,
-        {% for column, value in [
-            ('active_days', 'case when days.active_date is not null then 1 else 0 end'),
-            ('session_count', 'days.session_count'),
-            ('playtime_seconds', 'days.playtime_seconds'),
-            ('purchase_count', 'days.purchase_count'),
-            ('iap_revenue', 'days.iap_revenue'),
+        {% for column in [
+            'active_days', 'session_count', 'playtime_seconds', 'purchase_count',
+            'iap_revenue'
         ] -%}
             sum(
                 case
-                    when weeks.as_of_date - days.activity_date <= 7 then {{ value }}
+                    when weeks.as_of_date - days.activity_date <= 7
+                        then days.{{ column }}
                     else 0
                 end
             ) as {{ column }}_7,
-            sum({{ value }}) as {{ column }}_28{{ "," if not loop.last }}
-        {% endfor %}
+            sum(days.{{ column }}) as {{ column }}_28,
+        {% endfor -%}
+        max(days.active_date) as last_active_date
     from weeks
     inner join days
         on

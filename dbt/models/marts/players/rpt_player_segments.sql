@@ -4,10 +4,6 @@
     counts days until the as-of day, so the row of a player who stays away is written
     only when a segment or a score changes.
 #}
-{%- set trailing = 90 -%}
-{%- set lifecycle = var('lifecycle_days') -%}
-{%- set read = [trailing, lifecycle.lapsed + lifecycle.reactivated] | max -%}
-
 with players as (
     select
         application_id,
@@ -34,7 +30,10 @@ player_days as (
         is_payer,
         revenue
     from {{ ref('fct_player_days') }}
-    where {{ filter_trailing_days('activity_date', ref('int_application_days'), read) }}
+    where
+        {{ filter_trailing_days(
+            'activity_date', ref('int_application_days'), segment_days()
+        ) }}
 ),
 
 trailing_days as (
@@ -51,7 +50,7 @@ trailing_days as (
         on
             player_days.application_id = as_of_days.application_id
             and player_days.activity_date <= as_of_days.as_of_date
-            and player_days.activity_date > as_of_days.as_of_date - {{ read }}
+            and player_days.activity_date > as_of_days.as_of_date - {{ segment_days() }}
 ),
 
 active_days as (
@@ -79,8 +78,10 @@ last_returns as (
         max(activity_date) as return_date
     from active_days
     where
-        days_ago < {{ lifecycle.reactivated }}
-        and coalesce(activity_date - previous_date > {{ lifecycle.lapsed }}, true)
+        days_ago < {{ lifecycle_days('reactivated') }}
+        and coalesce(
+            activity_date - previous_date > {{ lifecycle_days('lapsed') }}, true
+        )
     group by 1, 2
 ),
 
@@ -89,10 +90,10 @@ trailing_sums as (
         application_id,
         player_id,
         sum(case when days_ago < 30 then revenue else 0 end) as revenue_30,
-        sum(case when days_ago < {{ trailing }} then revenue else 0 end) as revenue_90,
+        sum(case when days_ago < 90 then revenue else 0 end) as revenue_90,
         bool_or(is_payer and days_ago < 30) as is_payer_30,
-        bool_or(is_payer and days_ago < {{ trailing }}) as is_payer_90,
-        sum(case when is_active and days_ago < {{ trailing }} then 1 else 0 end)
+        bool_or(is_payer and days_ago < 90) as is_payer_90,
+        sum(case when is_active and days_ago < 90 then 1 else 0 end)
             as active_days_90
     from trailing_days
     group by 1, 2
@@ -155,9 +156,12 @@ final as (
         last_active_date,
         cast(
             case
-                when days_without_activity >= {{ lifecycle.lapsed }} then 'lapsed'
-                when days_without_activity >= {{ lifecycle.at_risk }} then 'at_risk'
-                when age_days < {{ lifecycle.new }} then 'new'
+                when days_without_activity >= {{ lifecycle_days('lapsed') }}
+                    then 'lapsed'
+                when days_without_activity >= {{ lifecycle_days('at_risk') }}
+                    then 'at_risk'
+                when age_days < {{ lifecycle_days('new') }}
+                    then 'new'
                 when is_reactivated then 'reactivated'
                 else 'active'
             end as varchar(1024)

@@ -22,9 +22,11 @@ buckets as (
         select
             {{ loop.index }} as bucket_order,
             '{{ bucket.name }}' as bucket,
-            {{ bucket.from }} as from_seconds,
+            {{ bucket.from or 0 }} as from_seconds,
             {{ bucket.below or 'null' }} as below_seconds
-        {{ "union all" if not loop.last }}
+        {% if not loop.last -%}
+            union all
+        {% endif %}
     {% endfor %}
 ),
 

@@ -78,7 +78,7 @@ def test_a_changed_dbt_variable_is_reported_as_changed_sql(
     build: Build, monkeypatch: pytest.MonkeyPatch, model: str, macro: str
 ) -> None:
     project = manifest(macro=macro)
-    project.nodes["model.p.int_events"]["raw_code"] = model
+    project.content["nodes"]["model.p.int_events"]["raw_code"] = model
     values = {"tiers": {"whale": 100}, "other": 1}
     monkeypatch.setattr(checksums, "variables", lambda: values)
     build.touched(project)
