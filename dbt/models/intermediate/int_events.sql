@@ -153,6 +153,8 @@ nearby_players as (
         sessions_without_player.session_id,
         sessions_without_player.event_date,
         players_of_sessions.player_id,
+        players_of_sessions.event_date > sessions_without_player.event_date
+            as is_of_next_day,
         row_number() over (
             partition by
                 sessions_without_player.application_id,
@@ -182,6 +184,9 @@ final as (
         first_arrivals.event_version,
         first_arrivals.app_version,
         coalesce(first_arrivals.player_id, nearby_players.player_id) as player_id,
+        first_arrivals.player_id is null and coalesce(
+            nearby_players.is_of_next_day, false
+        ) as is_player_of_next_day,
         first_arrivals.session_id,
         first_arrivals.device_id,
         first_arrivals.platform,

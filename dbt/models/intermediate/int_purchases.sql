@@ -39,6 +39,7 @@ final as (
     select
         purchases.application_id,
         purchases.transaction_id,
+        purchases.event_id,
         purchases.player_id,
         purchases.event_timestamp as purchase_timestamp,
         purchases.event_at as purchased_at,

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import localcontext
 from pathlib import Path
 
-from tests.pipeline.oracle import betting, events, money, players, reports
+from tests.pipeline.oracle import betting, events, lifecycles, money, players, reports
 from tests.pipeline.oracle.events import Event, Refused, Table
 from tests.pipeline.oracle.lake import partitions, problems, table
 from tests.pipeline.oracle.values import EXACT
@@ -47,7 +47,9 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
     refused = [row for row in staged if isinstance(row, Refused)]
     valid = [row for row in staged if isinstance(row, Event)]
     landed = [row.day for row in refused] + [event.event_date for event in valid]
-    kept = events.with_players(events.deduplicated(valid))
+    unique = events.deduplicated(valid)
+    kept = events.with_players(unique)
+    known = lifecycles.known_at_day_end(unique)
     sessions = events.sessions(kept)
     purchases = money.purchases(kept, rates)
     refunds = money.refunds(kept, purchases, rates)
@@ -72,6 +74,13 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
         "rpt_retention_overall": retention_overall,
         "rpt_ltv": ltv,
         "rpt_ltv_overall": ltv_overall,
+        "rpt_player_lifecycle": lifecycles.rpt_player_lifecycle(days, reported),
+        "rpt_session_lengths": lifecycles.rpt_session_lengths(sessions, reported),
+        "rpt_monthly_kpis": lifecycles.rpt_monthly_kpis(days, reported, totals),
+        "rpt_player_segments": lifecycles.rpt_player_segments(days, reported),
+        "rpt_churn_features": lifecycles.rpt_churn_features(
+            known, money.purchases(known, rates), days, reported, totals
+        ),
         "rpt_data_health": events.event_health(
             landed, rejected, refused, valid, kept, money.refund_health(refunds)
         ),

@@ -1,0 +1,3 @@
+{% macro lifecycle_days(stage) %}
+    {{ return(var('lifecycle_days')[stage]) }}
+{% endmacro %}
