@@ -10,6 +10,7 @@ with events as (
         amount,
         transaction_id,
         item_id,
+        placement,
         currency_type
     from {{ ref('int_events') }}
     where
@@ -35,6 +36,7 @@ final as (
         events.player_id,
         coalesce(events.transaction_id, events.event_id) as transaction_id,
         events.item_id,
+        events.placement,
         {{ to_currency_code(
             'events.currency_type', 'currency_aliases.currency'
         ) }} as currency,

@@ -1,0 +1,3 @@
+{% macro is_any_of(column, texts) -%}
+    {{ column }} in ('{{ texts | join("', '") }}')
+{%- endmacro %}
