@@ -1,6 +1,6 @@
 -- What a player received minus what the player spent is the change of the balance, on
 -- each day on which every flow agrees with the balances that the events name.
-{% set days = tested_days('model.game_analytics.int_currency_days') %}
+{% set is_tested = filter_tested_keys('model.game_analytics.int_currency_days') %}
 with reconciled_days as (
     select
         application_id,
@@ -11,7 +11,7 @@ with reconciled_days as (
         closing_balance - opening_balance as balance_change
     from {{ ref('int_currency_days') }}
     where
-        {{ filter_days('event_date', days) }}
+        {{ is_tested or 'true' }}
         and checked_flow_count = flow_count - 1
         and unreconciled_flow_count = 0
 )

@@ -3,7 +3,7 @@
 -- are lost or that the game sends wrong balances: look for the reason in the game's code,
 -- or raise the variable in dbt/dbt_project.yml if so many are usual.
 {{ config(severity='warn') }}
-{% set days = tested_days('model.game_analytics.rpt_economy') %}
+{% set is_tested = filter_tested_keys('model.game_analytics.rpt_economy') %}
 with economy as (
     select
         application_id,
@@ -12,7 +12,7 @@ with economy as (
         checked_flow_count,
         unreconciled_flow_count
     from {{ ref('rpt_economy') }}
-    where {{ filter_days('event_date', days) }}
+    where {{ is_tested or 'true' }}
 )
 
 select
