@@ -1,7 +1,7 @@
--- Of the currency flows that can be compared with the flow before them, at most the share
--- largest_unreconciled_share disagrees with the balances. More of them show that flows
--- are lost or that the game sends wrong balances: look for the reason in the game's code,
--- or raise the variable in dbt/dbt_project.yml if so many are usual.
+-- Of the currency flows that can be compared with the flow before them, at most the
+-- share largest_unreconciled_share disagrees with the balances. More of them show that
+-- flows are lost or that the game sends wrong balances: look for the reason in the
+-- game's code, or raise the variable in dbt/dbt_project.yml if so many are usual.
 {{ config(severity='warn') }}
 {% set is_tested = filter_tested_keys('model.game_analytics.rpt_economy') %}
 with economy as (

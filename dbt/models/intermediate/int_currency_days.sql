@@ -1,6 +1,7 @@
 {#
-    Events have a time to the second. The order of two flows of one player, currency and
-    second is not known, so the balance before or after each of them is not known either.
+    Events have a time to the second. The order of two flows of one player, currency
+    and second is not known, so the balance before and after each of them is not known
+    either.
 #}
 with flows as (
     select

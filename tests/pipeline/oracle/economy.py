@@ -116,9 +116,7 @@ class _Chain:
     def __init__(self, own: Sequence[Flow]) -> None:
         """Compare each flow with the one before it. `own` is in the order of time."""
         together = Counter(flow.second for flow in own)
-        self._is_known = [
-            flow.balance is not None and together[flow.second] == 1 for flow in own
-        ]
+        self._is_known = [flow.balance is not None and together[flow.second] == 1 for flow in own]
         self.own = own
         self.verdicts: list[bool | None] = [None] * len(own)
         for place, (before, flow) in enumerate(pairwise(own), start=1):

@@ -93,12 +93,18 @@ percentiles as (
         ranked_samples.platform,
         ranked_samples.country,
         ranked_samples.event_date,
-        {% for percent in [50, 95, 99] -%}
-            {{ nearest_rank(
-                'ranked_samples.milliseconds', 'ranked_samples.sample_rank',
-                'sample_counts.sample_count', percent
-            ) }} as p{{ percent }}_milliseconds{{ "," if not loop.last }}
-        {% endfor -%}
+        {{ nearest_rank(
+            'ranked_samples.milliseconds', 'ranked_samples.sample_rank',
+            'sample_counts.sample_count', 50
+        ) }} as p50_milliseconds,
+        {{ nearest_rank(
+            'ranked_samples.milliseconds', 'ranked_samples.sample_rank',
+            'sample_counts.sample_count', 95
+        ) }} as p95_milliseconds,
+        {{ nearest_rank(
+            'ranked_samples.milliseconds', 'ranked_samples.sample_rank',
+            'sample_counts.sample_count', 99
+        ) }} as p99_milliseconds
     from ranked_samples
     inner join sample_counts
         on

@@ -1,7 +1,7 @@
 {#
     The first flow of a player's day is compared with the balance at the end of the
-    player's previous day with flows, if that day is at most 30 days earlier. A day would
-    otherwise cost as much as the whole history.
+    player's previous day with flows, if that day is at most 30 days earlier. Otherwise
+    a day would cost as much as the whole history.
 #}
 {%- set days = changed_days() -%}
 {%- set read_days = changed_days(before=30) -%}
