@@ -12,6 +12,8 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
+from tests.pipeline.economy_story import economy_events
+
 FIRST = date(2026, 9, 1)
 DAYS = 10
 DAY = 86400
@@ -34,6 +36,8 @@ class Story:
             for number in range(9):
                 self._shared_session(application, f"shared{number}")
         self._long_chain("a", "walker")
+        for told in economy_events(rng, days):
+            self._add(told.application, told.second, told.kind, **told.data)
 
     @property
     def events(self) -> Iterator[bytes]:

@@ -33,6 +33,7 @@ STORES = (
 ITEMS = (("gem_pouch", 0.99), ("starter_pack", 4.99), ("gem_chest", 9.99), ("battle_pass", 19.99))
 LEVELS = 20
 MAPS = ("canyon", "harbour", "ruins")
+REPORT_REASONS = ("GRIEF", "CHEAT", "AFK", "CHAT")
 LATE_DAYS = (1, 1, 1, 3, 3, 8, 10)
 
 Data = dict[str, Any]
@@ -261,7 +262,8 @@ class EventStory:
         if rare < 0.01:
             self._step(session, "pet_adopted", {"species": "otter"})
         elif rare < 0.02:
-            self._step(session, "user_report", {"report_id": self._id(), "report_reason": "GRIEF"})
+            reason = REPORT_REASONS[session.clock % len(REPORT_REASONS)]
+            self._step(session, "user_report", {"report_id": self._id(), "report_reason": reason})
         elif rare < 0.03:
             self._step(session, "user_sentiment", {"user_rating": pick.randint(1, 5)})
 

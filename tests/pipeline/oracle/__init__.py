@@ -14,7 +14,15 @@ from datetime import UTC, date, datetime
 from decimal import localcontext
 from pathlib import Path
 
-from tests.pipeline.oracle import betting, events, lifecycles, money, players, reports
+from tests.pipeline.oracle import (
+    betting,
+    economy,
+    events,
+    lifecycles,
+    money,
+    players,
+    reports,
+)
 from tests.pipeline.oracle.events import Event, Refused, Table
 from tests.pipeline.oracle.lake import partitions, problems, table
 from tests.pipeline.oracle.values import EXACT
@@ -61,6 +69,7 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
     spend = money.marketing_spend(table(lake, "marketing_spend"), rates)
     retention, retention_overall = reports.retention(days, reported, totals)
     ltv, ltv_overall = reports.lifetime_value(days, reported, totals, spend)
+    flows = economy.flows(kept)
     rejected = [placed.day for placed in partitions(lake, "rejected_events")]
     return {
         "int_events": events.int_events(kept),
@@ -81,6 +90,10 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
         "rpt_churn_features": lifecycles.rpt_churn_features(
             known, money.purchases(known, rates), days, reported, totals
         ),
+        "rpt_economy": economy.rpt_economy(flows),
+        "rpt_economy_by_reason": economy.rpt_economy_by_reason(flows),
+        "rpt_sentiment_and_reports": economy.rpt_sentiment_and_reports(kept),
+        "rpt_latency": economy.rpt_latency(kept, days, totals),
         "rpt_data_health": events.event_health(
             landed, rejected, refused, valid, kept, money.refund_health(refunds)
         ),
