@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import localcontext
 from pathlib import Path
 
-from tests.pipeline.oracle import betting, events, money, players, reports
+from tests.pipeline.oracle import betting, events, gameplay, money, players, reports
 from tests.pipeline.oracle.events import Event, Refused, Table
 from tests.pipeline.oracle.lake import partitions, problems, table
 from tests.pipeline.oracle.values import EXACT
@@ -76,6 +76,7 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
             landed, rejected, refused, valid, kept, money.refund_health(refunds)
         ),
         "fct_quarantined_events": events.fct_quarantined_events(refused),
+        **gameplay.marts(kept),
     }
 
 
