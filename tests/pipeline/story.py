@@ -12,6 +12,8 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
+from tests.pipeline.gameplay_story import gameplay_events
+
 FIRST = date(2026, 9, 1)
 DAYS = 10
 DAY = 86400
@@ -34,6 +36,8 @@ class Story:
             for number in range(9):
                 self._shared_session(application, f"shared{number}")
         self._long_chain("a", "walker")
+        for played in gameplay_events(rng, days):
+            self._add(played.application, played.second, played.kind, **played.data)
 
     @property
     def events(self) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from tests.support.hand_lake import HandLake, epoch
+from tests.support.hostile_gameplay import write_hostile_gameplay
 
 FULL_BYTES = 65_535
 """The largest number of bytes in a varchar of Redshift."""
@@ -123,6 +124,7 @@ def write_hostile(root: Path) -> None:
     _write_session_ids(lake)
     _write_long_names(lake)
     _write_limits(lake)
+    write_hostile_gameplay(lake, NAMES)
     for document in (
         "{}", "[]", '"{}"', '"[1]"', "null", "true", "1", '""', '"', "", " ", "{", '{"user_id":}',
         '{"user_id": null}', '{"user_id": ""}', '{"user_id": " "}', '{"user_id": 7}',

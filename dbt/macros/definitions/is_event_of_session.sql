@@ -1,7 +1,6 @@
 {#
-    fct_sessions appends a colon to an explicit id that looks like an id of its own, and
-    a colon and the date to the id of a session that it cuts at midnight. No other id
-    has one of these forms, so an event is in one session at most.
+    The id of a session that was cut at midnight has a colon and the date appended. No
+    other id has this form, so an event is in one session at most.
 #}
 {% macro is_event_of_session(events, sessions) -%}
     (
@@ -13,8 +12,7 @@
             (
                 {{ sessions }}.is_explicit
                 and {{ sessions }}.session_id in (
-                    {{ events }}.session_id,
-                    {{ events }}.session_id || ':',
+                    {{ explicit_session_id(events ~ '.session_id') }},
                     {{ events }}.session_id || ':'
                     || cast({{ sessions }}.session_date as varchar(10))
                 )

@@ -75,6 +75,19 @@ events_with_outcome as (
     from events_with_start
 ),
 
+{#
+    Only the letters from A to Z have another case here. The engines do not agree on
+    other letters, such as a capital I with a dot.
+#}
+events_with_result as (
+    select
+        *,
+        translate(
+            match_result, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'
+        ) as result_in_lower_case
+    from events_with_outcome
+),
+
 final as (
     select
         application_id,
@@ -96,15 +109,15 @@ final as (
         end as wait_seconds,
         case
             when event_type <> 'match_end' then null
-            when lower(match_result) = 'win' then 'win'
-            when lower(match_result) in ('lose', 'loss') then 'loss'
-            when lower(match_result) in ('quit', 'disconnected') then 'quit'
+            when result_in_lower_case = 'win' then 'win'
+            when result_in_lower_case in ('lose', 'loss') then 'loss'
+            when result_in_lower_case in ('quit', 'disconnected') then 'quit'
             else 'other'
         end as match_result,
         case
             when event_type = 'matchmaking_failed' then coalesce(reason, 'Unknown')
         end as failure_reason
-    from events_with_outcome
+    from events_with_result
 )
 
 select * from final
