@@ -1,4 +1,4 @@
--- All marts in one hand-written script for DuckDB. The benchmarks compare the seconds of `dbt build` with it.
+-- Sixteen marts in one hand-written script for DuckDB. The benchmarks compare the seconds of `dbt build` with it.
 -- The script follows the definitions of the marts and not the SQL of the models, so it also checks their rows.
 -- It reads the views of schema `spectrum` and the variables `seeds` (a folder) and `reporting_currency`.
 create schema if not exists marts;
