@@ -84,10 +84,10 @@ def _write_funnels(lake: HandLake) -> None:
                     f"{day}{second % 10}", kind, application_id="gameplay", user_id=player,
                     tutorial_screen_id=screen, currency_amount=1, currency_type="USD",
                 )  # fmt: skip
-    for screen in ("Screen_1", " screen_1 ", 1, None, ["screen_1"]):
+    for value in ("Screen_1", " screen_1 ", 1, None, ["screen_1"]):
         lake.event(
             "2026-01-02T00:00:00", "tutorial_progression", application_id="gameplay",
-            user_id=f"{screen}", tutorial_screen_id=screen,
+            user_id=f"{value}", tutorial_screen_id=value,
         )  # fmt: skip
 
 
