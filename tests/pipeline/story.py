@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 from tests.pipeline.economy_story import economy_events
+from tests.pipeline.gameplay_story import gameplay_events
 
 FIRST = date(2026, 9, 1)
 DAYS = 10
@@ -38,6 +39,8 @@ class Story:
         self._long_chain("a", "walker")
         for told in economy_events(rng, days):
             self._add(told.application, told.second, told.kind, **told.data)
+        for played in gameplay_events(rng, days):
+            self._add(played.application, played.second, played.kind, **played.data)
 
     @property
     def events(self) -> Iterator[bytes]:

@@ -36,6 +36,14 @@ KEYS = {
     "rpt_data_health": ("source_name", "health_date"),
     "fct_quarantined_events": ("partition_date", "reason"),
     "fct_quarantined_rows": ("source_name", "partition_day", "reason"),
+    "rpt_level_difficulty": ("application_id", "level_id", "level_version"),
+    "rpt_progression_funnel": ("application_id", "funnel_name", "step"),
+    "rpt_matchmaking": ("application_id", "segment_name", "segment_value", "matchmaking_date"),
+    "rpt_matchmaking_failures": (
+        *("application_id", "segment_name", "segment_value", "matchmaking_date"),
+        "failure_reason",
+    ),
+    "rpt_stability": ("application_id", "app_version", "session_date"),
 }
 """The key of each table that the oracle computes."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.support.hand_lake import HandLake, epoch
 from tests.support.hostile_economy import write_hostile_economy
+from tests.support.hostile_gameplay import write_hostile_gameplay
 
 FULL_BYTES = 65_535
 """The largest number of bytes in a varchar of Redshift."""
@@ -125,6 +126,7 @@ def write_hostile(root: Path) -> None:
     _write_long_names(lake)
     _write_limits(lake)
     write_hostile_economy(lake, NAMES, AMOUNTS)
+    write_hostile_gameplay(lake, NAMES)
     for document in (
         "{}", "[]", '"{}"', '"[1]"', "null", "true", "1", '""', '"', "", " ", "{", '{"user_id":}',
         '{"user_id": null}', '{"user_id": ""}', '{"user_id": " "}', '{"user_id": 7}',

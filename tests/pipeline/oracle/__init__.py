@@ -18,6 +18,7 @@ from tests.pipeline.oracle import (
     betting,
     economy,
     events,
+    gameplay,
     lifecycles,
     money,
     players,
@@ -98,6 +99,7 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
             landed, rejected, refused, valid, kept, money.refund_health(refunds)
         ),
         "fct_quarantined_events": events.fct_quarantined_events(refused),
+        **gameplay.marts(kept),
     }
 
 

@@ -117,12 +117,6 @@ sessions as (
     group by 1, 2, 3, 4, 5
 ),
 
-{#
-    The id of a gap session ends in a digit after its only colon, and the id of a cut
-    session ends in a colon and a date. A player can send an explicit id of either form.
-    Such an id, and an id that ends in a colon, gets a colon appended. So the ids of the
-    three kinds differ, and two ids of one kind differ as their parts do.
-#}
 named_sessions as (
     select
         *,
@@ -130,12 +124,7 @@ named_sessions as (
             when not is_explicit then 'gap:' || cast(first_timestamp as varchar(20))
             when is_cut_at_midnight
                 then session_key || ':' || cast(session_date as varchar(10))
-            when
-                session_key like 'gap:%'
-                or session_key like '%:____-__-__'
-                or session_key like '%:'
-                then session_key || ':'
-            else session_key
+            else {{ explicit_session_id('session_key') }}
         end as session_id
     from sessions
 ),
