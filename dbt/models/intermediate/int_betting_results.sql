@@ -123,7 +123,8 @@ bets_with_rates as (
 {#
     Each fee is rounded here, in the same rows as the money of fct_bets. So the fees of
     all marts are sums of the same amounts. Without a rate a fee is 0, also where the
-    base is unknown.
+    base is unknown. DuckDB would hold the product of two decimals of up to 18 digits in
+    18, so the base is cast to more.
 #}
 bets_with_fees as (
     select
@@ -137,9 +138,10 @@ bets_with_fees as (
                     when 'cash_turnover' then cash_turnover
                 end
             {%- endset -%}
+            {%- set product = "cast(" ~ base ~ " as decimal(24, 4)) * " ~ fee ~ "_rate" -%}
             case
                 when {{ fee }}_rate = 0 then 0
-                else {{ rounded_money(base ~ ' * ' ~ fee ~ '_rate') }}
+                else {{ rounded_money(product) }}
             end as {{ fee }}_amount{{ "," if not loop.last }}
         {% endfor %}
     from bets_with_rates

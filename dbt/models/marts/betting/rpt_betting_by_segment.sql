@@ -99,7 +99,8 @@ segment_rates as (
     bets are not independent of each other, and the players are. See Cochran, Sampling
     Techniques, 3rd edition, 1977, section 6.4, without the correction for a finite
     population. The residuals are exact decimals, so that both engines add the same
-    numbers. The limits keep their squares within 38 digits.
+    numbers. The limits keep their squares within 38 digits. One factor of each product
+    has more than 18 digits, because DuckDB holds the product of two shorter ones in 18.
 #}
 intervals_of as (
     select
@@ -123,7 +124,7 @@ residuals as (
         cast(
             round(
                 cast(player_days.winnings as decimal(18, 4))
-                - cast(player_days.turnover as decimal(18, 4)) * intervals_of.exact_rtp,
+                - cast(player_days.turnover as decimal(24, 4)) * intervals_of.exact_rtp,
                 6
             ) as decimal(18, 6)
         ) as residual
@@ -140,7 +141,7 @@ squared_residuals as (
         bet_date,
         segment_name,
         segment_value,
-        sum(residual * residual) as squares
+        sum(cast(residual as decimal(19, 6)) * residual) as squares
     from residuals
     group by 1, 2, 3
 ),
