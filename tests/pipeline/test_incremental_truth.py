@@ -297,7 +297,11 @@ class Lake:
         self._write("game_categories/categories.jsonl", [category])
         player: Row = dict.fromkeys(LEDGER_COLUMNS["players"])
         # The player completes a year of age on one of the story's days.
-        player |= {"playerid": "l1", "country": "SE", "birthdate": str(day_of(5).replace(year=2001))}
+        player |= {
+            "playerid": "l1",
+            "country": "SE",
+            "birthdate": str(day_of(5).replace(year=2001)),
+        }
         self._write("players/players.jsonl", [player])
 
     def _write(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:

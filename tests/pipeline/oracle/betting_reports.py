@@ -108,7 +108,7 @@ def players(rows: Iterable[Row]) -> dict[str, Player]:
             updated = _day(row.get("latestupdate"))
             earliness = -updated.toordinal() if updated else 1
             rest = country, str(birth or ""), gender, state, vip, kyc
-            order = earliness, tuple(-ord(letter) for letter in text) + (1,), rest
+            order = earliness, (*(-ord(letter) for letter in text), 1), rest
             states[player_id].append((order, Player(country or UNKNOWN, birth, vip, kyc)))
     return {player_id: min(found)[1] for player_id, found in states.items()}
 
@@ -130,7 +130,9 @@ def age_band(birth: date | None, day: date) -> str:
     if birth is None:
         return UNKNOWN
     age = day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
-    return next((band for limit, band in _BANDS if age < limit), "55-64" if age < 65 else "65 and over")
+    return next(
+        (band for limit, band in _BANDS if age < limit), "55-64" if age < 65 else "65 and over"
+    )
 
 
 def _fee(fees: list[Fee], kind: str, own: str, bet: Row) -> Decimal | None:
@@ -237,7 +239,9 @@ def _interval(
     for bet in bets:
         own[bet.player_id].append(bet)
     pairs = [
-        tuple(_total(bet.amounts[name] for bet in rows) or _ZERO for name in ("winnings", "turnover"))
+        tuple(
+            _total(bet.amounts[name] for bet in rows) or _ZERO for name in ("winnings", "turnover")
+        )
         for rows in own.values()
     ]
     n, rtp = len(pairs), winnings / turnover
