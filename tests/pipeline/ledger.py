@@ -109,8 +109,12 @@ def _write_dimensions(lake: Path) -> None:
     _write_csv(
         lake / "game_categories" / "categories.csv", ("game_id", "game_category"), categories
     )
+    # Some players complete a year of age on one of the ledger's days.
     players = [
-        (f"p{n}", "SE", "1990-01-31", "F", "active", "false", "true", "false", "2026-01-01")
+        (
+            *(f"p{n}", ("SE", "DE", "")[n % 3], f"{1950 + n % 57}-11-{1 + n % 28:02}", "F"),
+            *("active", str(n % 7 == 0), "true", "false", "2026-01-01"),
+        )
         for n in range(PLAYERS)
     ]
     header = ("playerid", "country", "birthdate", "gender", "playerstate", "vip", "kyc")

@@ -72,6 +72,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bets(lake, 20, bet("b3", "ROLLBACK", 7))
     bets(lake, 25, bet("b5", "ROLLBACK", 2), bet("b4", "ROLLBACK", 9))
     bets(lake, 41, bet("b1", "RESULT", 8))
+    bets(lake, 42, bet("m1", "WAGER", 3) | {"playerid": "m"})
     lake.table("games/games.csv", [{"id": "g", "game_name": "G", "gameproviderid": "1"}])
     lake.table("players/players.csv", [PLAYER])
     lake.table("marketing_spend/costs.csv", [COST])
@@ -147,6 +148,25 @@ def corrected_lists(lake: HandLake) -> None:
     lake.table("marketing_spend/costs.csv", [COST | {"amount": 5, "currency": "USD"}])
 
 
+def corrected_player(lake: HandLake) -> None:
+    # Nothing but the attributes by which bets are segmented; the second player is a new one.
+    player = PLAYER | {"birthdate": "1990-06-20", "vip": "1", "kyc": "yes"}
+    lake.table("players/players.csv", [player, {"playerid": "m", "country": "DE"}])
+
+
+def corrected_game(lake: HandLake) -> None:
+    lake.table("game_providers/providers.csv", [{"id": "1", "game_provider_name": "One"}])
+    lake.table("game_categories/categories.csv", [{"game_id": "g", "game_category": "Slots"}])
+
+
+def earlier_first_bet(lake: HandLake) -> None:
+    bets(lake, 4, bet("m2", "WAGER", 2) | {"playerid": "m"})
+
+
+def first_bet_disappears(lake: HandLake) -> None:
+    bets(lake, 42, bet("m1", "WAGER", 3) | {"playerid": "n"})
+
+
 def player_disappears(lake: HandLake) -> None:
     day = {"event_id": "once", "application_id": "a", "event_type": "login"}
     other = {"event_timestamp": epoch(at(15, 2)), "event_data": '{"user_id": "other"}'}
@@ -173,6 +193,10 @@ def player_disappears(lake: HandLake) -> None:
         result_disappears,
         bets_delivered_twice,
         corrected_lists,
+        corrected_player,
+        corrected_game,
+        earlier_first_bet,
+        first_bet_disappears,
         player_disappears,
     ],
 )

@@ -289,9 +289,20 @@ class Lake:
         ]
         self._write("marketing_spend/costs.jsonl", rows)
         name = self.rng.choice(("One", "The first"))
-        self._write("games/games.jsonl", [{"id": "g1", "game_name": name, "gameproviderid": "1"}])
+        game = {"id": "g1", "game_name": name, "gameproviderid": self.ledger_rng.choice("12")}
+        self._write("games/games.jsonl", [game])
+        provider = {"id": "1", "game_provider_name": self.ledger_rng.choice(("One", "1st"))}
+        self._write("game_providers/providers.jsonl", [provider])
+        category = {"game_id": "g2", "game_category": self.ledger_rng.choice(("Slots", "Live"))}
+        self._write("game_categories/categories.jsonl", [category])
         player: Row = dict.fromkeys(LEDGER_COLUMNS["players"])
-        self._write("players/players.jsonl", [player | {"playerid": "l1", "country": "SE"}])
+        # The player completes a year of age on one of the story's days.
+        player |= {
+            "playerid": "l1",
+            "country": "SE",
+            "birthdate": str(day_of(5).replace(year=2001)),
+        }
+        self._write("players/players.jsonl", [player])
 
     def _write(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         path = self.root / name

@@ -322,16 +322,22 @@ TRANSACTIONS = int(os.environ.get("LEDGER_TRANSACTIONS", "200000"))
 def test_a_large_ledger_to_the_cent(tmp_path: Path) -> None:
     write_ledger(tmp_path / "lake", TRANSACTIONS)
     warehouse = Warehouse(tmp_path / "lake", tmp_path)
-    warehouse.build(*WITHOUT_TESTS, "--select", "+rpt_betting", "+int_lake_days")
+    reports = ("rpt_betting", "rpt_betting_by_segment", "rpt_betting_cohorts")
+    selected = [f"+{report}" for report in reports]
+    warehouse.build(*WITHOUT_TESTS, "--select", *selected, "+int_lake_days")
     expected = compute(tmp_path / "lake")
     landed = warehouse.query("select sum(landed_count) as n from intermediate.int_lake_days")
     assert landed == [{"n": TRANSACTIONS}]
     bets = warehouse.rows("marts.fct_bets")
     lines = difference(bets, expected["fct_bets"], KEYS["fct_bets"])
     assert not lines, "\n".join(lines[:20])
+    for table in reports:
+        rows = warehouse.rows(f"marts.{table}")
+        lines = difference(rows, expected[table], KEYS[table], 1e-12)
+        assert not lines, "\n".join(lines[:20])
     report = warehouse.rows("marts.rpt_betting")
-    lines = difference(report, expected["rpt_betting"], KEYS["rpt_betting"], 1e-12)
-    assert not lines, "\n".join(lines[:20])
+    segments = warehouse.rows("marts.rpt_betting_by_segment")
+    assert any(row["rtp_low"] is not None for row in segments)
 
     # The ledger holds every kind of row that this is about.
     health = expected["rpt_data_health"]

@@ -33,6 +33,8 @@ KEYS = {
     "rpt_latency": ("application_id", "platform", "country", "event_date"),
     "fct_bets": ("bet_date", "player_id", "game_id"),
     "rpt_betting": ("bet_date", "game_id"),
+    "rpt_betting_by_segment": ("bet_date", "segment_name", "segment_value"),
+    "rpt_betting_cohorts": ("first_bet_month", "months_since"),
     "rpt_data_health": ("source_name", "health_date"),
     "fct_quarantined_events": ("partition_date", "reason"),
     "fct_quarantined_rows": ("source_name", "partition_day", "reason"),

@@ -7,9 +7,9 @@ import random
 from datetime import date
 from pathlib import Path
 
-from tests.support.hand_lake import HandLake, epoch
 from tests.support.hostile_economy import write_hostile_economy
 from tests.support.hostile_gameplay import write_hostile_gameplay
+from tests.support.hand_lake import HandLake, Row, epoch
 
 FULL_BYTES = 65_535
 """The largest number of bytes in a varchar of Redshift."""
@@ -238,6 +238,32 @@ def _write_reversals(lake: HandLake) -> None:
                 for _ in range(80)
             ],
         )
+    _write_lists_of_bets(lake)
+
+
+def _write_lists_of_bets(lake: HandLake) -> None:
+    """Add the player and the game `r1`, each of them twice; `r2` is in no list.
+
+    The player completes a year of age between the days of the bets.
+    """
+    player = {"playerid": "r1", "birthdate": "2000-12-30", "vip": "Yes", "kyc": "0"}
+    lake.table(
+        "players/bets.jsonl",
+        [
+            player | {"country": "se ", "latestupdate": "2025-12-31"},
+            player | {"country": "DE", "latestupdate": "46021", "birthdate": "1980-12-30"},
+        ],
+    )
+    game = {"id": "r1", "game_name": "R"}
+    lake.table(
+        "games/bets.jsonl", [game | {"gameproviderid": provider} for provider in (7, "70", None)]
+    )
+    provider: Row = {"id": "70", "game_provider_name": "Seventy"}
+    lake.table("game_providers/bets.jsonl", [provider, provider | {"game_provider_name": "null"}])
+    lake.table(
+        "game_categories/bets.jsonl",
+        [{"game_id": "r1", "game_category": category} for category in ("Slots", "Live", " ")],
+    )
 
 
 def _write_session_ids(lake: HandLake) -> None:

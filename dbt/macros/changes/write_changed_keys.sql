@@ -26,8 +26,8 @@
         {{ one_sided(values, added, removed, input) }}
     ) as changed
             {%- if through %}
-    inner join {{ through }} as through
-        on
+    {{ "inner" if joined else "cross" }} join {{ through }} as through
+        {{ "on" if joined }}
                 {%- for column, value in joined.items() %}
             {{ "and " if not loop.first }}through.{{ column }} = changed.{{ value }}
                 {%- endfor %}

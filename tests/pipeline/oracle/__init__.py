@@ -14,8 +14,10 @@ from datetime import UTC, date, datetime
 from decimal import localcontext
 from pathlib import Path
 
+from include.manifest import PROJECT
 from tests.pipeline.oracle import (
     betting,
+    betting_reports,
     economy,
     events,
     gameplay,
@@ -47,6 +49,7 @@ def compute(
         rates = money.Rates(table(lake, "currency_exchange"), reporting_currency)
         marts = _games(lake, rates, today, as_of)
         ledger = _ledger(lake, rates)
+        ledger |= _betting_reports(lake, ledger["fct_bets"], today, as_of)
         health = marts.pop("rpt_data_health") + ledger.pop("rpt_data_health")
         return {**marts, **ledger, "rpt_data_health": health}
 
@@ -100,6 +103,15 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
         ),
         "fct_quarantined_events": events.fct_quarantined_events(refused),
         **gameplay.marts(kept),
+    }
+
+
+def _betting_reports(lake: Path, bets: Table, today: date, as_of: date | None) -> dict[str, Table]:
+    fees = betting_reports.read_fees(PROJECT / "seeds" / "betting_fees.csv")
+    results = betting_reports.results(lake, bets, fees)
+    return {
+        "rpt_betting_by_segment": betting_reports.by_segment(results),
+        "rpt_betting_cohorts": betting_reports.cohorts(results, today, as_of),
     }
 
 

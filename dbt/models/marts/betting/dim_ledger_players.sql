@@ -16,17 +16,7 @@ with players as (
 players_with_age as (
     select
         *,
-        cast(extract(year from {{ today_utc() }}) as integer)
-        - cast(extract(year from birth_date) as integer)
-        - case
-            when
-                extract(month from {{ today_utc() }}) * 100
-                + extract(day from {{ today_utc() }})
-                < extract(month from birth_date) * 100
-                + extract(day from birth_date)
-                then 1
-            else 0
-        end as age_years
+        {{ age_years('birth_date', today_utc()) }} as age_years
     from players
 ),
 
