@@ -24,6 +24,20 @@ KEYS = {
     "rpt_ltv_overall": ("application_id", "age_days"),
     "fct_bets": ("bet_date", "player_id", "game_id"),
     "rpt_betting": ("bet_date", "game_id"),
+    "rpt_retention_by_segment": (
+        *("application_id", "cohort_date", "segment_name", "segment_value"),
+        "day_n",
+    ),
+    "rpt_ltv_by_segment": (
+        *("application_id", "cohort_date", "segment_name", "segment_value"),
+        "age_days",
+    ),
+    "rpt_purchases": ("application_id", "purchase_date"),
+    "rpt_purchases_by_item": (
+        *("application_id", "purchase_date", "item_id"),
+        *("original_amount", "original_currency"),
+    ),
+    "rpt_ads": ("application_id", "placement", "impression_date"),
     "rpt_data_health": ("source_name", "health_date"),
     "fct_quarantined_events": ("partition_date", "reason"),
     "fct_quarantined_rows": ("source_name", "partition_day", "reason"),

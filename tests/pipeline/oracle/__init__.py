@@ -10,13 +10,14 @@ hand, and tests/pipeline/test_oracle_numbers.py compares the oracle with the mod
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import localcontext
 from pathlib import Path
 
-from tests.pipeline.oracle import betting, events, money, players, reports
+from tests.pipeline.oracle import betting, events, money, players, reports, revenue, segments
 from tests.pipeline.oracle.events import Event, Refused, Table
-from tests.pipeline.oracle.lake import partitions, problems, table
+from tests.pipeline.oracle.lake import Row, partitions, problems, table
 from tests.pipeline.oracle.values import EXACT
 
 __all__ = ["compute"]
@@ -56,7 +57,8 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
     days = players.player_days(kept, sessions, purchases, refunded, ads)
     totals = players.totals(days)
     reported = reports.spans(kept, today, as_of)
-    spend = money.marketing_spend(table(lake, "marketing_spend"), rates)
+    costs = list(table(lake, "marketing_spend"))
+    spend = money.marketing_spend(costs, rates)
     retention, retention_overall = reports.retention(days, reported, totals)
     ltv, ltv_overall = reports.lifetime_value(days, reported, totals, spend)
     rejected = [placed.day for placed in partitions(lake, "rejected_events")]
@@ -72,10 +74,36 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
         "rpt_retention_overall": retention_overall,
         "rpt_ltv": ltv,
         "rpt_ltv_overall": ltv_overall,
+        **_revenue_and_segments(kept, purchases, (days, reported, totals), costs, rates),
         "rpt_data_health": events.event_health(
             landed, rejected, refused, valid, kept, money.refund_health(refunds)
         ),
         "fct_quarantined_events": events.fct_quarantined_events(refused),
+    }
+
+
+def _revenue_and_segments(
+    kept: list[Event],
+    purchases: list[money.Purchase],
+    known: tuple[
+        list[players.PlayerDay],
+        Mapping[str, reports.Span],
+        Mapping[players.Player, players.PlayerTotals],
+    ],
+    costs: list[Row],
+    rates: money.Rates,
+) -> dict[str, Table]:
+    days, reported, totals = known
+    spend = {
+        "acquisition_channel": money.marketing_spend(costs, rates),
+        "campaign_id": segments.campaign_spend(costs, rates),
+    }
+    return {
+        "rpt_retention_by_segment": segments.rpt_retention_by_segment(days, reported, totals),
+        "rpt_ltv_by_segment": segments.rpt_ltv_by_segment(days, reported, totals, spend),
+        "rpt_purchases": revenue.rpt_purchases(purchases, reported, totals),
+        "rpt_purchases_by_item": revenue.rpt_purchases_by_item(purchases, reported),
+        "rpt_ads": revenue.rpt_ads(kept, rates, days, reported),
     }
 
 
