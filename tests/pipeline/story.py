@@ -79,6 +79,7 @@ class Story:
             "platform": rng.choice(("ios", "android", None)),
             "country_id": rng.choice(("SE", "JP", None)),
             "acquisition_channel": rng.choice(("ads", "friends", None)),
+            "campaign_id": rng.choice(("spring", "autumn", None)),
         }
         for number in range(rng.randint(2, 4)):
             session = f"{player}-s{rng.randrange(3) if rng.random() < 0.3 else number}"
@@ -143,21 +144,28 @@ class Story:
             user_id=named,
             session_id=session,
             transaction_id=transaction,
-            item_id="gem",
+            item_id=rng.choice(("gem", "gem", "crate", None)),
             **price,
         )
         if rng.random() < 0.6:
             for _ in range(rng.choice((1, 1, 2))):
                 self._refund(application, player, transaction)
-        paid = {"currency_type": rng.choice(CURRENCIES), "currency_amount": 0.0375}
-        self._add(
-            application,
-            day * DAY + self._second(),
-            "ad_impression",
-            user_id=named,
-            session_id=session,
-            **paid,
-        )
+        self._ads(application, named, session, day)
+
+    def _ads(self, application: str, named: str | None, session: str, day: int) -> None:
+        """Add ad impressions of one day at several placements, with amounts that are rounded."""
+        rng = self._rng
+        for _ in range(rng.choice((1, 1, 3))):
+            self._add(
+                application,
+                day * DAY + self._second(),
+                "ad_impression",
+                user_id=named,
+                session_id=session,
+                placement=rng.choice(("start", "end", " end ", None)),
+                currency_type=rng.choice(CURRENCIES),
+                currency_amount=rng.choice((0.0375, "0.00004", "0.00007")),
+            )
 
     def _refund(self, application: str, player: str, transaction: str) -> None:
         """Add a refund in whole or in part, or a purchase below zero, which is a refund as well."""
@@ -190,15 +198,25 @@ def late_first_event(rng: random.Random, day: int, application: str | None = Non
         platform=rng.choice(("web", "ios")),
         country_id=rng.choice(("DE", "SE")),
         acquisition_channel=rng.choice(("tv", "ads")),
+        campaign_id=rng.choice(("spring", "winter", None)),
     )
 
 
 def late_money(rng: random.Random, day: int) -> list[bytes]:
-    """A purchase and two refunds, of transactions that also have other events."""
+    """A purchase and two refunds, of transactions that also have other events, and an ad."""
     player = rng.choice(("p0", "p1", "p2", "p3"))
     transaction = f"{player}-t{rng.randrange(5)}"
     price = {"currency_type": rng.choice(CURRENCIES), "currency_amount": rng.choice((0.99, 7))}
     return [
+        _line(
+            rng,
+            day,
+            "ad_impression",
+            user_id=player,
+            placement=rng.choice(("start", "shop", None)),
+            currency_amount=rng.choice(("0.00006", 0.02)),
+            currency_type=rng.choice(CURRENCIES),
+        ),
         _line(rng, day, "iap_transaction", user_id=player, transaction_id=transaction, **price),
         *(
             _line(

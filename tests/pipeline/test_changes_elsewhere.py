@@ -31,6 +31,7 @@ def rate(day: int, currency: str, value: float) -> Row:
 
 
 COST: Row = {"date": str(DAYS[3]), "acquisition_channel": "tv", "currency": "GBP", "amount": 4}
+COST_OF_CAMPAIGN = COST | {"date": str(DAYS[15]), "campaign_id": "spring", "currency": "USD"}
 PLAYER: Row = {"playerid": "l", "country": "SE", "latestupdate": str(DAYS[3])}
 RATES = [rate(day, "USD", 0.9) for day in range(0, 70, 7)] + [rate(3, "GBP", 1.2)]
 
@@ -54,7 +55,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lake.event(at(day), user_id="p", platform="ios", country_id="SE", event_id=f"p{day}")
     for day in (0, 5, 10, 39, 40, 41, 60, 69):
         lake.event(at(day, 1), user_id="q", event_id=f"q{day}")
-    lake.event(at(15, 2), user_id="once", event_id="once")
+    lake.event(at(15, 2), user_id="once", event_id="once", campaign_id="spring")
     for player, day, amount in (("p", 20, 5), ("p", 42, 7), ("q", 5, 3), ("q", 60, 9)):
         lake.event(
             at(day, 3),
@@ -66,6 +67,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
             event_id=f"t{player}{day}",
         )
     lake.event(at(41, 4), "ad_impression", user_id="q", currency_type="GBP", currency_amount=1)
+    lake.event(at(61, 5), "ad_impression", user_id="q", placement="end", currency_amount=1)
+    lake.event(
+        at(62), "ad_impression", user_id="q", placement="end", currency_amount=2, event_id="ad"
+    )
     lake.table("currency_exchange/rates.csv", RATES)
     wagers = [bet("b1", "WAGER", 5), bet("b2", "WAGER", 6), bet("b3", "WAGER", 7)]
     bets(lake, 3, *wagers, bet("b4", "WAGER", 9), bet("b4", "WAGER", 9))
@@ -83,6 +88,32 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def earlier_first_day(lake: HandLake) -> None:
     lake.event(at(8), user_id="p", platform="web", country_id="DE", acquisition_channel="tv")
+
+
+def later_campaign(lake: HandLake) -> None:
+    lake.event(at(66), user_id="q", campaign_id="spring")
+
+
+def one_more_active_player_beside_an_ad(lake: HandLake) -> None:
+    lake.event(at(61), user_id="once")
+
+
+def placement_of_another_duplicate(lake: HandLake) -> None:
+    ad = {"event_id": "ad", "application_id": "a", "event_type": "ad_impression"}
+    seen = '{"user_id": "q", "placement": "start", "currency_amount": 2}'
+    other = {"event_timestamp": epoch(at(62)), "event_data": seen}
+    lake.raw(DAYS[62], {**ad, **other, "metadata": '{"processing_timestamp": 1}'})
+
+
+def item_of_a_late_purchase(lake: HandLake) -> None:
+    lake.event(
+        at(60, 9), "iap_transaction", user_id="once", transaction_id="t", item_id="gem",
+        currency_amount=9,
+    )  # fmt: skip
+
+
+def campaign_is_paid(lake: HandLake) -> None:
+    lake.table("marketing_spend/costs.csv", [COST, COST_OF_CAMPAIGN, COST_OF_CAMPAIGN])
 
 
 def active_on_one_more_day(lake: HandLake) -> None:
@@ -179,6 +210,11 @@ def player_disappears(lake: HandLake) -> None:
     [
         earlier_first_day,
         active_on_one_more_day,
+        later_campaign,
+        one_more_active_player_beside_an_ad,
+        placement_of_another_duplicate,
+        item_of_a_late_purchase,
+        campaign_is_paid,
         earlier_purchase,
         late_refund,
         earlier_event_of_a_transaction,

@@ -111,7 +111,7 @@ class Lake:
     def _late_money(self) -> str:
         day = self.rng.randrange(DAYS)
         self._land(late_money(self.rng, day))
-        return f"a late purchase on day {day}, and refunds"
+        return f"a late purchase and an ad on day {day}, and refunds"
 
     def _late_refund(self) -> str:
         """Land refunds of purchases that arrived earlier, on days of their own."""
@@ -282,6 +282,7 @@ class Lake:
             {
                 "date": str(day_of(day)),
                 "acquisition_channel": self.rng.choice(("ads", "ads", "tv")),
+                "campaign_id": self.rng.choice(("spring", "winter", None)),
                 "currency": self.rng.choice(("EUR", "GBP")),
                 "amount": self.rng.randrange(1, 9),
             }

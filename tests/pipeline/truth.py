@@ -35,6 +35,20 @@ KEYS = {
     "rpt_betting": ("bet_date", "game_id"),
     "rpt_betting_by_segment": ("bet_date", "segment_name", "segment_value"),
     "rpt_betting_cohorts": ("first_bet_month", "months_since"),
+    "rpt_retention_by_segment": (
+        *("application_id", "cohort_date", "segment_name", "segment_value"),
+        "day_n",
+    ),
+    "rpt_ltv_by_segment": (
+        *("application_id", "cohort_date", "segment_name", "segment_value"),
+        "age_days",
+    ),
+    "rpt_purchases": ("application_id", "purchase_date"),
+    "rpt_purchases_by_item": (
+        *("application_id", "purchase_date", "item_id"),
+        *("original_amount", "original_currency"),
+    ),
+    "rpt_ads": ("application_id", "placement", "impression_date"),
     "rpt_data_health": ("source_name", "health_date"),
     "fct_quarantined_events": ("partition_date", "reason"),
     "fct_quarantined_rows": ("source_name", "partition_day", "reason"),

@@ -94,6 +94,7 @@ def write_hostile(root: Path) -> None:
                 platform=name,
                 country_id="" if second == 10 else name,
                 acquisition_channel=None if second == 10 else name,
+                campaign_id=name if second == 10 else [name],
                 session_id=f"{number % 4} " if second == 10 else None,
             )
     for number, amount in enumerate(AMOUNTS):
@@ -120,6 +121,7 @@ def write_hostile(root: Path) -> None:
             f"2026-01-01T00:{number:02}:00", "ad_impression", application_id="h", user_id="payer",
             currency_type="GBP", currency_amount=amount, placement="p",
         )  # fmt: skip
+    _write_placements(lake)
     for at in ("2025-12-31T23:59:59", "2026-01-01T00:00:00", "2026-01-01T00:00:01"):
         lake.event(at, application_id="h", user_id="midnight", session_id="s")
     _write_session_ids(lake)
@@ -196,6 +198,32 @@ def write_hostile(root: Path) -> None:
                 *(("JPY", "-0.7"), ("GBP", "1.18"), ("LBP", "0.0000096217"), ("BTC", "91234.5678")),
                 *(("TINY", "1.2345678901e-12"), ("HUGE", "123456789012"), ("GONE", "1e-21")),
             )
+        ],
+    )
+
+
+def _write_placements(lake: HandLake) -> None:
+    """Add ads at odd placements, whose revenue is rounded once per player and day, and costs."""
+    placements = (*(name[:200] for name in NAMES), 12345, 12345.0, "12345", ["p"], {}, True, "", 0)
+    for number, placement in enumerate(placements):
+        for player in ("payer", "midnight", None):
+            lake.event(
+                f"2026-01-02T05:{number % 60:02}:00", "ad_impression", application_id="h",
+                user_id=player, currency_type=("GBP", "USD", "GONE")[number % 3],
+                currency_amount=("0.00004", "-0.00006", "0.00005")[number % 7 % 3],
+                placement=placement,
+            )  # fmt: skip
+    lake.table(
+        "marketing_spend/hostile.parquet",
+        [
+            {
+                "date": "2025-12-30",
+                "acquisition_channel": name[:200],
+                "campaign_id": NAMES[-1 - number // 2][:200],
+                "currency": ("USD", "GBP", "GONE")[number % 3],
+                "amount": ("0.00003", "1,5", "9999999999999.99")[number % 3],
+            }
+            for number, name in enumerate(NAMES)
         ],
     )
 

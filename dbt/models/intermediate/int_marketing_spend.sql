@@ -1,44 +1,19 @@
-with spend as (
+with campaign_spend as (
     select
         spend_date,
         acquisition_channel,
-        currency,
-        amount
-    from {{ ref('stg_marketing__spend') }}
-    where spend_date is not null and amount is not null
-),
-
-exchange_rates as (
-    select
-        rate_date,
-        currency,
-        rate
-    from {{ ref('int_exchange_rates') }}
-),
-
-converted as (
-    select
-        spend.spend_date,
-        spend.acquisition_channel,
-        {{ to_reporting_currency(
-            'spend.amount', 'spend.currency', 'exchange_rates.rate'
-        ) }} as converted_amount
-    from spend
-    left join exchange_rates
-        on
-            spend.currency = exchange_rates.currency
-            and spend.spend_date = exchange_rates.rate_date
+        amount,
+        missing_rate_count
+    from {{ ref('int_campaign_spend') }}
 ),
 
 final as (
     select
         spend_date,
         acquisition_channel,
-        {{ rounded_money('sum(converted_amount)') }} as amount,
-        cast(
-            sum(case when converted_amount is null then 1 else 0 end) as bigint
-        ) as missing_rate_count
-    from converted
+        {{ rounded_money('sum(amount)') }} as amount,
+        cast(sum(missing_rate_count) as bigint) as missing_rate_count
+    from campaign_spend
     group by 1, 2
 )
 

@@ -10,6 +10,7 @@ hand, and tests/pipeline/test_oracle_numbers.py compares the oracle with the mod
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import localcontext
 from pathlib import Path
@@ -25,9 +26,11 @@ from tests.pipeline.oracle import (
     money,
     players,
     reports,
+    revenue,
+    segments,
 )
 from tests.pipeline.oracle.events import Event, Refused, Table
-from tests.pipeline.oracle.lake import partitions, problems, table
+from tests.pipeline.oracle.lake import Row, partitions, problems, table
 from tests.pipeline.oracle.values import EXACT
 
 __all__ = ["compute"]
@@ -70,7 +73,8 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
     days = players.player_days(kept, sessions, purchases, refunded, ads)
     totals = players.totals(days)
     reported = reports.spans(kept, today, as_of)
-    spend = money.marketing_spend(table(lake, "marketing_spend"), rates)
+    costs = list(table(lake, "marketing_spend"))
+    spend = money.marketing_spend(costs, rates)
     retention, retention_overall = reports.retention(days, reported, totals)
     ltv, ltv_overall = reports.lifetime_value(days, reported, totals, spend)
     flows = economy.flows(kept)
@@ -98,6 +102,7 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
         "rpt_economy_by_reason": economy.rpt_economy_by_reason(flows),
         "rpt_sentiment_and_reports": economy.rpt_sentiment_and_reports(kept),
         "rpt_latency": economy.rpt_latency(kept, days, totals),
+        **_revenue_and_segments(kept, purchases, (days, reported, totals), costs, rates),
         "rpt_data_health": events.event_health(
             landed, rejected, refused, valid, kept, money.refund_health(refunds)
         ),
@@ -112,6 +117,31 @@ def _betting_reports(lake: Path, bets: Table, today: date, as_of: date | None) -
     return {
         "rpt_betting_by_segment": betting_reports.by_segment(results),
         "rpt_betting_cohorts": betting_reports.cohorts(results, today, as_of),
+    }
+
+
+def _revenue_and_segments(
+    kept: list[Event],
+    purchases: list[money.Purchase],
+    known: tuple[
+        list[players.PlayerDay],
+        Mapping[str, reports.Span],
+        Mapping[players.Player, players.PlayerTotals],
+    ],
+    costs: list[Row],
+    rates: money.Rates,
+) -> dict[str, Table]:
+    days, reported, totals = known
+    spend = {
+        "acquisition_channel": money.marketing_spend(costs, rates),
+        "campaign_id": segments.campaign_spend(costs, rates),
+    }
+    return {
+        "rpt_retention_by_segment": segments.rpt_retention_by_segment(days, reported, totals),
+        "rpt_ltv_by_segment": segments.rpt_ltv_by_segment(days, reported, totals, spend),
+        "rpt_purchases": revenue.rpt_purchases(purchases, reported, totals),
+        "rpt_purchases_by_item": revenue.rpt_purchases_by_item(purchases, reported),
+        "rpt_ads": revenue.rpt_ads(kept, rates, days, reported),
     }
 
 

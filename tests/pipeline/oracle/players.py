@@ -67,6 +67,7 @@ def _segment_values(event: Event) -> dict[str, str]:
         "country": event.value("country_id"),
         "app_version": event.app_version,
         "acquisition_channel": event.value("acquisition_channel"),
+        "campaign_id": event.value("campaign_id"),
     }
     return {name: value for name, value in named.items() if value is not None}
 
@@ -157,6 +158,7 @@ def dim_players(players: Mapping[Player, PlayerTotals]) -> Table:
             "first_country_id": player.values.get("country"),
             "first_app_version": player.values.get("app_version"),
             "acquisition_channel": player.values.get("acquisition_channel"),
+            "campaign_id": player.values.get("campaign_id"),
             "is_payer": player.is_payer,
             "lifetime_revenue": player.lifetime_revenue,
             "lifetime_session_count": player.lifetime_session_count,

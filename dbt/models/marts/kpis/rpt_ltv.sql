@@ -51,10 +51,6 @@ installs as (
     group by 1, 2
 ),
 
-{#
-    Marketing spend names no application, so the cohorts of its day and channel share it
-    in proportion to their installs.
-#}
 cohort_spend as (
     select
         cohorts.application_id,
@@ -64,12 +60,9 @@ cohort_spend as (
             cohorts.revenue_{{ age }},
         {% endfor -%}
         cohorts.cohort_size,
-        cast(
-            {{ divided_exactly(
-                'spend.amount * cohorts.cohort_size', 'installs.install_count', 4
-            ) }}
-            as decimal(18, 4)
-        ) as spend
+        {{ share_of_spend(
+            'spend.amount', 'cohorts.cohort_size', 'installs.install_count'
+        ) }} as spend
     from cohorts
     inner join installs
         on
@@ -89,13 +82,10 @@ cohort_revenue as (
         cohort_ages.age_days,
         cohort_spend.cohort_size,
         cohort_spend.spend,
-        cohort_spend.cohort_date + cast(cohort_ages.age_days as integer)
-        <= as_of_days.as_of_date as is_mature,
-        case cohort_ages.age_days
-            {% for age in ltv_ages() -%}
-                when {{ age }} then cohort_spend.revenue_{{ age }}
-            {% endfor %}
-        end as revenue
+        {{ is_mature(
+            'cohort_spend.cohort_date', 'cohort_ages.age_days', 'as_of_days.as_of_date'
+        ) }} as is_mature,
+        {{ revenue_at_age('cohort_ages.age_days', 'cohort_spend') }} as revenue
     from cohort_spend
     inner join as_of_days
         on cohort_spend.application_id = as_of_days.application_id

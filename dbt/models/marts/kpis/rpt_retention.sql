@@ -28,22 +28,7 @@ cohort_counts as (
         players.application_id,
         players.cohort_date,
         day_numbers.day_n,
-        count(*) as cohort_size,
-        sum(
-            case day_numbers.day_n
-                {% for day_n in retention_days() -%}
-                    when {{ day_n }}
-                        then
-                            case when players.is_active_on_{{ day_n }} then 1 else 0 end
-                {% endfor %}
-            end
-        ) as classic_players,
-        sum(case when players.last_active_age >= day_numbers.day_n then 1 else 0 end)
-            as rolling_players,
-        sum(case when players.first_return_age <= day_numbers.day_n then 1 else 0 end)
-            as return_players,
-        sum(case when players.days_in_a_row >= day_numbers.day_n then 1 else 0 end)
-            as full_players
+        {{ retained_player_counts() }}
     from players
     cross join day_numbers
     group by 1, 2, 3
@@ -55,8 +40,9 @@ typed as (
         cohort_counts.cohort_date,
         cast(cohort_counts.day_n as integer) as day_n,
         cast(cohort_counts.cohort_size as bigint) as cohort_size,
-        cohort_counts.cohort_date + cast(cohort_counts.day_n as integer)
-        <= as_of_days.as_of_date as is_mature,
+        {{ is_mature(
+            'cohort_counts.cohort_date', 'cohort_counts.day_n', 'as_of_days.as_of_date'
+        ) }} as is_mature,
         cast(cohort_counts.classic_players as bigint) as classic_players,
         cast(cohort_counts.rolling_players as bigint) as rolling_players,
         cast(cohort_counts.return_players as bigint) as return_players,

@@ -1,0 +1,3 @@
+{% macro cohort_segments() %}
+    {{ return(['platform', 'country', 'acquisition_channel', 'campaign_id']) }}
+{% endmacro %}
