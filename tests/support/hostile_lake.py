@@ -7,9 +7,9 @@ import random
 from datetime import date
 from pathlib import Path
 
+from tests.support.hand_lake import HandLake, Row, epoch
 from tests.support.hostile_economy import write_hostile_economy
 from tests.support.hostile_gameplay import write_hostile_gameplay
-from tests.support.hand_lake import HandLake, Row, epoch
 
 FULL_BYTES = 65_535
 """The largest number of bytes in a varchar of Redshift."""
