@@ -1,5 +1,5 @@
 -- Each row of the seed betting_fees applies to a game provider or to a country of the
--- ledger. A row of another name has no effect: correct it in dbt/seeds/betting_fees.csv.
+-- ledger. A row of another name has no effect: correct dbt/seeds/betting_fees.csv.
 {{ config(severity='warn') }}
 with fees as (
     select

@@ -1,6 +1,6 @@
 {#
-    Whoever was born on 29 February completes a year of age on 1 March if the year has no
-    such day.
+    Whoever was born on 29 February completes a year of age on 1 March if the year has
+    no such day.
 #}
 {% macro age_years(birth_date, day) -%}
     cast(extract(year from {{ day }}) as integer)

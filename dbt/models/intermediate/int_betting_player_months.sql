@@ -20,13 +20,13 @@ final as (
     select
         bet_month,
         player_id,
-        cast(sum(bet_count) as bigint) as bet_count,
         {% for amount in [
             'turnover', 'ggr', 'ngr', 'provider_fee', 'payment_fee', 'tax', 'full_ngr'
         ] -%}
             cast({{ sum_if_all_known(amount) }} as decimal(18, 4))
-                as {{ amount }}{{ "," if not loop.last }}
-        {% endfor %}
+                as {{ amount }},
+        {% endfor -%}
+        cast(sum(bet_count) as bigint) as bet_count
     from results
     group by 1, 2
 )

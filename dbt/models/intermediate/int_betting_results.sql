@@ -120,31 +120,38 @@ bets_with_rates as (
     {% endfor %}
 ),
 
-{#
-    Each fee is rounded here, in the same rows as the money of fct_bets. So the fees of
-    all marts are sums of the same amounts. Without a rate a fee is 0, also where the
-    base is unknown. DuckDB would hold the product of two decimals of up to 18 digits in
-    18, so the base is cast to more.
-#}
-bets_with_fees as (
+{# DuckDB would hold the product of two decimals of up to 18 digits in 18. #}
+bets_with_shares as (
     select
-        *,
         {% for fee in fees -%}
-            {%- set base -%}
+            cast(
                 case {{ fee }}_base
                     when 'ggr' then gross_result
                     when 'ngr' then cash_result
                     when 'turnover' then turnover
                     when 'cash_turnover' then cash_turnover
-                end
-            {%- endset -%}
-            {%- set product = "cast(" ~ base ~ " as decimal(24, 4)) * " ~ fee ~ "_rate" -%}
+                end as decimal(24, 4)
+            ) * {{ fee }}_rate as {{ fee }}_share,
+        {% endfor -%}
+        bets_with_rates.*
+    from bets_with_rates
+),
+
+{#
+    Each fee is rounded here, in the same rows as the money of fct_bets. So the fees of
+    all marts are sums of the same amounts. Without a rate a fee is 0, also where the
+    base is unknown.
+#}
+bets_with_fees as (
+    select
+        {% for fee in fees -%}
             case
                 when {{ fee }}_rate = 0 then 0
-                else {{ rounded_money(product) }}
-            end as {{ fee }}_amount{{ "," if not loop.last }}
-        {% endfor %}
-    from bets_with_rates
+                else {{ rounded_money(fee ~ '_share') }}
+            end as {{ fee }}_amount,
+        {% endfor -%}
+        bets_with_shares.*
+    from bets_with_shares
 ),
 
 final as (

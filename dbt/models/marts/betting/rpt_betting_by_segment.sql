@@ -48,10 +48,10 @@ player_days as (
         segment_name,
         segment_value,
         player_id,
-        sum(bet_count) as bet_count,
         {% for amount in amounts -%}
-            {{ sum_if_all_known(amount) }} as {{ amount }}{{ "," if not loop.last }}
-        {% endfor %}
+            {{ sum_if_all_known(amount) }} as {{ amount }},
+        {% endfor -%}
+        sum(bet_count) as bet_count
     from segment_results
     group by 1, 2, 3, 4
 ),

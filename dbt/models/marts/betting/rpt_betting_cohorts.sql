@@ -76,11 +76,10 @@ cohort_results as (
         first_months.first_bet_month,
         {{ month_number('player_months.bet_month') }}
         - ({{ month_number('first_months.first_bet_month') }}) as months_since,
-        sum(case when player_months.bet_count > 0 then 1 else 0 end) as active_players,
         {% for amount in amounts -%}
-            {{ sum_if_all_known('player_months.' ~ amount) }}
-                as {{ amount }}{{ "," if not loop.last }}
-        {% endfor %}
+            {{ sum_if_all_known('player_months.' ~ amount) }} as {{ amount }},
+        {% endfor -%}
+        sum(case when player_months.bet_count > 0 then 1 else 0 end) as active_players
     from player_months
     inner join first_months
         on player_months.player_id = first_months.player_id
@@ -94,15 +93,15 @@ all_months as (
         cohort_months.months_since,
         cohort_months.players,
         cohort_months.is_mature,
-        coalesce(cohort_results.active_players, 0) as active_players,
         {% for amount in amounts -%}
             cast(
                 case
                     when cohort_results.months_since is null then 0
                     else cohort_results.{{ amount }}
                 end as decimal(18, 4)
-            ) as {{ amount }}{{ "," if not loop.last }}
-        {% endfor %}
+            ) as {{ amount }},
+        {% endfor -%}
+        coalesce(cohort_results.active_players, 0) as active_players
     from cohort_months
     left join cohort_results
         on
@@ -112,7 +111,6 @@ all_months as (
 
 cumulated as (
     select
-        *,
         {% for amount in ['ngr', 'full_ngr'] -%}
             case
                 when
@@ -128,8 +126,9 @@ cumulated as (
                             rows between unbounded preceding and current row
                         ) as decimal(18, 4)
                     )
-            end as cumulative_{{ amount }}{{ "," if not loop.last }}
-        {% endfor %}
+            end as cumulative_{{ amount }},
+        {% endfor -%}
+        all_months.*
     from all_months
 ),
 
