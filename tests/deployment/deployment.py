@@ -173,7 +173,7 @@ class Deployment:
         machine = self.build["StateMachineArn"]
         return str(client.start_execution(stateMachineArn=machine, name=name)["executionArn"])
 
-    def ended(self, arn: str, seconds: float = 600) -> dict[str, Any]:
+    def ended(self, arn: str, seconds: float = 850) -> dict[str, Any]:
         """Wait for the end of an execution; returns its description."""
         client = self.emulator.client("stepfunctions")
         until = time.monotonic() + seconds

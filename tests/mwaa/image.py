@@ -80,7 +80,7 @@ COMPONENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 QUIET is given because a log server would listen on every address of this machine.
 """
 HOST = "127.0.0.1"
-TIMEOUT_SECONDS = 200
+TIMEOUT_SECONDS = 600
 
 
 def python_3_12() -> Path:

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
+from include.lake.run_days.expiry import replaced_days
 from include.manifest import Manifest
 from tests.redshift_standin import Cluster
 from tests.support.hand_lake import HandLake
@@ -75,27 +76,20 @@ def test_a_daily_run_reads_the_touched_day_and_what_it_reaches(
         if "dbt_internal_test" in query.sql
         for table in re.findall(r'"scans_\w+"\."(\w+)" where', query.sql)
     }
-    keyed = {
-        node["name"]
-        for node in Manifest.read().nodes.values()
-        if node["config"].get("meta", {}).get("changed_keys")
-    }
+    manifest = Manifest.read()
+    nodes = [manifest.nodes[node] for node in manifest.built if manifest.tests_of(node)]
+    keyed = {node["name"] for node in nodes if node["config"]["meta"].get("changed_keys")}
+    replaced = {node["name"]: days for node in nodes if (days := replaced_days(node))}
     # The tests of a model with changed keys read the rows of the keys that this run has built.
     assert {*tested} >= keyed
     assert all(len(tested[table]) < DAYS for table in keyed & {*tested})
+    assert {"int_events", "fct_sessions", "int_bets"} <= {*replaced}
     assert {table: days for table, days in tested.items() if table not in keyed} == {
-        table: {str(TOUCHED + timedelta(days=shift)) for shift in range(first, last + 1)}
-        for table, (first, last) in {
-            "int_events": (-1, 1),
-            "int_money_events": (-1, 1),
-            "int_event_days": (-1, 3),
-            "fct_sessions": (-2, 3),
-            "int_player_days": (-2, 3),
-            "fct_quarantined_events": (0, 0),
-            "int_lake_days": (0, 0),
-            "int_bets": (0, 0),
-            "int_quarantined_transactions": (0, 0),
-        }.items()
+        table: {
+            str(TOUCHED + timedelta(days=shift))
+            for shift in range(-days["before"], days["after"] + 1)
+        }
+        for table, days in replaced.items()
         # A test of this view filters rows, and not days: its source has no partitions.
     } | {"stg_ledger__exchange_rates": set()}
     # The only file of the partition was deleted, so the partition is dropped and nothing is read.

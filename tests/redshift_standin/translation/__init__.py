@@ -69,7 +69,18 @@ def reads_user_tables(tree: exp.Expr) -> bool:
 
 
 def translate(parsed: Parsed, names: Names) -> Translated:
-    """Return PostgreSQL's text of a statement whose names are resolved; raises Refused."""
+    """Return PostgreSQL's text of a statement whose names are resolved; raises Refused.
+
+    A client first prepares a statement and then runs it, so the last translation is kept with the
+    parsed statement. It is used again if the names stand for the same relations.
+    """
+    if not parsed.last or parsed.last[0] != names:
+        parsed.last[:] = names, _translate(parsed, names)
+    found: Translated = parsed.last[1]
+    return found
+
+
+def _translate(parsed: Parsed, names: Names) -> Translated:
     refuse_functions(parsed.tokens, reads_user_tables(parsed.tree))
     external: set[int] = set()
     tree = in_place(parsed.tree.copy(), names, external)
@@ -77,7 +88,9 @@ def translate(parsed: Parsed, names: Names) -> Translated:
     numeric_types.apply(tree, names.numbers)
     rewrite(tree)
     try:
-        sql = tree.sql(dialect=Target, unsupported_level=ErrorLevel.RAISE, comments=False)
+        sql = tree.sql(
+            dialect=Target, copy=False, unsupported_level=ErrorLevel.RAISE, comments=False
+        )
     except SqlglotError as error:
         raise unsupported_here(f"this statement: {error}") from None
     return Translated(PLACEHOLDER.sub(r"$\1", sql), external)

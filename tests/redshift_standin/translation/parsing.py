@@ -53,10 +53,11 @@ PLACEHOLDER = re.compile(r"\bstandin_parameter_(\d+)\b")
 
 @dataclass(frozen=True)
 class Parsed:
-    """The tree of a statement, and its tokens."""
+    """The tree of a statement, its tokens, and its last translation with the names of that time."""
 
     tree: exp.Expr
     tokens: list[Token] = field(compare=False)
+    last: list[Any] = field(default_factory=list, compare=False, repr=False)
 
 
 @lru_cache(maxsize=2048)
