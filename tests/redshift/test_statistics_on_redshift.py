@@ -10,10 +10,13 @@ pytest.importorskip("scipy", reason="SciPy is not installed")
 import redshift_connector
 
 from tests.redshift_standin import Cluster
-from tests.support.statistics_sql import all_cases, faults, query
+from tests.support.statistics_sql import all_cases, faults, queries
 
 
-def test_every_macro_has_scipys_values_on_redshift(cluster: Cluster) -> None:
+def test_every_macro_has_scipys_values_on_redshift(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(cluster.certificate))
     with redshift_connector.connect(
         host=cluster.host,
         port=cluster.port,
@@ -22,11 +25,8 @@ def test_every_macro_has_scipys_values_on_redshift(cluster: Cluster) -> None:
         password=cluster.password,
     ) as connection:
         cursor = connection.cursor()
-        cases = all_cases()
         found = []
-        # A query of PostgreSQL has 1,664 columns at most, and its text must not be too long.
-        for first in range(0, len(cases), 50):
-            part = cases[first : first + 50]
-            cursor.execute(query(part))
-            found += faults(part, tuple(cursor.fetchone()))
+        for cases, sql in queries(all_cases()):
+            cursor.execute(sql)
+            found += faults(cases, cursor.fetchall())
     assert found == []

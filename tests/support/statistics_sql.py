@@ -6,7 +6,7 @@ A case is a macro, its arguments as SQL, and the value. The same cases run on bo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -37,25 +37,39 @@ class Case:
         return f"{self.macro}({', '.join(map(str, self.arguments))})"
 
 
-def query(cases: list[Case]) -> str:
-    """One query with a column per case. The arguments are columns, as in the models."""
-    module = _macros()
-    columns, values = [], []
-    for number, case in enumerate(cases):
-        names = [f"v{number}_{place}" for place in range(len(case.arguments))]
-        values += [
-            f"cast({_literal(value)} as {_type(value)}) as {name}"
-            for name, value in zip(names, case.arguments, strict=True)
-        ]
-        columns.append(f"{getattr(module, case.macro)(*names)} as c{number}")
-    given = ", ".join([*values, "1 as one"])
-    return f"select {', '.join(columns)} from (select {given}) as given"
+def queries(cases: list[Case]) -> Iterator[tuple[list[Case], str]]:
+    """The cases of each macro, and a query with a row per case: its number and its value.
+
+    The arguments are columns, as in the models.
+    """
+    by_macro: dict[str, list[Case]] = {}
+    for case in cases:
+        by_macro.setdefault(case.macro, []).append(case)
+    for macro, own in by_macro.items():
+        names = [f"v{place}" for place in range(len(own[0].arguments))]
+        given = " union all ".join(
+            ", ".join(
+                [
+                    f"select {number} as n",
+                    *(
+                        f"cast({_literal(value)} as {_type(value)}) as {name}"
+                        for name, value in zip(names, case.arguments, strict=True)
+                    ),
+                ]
+            )
+            for number, case in enumerate(own)
+        )
+        yield (
+            own,
+            f"select n, {getattr(_macros(), macro)(*names)} as value "
+            f"from ({given}) as given order by n",
+        )
 
 
-def faults(cases: list[Case], row: tuple[Any, ...]) -> list[str]:
+def faults(cases: list[Case], rows: Iterable[Sequence[Any]]) -> list[str]:
     """A line for each value that differs from SciPy's."""
     lines = []
-    for case, value in zip(cases, row, strict=True):
+    for case, (_, value) in zip(cases, rows, strict=True):
         if case.expected is None or value is None:
             is_right = value is case.expected
         else:

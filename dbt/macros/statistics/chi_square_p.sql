@@ -1,13 +1,9 @@
 {#
     For a whole number of degrees of freedom the tail of the chi-square distribution is a
     finite sum, of which each two degrees add a term. 30 degrees of freedom are enough
-    for 31 variants; with more the result is null. A statistic above 1,400 counts as
-    1,400, because PostgreSQL fails when exp() underflows.
+    for 31 variants; with more the result is null.
 #}
-{% macro chi_square_p(statistic, df) -%}
-    {%- set x -%}
-        (case when {{ statistic }} > 1400 then 1400E00 else {{ statistic }} end)
-    {%- endset -%}
+{% macro chi_square_p(x, df) -%}
     {%- set even = namespace(sum='1E00') -%}
     {%- set odd = namespace(sum='1E00') -%}
     {%- for term in range(14, 0, -1) -%}

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import localcontext
 from pathlib import Path
 
-from tests.pipeline.oracle import betting, events, money, players, reports
+from tests.pipeline.oracle import betting, events, experiments, money, players, reports
 from tests.pipeline.oracle.events import Event, Refused, Table
 from tests.pipeline.oracle.lake import partitions, problems, table
 from tests.pipeline.oracle.values import EXACT
@@ -72,6 +72,7 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
         "rpt_retention_overall": retention_overall,
         "rpt_ltv": ltv,
         "rpt_ltv_overall": ltv_overall,
+        "rpt_experiments": experiments.rpt_experiments(kept, days, reported),
         "rpt_data_health": events.event_health(
             landed, rejected, refused, valid, kept, money.refund_health(refunds)
         ),

@@ -131,29 +131,45 @@ split_distances as (
     where intended_variants.weight > 0 or intended_variants.player_count > 0
 ),
 
+split_terms as (
+    select
+        application_id,
+        experiment_id,
+        degrees_of_freedom,
+        case
+            when expected_players > 0
+                then (player_count - expected_players)
+                    * (player_count - expected_players)
+                    / expected_players
+            when player_count > 0 then 1400
+        end as term
+    from split_distances
+),
+
 {#
     The terms are summed as decimals, because a sum of doubles depends on their order. A
-    term of 100,000 makes every p value 0.
+    statistic above 1,400 counts as 1,400. Its p value is 0, and PostgreSQL fails when
+    exp() underflows.
 #}
+split_sums as (
+    select
+        application_id,
+        experiment_id,
+        degrees_of_freedom,
+        sum(cast(case when term > 1400 then 1400 else term end as decimal(30, 9)))
+            as statistic
+    from split_terms
+    group by 1, 2, 3
+),
+
 split_statistics as (
     select
         application_id,
         experiment_id,
         degrees_of_freedom,
-        cast(sum(cast(
-            case
-                when expected_players > 0
-                    and (player_count - expected_players)
-                    * (player_count - expected_players)
-                    / expected_players < 100000
-                    then (player_count - expected_players)
-                        * (player_count - expected_players)
-                        / expected_players
-                when player_count > 0 then 100000
-            end as decimal(30, 9)
-        )) as double precision) as statistic
-    from split_distances
-    group by 1, 2, 3
+        cast(case when statistic > 1400 then 1400 else statistic end as double precision)
+            as statistic
+    from split_sums
 ),
 
 split_tests as (
