@@ -1,7 +1,7 @@
 {#
     Revenue is limited to 10^11 on both sides, so that no sum of squares overflows
-    decimal(38, 8). Conversion and retention take the active days before the exposure as
-    their covariate, and revenue takes the revenue before it. A ratio has none.
+    decimal(38, 8). Retention takes the active days before the exposure as its covariate,
+    and conversion and revenue take the revenue before it. A ratio has none.
 #}
 {% macro experiment_metrics() %}
     {{ return([
@@ -18,7 +18,7 @@
         {
             'name': 'conversion', 'kind': 'rate', 'window_days': 7,
             'numerator': 'case when is_payer then 1 else 0 end',
-            'covariate': 'active_days_before',
+            'covariate': 'revenue_before',
         },
         {
             'name': 'revenue_per_player', 'kind': 'mean', 'window_days': 7,

@@ -78,13 +78,17 @@ def _revenue(player: Exposed) -> Fraction:
     return _limited(player.sum(lambda day: day.revenue, 0, 7))
 
 
+def _revenue_before(player: Exposed) -> Fraction:
+    return _limited(player.sum(lambda day: day.revenue, -DAYS_BEFORE, -1))
+
+
 METRICS: Mapping[str, tuple[str, int, Callable[[Exposed, Decimal], Values]]] = {
     "retention_1": ("rate", 1, _is_active_on(1)),
     "retention_7": ("rate", 7, _is_active_on(7)),
     "conversion": (
         "rate",
         7,
-        lambda one, _: Values(_pays(one), Fraction(1), one.sum(_active, -DAYS_BEFORE, -1)),
+        lambda one, _: Values(_pays(one), Fraction(1), _revenue_before(one)),
     ),
     "revenue_per_player": (
         "mean",
@@ -92,7 +96,7 @@ METRICS: Mapping[str, tuple[str, int, Callable[[Exposed, Decimal], Values]]] = {
         lambda one, cap: Values(
             min(_revenue(one), Fraction(cap)),
             Fraction(1),
-            _limited(one.sum(lambda day: day.revenue, -DAYS_BEFORE, -1)),
+            _revenue_before(one),
         ),
     ),
     "revenue_per_payer": (
