@@ -120,7 +120,7 @@ def report(warehouse: Warehouse) -> list[Row]:
 
 def test_the_report_equals_the_oracle_after_each_late_event(tmp_path: Path) -> None:
     lake = HandLake(tmp_path / "lake")
-    write_players(lake, 240)
+    write_players(lake, 150)
     lake.write()
     warehouse = Warehouse(lake.root, tmp_path)
     warehouse.build(*REPORT)

@@ -38,6 +38,7 @@ with experiment_players as (
             end as decimal(16, 4)
         ) as revenue_before
     from {{ ref('int_experiment_players') }}
+    where {{ filter_changed_keys() }}
 ),
 
 as_of_days as (

@@ -67,7 +67,7 @@ def _is_active_on(age: int) -> Callable[[Exposed, Decimal], Values]:
 
 
 def _pays(player: Exposed) -> Fraction:
-    return Fraction(min(player.sum(lambda day: int(day.is_payer), 0, 7), 1))
+    return Fraction(any(day.is_payer for age, day in player.ages.items() if 0 <= age <= 7))
 
 
 def _limited(value: Fraction) -> Fraction:
