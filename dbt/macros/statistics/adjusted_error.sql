@@ -2,7 +2,9 @@
     The variance of the mean of `value - slope * covariate`. Rounding must not make it
     negative.
 #}
-{% macro adjusted_error(slope, variance, covariate_variance, covariance, player_count) -%}
+{% macro adjusted_error(
+    slope, variance, covariate_variance, covariance, player_count
+) -%}
     {%- set adjusted -%}
         (
             {{ variance }}

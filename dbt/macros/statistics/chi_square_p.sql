@@ -1,6 +1,6 @@
 {#
-    For a whole number of degrees of freedom the tail of the chi-square distribution is a
-    finite sum, of which each two degrees add a term. 30 degrees of freedom are enough
+    For a whole number of degrees of freedom the tail of the chi-square distribution is
+    a finite sum, of which each two degrees add a term. 30 degrees of freedom are enough
     for 31 variants; with more the result is null.
 #}
 {% macro chi_square_p(x, df) -%}
@@ -24,6 +24,7 @@
         when mod({{ df }}, 2) = 0 then exp(-{{ x }} / 2E00) * {{ even.sum }}
         else {{ erfc('sqrt(' ~ x ~ ' / 2E00)') }}
             + case when {{ df }} > 1 then 1 else 0 end
-            * sqrt({{ x }}) * 0.7978845608028654E00 * exp(-{{ x }} / 2E00) * {{ odd.sum }}
+            * sqrt({{ x }}) * 0.7978845608028654E00
+            * exp(-{{ x }} / 2E00) * {{ odd.sum }}
     end
 {%- endmacro %}

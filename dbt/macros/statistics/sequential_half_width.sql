@@ -1,6 +1,6 @@
 {#
-    The asymptotic confidence sequence of Waudby-Smith et al. (2023, "Time-uniform central
-    limit theory and asymptotic confidence sequences", theorem 2.2) at 95 %.
+    The asymptotic confidence sequence of Waudby-Smith et al. (2023, "Time-uniform
+    central limit theory and asymptotic confidence sequences", theorem 2.2) at 95 %.
 #}
 {% macro sequential_half_width(squared_error, player_count) -%}
     {%- set spread -%}

@@ -1,6 +1,6 @@
 {#
-    The p value that belongs to the same confidence sequence: it is below 0.05 exactly if
-    the sequence's interval leaves out 0. An exponent below -700 gives 0, because
+    The p value that belongs to the same confidence sequence: it is below 0.05 exactly
+    if the sequence's interval leaves out 0. An exponent below -700 gives 0, because
     PostgreSQL fails when exp() underflows.
 #}
 {% macro sequential_p(difference, squared_error, player_count) -%}

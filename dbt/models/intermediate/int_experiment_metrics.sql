@@ -1,3 +1,40 @@
+{#
+    Revenue is limited to 10^11 on both sides, so that no sum of squares overflows
+    decimal(38, 8). The covariate of retention is the active days before the exposure,
+    and that of conversion and revenue is the revenue before it. A ratio has none.
+#}
+{%- set metrics = [
+    {
+        'name': 'retention_1', 'kind': 'rate', 'window_days': 1,
+        'numerator': 'case when is_active_on_1 then 1 else 0 end',
+        'covariate': 'active_days_before',
+    },
+    {
+        'name': 'retention_7', 'kind': 'rate', 'window_days': 7,
+        'numerator': 'case when is_active_on_7 then 1 else 0 end',
+        'covariate': 'active_days_before',
+    },
+    {
+        'name': 'conversion', 'kind': 'rate', 'window_days': 7,
+        'numerator': 'case when is_payer then 1 else 0 end',
+        'covariate': 'revenue_before',
+    },
+    {
+        'name': 'revenue_per_player', 'kind': 'mean', 'window_days': 7,
+        'numerator': 'revenue',
+        'covariate': 'revenue_before',
+    },
+    {
+        'name': 'revenue_per_payer', 'kind': 'ratio', 'window_days': 7,
+        'numerator': 'revenue',
+        'denominator': 'case when is_payer then 1 else 0 end',
+    },
+    {
+        'name': 'sessions_per_active_day', 'kind': 'ratio', 'window_days': 7,
+        'numerator': 'session_count',
+        'denominator': 'active_days',
+    },
+] -%}
 {%- set limit = 'cast(99999999999 as decimal(18, 4))' -%}
 
 {%- set parts = ['numerator', 'denominator', 'covariate'] -%}
@@ -13,7 +50,6 @@ with experiment_players as (
     select
         application_id,
         experiment_id,
-        player_id,
         variant,
         exposure_date,
         second_variant_date,
@@ -150,7 +186,7 @@ counted_players as (
 ),
 
 player_values as (
-    {% for metric in experiment_metrics() -%}
+    {% for metric in metrics -%}
         select
             application_id,
             experiment_id,
@@ -171,10 +207,10 @@ totals as (
         experiment_id,
         variant,
         metric,
-        count(*) as player_count,
         {% for part in parts -%}
-            sum({{ part }}) as {{ part }}{{ "," if not loop.last }}
-        {% endfor %}
+            sum({{ part }}) as {{ part }},
+        {% endfor -%}
+        count(*) as player_count
     from player_values
     group by 1, 2, 3, 4
 ),
@@ -184,11 +220,11 @@ centres as (
         application_id,
         experiment_id,
         variant,
-        metric,
         {% for part in parts -%}
             cast({{ divided_exactly(part, 'player_count', 4) }} as decimal(16, 4))
-                as {{ part }}{{ "," if not loop.last }}
-        {% endfor %}
+                as {{ part }},
+        {% endfor -%}
+        metric
     from totals
 ),
 
@@ -202,11 +238,11 @@ distances as (
         player_values.application_id,
         player_values.experiment_id,
         player_values.variant,
-        player_values.metric,
         {% for part in parts -%}
             cast(player_values.{{ part }} - centres.{{ part }} as decimal(16, 4))
-                as {{ part }}{{ "," if not loop.last }}
-        {% endfor %}
+                as {{ part }},
+        {% endfor -%}
+        player_values.metric
     from player_values
     inner join centres
         on
@@ -222,14 +258,13 @@ sums as (
         experiment_id,
         variant,
         metric,
-        count(*) as player_count,
         {% for part in parts -%}
             sum({{ part }}) as {{ part }},
         {% endfor -%}
         {% for one, other, name in products -%}
-            sum(cast({{ one }} as decimal(20, 4)) * {{ other }})
-                as {{ name }}{{ "," if not loop.last }}
-        {% endfor %}
+            sum(cast({{ one }} as decimal(20, 4)) * {{ other }}) as {{ name }},
+        {% endfor -%}
+        count(*) as player_count
     from distances
     group by 1, 2, 3, 4
 ),
@@ -239,18 +274,18 @@ spreads as (
         application_id,
         experiment_id,
         variant,
-        metric,
         {% for one, other, name in products -%}
             (
                 {{ to_double(name) }}
                 - {{ to_double(one) }} * {{ to_double(other) }} / player_count
-            ) / nullif(player_count - 1, 0) as {{ name }}{{ "," if not loop.last }}
-        {% endfor %}
+            ) / nullif(player_count - 1, 0) as {{ name }},
+        {% endfor -%}
+        metric
     from sums
 ),
 
 metrics as (
-    {% for metric in experiment_metrics() -%}
+    {% for metric in metrics -%}
         select
             '{{ metric.name }}' as metric,
             '{{ metric.kind }}' as metric_kind,
@@ -272,10 +307,10 @@ final as (
         cast(coalesce(totals.numerator, 0) as decimal(38, 4)) as numerator,
         cast(coalesce(totals.denominator, 0) as decimal(38, 4)) as denominator,
         cast(coalesce(totals.covariate, 0) as decimal(38, 4)) as covariate,
-        case when metrics.has_cap then revenue_caps.revenue_cap end as value_cap,
         {% for _, _, name in products -%}
-            spreads.{{ name }}{{ "," if not loop.last }}
-        {% endfor %}
+            spreads.{{ name }},
+        {% endfor -%}
+        case when metrics.has_cap then revenue_caps.revenue_cap end as value_cap
     from variants
     inner join excluded_players
         on

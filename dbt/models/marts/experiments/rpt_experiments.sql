@@ -114,7 +114,7 @@ splits as (
     group by 1, 2
 ),
 
-split_distances as (
+expected_splits as (
     select
         intended_variants.application_id,
         intended_variants.experiment_id,
@@ -131,16 +131,20 @@ split_distances as (
     where intended_variants.weight > 0 or intended_variants.player_count > 0
 ),
 
+split_distances as (
+    select
+        *,
+        player_count - expected_players as distance
+    from expected_splits
+),
+
 split_terms as (
     select
         application_id,
         experiment_id,
         degrees_of_freedom,
         case
-            when expected_players > 0
-                then (player_count - expected_players)
-                    * (player_count - expected_players)
-                    / expected_players
+            when expected_players > 0 then distance * distance / expected_players
             when player_count > 0 then 1400
         end as term
     from split_distances
@@ -167,8 +171,9 @@ split_statistics as (
         application_id,
         experiment_id,
         degrees_of_freedom,
-        cast(case when statistic > 1400 then 1400 else statistic end as double precision)
-            as statistic
+        cast(
+            case when statistic > 1400 then 1400 else statistic end as double precision
+        ) as statistic
     from split_sums
 ),
 
@@ -189,7 +194,7 @@ estimates as (
     from metrics
 ),
 
-{# A variance of fewer than 30 players says too little about the variance of the mean. #}
+{# Fewer than 30 players say too little about the variance of a mean. #}
 variances as (
     select
         *,
@@ -245,8 +250,8 @@ pairs as (
 ),
 
 {#
-    The slope of CUPED (Deng et al., 2013) is that of both variants together. A ratio has
-    no covariate, and neither has an experiment whose players are all new.
+    The slope of CUPED (Deng et al., 2013) is that of both variants together. A ratio
+    has no covariate, and neither has an experiment whose players are all new.
 #}
 slopes as (
     select
@@ -277,16 +282,20 @@ adjusted as (
             when metric_kind = 'rate'
                 then nullif(
                     pooled_rate * (1 - pooled_rate)
-                    * (1E00 / nullif(mature_players, 0) + 1E00 / nullif(control_players, 0)),
+                    * (
+                        1E00 / nullif(mature_players, 0)
+                        + 1E00 / nullif(control_players, 0)
+                    ),
                     0
                 )
             else pair_error
         end as tested_error,
-        case when metric_kind <> 'rate'
-            then {{ welch_df(
-                'squared_error', 'mature_players',
-                'control_squared_error', 'control_players'
-            ) }}
+        case
+            when metric_kind <> 'rate'
+                then {{ welch_df(
+                    'squared_error', 'mature_players',
+                    'control_squared_error', 'control_players'
+                ) }}
         end as pair_df,
         nullif(
             case
