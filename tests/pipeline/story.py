@@ -96,11 +96,26 @@ class Story:
                         **(about if rng.random() < 0.5 else {}),
                     )
             self._money(application, player, session, first)
+        self._exposures(application, player)
         for _ in range(rng.randint(1, 3)):
             at = rng.randrange(1, self._days) * DAY - rng.randrange(4000)
             for _ in range(rng.randint(2, 5)):
                 self._add(application, at, "client_latency", player_id=player)
                 at += rng.choice((600, 1799, 1800, 1801, 2400))
+
+    def _exposures(self, application: str, player: str) -> None:
+        """Add exposures to experiments, some of them twice, to two variants or without a name."""
+        rng = self._rng
+        for experiment in ("shop_2", "menu_2", " own ", ""):
+            for _ in range(rng.choice((0, 1, 1, 2))):
+                self._add(
+                    application,
+                    rng.randrange(self._days) * DAY + self._second(),
+                    "experiment_exposure",
+                    user_id=player,
+                    experiment_id=experiment,
+                    variant=rng.choice(("control", "control", "new_shop", "old_menu", " x", None)),
+                )
 
     def _shared_session(self, application: str, session: str) -> None:
         """Add a session of many days with one player on some days and another one on others."""

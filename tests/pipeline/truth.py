@@ -31,6 +31,7 @@ KEYS = {
     "rpt_economy_by_reason": ("application_id", "game_currency", "reason", "event_date"),
     "rpt_sentiment_and_reports": ("application_id", "event_date", "feedback_type", "reason"),
     "rpt_latency": ("application_id", "platform", "country", "event_date"),
+    "rpt_experiments": ("application_id", "experiment_id", "variant", "metric"),
     "fct_bets": ("bet_date", "player_id", "game_id"),
     "rpt_betting": ("bet_date", "game_id"),
     "rpt_betting_by_segment": ("bet_date", "segment_name", "segment_value"),
@@ -65,6 +66,8 @@ KEYS = {
 
 RATE_TOLERANCE = 1e-12
 """How much two divisions of the same doubles may differ. All else is compared exactly."""
+RELATIVE_TOLERANCES = {"rpt_experiments": 1e-6}
+"""How much the values of approximated distributions may differ, relative to their size."""
 
 
 def differences(warehouse: Warehouse, today: date | None = None) -> Mapping[str, list[str]]:
@@ -74,7 +77,13 @@ def differences(warehouse: Warehouse, today: date | None = None) -> Mapping[str,
     assert set(expected) == set(KEYS), "the oracle computes tables that have no key here"
     found = {}
     for table, key in KEYS.items():
-        lines = difference(_actual(warehouse, table), expected[table], key, RATE_TOLERANCE)
+        lines = difference(
+            _actual(warehouse, table),
+            expected[table],
+            key,
+            RATE_TOLERANCE,
+            RELATIVE_TOLERANCES.get(table, 0.0),
+        )
         if lines:
             found[table] = lines
     return found

@@ -28,14 +28,14 @@ def _by_key(
     return found, repeated
 
 
-def _same(actual: object, expected: object, tolerance: float) -> bool:
+def _same(actual: object, expected: object, tolerance: float, relative: float) -> bool:
     """Whether two values are equal. A float is never equal to money, nor a number to a boolean."""
     if isinstance(actual, bool) != isinstance(expected, bool):
         return False
     if isinstance(expected, Decimal) and isinstance(actual, float):
         return False
     if isinstance(expected, float) and isinstance(actual, float | int | Decimal) and tolerance:
-        return math.isclose(actual, expected, rel_tol=0.0, abs_tol=tolerance)
+        return math.isclose(actual, expected, rel_tol=relative, abs_tol=tolerance)
     return actual == expected
 
 
@@ -44,12 +44,14 @@ def difference(
     expected: Iterable[Row],
     key: Sequence[str],
     tolerance: float = 0.0,
+    relative: float = 0.0,
 ) -> list[str]:
     """One line per missing, surplus or repeated row and per differing column; empty if equal.
 
     Rows are matched by `key`, in any order. Only the columns of the expected row are compared; the
     actual row may have more. Values must be equal, but an expected float may differ by the absolute
-    `tolerance`. Raises KeyError for a row without one of the key columns.
+    `tolerance`, and by `relative` times its size. Raises KeyError for a row without one of the key
+    columns.
     """
     actual_rows, lines = _by_key("actual", actual, key)
     expected_rows, repeated = _by_key("expected", expected, key)
@@ -62,7 +64,7 @@ def difference(
         for column, value in wanted.items():
             if column not in found:
                 lines.append(f"differs: {_named(key, values)}: there is no column {column}")
-            elif not _same(found[column], value, tolerance):
+            elif not _same(found[column], value, tolerance, relative):
                 lines.append(
                     f"differs: {_named(key, values)}: "
                     f"{column} is {found[column]!r}, expected {value!r}"

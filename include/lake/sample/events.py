@@ -35,6 +35,12 @@ LEVELS = 20
 MAPS = ("canyon", "harbour", "ruins")
 REPORT_REASONS = ("GRIEF", "CHEAT", "AFK", "CHAT")
 LATE_DAYS = (1, 1, 1, 3, 3, 8, 10)
+SHOP_VARIANTS = ("control", "new_shop")
+MENU_VARIANTS = ("old_menu", "new_menu")
+BUY_CHANCES = {"control": 0.35, "new_shop": 0.55}
+"""How often a payer buys in a session, by the variant of the experiment `shop_2`."""
+ENGAGEMENTS = {"control": 1.0, "new_shop": 1.15}
+"""By how much a player's chance of returning is multiplied, by the variant of `shop_2`."""
 
 Data = dict[str, Any]
 
@@ -54,6 +60,10 @@ class _Player:
     has_session_ids: bool
     updates_after: int
     device_id: str
+    shop: str
+    menu: str
+    # The day from which on the player's next session has the experiment `menu_2`.
+    menu_from: int
     balance: int = 0
     level: int = 1
     rank: int = 1
@@ -115,12 +125,14 @@ class EventStory:
     def _new_player(self, number: int) -> _Player:
         pick = self._random
         channel = pick.choices(list(CHANNELS), (5, 3, 2, 2))[0]
+        # The first three install on the first day, so that even a small sample has a cohort.
+        installed = self.first_day + (0 if number < 3 else int(pick.random() * self.days))
+        shop = pick.choice(SHOP_VARIANTS)
         return _Player(
             number=number,
             user_id=self._id(),
             application=APPLICATIONS[0] if pick.random() < 0.7 else APPLICATIONS[1],
-            # The first three install on the first day, so that even a small sample has a cohort.
-            installed=self.first_day + (0 if number < 3 else int(pick.random() * self.days)),
+            installed=installed,
             platform=pick.choices(("ios", "android", "web"), (4, 5, 1))[0],
             # Each store has one certain payer, so that every currency occurs in a small sample too.
             store=STORES[number]
@@ -128,11 +140,14 @@ class EventStory:
             else pick.choices(STORES, (6, 3, 2, 2, 2, 1))[0],
             channel=channel,
             campaign=pick.choice(CHANNELS[channel]) if CHANNELS[channel] else None,
-            engagement=pick.uniform(0.3, 1.1),
+            engagement=pick.uniform(0.3, 1.1) * ENGAGEMENTS[shop],
             is_payer=pick.random() < 0.15 or number < len(STORES),
             has_session_ids=pick.random() > 0.08,
             updates_after=pick.randint(0, 4),
             device_id=self._id(),
+            shop=shop,
+            menu=pick.choice(MENU_VARIANTS),
+            menu_from=installed + pick.randint(2, 5),
         )
 
     def _active_days(self, player: _Player) -> Iterator[int]:
@@ -170,6 +185,7 @@ class EventStory:
             self._register(session)
         is_arena = player.application == APPLICATIONS[1]
         self._step(session, "user_login" if is_arena else "login", self._attributes(player))
+        self._show_menu(session)
         for _ in range(pick.randint(2, 9)):
             if pick.random() < (0.7 if is_arena else 0.25):
                 self._match(session)
@@ -177,7 +193,7 @@ class EventStory:
                 self._level(session)
             self._sundries(session)
         is_certain = is_first and player.number < len(STORES)
-        if player.is_payer and (pick.random() < 0.35 or is_certain):
+        if player.is_payer and (pick.random() < BUY_CHANCES[player.shop] or is_certain):
             self._buy(session, is_free=is_certain and player.number == 0)
         self._step(session, "user_logout" if is_arena else "logout", {})
         if session.session_id:
@@ -187,11 +203,9 @@ class EventStory:
     def _register(self, session: _Session) -> None:
         player = session.player
         self._step(session, "user_registration", self._attributes(player))
-        variants = ["control", "new_shop"] if player.number == 1 else []
-        for variant in variants or [self._random.choice(("control", "new_shop"))]:
-            self._step(
-                session, "experiment_exposure", {"experiment_id": "shop_2", "variant": variant}
-            )
+        # One player sees both variants, as it happens on two devices.
+        for variant in SHOP_VARIANTS if player.number == 1 else (player.shop,):
+            self._expose(session, "shop_2", variant)
         for screen in range(1, 6):
             self._step(
                 session,
@@ -200,6 +214,17 @@ class EventStory:
             )
             if self._random.random() < 0.06:
                 return
+
+    def _show_menu(self, session: _Session) -> None:
+        """Expose a player once to the experiment `menu_2`, whose variants have the same effect."""
+        player = session.player
+        if session.clock // DAY >= player.menu_from:
+            self._expose(session, "menu_2", player.menu)
+            player.menu_from = self._last_day + 1
+
+    def _expose(self, session: _Session, experiment: str, variant: str) -> None:
+        exposure = {"experiment_id": experiment, "variant": variant}
+        self._step(session, "experiment_exposure", exposure)
 
     def _level(self, session: _Session) -> None:
         player, pick = session.player, self._random

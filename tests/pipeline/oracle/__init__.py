@@ -21,6 +21,7 @@ from tests.pipeline.oracle import (
     betting_reports,
     economy,
     events,
+    experiments,
     gameplay,
     lifecycles,
     money,
@@ -103,6 +104,7 @@ def _games(lake: Path, rates: money.Rates, today: date, as_of: date | None) -> d
         "rpt_sentiment_and_reports": economy.rpt_sentiment_and_reports(kept),
         "rpt_latency": economy.rpt_latency(kept, days, totals),
         **_revenue_and_segments(kept, purchases, (days, reported, totals), costs, rates),
+        "rpt_experiments": experiments.rpt_experiments(kept, days, reported),
         "rpt_data_health": events.event_health(
             landed, rejected, refused, valid, kept, money.refund_health(refunds)
         ),
