@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from hashlib import md5
@@ -48,6 +48,23 @@ NAMES_OF_DATA = (
 """The texts that the marts hold in varchar(1024)."""
 NAMES_OF_MONEY = ("transaction_id", "item_id", "currency_type")
 """The texts of purchases, refunds and ad impressions that the marts hold in varchar(1024)."""
+_OF_MATCH = ("match_id", "match_type", "map_id")
+NAMES_OF_TYPE: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("iap_transaction", "iap_refund"), NAMES_OF_MONEY),
+    "ad_impression": (*NAMES_OF_MONEY, "placement"),
+    "item_viewed": ("item_id",),
+    **dict.fromkeys(
+        ("level_started", "level_completed", "level_failed"), ("level_id", "level_version")
+    ),
+    "tutorial_progression": ("tutorial_screen_id",),
+    **dict.fromkeys(("matchmaking_start", "matchmaking_complete", "match_start"), _OF_MATCH),
+    "matchmaking_failed": (*_OF_MATCH, "matching_failed_msg", "failure_reason"),
+    "match_end": (*_OF_MATCH, "match_result_type"),
+    "user_report": ("report_reason",),
+    "currency_flow": ("currency", "direction", "reason"),
+    "experiment_exposure": ("experiment_id", "variant"),
+}
+"""The texts that the marts hold in varchar(1024) only of events of a type."""
 
 _READINGS: Mapping[str, Callable[[object], str | None]] = {
     **dict.fromkeys(
@@ -134,8 +151,8 @@ def _too_long(row: Row, data: Row) -> bool:
     names = [cell(row.get(column)) for column in NAMES_OF_ROW]
     names.append(known(data.get("user_id")) or known(data.get("player_id")))
     names += [known(data.get(key)) for key in NAMES_OF_DATA]
-    if cell(row.get("event_type")) in {"iap_transaction", "iap_refund", "ad_impression"}:
-        names += [known(data.get(key)) for key in NAMES_OF_MONEY]
+    of_type = NAMES_OF_TYPE.get(cell(row.get("event_type")) or "", ())
+    names += [known(data.get(key)) for key in of_type]
     # A session that is cut at midnight has a colon and a date behind its id.
     names.append((known(data.get("session_id")) or "") + ":2026-09-01")
     return any(len(name.encode()) > 1020 for name in names if name)
