@@ -1,3 +1,9 @@
+{#
+    A CTE with `distinct` removes no row, because each row has its key. Without it,
+    Redshift and PostgreSQL put the expression of a column wherever a later CTE reads
+    the column. The formulas read each column many times, so the query would be too
+    large for the memory.
+#}
 with metrics as (
     select
         application_id,
@@ -167,7 +173,7 @@ split_sums as (
 ),
 
 split_statistics as (
-    select
+    select distinct
         application_id,
         experiment_id,
         degrees_of_freedom,
@@ -186,7 +192,7 @@ split_tests as (
 ),
 
 estimates as (
-    select
+    select distinct
         *,
         {{ ratio('numerator', 'denominator') }} as mean,
         {{ ratio('covariate', 'mature_players') }} as mean_covariate,
@@ -196,7 +202,7 @@ estimates as (
 
 {# Fewer than 30 players say too little about the variance of a mean. #}
 variances as (
-    select
+    select distinct
         *,
         case
             when metric_kind = 'rate' then mean * (1 - mean)
@@ -212,7 +218,7 @@ variances as (
 ),
 
 errors as (
-    select
+    select distinct
         *,
         variance / nullif(mature_players, 0) as squared_error
     from variances
@@ -254,7 +260,7 @@ pairs as (
     has no covariate, and neither has an experiment whose players are all new.
 #}
 slopes as (
-    select
+    select distinct
         *,
         mean - control_mean as difference,
         case when control_mean > 0 then (mean - control_mean) / control_mean end
@@ -276,7 +282,7 @@ slopes as (
 ),
 
 adjusted as (
-    select
+    select distinct
         *,
         case
             when metric_kind = 'rate'
@@ -321,7 +327,7 @@ adjusted as (
 ),
 
 degrees as (
-    select
+    select distinct
         *,
         nullif(cuped_squared_error + control_cuped_squared_error, 0) as cuped_error,
         {{ welch_df(
@@ -332,7 +338,7 @@ degrees as (
 ),
 
 statistics as (
-    select
+    select distinct
         *,
         difference / sqrt(tested_error) as z,
         lift / sqrt(lift_error) as lift_z,
@@ -354,7 +360,7 @@ statistics as (
 ),
 
 deviates as (
-    select
+    select distinct
         *,
         case
             when metric_kind = 'rate' then z
