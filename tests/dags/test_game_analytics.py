@@ -27,24 +27,36 @@ from include.settings import ROOT, Settings, UserError
 
 NODES = {
     # Seeds and snapshots
-    *("currency_aliases", "event_types", "transaction_types", "snap_ledger_players"),
+    *("betting_fees", "currency_aliases", "event_types", "experiment_variants", "funnel_steps"),
+    *("kpi_map", "transaction_types", "snap_ledger_players"),
     # Staging
     *("stg_game_events", "stg_game_events__rejected_lines"),
     *("stg_ledger__exchange_rates", "stg_ledger__game_categories", "stg_ledger__game_providers"),
     *("stg_ledger__games", "stg_ledger__players", "stg_ledger__transactions"),
     *("stg_ledger__rows_without_id", "stg_marketing__spend"),
     # Intermediate
-    *("int_application_days", "int_bets", "int_event_days", "int_events", "int_exchange_rates"),
-    *("int_kpis_by_segment", "int_lake_days", "int_marketing_spend", "int_money_events"),
-    *("int_player_days", "int_bet_reversals", "int_quarantined_transactions"),
-    *("int_player_lifetimes", "int_purchases", "int_refunds"),
-    *("int_segment_days", "int_segment_values"),
+    *("int_application_days", "int_bet_reversals", "int_bets", "int_betting_fees"),
+    *("int_betting_player_months", "int_betting_results", "int_campaign_spend"),
+    *("int_currency_days", "int_day_end_activity", "int_event_days", "int_events"),
+    *("int_exchange_rates", "int_experiment_exposures", "int_experiment_metrics"),
+    *("int_experiment_players", "int_funnel_events", "int_gameplay_events"),
+    *("int_kpis_by_segment", "int_lake_days", "int_ledger_players", "int_level_days"),
+    *("int_marketing_spend", "int_matchmaking_events", "int_money_events", "int_player_days"),
+    *("int_player_flows", "int_player_funnels", "int_player_levels", "int_player_lifetimes"),
+    *("int_purchases", "int_quarantined_transactions", "int_refunds", "int_segment_days"),
+    *("int_segment_values", "int_session_errors", "int_session_lengths"),
     # Marts
     *("dim_games", "dim_ledger_players", "dim_players", "fct_bets", "fct_player_days"),
     *("fct_purchases", "fct_quarantined_events", "fct_quarantined_rows", "fct_sessions"),
-    "rpt_betting",
-    *("rpt_daily_kpis", "rpt_daily_kpis_by_segment", "rpt_data_health", "rpt_ltv"),
-    *("rpt_ltv_overall", "rpt_retention", "rpt_retention_overall"),
+    *("rpt_ads", "rpt_betting", "rpt_betting_by_segment", "rpt_betting_cohorts"),
+    *("rpt_churn_features", "rpt_daily_kpis", "rpt_daily_kpis_by_segment", "rpt_data_health"),
+    *("rpt_economy", "rpt_economy_by_reason", "rpt_experiments", "rpt_latency"),
+    *("rpt_level_difficulty", "rpt_ltv", "rpt_ltv_by_segment", "rpt_ltv_overall"),
+    *("rpt_matchmaking", "rpt_matchmaking_failures", "rpt_monthly_kpis"),
+    *("rpt_player_lifecycle", "rpt_player_segments", "rpt_progression_funnel"),
+    *("rpt_purchases", "rpt_purchases_by_item", "rpt_retention", "rpt_retention_by_segment"),
+    *("rpt_retention_overall", "rpt_sentiment_and_reports", "rpt_session_lengths"),
+    "rpt_stability",
 }
 STEPS = {
     *("preflight", "partitions", "freshness", "dbt_build"),
