@@ -118,7 +118,6 @@ def report(warehouse: Warehouse) -> list[Row]:
     return sorted(rows, key=lambda row: tuple(str(row[column]) for column in KEYS[TABLE]))
 
 
-@pytest.mark.timeout(600)
 def test_the_report_equals_the_oracle_after_each_late_event(tmp_path: Path) -> None:
     lake = HandLake(tmp_path / "lake")
     write_players(lake, 150)

@@ -377,8 +377,6 @@ def step(warehouse: Warehouse, lake: Lake) -> None:
         assert not any(days.values()), "nothing changed, so there are no days to build"
 
 
-# The builds of one seed took up to 276 s on busy cores.
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", seeds())
 def test_any_order_of_arrival_ends_in_a_full_rebuild(seed: int, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake", seed)
