@@ -3,51 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from include.lake.run_days.expiry import has_changed_keys, replaced_days
-from include.manifest import PROJECT, Manifest
+from include.manifest import Manifest
 from include.settings import Settings
-
-VARIABLE = re.compile(r"\bvar\(\s*['\"](\w+)['\"]")
-"""A dbt variable that SQL or a macro reads."""
 
 
 def logic_checksums(manifest: Manifest, settings: Settings) -> dict[str, str]:
     """The checksum of each seed (its rows) and each model that a run builds in part (its SQL), by
     unique id.
 
-    The SQL of a model includes that of the views that it reads and of the macros that they use, and
-    the values of the dbt variables that are read there.
+    The SQL of a model includes that of the views that it reads and of the macros that they use.
     """
-    values = variables()
     checksums: dict[str, str] = {}
     for unique_id, node in manifest.nodes.items():
         if node["resource_type"] == "seed":
             checksums[unique_id] = node["checksum"]["checksum"]
         elif replaced_days(node) or has_changed_keys(node):
-            checksums[unique_id] = _model_checksum(manifest, settings, unique_id, values)
+            checksums[unique_id] = _model_checksum(manifest, settings, unique_id)
     return checksums
 
 
-def variables(project: Path = PROJECT) -> Mapping[str, Any]:
-    """The values of the dbt variables by name, as `dbt_project.yml` has them.
-
-    A manifest does not hold them.
-    """
-    content = yaml.safe_load((project / "dbt_project.yml").read_text(encoding="utf-8"))
-    found: Mapping[str, Any] = content.get("vars") or {}
-    return found
-
-
-def _model_checksum(
-    manifest: Manifest, settings: Settings, unique_id: str, values: Mapping[str, Any]
-) -> str:
+def _model_checksum(manifest: Manifest, settings: Settings, unique_id: str) -> str:
     # A row without a currency is stored in the reporting currency at the time of its build.
     digest = hashlib.sha256(settings.reporting_currency.encode())
     # Rows of events that are older were not built.
@@ -59,19 +38,13 @@ def _model_checksum(
         and manifest.nodes[ancestor]["config"]["materialized"] in {"view", "ephemeral"}
     ]
     macros: set[str] = set()
-    names: set[str] = set()
     for member in sorted([unique_id, *views]):
         node = manifest.nodes[member]
         digest.update(node["checksum"]["checksum"].encode())
         macros |= set(node["depends_on"]["macros"])
-        names |= set(VARIABLE.findall(node.get("raw_code", "")))
     package = manifest.nodes[unique_id]["package_name"]
     for macro in _own_macros(manifest.content["macros"], macros, package):
         digest.update(macro["macro_sql"].encode())
-        names |= set(VARIABLE.findall(macro["macro_sql"]))
-    # A model that reads no variable keeps the checksum that an earlier version recorded.
-    for name in sorted(names):
-        digest.update(f"{name}={values.get(name)!r}".encode())
     return digest.hexdigest()
 
 

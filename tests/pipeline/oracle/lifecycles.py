@@ -212,7 +212,7 @@ def rpt_player_segments(days: list[PlayerDay], reported: Spans) -> Table:
         scored = [segment for segment in segments.values() if segment.active_days]
         for player, one in segments.items():
             scores = (
-                _score(one, scored, lambda each: max(each.active)),
+                6 - _score(one, scored, lambda each: -max(each.active).toordinal()),
                 _score(one, scored, lambda each: each.active_days),
                 _score(one, scored, lambda each: each.revenue(90)),
             )

@@ -149,10 +149,7 @@ squared_residuals as (
 margins as (
     select
         segment_rates.*,
-        case
-            when segment_rates.winnings = 0 and segment_rates.turnover <> 0 then 0
-            else {{ ratio('segment_rates.winnings', 'segment_rates.turnover') }}
-        end as rtp,
+        {{ ratio('segment_rates.winnings', 'segment_rates.turnover') }} as rtp,
         1.959964
         * sqrt(
             cast(squared_residuals.squares as double precision)
@@ -180,17 +177,10 @@ final as (
             as average_stake,
         {{ ratio('bet_count', 'active_players') }} as bets_per_player,
         bonus_turnover,
-        {# A quotient of 0 and a negative number would be -0. #}
-        case
-            when bonus_turnover = 0 and turnover <> 0 then 0
-            else {{ ratio('bonus_turnover', 'turnover') }}
-        end as bonus_share_of_turnover,
+        {{ ratio('bonus_turnover', 'turnover') }} as bonus_share_of_turnover,
         ggr,
         bonus_cost,
-        case
-            when bonus_cost = 0 and ggr <> 0 then 0
-            else {{ ratio('bonus_cost', 'ggr') }}
-        end as bonus_cost_share_of_ggr,
+        {{ ratio('bonus_cost', 'ggr') }} as bonus_cost_share_of_ggr,
         ngr,
         provider_fee,
         payment_fee,

@@ -20,7 +20,7 @@ bet_days as (
 as_of_days as (
     select
         {% if var('as_of_date') -%}
-            date '{{ var("as_of_date") }}' as as_of_date
+            max(date '{{ var("as_of_date") }}') as as_of_date
         {%- else -%}
             max(case when bet_date < {{ today_utc() }} then bet_date end) as as_of_date
         {%- endif %}

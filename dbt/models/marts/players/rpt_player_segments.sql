@@ -135,8 +135,8 @@ ranked_players as (
         count(*) over (partition by application_id, is_scored) as player_count,
         rank() over (
             partition by application_id, is_scored
-            order by last_active_date
-        ) - 1 as less_recent_count,
+            order by last_active_date desc
+        ) - 1 as more_recent_count,
         rank() over (
             partition by application_id, is_scored
             order by active_days_90
@@ -176,7 +176,7 @@ final as (
         cast(
             case
                 when is_scored = 1
-                    then {{ quintile('less_recent_count', 'player_count') }}
+                    then 6 - {{ quintile('more_recent_count', 'player_count') }}
             end as integer
         ) as recency_score,
         cast(

@@ -10,8 +10,7 @@ import pytest
 
 pytest.importorskip("duckdb", reason="runs in dbt's environment")
 
-from include.lake.run_days import checksums
-from include.lake.run_days.checksums import logic_checksums, variables
+from include.lake.run_days.checksums import logic_checksums
 from include.manifest import Manifest
 from tests.unit.lake.run_days.builds import (
     Build,
@@ -68,33 +67,6 @@ def test_a_changed_reporting_currency_is_reported_as_changed_sql(build: Build) -
     build.settings = replace(build.settings, reporting_currency="EUR")
     build.touched()
     assert "int_events changed" in build.warnings[0]
-
-
-@pytest.mark.parametrize(
-    ("model", "macro"),
-    [("select {{ var('tiers') }}", "1"), ("select 1", "{{ var( 'tiers', none ) }}")],
-)
-def test_a_changed_dbt_variable_is_reported_as_changed_sql(
-    build: Build, monkeypatch: pytest.MonkeyPatch, model: str, macro: str
-) -> None:
-    project = manifest(macro=macro)
-    project.content["nodes"]["model.p.int_events"]["raw_code"] = model
-    values = {"tiers": {"whale": 100}, "other": 1}
-    monkeypatch.setattr(checksums, "variables", lambda: values)
-    build.touched(project)
-    build.record(project)
-    values["other"] = 2
-    build.touched(project)
-    assert build.warnings == []
-    values["tiers"] = {"whale": 200}
-    build.touched(project)
-    assert "int_events changed" in build.warnings[0]
-
-
-def test_the_variables_are_those_of_the_project(tmp_path: Path) -> None:
-    assert variables()["payer_tiers"]
-    (tmp_path / "dbt_project.yml").write_text("name: p\n")
-    assert variables(tmp_path) == {}
 
 
 def test_the_checksum_of_a_removed_node_is_removed(build: Build) -> None:
