@@ -103,6 +103,10 @@ def _write_matches(lake: HandLake, names: Sequence[str]) -> None:
             match_id=name, map_id="its own", **about,
         )  # fmt: skip
         lake.event(
+            f"2026-01-0{1 + number % 3}T00:01:{number:02}", "match_end", user_id="m",
+            match_id=name, map_id="of its end", **about,
+        )  # fmt: skip
+        lake.event(
             f"2026-01-02T18:00:{number:02}", "matchmaking_failed", user_id="m", match_id="none",
             failure_reason=name, matching_failed_msg=None if number % 2 else names[0], **about,
         )  # fmt: skip
