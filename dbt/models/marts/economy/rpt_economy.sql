@@ -71,11 +71,19 @@ checked_days as (
         end as difference,
         checked_flow_count,
         unreconciled_flow_count,
-        {# Each flow of the day but the first was compared with the one before it. -#}
+        {#
+            Each flow of the day but the first was compared with the one before it, and
+            the first with the balance that was carried over, if there is one.
+        -#}
         case
             when
                 checked_flow_count = flow_count - 1
                 and unreconciled_flow_count = 0
+                and (
+                    previous_balance is null
+                    or previous_date < event_date - 30
+                    or opening_balance = previous_balance
+                )
                 then closing_balance - opening_balance
         end as reconciled_balance_change
     from currency_days_in_order
