@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from include.manifest import PROJECT
 from tests.pipeline.oracle.events import DAY, GAP_SECONDS, Event, Table
-from tests.pipeline.oracle.values import entity, known_id, ratio, text
+from tests.pipeline.oracle.values import amount, entity, known_id, ratio, text
 
 UNKNOWN = "Unknown"
 _QUITS = {"quit": "quits", "disconnected": "quits"}
@@ -146,8 +146,10 @@ class _Step(NamedTuple):
     detail_value: str
 
     def has(self, event: Event) -> bool:
-        """Whether the event reaches the step."""
-        if event.event_type != self.event_type:
+        """Whether the event reaches the step, which only a purchase above zero does."""
+        is_free = (amount(event.value("currency_amount")) or 0) <= 0
+        is_purchase = event.event_type == "iap_transaction"
+        if event.event_type != self.event_type or (is_purchase and is_free):
             return False
         return not self.detail_column or _named(event, self.detail_column) == self.detail_value
 
