@@ -154,8 +154,8 @@ final as (
             as unreconciled_flow_count,
         cast(coalesce(player_counts.reconciled_players, 0) as bigint)
             as reconciled_players,
-        cast(
-            coalesce(player_counts.reconciled_balance_change, 0) as decimal(28, 8)
+        coalesce(
+            cast(player_counts.reconciled_balance_change as decimal(28, 8)), 0
         ) as reconciled_balance_change
     from flow_sums
     left join player_counts
