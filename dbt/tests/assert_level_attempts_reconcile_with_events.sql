@@ -28,13 +28,13 @@ levels as (
 )
 
 select
-    events.application_id,
+    coalesce(events.application_id, levels.application_id) as application_id,
     events.event_count,
     levels.event_count as events_of_levels,
     levels.impossible_level_count
 from events
-left join levels
+full join levels
     on events.application_id = levels.application_id
 where
-    events.event_count <> coalesce(levels.event_count, 0)
+    coalesce(events.event_count, 0) <> coalesce(levels.event_count, 0)
     or levels.impossible_level_count > 0

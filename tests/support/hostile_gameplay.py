@@ -84,6 +84,12 @@ def _write_funnels(lake: HandLake) -> None:
                     f"{day}{second % 10}", kind, application_id="gameplay", user_id=player,
                     tutorial_screen_id=screen, currency_amount=1, currency_type="USD",
                 )  # fmt: skip
+    for second, (kind, _) in enumerate((steps[0], steps[1], *steps[6:], steps[8])):
+        for player, amounts in (("paid later", (0, 1)), ("refunded", (-1, None))):
+            lake.event(
+                f"2026-01-02T01:00:0{second}", kind, application_id="gameplay", user_id=player,
+                currency_amount=amounts[second == 5], currency_type="USD",
+            )  # fmt: skip
     for value in ("Screen_1", " screen_1 ", 1, None, ["screen_1"]):
         lake.event(
             "2026-01-02T00:00:00", "tutorial_progression", application_id="gameplay",
@@ -101,6 +107,10 @@ def _write_matches(lake: HandLake, names: Sequence[str]) -> None:
         lake.event(
             f"2026-01-0{1 + number % 3}T00:00:{number:02}", "matchmaking_complete", user_id="m",
             match_id=name, map_id="its own", **about,
+        )  # fmt: skip
+        lake.event(
+            f"2026-01-0{1 + number % 3}T00:01:{number:02}", "match_end", user_id="m",
+            match_id=name, map_id="of its end", **about,
         )  # fmt: skip
         lake.event(
             f"2026-01-02T18:00:{number:02}", "matchmaking_failed", user_id="m", match_id="none",

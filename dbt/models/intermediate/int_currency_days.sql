@@ -1,4 +1,7 @@
 {#
+    Redshift gives a decimal that is one of several cases at most 19 digits, so no case
+    has an amount and another number.
+
     Events have a time to the second. The order of two flows of one player, currency
     and second is not known, so the balance before and after each of them is not known
     either.
@@ -44,11 +47,12 @@ flows_in_order as (
         flows.balance,
         case when flows_of_seconds.flow_count = 1 then flows.balance end
             as balance_after,
-        case when flows.flow_kind = 'source' then flows.amount else 0 end as source,
-        case when flows.flow_kind = 'sink' then flows.amount else 0 end as sink,
-        case
-            when flows.flow_kind = 'source' then flows.amount
-            when flows.flow_kind = 'sink' then 0 - flows.amount
+        case when flows.flow_kind = 'source' then flows.amount end as source,
+        case when flows.flow_kind = 'sink' then flows.amount end as sink,
+        flows.amount
+        * case
+            when flows.flow_kind = 'source' then 1
+            when flows.flow_kind = 'sink' then -1
         end as balance_change,
         row_number() over (
             partition by
@@ -109,8 +113,8 @@ final as (
         game_currency,
         event_date,
         count(*) as flow_count,
-        cast(sum(source) as decimal(28, 8)) as sources,
-        cast(sum(sink) as decimal(28, 8)) as sinks,
+        coalesce(cast(sum(source) as decimal(28, 8)), 0) as sources,
+        coalesce(cast(sum(sink) as decimal(28, 8)), 0) as sinks,
         cast(
             max(case when flow_number = 1 then balance_after - balance_change end)
             as decimal(28, 8)

@@ -20,6 +20,7 @@ with events as (
     from {{ ref('int_events') }}
     where
         player_id is not null
+        and (event_type <> 'iap_transaction' or amount > 0)
         and {{ filter_replaced_days() }}
 ),
 

@@ -1,7 +1,7 @@
 {#
     An outcome may be on the day after the start of its matchmaking, and then counts on
-    the day of the start. So the rows of a day are built from the events of that day and
-    of the days beside it.
+    the day of the start. The end of a match has the names of such a start too. So the
+    rows of a day are built from the events of that day and of the days beside it.
 #}
 with events as (
     select
@@ -17,8 +17,7 @@ with events as (
         match_result,
         reason,
         case when event_type = 'matchmaking_start' then 1 else 0 end as is_start,
-        event_type in ('matchmaking_complete', 'matchmaking_failed')
-        and player_id is not null
+        player_id is not null
         and match_id is not null as can_have_start
     from {{ ref('int_gameplay_events') }}
     where
@@ -66,10 +65,15 @@ events_with_start as (
     from numbered_starts
 ),
 
+{# The end of a match has the names of the start, but counts on its own day. #}
 events_with_outcome as (
     select
         *,
         can_have_start
+        and start_date is not null
+        and start_date >= event_date - 1 as has_named_start,
+        can_have_start
+        and event_type in ('matchmaking_complete', 'matchmaking_failed')
         and start_date is not null
         and start_date >= event_date - 1 as has_start
     from events_with_start
@@ -96,9 +100,10 @@ final as (
         case when has_start then start_date else event_date end as matchmaking_date,
         event_type,
         match_id,
-        coalesce(case when has_start then start_match_type end, match_type, 'Unknown')
-            as match_type,
-        coalesce(case when has_start then start_map_id end, map_id, 'Unknown')
+        coalesce(
+            case when has_named_start then start_match_type end, match_type, 'Unknown'
+        ) as match_type,
+        coalesce(case when has_named_start then start_map_id end, map_id, 'Unknown')
             as map_id,
         case
             when

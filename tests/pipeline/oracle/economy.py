@@ -140,10 +140,12 @@ class _Chain:
         return next((value for value in reversed(named) if value is not None), None)
 
     def reconciled_change(self, day: date) -> Decimal | None:
-        """The day's change of the balance; None unless every flow agrees with it."""
+        """The day's change of the balance; None if a flow disagrees or cannot be checked."""
         first, *others = self.places(day)
         opened, closed = self.own[first], self.own[[first, *others][-1]]
         if not self._is_known[first] or opened.change is None or opened.balance is None:
+            return None
+        if self.verdicts[first] is False:
             return None
         if not all(self.verdicts[place] for place in others) or closed.balance is None:
             return None

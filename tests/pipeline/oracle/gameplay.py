@@ -11,13 +11,11 @@ from typing import NamedTuple
 
 from include.manifest import PROJECT
 from tests.pipeline.oracle.events import DAY, GAP_SECONDS, Event, Table
-from tests.pipeline.oracle.values import entity, known_id, ratio, text
+from tests.pipeline.oracle.values import amount, entity, known_id, ratio, text
 
 UNKNOWN = "Unknown"
-_RESULTS = {
-    **{"win": "wins", "lose": "losses", "loss": "losses"},
-    **{"quit": "quits", "disconnected": "quits"},
-}
+_QUITS = {"quit": "quits", "disconnected": "quits"}
+_RESULTS = {"win": "wins", "lose": "losses", "loss": "losses", **_QUITS}
 
 
 def marts(events: Collection[Event]) -> dict[str, Table]:
@@ -148,8 +146,10 @@ class _Step(NamedTuple):
     detail_value: str
 
     def has(self, event: Event) -> bool:
-        """Whether the event reaches the step."""
-        if event.event_type != self.event_type:
+        """Whether the event reaches the step, which only a purchase above zero does."""
+        is_free = (amount(event.value("currency_amount")) or 0) <= 0
+        is_purchase = event.event_type == "iap_transaction"
+        if event.event_type != self.event_type or (is_purchase and is_free):
             return False
         return not self.detail_column or _named(event, self.detail_column) == self.detail_value
 
@@ -229,31 +229,38 @@ def _matchmaking(events: Iterable[Event]) -> tuple[Table, Table]:
                 matches.counts["matchmaking_starts"] += 1
             if event.player_id and match:
                 starts[event.application_id, event.player_id, match].append(event)
-        elif event.event_type in {"matchmaking_complete", "matchmaking_failed"}:
+        elif event.event_type in {"matchmaking_complete", "matchmaking_failed", "match_end"}:
             outcomes.append(event)
-        elif event.event_type == "match_end":
-            result = (_named(event, "match_result_type") or "").lower()
-            for matches in _segments(found, event, None):
-                matches.counts.update(["match_results", _RESULTS.get(result, "others")])
-                matches.match_ids.add(match or "")
-                matches.counts["ends_without_match"] += match is None
     waited: set[tuple[str, str, date]] = set()
     for event in outcomes:
         match = _named(event, "match_id", known_id)
         own = starts[event.application_id, event.player_id or "", match or ""]
         before = [start for start in own if start.event_timestamp <= event.event_timestamp]
         start = before[-1] if before and before[-1].event_date >= event.event_date - DAY else None
-        _add_outcome(found, event, start, waited)
+        if event.event_type == "match_end":
+            _add_end(found, event, start)
+        else:
+            _add_outcome(found, event, start, waited)
     return [_segment_row(*item) for item in found.items()], list(_failures(found))
 
 
 def _segments(
     found: dict[_Segment, _Matches], event: Event, start: Event | None
 ) -> Iterator[_Matches]:
-    """The two segments in which an event counts, by the values and the day of its start."""
+    """The two segments in which an event counts, by the values of its start and its day."""
+    counted = event if event.event_type == "match_end" else start or event
     for name in _SEGMENTS:
         value = (_named(start, name) if start else None) or _named(event, name) or UNKNOWN
-        yield found[event.application_id, name, value, (start or event).event_date]
+        yield found[event.application_id, name, value, counted.event_date]
+
+
+def _add_end(found: dict[_Segment, _Matches], event: Event, start: Event | None) -> None:
+    match = _named(event, "match_id", known_id)
+    result = (_named(event, "match_result_type") or "").lower()
+    for matches in _segments(found, event, start):
+        matches.counts.update(["match_results", _RESULTS.get(result, "others")])
+        matches.match_ids.add(match or "")
+        matches.counts["ends_without_match"] += match is None
 
 
 def _add_outcome(

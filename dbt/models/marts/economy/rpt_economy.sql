@@ -71,11 +71,19 @@ checked_days as (
         end as difference,
         checked_flow_count,
         unreconciled_flow_count,
-        {# Each flow of the day but the first was compared with the one before it. -#}
+        {#
+            Each flow of the day but the first was compared with the one before it, and
+            the first with the balance that was carried over, if there is one.
+        -#}
         case
             when
                 checked_flow_count = flow_count - 1
                 and unreconciled_flow_count = 0
+                and (
+                    previous_balance is null
+                    or previous_date < event_date - 30
+                    or opening_balance = previous_balance
+                )
                 then closing_balance - opening_balance
         end as reconciled_balance_change
     from currency_days_in_order
@@ -146,8 +154,8 @@ final as (
             as unreconciled_flow_count,
         cast(coalesce(player_counts.reconciled_players, 0) as bigint)
             as reconciled_players,
-        cast(
-            coalesce(player_counts.reconciled_balance_change, 0) as decimal(28, 8)
+        coalesce(
+            cast(player_counts.reconciled_balance_change as decimal(28, 8)), 0
         ) as reconciled_balance_change
     from flow_sums
     left join player_counts

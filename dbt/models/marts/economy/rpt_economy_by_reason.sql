@@ -13,14 +13,26 @@ with flows as (
         and {{ filter_changed_keys() }}
 ),
 
+{#
+    The sums are cast before coalesce() takes them together with the 0, because Redshift
+    gives a decimal that is one of several cases at most 19 digits.
+#}
 summed as (
     select
         application_id,
         game_currency,
         reason,
         event_date,
-        sum(case when flow_kind = 'source' then amount else 0 end) as sources,
-        sum(case when flow_kind = 'sink' then amount else 0 end) as sinks,
+        coalesce(
+            cast(
+                sum(case when flow_kind = 'source' then amount end) as decimal(28, 8)
+            ),
+            0
+        ) as sources,
+        coalesce(
+            cast(sum(case when flow_kind = 'sink' then amount end) as decimal(28, 8)),
+            0
+        ) as sinks,
         count(*) as flow_count,
         sum(case when flow_kind = 'source' then 1 else 0 end) as source_count,
         sum(case when flow_kind = 'sink' then 1 else 0 end) as sink_count,
