@@ -189,7 +189,8 @@ class Report:
             "retention_7": "avg(cast(is_active_on_7 as integer))",
             "conversion": "avg(cast(is_payer as integer))",
             "revenue_per_player": "avg(cast(revenue as double))",
-            "revenue_per_payer": "sum(revenue) / sum(cast(is_payer as integer))",
+            "revenue_per_payer": "sum(revenue) filter (where is_payer)"
+            " / sum(cast(is_payer as integer))",
             "sessions_per_active_day": "sum(session_count) / sum(active_days)",
         }
         columns = ", ".join(means.values())

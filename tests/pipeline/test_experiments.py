@@ -81,16 +81,21 @@ def late_money(late: HandLake) -> None:
 
 
 def late_exposures(late: HandLake) -> None:
-    """Show another variant to one player, and an earlier exposure to another player."""
-    for event_id, at, player, variant in (
-        ("second", FIRST + 3 * DAY, "p1", "z"),
-        ("earlier", FIRST - DAY, "p4", "a"),
+    """Show another variant to one player, and an earlier exposure to two other players.
+
+    Variant `0` is the first by name, and its only player is excluded. The seed does not list `neu`.
+    """
+    for event_id, at, player, variant, experiment in (
+        ("second", FIRST + 3 * DAY, "p1", "z", "trio"),
+        ("earlier", FIRST - DAY, "p4", "a", "trio"),
+        ("excluded", FIRST - DAY, "p5", "0", "trio"),
+        ("unlisted", FIRST - DAY, "new", "neu", "menu_2"),
     ):
         late.event(
             at,
             "experiment_exposure",
             event_id=event_id,
-            experiment_id="trio",
+            experiment_id=experiment,
             user_id=player,
             variant=variant,
         )

@@ -26,7 +26,7 @@
     },
     {
         'name': 'revenue_per_payer', 'kind': 'ratio', 'window_days': 7,
-        'numerator': 'revenue',
+        'numerator': 'case when is_payer then revenue else 0 end',
         'denominator': 'case when is_payer then 1 else 0 end',
     },
     {
@@ -289,7 +289,7 @@ metrics as (
         select
             '{{ metric.name }}' as metric,
             '{{ metric.kind }}' as metric_kind,
-            {{ metric.numerator == 'revenue' }} as has_cap
+            {{ 'revenue' in metric.numerator }} as has_cap
         {{ "union all" if not loop.last }}
     {% endfor %}
 ),

@@ -102,7 +102,11 @@ METRICS: Mapping[str, tuple[str, int, Callable[[Exposed, Decimal], Values]]] = {
     "revenue_per_payer": (
         "ratio",
         7,
-        lambda one, cap: Values(min(_revenue(one), Fraction(cap)), _pays(one), Fraction(0)),
+        lambda one, cap: Values(
+            min(_revenue(one), Fraction(cap)) if _pays(one) else Fraction(0),
+            _pays(one),
+            Fraction(0),
+        ),
     ),
     "sessions_per_active_day": (
         "ratio",
@@ -186,10 +190,13 @@ def _compared(own: Estimate, control: Estimate) -> dict[str, object]:
         found |= {"z": z, "p_value": t_p_value(z, df)}
     if control.mean > 0:
         lift_error = (own.error + (own.mean / control.mean) ** 2 * control.error) / control.mean**2
-        lift, half = float(difference / control.mean), math.sqrt(lift_error)
-        found |= _interval("lift", lift, quantile * half)
-        p = math.erfc(abs(lift / half) / math.sqrt(2)) if df is None else t_p_value(lift / half, df)
-        found["lift_p_value"] = p
+        if lift_error:
+            lift, half = float(difference / control.mean), math.sqrt(lift_error)
+            z = lift / half
+            found |= _interval("lift", lift, quantile * half)
+            found["lift_p_value"] = (
+                math.erfc(abs(z) / math.sqrt(2)) if df is None else t_p_value(z, df)
+            )
     if min(own.n, control.n) >= LEAST_PLAYERS:
         found |= _sequential(float(difference), float(error), own.n + control.n)
     return found
@@ -262,18 +269,18 @@ def _seed() -> dict[str, dict[str, Variant]]:
 
 
 def _srm(counts: Mapping[str, int], listed: Mapping[str, Variant]) -> float | None:
-    weights = {name: listed[name].weight if name in listed else 0 for name in {*counts, *listed}}
+    """The p value of the split into the variants of which a share above 0 is intended."""
+    weights = {name: variant.weight for name, variant in listed.items() if variant.weight > 0}
     if not listed:
-        weights = dict.fromkeys(counts, 1)
-    names = [name for name in weights if weights[name] or counts.get(name)]
-    total, players = sum(weights.values()), sum(counts.values())
-    if not 1 < len(names) <= 31 or not players:
+        weights = {name: 1 for name, count in counts.items() if count}
+    total, players = sum(weights.values()), sum(counts.get(name, 0) for name in weights)
+    if not 1 < len(weights) <= 31 or not players:
         return None
     statistic = 0.0
-    for name in names:
-        expected = players * weights[name] / total
-        statistic += (counts.get(name, 0) - expected) ** 2 / expected if expected else 1400
-    return chi_square_p_value(statistic, len(names) - 1)
+    for name, weight in weights.items():
+        expected = players * weight / total
+        statistic += (counts.get(name, 0) - expected) ** 2 / expected
+    return chi_square_p_value(statistic, len(weights) - 1)
 
 
 def _cap(players: Iterable[Exposed], as_of: date) -> Decimal | None:
@@ -347,8 +354,9 @@ def _experiment(
     kept = [one for own in seen if (one := _exposed(own, days, as_of))]
     listed = _seed().get(experiment, {})
     controls = sorted(name for name, variant in listed.items() if variant.is_control)
-    control = [*controls, *(["control"] if "control" in names else []), names[0]][0]
     counts = {name: sum(one.variant == name for one in kept) for name in names}
+    by_name = [*(name for name in names if counts[name]), names[0]]
+    control = [*controls, *(["control"] if "control" in names else by_name)][0]
     srm, cap = _srm(counts, listed), _cap(kept, as_of)
     for metric, (kind, window, values) in METRICS.items():
         mature = [one for one in kept if one.day + window * DAY <= as_of]

@@ -60,6 +60,7 @@ controls as (
         coalesce(
             max(listed_experiments.listed_control),
             max(case when variants.variant = 'control' then variants.variant end),
+            min(case when variants.player_count > 0 then variants.variant end),
             min(variants.variant)
         ) as control_variant
     from variants
@@ -70,8 +71,8 @@ controls as (
 
 {#
     A variant that the seed lists and no player has seen is part of the intended split.
-    A variant that the seed does not list, of an experiment that it lists, is intended
-    for no player.
+    A variant that the seed does not list, of an experiment that it lists, is no part of
+    it. Of an experiment that the seed does not list, the variants with players are.
 #}
 intended_variants as (
     select
@@ -80,8 +81,10 @@ intended_variants as (
         variants.variant,
         variants.player_count,
         case
-            when listed_experiments.experiment_id is null then 1
-            else coalesce(experiment_variants.intended_weight, 0)
+            when listed_experiments.experiment_id is not null
+                then coalesce(experiment_variants.intended_weight, 0)
+            when variants.player_count > 0 then 1
+            else 0
         end as weight
     from variants
     left join listed_experiments
@@ -116,7 +119,7 @@ splits as (
         sum(weight) as weight,
         count(*) - 1 as degrees_of_freedom
     from intended_variants
-    where weight > 0 or player_count > 0
+    where weight > 0
     group by 1, 2
 ),
 
@@ -127,14 +130,14 @@ expected_splits as (
         cast(intended_variants.player_count as double precision) as player_count,
         cast(splits.player_count as double precision)
         * intended_variants.weight
-        / nullif(cast(splits.weight as double precision), 0) as expected_players,
+        / cast(splits.weight as double precision) as expected_players,
         splits.degrees_of_freedom
     from intended_variants
     inner join splits
         on
             intended_variants.application_id = splits.application_id
             and intended_variants.experiment_id = splits.experiment_id
-    where intended_variants.weight > 0 or intended_variants.player_count > 0
+    where intended_variants.weight > 0
 ),
 
 split_distances as (
@@ -149,10 +152,7 @@ split_terms as (
         application_id,
         experiment_id,
         degrees_of_freedom,
-        case
-            when expected_players > 0 then distance * distance / expected_players
-            when player_count > 0 then 1400
-        end as term
+        distance * distance / nullif(expected_players, 0) as term
     from split_distances
 ),
 
