@@ -289,8 +289,8 @@ adjusted as (
                 then nullif(
                     pooled_rate * (1 - pooled_rate)
                     * (
-                        1E00 / nullif(mature_players, 0)
-                        + 1E00 / nullif(control_players, 0)
+                        {{ ratio('1', 'mature_players') }}
+                        + {{ ratio('1', 'control_players') }}
                     ),
                     0
                 )
