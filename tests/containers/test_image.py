@@ -15,7 +15,7 @@ from include.deployment import image as images
 from include.settings import ROOT
 from tests.support.engine import Engine
 
-LIMIT_MB = 545
+LIMIT_MB = 550
 """The limit for the unpacked image, all of which Fargate pulls for every task.
 
 196 MB of it belong to the base image that takes the place of the real one in tests.
