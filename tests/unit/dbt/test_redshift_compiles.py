@@ -138,6 +138,15 @@ RULES: tuple[Callable[[exp.Expr], Iterator[exp.Expr]], ...] = (
 )
 
 
+OF_DOUBLES = {
+    "model.game_analytics.int_experiment_metrics",
+    "model.game_analytics.rpt_experiments",
+}
+"""The queries of statistics: each quotient has a column of type double, which its text does not
+show. `tests/redshift/test_parity.py` and `test_statistics_on_redshift.py` compare the values.
+"""
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_no_query_breaks_a_rule_of_redshift(
     project: Project, rule: Callable[[exp.Expr], Iterator[exp.Expr]]
@@ -145,8 +154,10 @@ def test_no_query_breaks_a_rule_of_redshift(
     broken = [
         f"{name}: {found.sql('redshift')}"
         for name, query in project.queries.items()
+        if rule is not divisions_of_whole_numbers or name not in OF_DOUBLES
         for found in rule(_tree(query.sql))
     ]
+    assert OF_DOUBLES <= set(project.queries)
     assert not broken, f"{rule.__doc__}\n" + "\n".join(broken)
 
 

@@ -172,11 +172,12 @@ def test_purchases_refunds_and_balances_are_consistent(valid: list[dict[str, Any
         balance[player] = flow["balance"]
         assert flow["balance"] >= 0
     assert consistent > 0.95 * sum(row["event_type"] == "currency_flow" for row in valid)
-    variants: dict[str, set[str]] = {}
+    variants: dict[tuple[str, str], set[str]] = {}
     for row in valid:
         if row["event_type"] == "experiment_exposure":
             player = row["data"].get("user_id") or row["data"]["player_id"]
-            variants.setdefault(player, set()).add(row["data"]["variant"])
+            experiment = row["data"]["experiment_id"]
+            variants.setdefault((experiment, player), set()).add(row["data"]["variant"])
     assert Counter(len(seen) for seen in variants.values())[2] == 1
 
 
