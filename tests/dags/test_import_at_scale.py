@@ -108,5 +108,6 @@ def test_the_import_with_a_thousand_models_is_fast_and_starts_nothing(
         f"\n{execution}: {tasks} tasks in {float(seconds):.2f} s beyond Airflow and Cosmos, "
         f"{before} MB before, {after} MB after"
     )
-    assert int(tasks) > MODELS * 0.8
+    # The other nodes are the project's tests, which have no tasks of their own.
+    assert int(tasks) > MODELS * 0.7
     assert float(seconds) < LIMIT_SECONDS
